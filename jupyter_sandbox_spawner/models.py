@@ -1,0 +1,264 @@
+"""What crosses between the rooms? Frozen values; past the door that made them nobody re-checks or mutates.
+
+Times are aware UTC, sizes bytes, durations seconds. The programs validate JSON into these classes with
+pydantic where it crosses a trust line; this module itself needs the standard library only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+__all__ = [
+    "ApiLimits",
+    "BootDocument",
+    "Capabilities",
+    "Doors",
+    "EgressPolicy",
+    "EgressRule",
+    "Event",
+    "GatewayEntry",
+    "GatewayInventory",
+    "Handle",
+    "IngressPlan",
+    "IsolationLevel",
+    "Mount",
+    "RelayPort",
+    "Resources",
+    "SandboxSpec",
+    "Status",
+    "StatusValue",
+    "Usage",
+    "UserPlace",
+]
+
+StatusValue = Literal["pending", "running", "stopping", "stopped", "failed"]
+IsolationLevel = Literal["hard", "soft"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resources:
+    """Ceilings of one sandbox: cores, bytes, processes, bytes of /tmp and its inodes, open files.
+
+    `disk` is the home's quota in bytes; None means none was asked for.
+    """
+
+    cpu: float
+    memory: int
+    pids: int = 512
+    tmpfs: int = 256 << 20
+    tmpfs_inodes: int = 65536
+    shm: int = 64 << 20
+    files: int = 4096
+    disk: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mount:
+    """A filesystem binding into the sandbox."""
+
+    kind: Literal["home", "dataset"]
+    source: str
+    target: str
+    read_only: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class EgressRule:
+    """One line of an allowlist.
+
+    `pattern` is `example.com` (exact), `*.example.com` (sub-domains, not the apex) or an IP network
+    in CIDR form; `ports` are never empty; `allow_private` are networks in CIDR form that the name may
+    resolve to although they are not global. `text` is the rule as the admin wrote it.
+    """
+
+    pattern: str
+    ports: tuple[int, ...]
+    allow_private: tuple[str, ...] = ()
+    text: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EgressPolicy:
+    """Rules for outbound traffic of one sandbox. No rules: everything is refused."""
+
+    rules: tuple[EgressRule, ...] = ()
+    max_connections: int = 128
+    new_connections_per_second: float = 50.0
+    bytes_per_day: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SandboxSpec:
+    """Everything a backend may know about one sandbox. No token, no secret, no callback.
+
+    `environment_name` names an environment (user image) that the launcher's own configuration knows;
+    the hub cannot name a path. `command` runs the single-user server inside.
+    """
+
+    id: str
+    user: str
+    server: str
+    profile: str
+    profile_digest: str
+    environment_name: str
+    host_uid: int
+    resources: Resources
+    mounts: tuple[Mount, ...]
+    runtime: str = "runc"
+    isolation: IsolationLevel | None = None
+    ttl: int | None = None
+    idle_timeout: int | None = None
+    gpu_devices: tuple[str, ...] = ()
+    egress: EgressPolicy = field(default_factory=EgressPolicy)
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Doors:
+    """Where the gateway put a sandbox's doors: a directory to bind read-only at /run/sandbox/doors."""
+
+    directory: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Handle:
+    """A sandbox as its backend knows it. `generation` tells a re-created one from the old."""
+
+    id: str
+    host_uid: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """What is true now. `exit_code` is set for stopped; `reason` says why in a sentence for people."""
+
+    value: StatusValue
+    exit_code: int | None = None
+    reason: str = ""
+    started_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Usage:
+    """Measured from outside: CPU seconds since start, bytes now and at peak, processes, bytes of log.
+
+    None means that this host cannot measure it.
+    """
+
+    cpu_seconds: float | None
+    memory: int | None
+    memory_peak: int | None
+    pids: int | None
+    log_bytes: int | None = None
+    oom_kills: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Capabilities:
+    """What was verified on this host, not what was configured.
+
+    `limits` maps each limit (memory, pids, cpu) to whether the kernel enforces it here; `missing` says
+    in sentences what is not there and what to do; `runtimes` maps a name to its version.
+    """
+
+    backend: str
+    level: IsolationLevel
+    limits: Mapping[str, bool]
+    runtimes: Mapping[str, str]
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class UserPlace:
+    """What the launcher keeps for one user: a host uid of its own and a home directory."""
+
+    user: str
+    host_uid: int
+    home: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RelayPort:
+    """A loopback port inside the sandbox and the door it leads to."""
+
+    listen: int
+    door: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class IngressPlan:
+    """The port the server listens on inside, and how many idle connections the relay keeps open."""
+
+    port: int = 8888
+    idle_connections: int = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class BootDocument:
+    """Identity, handed over once through the boot door; at most 1 MiB; never written to disk outside."""
+
+    version: int
+    environment: Mapping[str, str]
+    argv: tuple[str, ...]
+    working_directory: str
+    relay: tuple[RelayPort, ...]
+    ingress: IngressPlan
+    expires_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApiLimits:
+    """Caps of the API and ingress doors of one sandbox."""
+
+    api_connections: int = 32
+    api_requests_per_second: float = 50.0
+    ingress_connections: int = 64
+    front_requests: int = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatewayEntry:
+    """What the gateway needs to open and re-open the doors of one sandbox.
+
+    `prefix` is the path the hub gave the server, escaped as the hub writes it in URLs, with both slashes.
+    """
+
+    user: str
+    server: str
+    prefix: str
+    host_uid: int
+    egress: EgressPolicy
+    limits: ApiLimits = field(default_factory=ApiLimits)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatewayInventory:
+    """One open sandbox as the gateway sees it; bytes are counted per door since it was opened."""
+
+    id: str
+    user: str
+    server: str
+    prefix: str
+    ready: bool
+    booted: bool
+    connections: int
+    bytes_in: int
+    bytes_out: int
+    denials: int
+    last_activity: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """One line of a program's event spool: what happened to which sandbox."""
+
+    seq: int
+    time: datetime
+    kind: str
+    sandbox: str
+    user: str = ""
+    server: str = ""
+    detail: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)

@@ -1,0 +1,58 @@
+"""What is a thing called, on every host and in every log? Names are hashes, never lossy escapes of user input."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import unicodedata
+
+from .errors import ConfigurationError
+
+__all__ = [
+    "LABEL_OWNER",
+    "canonical_username",
+    "is_sandbox_id",
+    "sandbox_id",
+    "stable_hash",
+]
+
+LABEL_OWNER = "jupyter-sandbox-spawner"
+_ID = re.compile(r"sb-[a-z2-7]{20}")
+
+
+def stable_hash(*parts: str, length: int = 20) -> str:
+    """Lower-case base32 of a SHA-256 over length-prefixed parts, so ("ab", "c") and ("a", "bc") differ."""
+    digest = hashlib.sha256()
+    for part in parts:
+        raw = part.encode()
+        digest.update(len(raw).to_bytes(8, "big") + raw)
+    return base64.b32encode(digest.digest()).decode().lower()[:length]
+
+
+def sandbox_id(user: str, server: str, nonce: str) -> str:
+    """`sb-` and 20 base32 characters; a new nonce for each start, so an old id never comes back."""
+    return "sb-" + stable_hash("sandbox", user, server, nonce)
+
+
+def is_sandbox_id(text: str) -> bool:
+    """Is this text an id of ours? Anything else never becomes part of a path."""
+    return _ID.fullmatch(text) is not None
+
+
+def canonical_username(name: str) -> str:
+    """The one spelling of a user's name in policies, secrets and audit.
+
+    The hub's names are already lower-cased by its authenticator; what a policy engine could read as
+    a pattern or a path (`+`, `*`, `/`, `..`, control characters, odd Unicode forms) is refused.
+    """
+    folded = unicodedata.normalize("NFKC", name)
+    plain = folded == name and name == name.casefold() and name not in {"", ".", ".."}
+    if not plain or len(name) > 255 or not re.fullmatch(r"[\w.@-]([\w.@ -]*[\w.@-])?", name):
+        raise ConfigurationError(
+            f"The username {name!r} is not in canonical form.",
+            code="username.invalid",
+            field="username",
+            remedy="Use lower-case letters, digits and . _ - @ (Authenticator.username_map can rename).",
+        )
+    return name

@@ -1,0 +1,111 @@
+"""How does a program serve its unix socket: who may call, and what does an error look like?
+
+Law: a caller is known by SO_PEERCRED, never by a header; every error leaves as `{code, message, ...}`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import struct
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from aiohttp import web
+
+from .errors import ConfigurationError, RefusedError, SandboxError
+
+__all__ = ["application", "listening_socket", "peer_credentials", "private_directory", "serve_until_signal"]
+
+log = logging.getLogger("jupyter_sandbox_spawner")
+_CREDENTIALS = struct.Struct("iII")
+
+
+def peer_credentials(connection: socket.socket) -> tuple[int, int, int]:
+    """pid, uid and gid of the process that connected to a unix socket (SO_PEERCRED)."""
+    raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    return _CREDENTIALS.unpack(raw)
+
+
+def private_directory(path: str, mode: int = 0o700) -> str:
+    """Make a directory that only this uid (and root) may change; refuse one that another uid owns."""
+    Path(path).mkdir(mode=mode, parents=True, exist_ok=True)
+    status = os.lstat(path)
+    if not os.path.isdir(path) or os.path.islink(path) or status.st_uid not in (os.geteuid(), 0):
+        raise ConfigurationError(
+            f"{path} belongs to uid {status.st_uid}, not to {os.geteuid()}.",
+            code="site.directory_foreign",
+            remedy=f"Remove it or choose another directory: chown -R {os.geteuid()} {path}",
+        )
+    if status.st_mode & 0o777 != mode:
+        os.chmod(path, mode)
+    return path
+
+
+def listening_socket(path: str, descriptor: int | None = None, mode: int = 0o600) -> socket.socket:
+    """The supervisor's socket by descriptor, or one bound at `path`, replacing a dead one."""
+    if descriptor is not None:
+        held = socket.socket(fileno=descriptor)
+        held.setblocking(False)
+        return held
+    Path(path).unlink(missing_ok=True)
+    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    previous = os.umask(0o777 & ~mode)
+    try:
+        bound.bind(path)
+    finally:
+        os.umask(previous)
+    bound.listen(1024)
+    bound.setblocking(False)
+    return bound
+
+
+def application(callers: frozenset[int]) -> web.Application:
+    """An aiohttp application that serves only these uids (root and our own are always among them)."""
+    allowed = callers | {0, os.geteuid()}
+
+    @web.middleware
+    async def guard(
+        request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        try:
+            _check_caller(request, allowed)
+            return await handler(request)
+        except SandboxError as error:
+            log.info("%s %s: %s %s", request.method, request.path, error.code, error)
+            return web.json_response(error.as_document(), status=error.status)
+        except web.HTTPException:
+            raise
+        except Exception:
+            log.exception("%s %s failed", request.method, request.path)
+            document = {"code": "program.internal", "message": "An internal error; the program's log has it."}
+            return web.json_response(document, status=500)
+
+    return web.Application(middlewares=[guard], client_max_size=2 << 20)
+
+
+def _check_caller(request: web.Request, allowed: frozenset[int]) -> None:
+    connection = request.transport.get_extra_info("socket") if request.transport else None
+    if connection is None:
+        raise RefusedError("The caller is gone.", code="caller.unknown")
+    uid = peer_credentials(connection)[1]
+    if uid not in allowed:
+        raise RefusedError(f"The uid {uid} may not use this socket.", code="caller.not_allowed")
+
+
+async def serve_until_signal(app: web.Application, listener: socket.socket) -> None:
+    """Serve on a listening unix socket until SIGTERM or SIGINT, then finish what is running."""
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0, handler_cancellation=False)
+    await runner.setup()
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    try:
+        await web.SockSite(runner, listener, backlog=1024).start()
+        await stopping.wait()
+    finally:
+        await runner.cleanup()

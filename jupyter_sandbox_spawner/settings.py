@@ -1,0 +1,151 @@
+"""What does every program of one site need to agree on? One file, `site.json`, written by the supervisor.
+
+Law: programs read it once at start; nobody else invents a path, a port or a uid range.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .errors import ConfigurationError
+
+__all__ = ["SITE_VARIABLE", "Environment", "Site", "load_site", "write_site"]
+
+SITE_VARIABLE = "JUPYTER_SANDBOX_SITE"
+_LONGEST_SOCKET_PATH = 107  # sun_path of unix(7), less its closing zero byte
+
+
+@dataclass(frozen=True, kw_only=True)
+class Environment:
+    """A user image on the local backend: a Python environment of the host, bound read-only.
+
+    `prefix` is the environment's directory; `read_only` are further host directories it needs
+    (the base Python of a virtual environment is found by itself).
+    """
+
+    prefix: str
+    read_only: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """One installation. Directories are absolute; ports are loopback.
+
+    `run_dir` holds sockets and what dies with the machine (0700, short, lower-case); `state_dir` holds
+    homes, uids and spools. `internal_services` maps `name:port` to the `host:port` that answers for it.
+    `callers` are the uids, besides root and the program's own, that may use the programs' sockets.
+    """
+
+    run_dir: str
+    state_dir: str
+    profiles: str
+    public_port: int
+    hub_port: int
+    proxy_api_port: int
+    front_port: int
+    environments: Mapping[str, Environment] = field(default_factory=dict)
+    base_url: str = "/"
+    public_url: str = ""
+    uid_base: int = 3_000_000
+    uid_count: int = 60_000
+    internal_services: Mapping[str, str] = field(default_factory=dict)
+    callers: tuple[int, ...] = ()
+    runtime: str = "runc"
+    consecutive_failure_limit: int = 0
+    source_of_hosts: str = ""
+
+    @property
+    def launcher_socket(self) -> str:
+        """Where the launcher listens."""
+        return f"{self.run_dir}/launcher.sock"
+
+    @property
+    def gateway_socket(self) -> str:
+        """Where the gateway's own door listens."""
+        return f"{self.run_dir}/gateway.sock"
+
+    @property
+    def doors_dir(self) -> str:
+        """The gateway's directory of doors, one sub-directory a sandbox."""
+        return f"{self.run_dir}/doors"
+
+    @property
+    def launcher_dir(self) -> str:
+        """The launcher's records, bundles and root file system."""
+        return f"{self.run_dir}/launcher"
+
+    @property
+    def homes_dir(self) -> str:
+        """Users' homes and the uid registry beside them."""
+        return f"{self.state_dir}/homes"
+
+    @property
+    def hub_api_url(self) -> str:
+        """The hub's API on loopback, for the gateway alone."""
+        return f"http://127.0.0.1:{self.hub_port}{self.base_url}hub/api"
+
+    @property
+    def front_url(self) -> str:
+        """Where the proxy sends every server's requests: host and port only (a path would be added by the hub)."""
+        return f"http://127.0.0.1:{self.front_port}"
+
+
+def load_site(path: str | os.PathLike[str] | None = None) -> Site:
+    """Read site.json from `path` or from the file that JUPYTER_SANDBOX_SITE names."""
+    from .wire import decode_json
+
+    name = path or os.environ.get(SITE_VARIABLE, "")
+    if not name:
+        raise ConfigurationError(
+            f"{SITE_VARIABLE} is not set.",
+            code="site.missing",
+            remedy="Start the programs with: jupyter-sandbox-admin run -f jupyterhub_config.py",
+        )
+    try:
+        raw = Path(name).read_bytes()
+    except OSError as error:
+        raise ConfigurationError(
+            f"{name} cannot be read: {error.strerror}.",
+            code="site.missing",
+            remedy="Start the programs with: jupyter-sandbox-admin run -f jupyterhub_config.py",
+        ) from error
+    return check_site(decode_json(Site, raw))
+
+
+def write_site(path: str | os.PathLike[str], site: Site) -> None:
+    """Write site.json (0600) in one step."""
+    from .wire import encode_json
+
+    check_site(site)
+    target = Path(path)
+    temporary = target.with_name(target.name + ".new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(encode_json(site))
+        stream.flush()
+        os.fsync(stream.fileno())
+    os.replace(temporary, target)
+
+
+def check_site(site: Site) -> Site:
+    """Refuse directories that cannot hold sockets; returns the site unchanged."""
+    longest = f"{site.doors_dir}/sb-{'x' * 20}/ingress.sock"
+    if len(longest.encode()) > _LONGEST_SOCKET_PATH:
+        raise ConfigurationError(
+            f"run_dir: {site.run_dir!r} is too long for a socket path"
+            f" ({len(longest.encode())} of {_LONGEST_SOCKET_PATH} bytes with the longest name).",
+            code="site.run_dir_too_long",
+            field="run_dir",
+            remedy="Choose a shorter one, such as /run/jupyter-sandbox.",
+        )
+    if site.run_dir != site.run_dir.lower() or not os.path.isabs(site.run_dir):
+        raise ConfigurationError(
+            f"run_dir: {site.run_dir!r} is not an absolute path in lower case.",
+            code="site.run_dir_invalid",
+            field="run_dir",
+            remedy="Choose a lower-case absolute path, such as /run/jupyter-sandbox.",
+        )
+    return site

@@ -1,0 +1,57 @@
+"""Packaging; the reasons stand in docs/explanation/packaging.md."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+)"', (HERE / "jupyter_sandbox_spawner/__init__.py").read_text())[1]
+
+HUB = ["jupyterhub>=5.3,<7", "aiohttp>=3.9,<4", "pydantic>=2.7,<3", "PyYAML>=6,<7"]
+LOCAL = [*HUB, "h11>=0.16,<1", "circus>=0.19,<0.20", "uvloop>=0.21,<1"]
+TEST = [
+    "pytest>=8,<10",
+    "pytest-asyncio>=1,<2",
+    "pytest-timeout>=2.3,<3",
+    "hypothesis>=6,<7",
+    "trustme>=1.2,<2",
+    "ruff>=0.12,<1",
+    "mypy>=1.15,<3",
+    "types-PyYAML>=6,<7",
+]
+
+setup(
+    name="jupyter_sandbox_spawner",
+    version=VERSION,
+    description="A JupyterHub spawner whose servers run isolated, with no way out but what policy allows",
+    long_description=(HERE / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="BSD-3-Clause",
+    python_requires=">=3.10",
+    packages=find_packages(include=["jupyter_sandbox_spawner", "jupyter_sandbox_spawner.*"]),
+    package_data={
+        "jupyter_sandbox_spawner": ["py.typed"],
+        "jupyter_sandbox_spawner.backends": ["seccomp.json"],
+        "jupyter_sandbox_spawner.hub": ["templates/*.html"],
+        "jupyter_sandbox_spawner.singleuser": ["inside/**/*.py", "inside/**/*.json"],
+    },
+    install_requires=["traitlets>=5.14,<6", "tornado>=6.5,<7"],
+    extras_require={
+        "hub": HUB,
+        "local": LOCAL,
+        "docker": [*LOCAL, "dockerspawner>=14,<15"],
+        "kubernetes": [*LOCAL, "jupyterhub-kubespawner>=7.1,<8"],
+        "vault": ["hvac>=2.4,<3"],
+        "mlflow": ["mlflow>=3.17.2,<3.18"],
+        "singleuser": ["jupyterhub>=5.3,<7", "jupyterlab>=4.4,<5", "ipykernel>=6.29,<8"],
+        "test": TEST,
+        "docs": ["sphinx>=8,<10", "myst-parser>=4,<6", "pydata-sphinx-theme>=0.16,<1", "autodoc-traits>=1.2,<2"],
+    },
+    entry_points={
+        "console_scripts": ["jupyter-sandbox-admin = jupyter_sandbox_spawner.admin.cli:main"],
+        "jupyterhub.spawners": ["sandbox-local = jupyter_sandbox_spawner.hub.local:SandboxLocalSpawner"],
+    },
+)
