@@ -46,9 +46,7 @@ class SandboxError(Exception):
     code = "sandbox.error"
     status = 500
 
-    def __init__(
-        self, message: str, *, code: str | None = None, remedy: str = "", field: str = ""
-    ) -> None:
+    def __init__(self, message: str, *, code: str | None = None, remedy: str = "", field: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.remedy = remedy

@@ -1,4 +1,7 @@
-"""What is a thing called, on every host and in every log? Names are hashes, never lossy escapes of user input."""
+"""What is a thing called, on every host and in every log?
+
+Law: names are hashes with a readable prefix, never lossy escapes of what a user typed.
+"""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ class Site:
 
     @property
     def front_url(self) -> str:
-        """Where the proxy sends every server's requests: host and port only (a path would be added by the hub)."""
+        """Where the proxy sends every server's requests; the hub appends the path itself."""
         return f"http://127.0.0.1:{self.front_port}"
 
 

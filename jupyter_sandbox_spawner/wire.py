@@ -6,8 +6,8 @@ Law: whatever arrives from another program is decoded here into a frozen class, 
 from __future__ import annotations
 
 import json
-from functools import cache
-from typing import Any, TypeVar
+from dataclasses import is_dataclass
+from typing import Any, TypeVar, get_args, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
@@ -19,22 +19,30 @@ T = TypeVar("T")
 _STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
-@cache
+_adapters: dict[Any, TypeAdapter[Any]] = {}
+
+
 def _adapter(kind: Any) -> TypeAdapter[Any]:
-    # Nested dataclasses take the setting of the outermost one only if they carry none of their own,
-    # so each class of models.py is marked once, here, and stays free of pydantic.
-    _forbid_unknown(kind)
-    return TypeAdapter(kind)
+    # Nested dataclasses do not inherit the outermost one's settings, so each is marked, here:
+    # the classes themselves stay free of pydantic, which user images need not have.
+    if kind not in _adapters:
+        _forbid_unknown(kind, set())
+        _adapters[kind] = TypeAdapter(kind)
+    return _adapters[kind]
 
 
-def _forbid_unknown(kind: Any) -> None:
-    from . import models, settings
-
-    for module in (models, settings):
-        for name in module.__all__:
-            value = getattr(module, name)
-            if hasattr(value, "__dataclass_fields__"):
-                value.__pydantic_config__ = _STRICT
+def _forbid_unknown(kind: Any, seen: set[Any]) -> None:
+    if kind in seen:
+        return
+    seen.add(kind)
+    if is_dataclass(kind):
+        marked: Any = kind
+        marked.__pydantic_config__ = _STRICT
+        for hint in get_type_hints(kind).values():
+            _forbid_unknown(hint, seen)
+    for argument in get_args(kind):
+        if not isinstance(argument, str):
+            _forbid_unknown(argument, seen)
 
 
 def decode(kind: type[T], document: Any) -> T:
@@ -45,7 +53,8 @@ def decode(kind: type[T], document: Any) -> T:
 def decode_json(kind: type[T], raw: str | bytes) -> T:
     """Like `decode`, from JSON text. Raises ConfigurationError with the first wrong field."""
     try:
-        return _adapter(kind).validate_json(raw)  # type: ignore[no-any-return]
+        value: T = _adapter(kind).validate_json(raw)
+        return value
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"]) or kind.__name__
@@ -61,4 +70,5 @@ def encode(value: Any) -> Any:
 
 def encode_json(value: Any) -> bytes:
     """JSON text of a class of models.py."""
-    return _adapter(type(value)).dump_json(value)
+    raw: bytes = _adapter(type(value)).dump_json(value)
+    return raw
