@@ -1,0 +1,174 @@
+"""May this user have this sandbox now?
+
+Law: the hub plugin resolved the profile; here the group, the number of servers and the identity are
+checked again, by what control knows, inside the transaction that records the answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from ..models import SandboxSpec
+from ..names import is_sandbox_id
+from ..units import format_duration
+
+__all__ = ["Admission", "AdmissionRequest", "KnownSandbox", "ProfileTerms", "decide"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProfileTerms:
+    """What control must know of a profile.
+
+    `allowed_groups`: None = everyone, empty = nobody. `servers_per_user`: None = no cap of this profile's.
+    `extend_by`, `extend_at_most`: seconds, None = no extension. `digest` is that of the profile.
+    """
+
+    slug: str
+    digest: str
+    allowed_groups: tuple[str, ...] | None = None
+    servers_per_user: int | None = None
+    extend_by: int | None = None
+    extend_at_most: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdmissionRequest:
+    """What the hub plugin asks: a spec, the user's groups as the hub knows them, the profile's terms."""
+
+    spec: SandboxSpec
+    groups: tuple[str, ...] = ()
+    terms: ProfileTerms
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnownSandbox:
+    """A record of control's database, as far as admission needs it."""
+
+    id: str
+    user: str
+    server: str
+    is_open: bool
+    deadline: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Admission:
+    """Control's answer. `supersedes` are older sandboxes of the same server that are closed by it.
+
+    `repeated`: the same request was answered before (a retry), nothing new was recorded.
+    """
+
+    admitted: bool
+    now: datetime
+    code: str = ""
+    message: str = ""
+    remedy: str = ""
+    deadline: datetime | None = None
+    notices: tuple[str, ...] = ()
+    retry_at: datetime | None = None
+    supersedes: tuple[str, ...] = ()
+    repeated: bool = False
+
+
+def decide(
+    now: datetime,
+    request: AdmissionRequest,
+    known: Sequence[KnownSandbox],
+    own_terms: ProfileTerms | None = None,
+) -> Admission:
+    """`known`: the user's open sandboxes and any with the asked id; `own_terms`: control's own reading."""
+    spec, terms = request.spec, own_terms or request.terms
+    refusal = _bad_identity(now, request) or _changed_profile(now, request, terms)
+    if refusal:
+        return refusal
+    for old in known:
+        if old.id == spec.id:
+            return _answer_again(now, spec, old)
+    refusal = _wrong_group(now, request, terms) or _too_many(now, spec, known, terms)
+    if refusal:
+        return refusal
+    deadline = None if spec.ttl is None else now + timedelta(seconds=spec.ttl)
+    older = tuple(old.id for old in known if old.is_open and old.server == spec.server)
+    return Admission(
+        admitted=True, now=now, deadline=deadline, supersedes=older, notices=_notices(spec, terms)
+    )
+
+
+def _bad_identity(now: datetime, request: AdmissionRequest) -> Admission | None:
+    spec = request.spec
+    if not is_sandbox_id(spec.id):
+        return _denied(now, "admission.invalid_id", f"{spec.id!r} is not the id of a sandbox.")
+    if not spec.user or "/" in spec.user or "/" in spec.server:
+        return _denied(now, "admission.invalid_name", f"{spec.user!r} or {spec.server!r} is not a name.")
+    if request.terms.slug != spec.profile or request.terms.digest != spec.profile_digest:
+        return _denied(
+            now,
+            "admission.profile_mismatch",
+            f"The spec's profile {spec.profile!r} is not the one described.",
+        )
+    return None
+
+
+def _changed_profile(now: datetime, request: AdmissionRequest, terms: ProfileTerms) -> Admission | None:
+    if terms.digest == request.spec.profile_digest:
+        return None
+    return _denied(
+        now,
+        "admission.profile_changed",
+        f"The profile {request.spec.profile!r} is not the one in control's profiles file.",
+        "Restart the hub and control after editing profiles.yaml, then start the server again.",
+    )
+
+
+def _answer_again(now: datetime, spec: SandboxSpec, old: KnownSandbox) -> Admission:
+    if not old.is_open or (old.user, old.server) != (spec.user, spec.server):
+        return _denied(
+            now,
+            "admission.id_used",
+            f"The sandbox id {spec.id} was used before.",
+            "Start the server again; it gets a new id.",
+        )
+    return Admission(admitted=True, now=now, deadline=old.deadline, repeated=True)
+
+
+def _wrong_group(now: datetime, request: AdmissionRequest, terms: ProfileTerms) -> Admission | None:
+    if terms.allowed_groups is None or set(terms.allowed_groups) & set(request.groups):
+        return None
+    groups = ", ".join(terms.allowed_groups) or "nobody"
+    return _denied(
+        now,
+        "profile.not_allowed",
+        f"The profile {terms.slug!r} is for {groups}.",
+        "Choose another profile, or ask the admin to add you to the group.",
+    )
+
+
+def _too_many(
+    now: datetime, spec: SandboxSpec, known: Sequence[KnownSandbox], terms: ProfileTerms
+) -> Admission | None:
+    others = [old for old in known if old.is_open and old.user == spec.user and old.server != spec.server]
+    if terms.servers_per_user is None or len(others) < terms.servers_per_user:
+        return None
+    names = ", ".join(sorted(repr(old.server or "default") for old in others))
+    return _denied(
+        now,
+        "quota.servers.user",
+        f"You have {len(others)} of {terms.servers_per_user} servers running: {names}.",
+        "Stop one of them first.",
+    )
+
+
+def _notices(spec: SandboxSpec, terms: ProfileTerms) -> tuple[str, ...]:
+    notices = []
+    if spec.ttl is not None:
+        more = f"; it can be extended by {format_duration(terms.extend_by)}" if terms.extend_by else ""
+        notices.append(f"This server runs for {format_duration(spec.ttl)}{more}.")
+    if spec.idle_timeout is not None:
+        notices.append(f"It stops when it is not used for {format_duration(spec.idle_timeout)}.")
+    return tuple(notices)
+
+
+def _denied(now: datetime, code: str, message: str, remedy: str = "") -> Admission:
+    return Admission(admitted=False, now=now, code=code, message=message, remedy=remedy)

@@ -1,0 +1,237 @@
+"""Where do hub, database, launcher and gateway disagree about what exists, and what mends it?
+
+Law: an inventory that could not be read is None and proves nothing: nothing is removed because of it. A
+disagreement acts only after it was seen for its patience, so a start or stop under way is never cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Literal
+
+__all__ = ["Action", "HubServer", "Inventories", "LauncherEntry", "OpenRecord", "Plan", "Verb", "plan"]
+
+Verb = Literal[
+    "adopt",  # the database learns of a sandbox that hub and launcher both have
+    "reopen",  # the gateway opens the doors again
+    "quarantine",  # doors are closed: nothing reaches it, nothing of it is lost yet
+    "remove",  # stopped, erased at the launcher, doors closed
+    "close_doors",  # the gateway forgets a sandbox that does not exist
+    "release",  # the record is closed, with a reason
+    "stop_at_hub",  # the hub is asked to end a server that has no sandbox
+    "finish_stop",  # a stop that was decided and did not happen is asked for again
+]
+PATIENCE: Mapping[Verb, int] = {
+    "adopt": 0,
+    "reopen": 0,
+    "quarantine": 60,
+    "remove": 600,
+    "close_doors": 60,
+    "release": 60,
+    "stop_at_hub": 60,
+    "finish_stop": 60,
+}
+_KNOWN_DEAD = 0  # leftovers of a sandbox whose record says that it ended are removed at once
+_ALIVE = frozenset({"pending", "running", "stopping"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class HubServer:
+    """A server as the hub lists it; `prefix` is its path; `pending` is "spawn", "stop" or empty."""
+
+    user: str
+    server: str
+    ready: bool
+    pending: str
+    prefix: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenRecord:
+    """A record of the database: open, or released a short time ago."""
+
+    id: str
+    user: str
+    server: str
+    status: Literal["admitted", "ready", "stopping", "released"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LauncherEntry:
+    """A sandbox as the launcher lists it."""
+
+    id: str
+    user: str
+    server: str
+    status: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inventories:
+    """What each source says exists. None: it could not be asked. `gateway` maps ids to (user, server)."""
+
+    hub: Sequence[HubServer] | None
+    database: Sequence[OpenRecord]
+    launcher: Sequence[LauncherEntry] | None
+    gateway: Mapping[str, tuple[str, str]] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Action:
+    """One thing to do about one sandbox or server; `why` is for the log, the audit and the dry run."""
+
+    verb: Verb
+    sandbox: str
+    user: str
+    server: str
+    code: str
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """`due`: what to do now. `waiting`: seen, not yet for long enough. `sightings` go into the next call."""
+
+    due: tuple[Action, ...]
+    waiting: tuple[Action, ...]
+    sightings: Mapping[Action, datetime] = field(default_factory=dict)
+
+
+def plan(
+    now: datetime, seen: Inventories, sightings: Mapping[Action, datetime], urgent: bool = False
+) -> Plan:
+    """Compare once; `urgent` (an admin asked to apply now) shortens every patience but removal's."""
+    view = _View(seen)
+    found = [*_of_records(view), *_of_launcher(view), *_of_gateway(view), *_of_hub(view)]
+    kept = {action: min(sightings.get(action, now), now) for action in dict.fromkeys(found)}
+    due: list[Action] = []
+    waiting: list[Action] = []
+    for action, first in kept.items():
+        ripe = now - first >= timedelta(seconds=_patience(action, urgent))
+        (due if ripe else waiting).append(action)
+    return Plan(due=tuple(due), waiting=tuple(waiting), sightings=kept)
+
+
+def _patience(action: Action, urgent: bool) -> int:
+    if action.code == "orphan.released":
+        return _KNOWN_DEAD
+    return 0 if urgent and action.verb != "remove" else PATIENCE[action.verb]
+
+
+class _View:
+    """The inventories with an index each, so that a pass costs what exists and not its square."""
+
+    def __init__(self, seen: Inventories) -> None:
+        self.seen = seen
+        self.records = {record.id: record for record in seen.database}
+        self.open = [record for record in seen.database if record.status != "released"]
+        self.owned = {(record.user, record.server) for record in self.open}
+        self._hub = {(item.user, item.server): item for item in seen.hub or ()}
+        self._alive = {entry.id for entry in seen.launcher or () if entry.status in _ALIVE}
+
+    def hub_has(self, user: str, server: str) -> bool | None:
+        return None if self.seen.hub is None else (user, server) in self._hub
+
+    def pending(self, user: str, server: str) -> bool:
+        item = self._hub.get((user, server))
+        return item is not None and item.pending != ""
+
+    def alive(self, sandbox: str) -> bool | None:
+        return None if self.seen.launcher is None else sandbox in self._alive
+
+
+def _of_records(view: _View) -> list[Action]:
+    return [action for record in view.open for action in _of_record(view, record)]
+
+
+def _of_record(view: _View, record: OpenRecord) -> list[Action]:
+    hub = view.hub_has(record.user, record.server)
+    alive = view.alive(record.id)
+    pending = view.pending(record.user, record.server)
+    if record.status == "stopping" and (alive or hub):
+        return [_action("finish_stop", record, "stop.unfinished", "A decided stop did not happen.")]
+    if alive is False and hub is False:
+        return [_action("release", record, "ended.gone", "Neither hub nor launcher has it.")]
+    if alive is False and hub and record.status == "ready" and not pending:
+        return [_action("stop_at_hub", record, "ended.died", "Its sandbox ended and the hub still lists it.")]
+    if alive and hub is False:
+        why = "The hub does not know it."
+        return [
+            _action("quarantine", record, "orphan.hub_forgot", why),
+            _action("remove", record, "orphan.hub_forgot", why),
+        ]
+    if alive and hub and view.seen.gateway is not None and record.id not in view.seen.gateway:
+        return [_action("reopen", record, "doors.missing", "The gateway lost its doors.")]
+    return []
+
+
+def _of_launcher(view: _View) -> list[Action]:
+    actions = []
+    for entry in view.seen.launcher or ():
+        record = view.records.get(entry.id)
+        if record is not None and record.status == "released":
+            actions.append(_action("remove", entry, "orphan.released", "Its record says that it ended."))
+        elif record is None and (entry.user, entry.server) in view.owned:
+            actions.append(_action("remove", entry, "orphan.duplicate", "Its server has another sandbox."))
+        elif record is None and not view.pending(entry.user, entry.server):
+            actions += _unrecorded(view, entry)
+    return actions
+
+
+def _unrecorded(view: _View, entry: LauncherEntry) -> list[Action]:
+    if entry.status not in _ALIVE:
+        return [_action("remove", entry, "orphan.unrecorded", "It ended; no record knows it.")]
+    hub = view.hub_has(entry.user, entry.server)
+    if hub is None:
+        return []
+    if hub:
+        return [_action("adopt", entry, "record.missing", "Hub and launcher have it, the database does not.")]
+    return [
+        _action("quarantine", entry, "orphan.unrecorded", "Only the launcher knows it."),
+        _action("remove", entry, "orphan.unrecorded", "Only the launcher knows it."),
+    ]
+
+
+def _of_gateway(view: _View) -> list[Action]:
+    actions = []
+    for sandbox, (user, server) in (view.seen.gateway or {}).items():
+        record = view.records.get(sandbox)
+        starting = record is not None and record.status == "admitted"
+        if view.alive(sandbox) is not False or (starting and view.hub_has(user, server) is not False):
+            continue
+        released = record is not None and record.status == "released"
+        actions.append(
+            Action(
+                verb="close_doors",
+                sandbox=sandbox,
+                user=user,
+                server=server,
+                code="orphan.released" if released else "doors.orphaned",
+                why="Its doors are open and its sandbox does not exist.",
+            )
+        )
+    return actions
+
+
+def _of_hub(view: _View) -> list[Action]:
+    if view.seen.launcher is None:
+        return []
+    known = view.owned | {(item.user, item.server) for item in view.seen.launcher if item.status in _ALIVE}
+    return [
+        Action(
+            verb="stop_at_hub",
+            sandbox="",
+            user=server.user,
+            server=server.server,
+            code="ended.died",
+            why="The hub lists it as running and no sandbox exists.",
+        )
+        for server in view.seen.hub or ()
+        if server.ready and not server.pending and (server.user, server.server) not in known
+    ]
+
+
+def _action(verb: Verb, entry: OpenRecord | LauncherEntry, code: str, why: str) -> Action:
+    return Action(verb=verb, sandbox=entry.id, user=entry.user, server=entry.server, code=code, why=why)
