@@ -69,7 +69,7 @@ def _hub(room: str, major: str) -> str:
     answer = subprocess.run([interpreter, "-c", question], capture_output=True, text=True, check=False)
     version = answer.stdout.strip()
     if not version.startswith(major + "."):
-        return f"JupyterHub of {interpreter} is {version or 'absent'}, not {major}; run: scripts/prepare {room}"
+        return f"{interpreter} has JupyterHub {version or 'no'}, not {major}; run: scripts/prepare {room}"
     return ""
 
 
