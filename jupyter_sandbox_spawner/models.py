@@ -23,6 +23,7 @@ __all__ = [
     "GatewayInventory",
     "Handle",
     "IngressPlan",
+    "InventoryItem",
     "IsolationLevel",
     "Mount",
     "RelayPort",
@@ -139,6 +140,17 @@ class Status:
     exit_code: int | None = None
     reason: str = ""
     started_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class InventoryItem:
+    """One sandbox that carries our labels, as its backend sees it; for the reconciler."""
+
+    id: str
+    user: str
+    server: str
+    status: Status
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
