@@ -26,6 +26,7 @@ __all__ = [
     "InventoryItem",
     "IsolationLevel",
     "Mount",
+    "OpenDoors",
     "RelayPort",
     "Resources",
     "SandboxSpec",
@@ -244,6 +245,15 @@ class GatewayEntry:
     host_uid: int
     egress: EgressPolicy
     limits: ApiLimits = field(default_factory=ApiLimits)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenDoors:
+    """What the gateway answers when it opens a sandbox: the doors' directory, and where the proxy sends
+    browsers (scheme, host and port only)."""
+
+    directory: str
+    front_url: str
 
 
 @dataclass(frozen=True, kw_only=True)
