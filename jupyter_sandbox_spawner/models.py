@@ -23,8 +23,10 @@ __all__ = [
     "GatewayInventory",
     "Handle",
     "IngressPlan",
+    "InventoryItem",
     "IsolationLevel",
     "Mount",
+    "OpenDoors",
     "RelayPort",
     "Resources",
     "SandboxSpec",
@@ -142,6 +144,17 @@ class Status:
 
 
 @dataclass(frozen=True, kw_only=True)
+class InventoryItem:
+    """One sandbox that carries our labels, as its backend sees it; for the reconciler."""
+
+    id: str
+    user: str
+    server: str
+    status: Status
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Usage:
     """Measured from outside: CPU seconds since start, bytes now and at peak, processes, bytes of log.
 
@@ -232,6 +245,15 @@ class GatewayEntry:
     host_uid: int
     egress: EgressPolicy
     limits: ApiLimits = field(default_factory=ApiLimits)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenDoors:
+    """What the gateway answers when it opens a sandbox: the doors' directory, and where the proxy sends
+    browsers (scheme, host and port only)."""
+
+    directory: str
+    front_url: str
 
 
 @dataclass(frozen=True, kw_only=True)

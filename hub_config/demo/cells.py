@@ -1,0 +1,84 @@
+"""What does the person type into the notebook? The cells of the story; each prints one JSON document.
+
+Every cell that shows something dead also shows a living twin, so a broken notebook cannot pass.
+"""
+
+from __future__ import annotations
+
+from .upstream import INDEX_HOST, MIRROR_HOST, PACKAGE
+
+__all__ = ["ALLOWED", "DEAD", "HELLO", "IMPORT", "INSTALL", "REFUSED", "REFUSED_HOST"]
+
+REFUSED_HOST = "refused.example"
+
+HELLO = """
+import getpass, json, os, platform
+home = os.path.expanduser("~")
+print(json.dumps({"user": getpass.getuser(), "python": platform.python_version(), "home": home}))
+"""
+
+INSTALL = (
+    f"%pip install --disable-pip-version-check --index-url http://{INDEX_HOST}/simple "
+    f"--trusted-host {INDEX_HOST} {PACKAGE}"
+)
+
+IMPORT = """
+import json, sandbox_demo_greeting as greeting
+print(json.dumps({"says": greeting.greet(), "file": greeting.__file__}))
+"""
+
+ALLOWED = f"""
+import json, urllib.request
+with urllib.request.urlopen("http://{MIRROR_HOST}/", timeout=20) as answer:
+    print(json.dumps({{"status": answer.status, "text": answer.read().decode()}}))
+"""
+
+REFUSED = f"""
+import json, urllib.error, urllib.request
+seen = {{}}
+for scheme in ("http", "https"):
+    try:
+        urllib.request.urlopen(scheme + "://{REFUSED_HOST}/", timeout=20)
+        seen[scheme] = "answered"
+    except urllib.error.HTTPError as error:
+        seen[scheme] = f"{{error.code}} {{error.reason}}"
+        seen["code"] = error.headers.get("X-Sandbox-Deny")
+    except urllib.error.URLError as error:
+        seen[scheme] = str(error.reason)
+print(json.dumps(seen))
+"""
+
+DEAD = """
+import json, socket, threading
+seen = {}
+own = socket.create_server(("127.0.0.1", 0))
+udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+udp.bind(("127.0.0.1", 0))
+
+def attempt(name, act):
+    try:
+        act()
+        seen[name] = "alive"
+    except OSError as error:
+        seen[name] = f"{type(error).__name__}: {error}"
+
+def send(address):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.settimeout(3)
+        sender.sendto(b"hello", address)
+
+def ask(server):
+    query = bytes.fromhex("123401000001000000000000076578616d706c6503636f6d0000010001")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.settimeout(3)
+        sender.sendto(query, (server, 53))
+        sender.recvfrom(512)
+
+attempt("loopback tcp", lambda: socket.create_connection(own.getsockname(), 3).close())
+attempt("loopback udp", lambda: send(udp.getsockname()))
+attempt("tcp", lambda: socket.create_connection(("192.0.2.10", 443), 3).close())
+attempt("udp", lambda: send(("192.0.2.10", 5000)))
+attempt("dns by name", lambda: socket.getaddrinfo("example.com", 443))
+attempt("dns by query", lambda: ask("192.0.2.53"))
+print(json.dumps(seen))
+"""

@@ -1,0 +1,117 @@
+"""What stands on a page of the hub? Hidden fields, profiles of the form, the reason of a refusal."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+
+__all__ = ["FormProfile", "Page", "SpawnForm", "read_form", "read_hidden", "read_reason"]
+
+
+@dataclass(frozen=True)
+class Page:
+    """What a navigation ended at: HTTP status, the address after redirects, the text."""
+
+    status: int
+    url: str
+    text: str
+
+
+@dataclass(frozen=True)
+class FormProfile:
+    """One choice of the spawn form; `text` is all that the person reads beside it."""
+
+    slug: str
+    allowed: bool
+    checked: bool
+    text: str
+
+
+@dataclass(frozen=True)
+class SpawnForm:
+    """The profiles in the order of the form."""
+
+    profiles: tuple[FormProfile, ...]
+
+    def allowed(self) -> tuple[FormProfile, ...]:
+        """Profiles this person may take."""
+        return tuple(profile for profile in self.profiles if profile.allowed)
+
+    def refused(self) -> tuple[FormProfile, ...]:
+        """Profiles shown greyed."""
+        return tuple(profile for profile in self.profiles if not profile.allowed)
+
+
+@dataclass
+class _FormReader(HTMLParser):
+    found: list[dict[str, str | None]] = field(default_factory=list)
+    texts: list[list[str]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        names = dict(attrs)
+        if tag == "input" and names.get("name") == "profile":
+            self.found.append(names)
+            self.texts.append([])
+        elif tag == "input" and names.get("type") == "submit":
+            self.texts.append([])
+
+    def handle_data(self, data: str) -> None:
+        if self.texts and data.strip():
+            self.texts[-1].append(data.strip())
+
+
+def read_form(text: str) -> SpawnForm:
+    """The radio buttons named `profile`, each with the words that follow it."""
+    reader = _FormReader()
+    reader.feed(text)
+    pairs = zip(reader.found, reader.texts, strict=False)
+    return SpawnForm(
+        tuple(
+            FormProfile(
+                slug=names.get("value") or "",
+                allowed="disabled" not in names,
+                checked="checked" in names,
+                text=" ".join(words),
+            )
+            for names, words in pairs
+        )
+    )
+
+
+def read_hidden(text: str, name: str) -> str:
+    """The value of a hidden field; empty when the page has none."""
+    for tag in re.findall(r"<input\b[^>]*>", text):
+        if re.search(rf'name="{re.escape(name)}"', tag):
+            value = re.search(r'value="([^"]*)"', tag)
+            return html.unescape(value[1]) if value else ""
+    return ""
+
+
+def read_reason(text: str) -> str:
+    """The sentence of a refusal: `message` of a JSON answer, else what the error page or form says."""
+    try:
+        document = json.loads(text)
+    except ValueError:
+        document = None
+    if isinstance(document, dict):
+        return str(document.get("message") or document)
+    for pattern in (
+        r'<p class="login_error">(.*?)</p>',
+        r'class="spawn-error-msg[^"]*">(.*?)</p>',
+        r'<div class="error">(.*?)</div>',
+        r"<title>(.*?)</title>",
+    ):
+        found = re.search(pattern, text, re.DOTALL)
+        if found:
+            return _plain(found[1])
+    return _plain(text)[:300]
+
+
+def _plain(fragment: str) -> str:
+    return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]*>", " ", fragment))).strip()

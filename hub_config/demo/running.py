@@ -1,0 +1,186 @@
+"""How is the whole product started for a demo or a test, and ended without a trace?
+
+Law: everything lives below one short temporary directory, on ports from the operating system.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import aiohttp
+
+from jupyter_sandbox_spawner.settings import Site, load_site
+
+from .authenticator import USERS_VARIABLE, write_users
+from .leftovers import Trace, look
+from .upstream import Upstreams, serve_upstreams
+from .visitor import Visitor
+
+__all__ = ["CHECKOUT", "DemoError", "RunningSite", "running_site"]
+
+CHECKOUT = Path(__file__).resolve().parent.parent.parent
+VENVS = Path(os.environ.get("SANDBOX_VENVS", CHECKOUT / ".venv"))
+_READY_WITHIN = 120.0
+_GONE_WITHIN = 90.0
+_GROUPS: Mapping[str, list[str]] = {"alice": ["research"], "bob": [], "admin": []}
+
+
+class DemoError(Exception):
+    """The demo cannot go on; the message is for the person who started it."""
+
+
+@dataclass
+class RunningSite:
+    """A running product: its address, its users' passwords, its directories and programs' log."""
+
+    root: Path
+    base: str = ""
+    passwords: dict[str, str] = field(default_factory=dict)
+    upstreams: Upstreams = field(default_factory=Upstreams)
+    process: asyncio.subprocess.Process | None = None
+    site: Site | None = None
+    after: Trace | None = None
+
+    @property
+    def run_dir(self) -> Path:
+        """Sockets, doors, bundles."""
+        return self.root / "run"
+
+    @property
+    def state_dir(self) -> Path:
+        """Homes, uids, spools, the hub's database."""
+        return self.root / "state"
+
+    @property
+    def log_file(self) -> Path:
+        """What every program wrote."""
+        return self.root / "programs.log"
+
+    def visitor(self, name: str) -> Visitor:
+        """A person at a browser, not logged in yet."""
+        return Visitor(self.base, name, self.passwords[name])
+
+    def log(self, last: int = 20_000) -> str:
+        """The end of the programs' log; empty before anything was written."""
+        if not self.log_file.exists():
+            return ""
+        return self.log_file.read_bytes()[-last:].decode(errors="replace")
+
+
+def _environment(running: RunningSite, profiles: Path | None) -> dict[str, str]:
+    services = running.upstreams.internal_services
+    # `/usr/bin/python3 -m venv` leaves VENVS/hub/bin out of PATH; the hub's commands are found there.
+    path = f"{Path(sys.executable).parent}:{os.environ.get('PATH', '/usr/bin:/bin')}"
+    unwanted = {"JUPYTERHUB_API_TOKEN", "CONFIGPROXY_AUTH_TOKEN", "JUPYTER_SANDBOX_SITE"}
+    kept = {name: value for name, value in os.environ.items() if name not in unwanted}
+    chosen = {"SANDBOX_PROFILES": str(profiles)} if profiles else {}
+    return (
+        kept
+        | chosen
+        | {
+            "PATH": path,
+            "PYTHONPATH": str(CHECKOUT),
+            "PYTHONUNBUFFERED": "1",
+            "SANDBOX_RUN_DIR": str(running.run_dir),
+            "SANDBOX_STATE_DIR": str(running.state_dir),
+            "SANDBOX_USER_ENV": str(VENVS / "user"),
+            "SANDBOX_PUBLIC_PORT": "0",
+            "SANDBOX_INTERNAL_SERVICES": ",".join(f"{name}={place}" for name, place in services.items()),
+            USERS_VARIABLE: str(running.root / "users.json"),
+        }
+    )
+
+
+async def _start(running: RunningSite, environment: Mapping[str, str], port: int) -> None:
+    config = CHECKOUT / "hub_config/jupyterhub_config.py"
+    command = [sys.executable, "-m", "jupyter_sandbox_spawner.admin", "run", "-f", str(config)]
+    command += ["--port", str(port)] if port else []
+    with running.log_file.open("ab") as log:
+        running.process = await asyncio.create_subprocess_exec(
+            *command,
+            env=environment,
+            cwd=running.root,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            # Ctrl-C at the terminal reaches the demo alone, which then ends the site in order.
+            start_new_session=True,
+        )
+    await asyncio.wait_for(_wait_until_ready(running), _READY_WITHIN)
+
+
+async def _wait_until_ready(running: RunningSite) -> None:
+    site_file = running.run_dir / "site.json"
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session:
+        # The site has no event that a stranger could wait for; a browser would try again as well.
+        while True:
+            if running.process is None or running.process.returncode is not None:
+                raise DemoError(f"The programs ended before they were ready:\n{running.log()}")
+            if site_file.exists():
+                running.site = load_site(site_file)
+                running.base = f"http://127.0.0.1:{running.site.public_port}{running.site.base_url}"
+                if await _answers(session, f"{running.base}hub/login"):
+                    return
+            await asyncio.sleep(0.2)
+
+
+async def _answers(session: aiohttp.ClientSession, url: str) -> bool:
+    try:
+        async with session.get(url) as answer:
+            return answer.status == 200
+    except (aiohttp.ClientError, asyncio.TimeoutError):
+        return False
+
+
+async def _stop(running: RunningSite) -> None:
+    process = running.process
+    if process is None or process.returncode is not None:
+        return
+    process.send_signal(signal.SIGTERM)
+    try:
+        await asyncio.wait_for(process.wait(), _GONE_WITHIN)
+    except asyncio.TimeoutError:
+        os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+        raise DemoError(f"The programs did not end within {_GONE_WITHIN:.0f} s.") from None
+
+
+@asynccontextmanager
+async def running_site(
+    profiles: Path | None = None, port: int = 0, keep: bool = False
+) -> AsyncIterator[RunningSite]:
+    """Start everything, yield when the login page answers, end everything; `after` is what was left.
+
+    `keep` leaves the directory (logs, homes, database) for a look. Raises DemoError.
+    """
+    running = RunningSite(Path(tempfile.mkdtemp(prefix="jss-", dir="/tmp")))
+    running.root.chmod(0o711)  # sandboxes run as other uids and bind from below it
+    running.run_dir.mkdir(mode=0o700)
+    running.state_dir.mkdir(mode=0o711)
+    running.passwords = {name: secrets.token_urlsafe(12) for name in _GROUPS}
+    users = {
+        name: {"password": running.passwords[name], "groups": groups, "admin": name == "admin"}
+        for name, groups in _GROUPS.items()
+    }
+    write_users(running.root / "users.json", users)
+    try:
+        async with serve_upstreams() as running.upstreams:
+            try:
+                await _start(running, _environment(running, profiles), port)
+                yield running
+            finally:
+                await _stop(running)
+                running.after = await asyncio.to_thread(look, running.root, running.site)
+    finally:
+        if not keep:
+            shutil.rmtree(running.root, ignore_errors=True)

@@ -1,0 +1,103 @@
+"""What can every backend do? Five verbs, and what it tells about the sandboxes it has.
+
+Law: every verb is idempotent, and `stop` and `remove` return only when what they promise has been verified.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+from ..errors import BackendError, IsolationError
+from ..models import Capabilities, Doors, Event, Handle, InventoryItem, SandboxSpec, Status, Usage
+
+__all__ = ["Backend", "Overlay", "check_level", "is_over", "unknown_sandbox"]
+
+Overlay = Mapping[str, Any]
+
+
+class Backend(ABC):
+    """A kind of place where sandboxes run.
+
+    ```
+    create(spec, doors, overlay) -> Handle   render and check; records owner labels; nothing runs yet
+    start(id)                                returns when the sandbox's init process runs; no-op if it does
+    status(id) -> Status | None              what is true now; None: no such sandbox
+    stop(id, grace) -> Status                TERM, `grace` seconds, KILL; returns when death is verified
+    remove(id)                               stops, then erases all but the user's home; no-op if gone
+    ```
+
+    The other methods only tell: they never change a sandbox.
+    """
+
+    @abstractmethod
+    async def create(self, spec: SandboxSpec, doors: Doors, overlay: Overlay) -> Handle:
+        """Prepare one sandbox; the same id again gives the same handle.
+
+        `overlay` is a fragment of the native request, merged before it is checked. Raises IsolationError
+        where the request would open the sandbox, BackendError where the place cannot be made.
+        """
+
+    @abstractmethod
+    async def start(self, sandbox_id: str) -> None:
+        """Run the init process. Raises BackendError `sandbox.unknown`, `sandbox.over` or why it failed."""
+
+    @abstractmethod
+    async def status(self, sandbox_id: str) -> Status | None:
+        """What is true now; None for an unknown id."""
+
+    @abstractmethod
+    async def stop(self, sandbox_id: str, grace: float) -> Status:
+        """End every process; the status after verified death. Raises BackendError if something survives."""
+
+    @abstractmethod
+    async def remove(self, sandbox_id: str) -> None:
+        """Erase cgroup, bundle, container and mounts, verified; never the user's home."""
+
+    @abstractmethod
+    async def ended(self, sandbox_id: str, timeout: float) -> Status | None:
+        """Wait up to `timeout` seconds for the end; its status, or None if the sandbox is not over yet."""
+
+    @abstractmethod
+    async def usage(self, sandbox_id: str) -> Usage:
+        """Measured from outside; None where this host cannot measure."""
+
+    @abstractmethod
+    async def log_tail(self, sandbox_id: str) -> str:
+        """The last 64 KiB of what the init process and its children wrote to stdout and stderr."""
+
+    @abstractmethod
+    async def inventory(self) -> tuple[InventoryItem, ...]:
+        """Every sandbox that carries our labels, whatever its status."""
+
+    @abstractmethod
+    async def events(self, after: int, timeout: float) -> tuple[Event, ...]:
+        """Status changes with `seq` above `after`; waits up to `timeout` seconds for the first."""
+
+    @abstractmethod
+    async def capabilities(self) -> Capabilities:
+        """What was verified on this host."""
+
+
+def is_over(status: Status) -> bool:
+    """Has this sandbox ended, for whatever reason?"""
+    return status.value in ("stopped", "failed")
+
+
+def unknown_sandbox(sandbox_id: str) -> BackendError:
+    """The error for an id that no record has."""
+    error = BackendError(f"There is no sandbox {sandbox_id}.", code="sandbox.unknown")
+    error.status = 404
+    return error
+
+
+def check_level(spec: SandboxSpec, capabilities: Capabilities) -> None:
+    """Refuse a sandbox that demands hard isolation where only soft can be enforced."""
+    if spec.isolation == "hard" and capabilities.level != "hard":
+        raise IsolationError(
+            f"Profile {spec.profile!r} demands hard isolation; this host enforces {capabilities.level}.",
+            code="isolation.level",
+            field="isolation",
+            remedy=" ".join(capabilities.missing) or "Run: jupyter-sandbox-admin doctor",
+        )

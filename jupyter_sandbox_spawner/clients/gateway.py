@@ -1,0 +1,68 @@
+"""How do other programs ask the gateway to open, watch and close a sandbox's doors?"""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+
+from ..models import BootDocument, EgressPolicy, Event, GatewayEntry, GatewayInventory, OpenDoors
+from ..wire import decode, encode
+from .unix_http import UnixClient
+
+__all__ = ["GatewayClient", "OpenDoors"]
+
+_MARGIN = 10.0  # seconds a long poll may answer late before we call the gateway gone
+
+
+class GatewayClient(UnixClient):
+    """The gateway's own door. Raises UnreachableError (`gateway.unreachable`) and AnswerError."""
+
+    def __init__(self, path: str, timeout: float = 30.0) -> None:
+        super().__init__("gateway", path, timeout)
+
+    async def open(self, sandbox: str, entry: GatewayEntry) -> OpenDoors:
+        """Open the doors of a sandbox; idempotent. The entry is on disk before this returns."""
+        return decode(OpenDoors, await self.call("PUT", f"/sandboxes/{sandbox}", encode(entry)))
+
+    async def boot(self, sandbox: str, document: BootDocument) -> None:
+        """Leave the boot document, which the sandbox takes once; it is kept in memory only."""
+        await self.call("PUT", f"/sandboxes/{sandbox}/boot", encode(document))
+
+    async def ready(self, sandbox: str, timeout: float) -> bool:
+        """Has the server inside been seen listening? Waits up to `timeout` seconds for it.
+
+        Raises AnswerError `boot.foreign` when another uid touched the boot door.
+        """
+        path = f"/sandboxes/{sandbox}/ready?{urlencode({'timeout': timeout})}"
+        document = await self.call("GET", path, timeout=timeout + _MARGIN)
+        return bool(document["ready"])
+
+    async def set_egress(self, sandbox: str, policy: EgressPolicy) -> None:
+        """Replace the egress policy; open connections keep the old decision."""
+        await self.call("PATCH", f"/sandboxes/{sandbox}/egress", encode(policy))
+
+    async def drain(self, sandbox: str) -> None:
+        """Refuse new browser requests with a sentence; running ones go on."""
+        await self.call("POST", f"/sandboxes/{sandbox}/drain")
+
+    async def close_sandbox(self, sandbox: str) -> None:
+        """Close the doors, end every connection, forget the sandbox; no-op when it is unknown."""
+        await self.call("DELETE", f"/sandboxes/{sandbox}")
+
+    async def inventory(self) -> tuple[GatewayInventory, ...]:
+        """Every open sandbox as the gateway sees it."""
+        found = await self.call("GET", "/sandboxes")
+        return tuple(decode(GatewayInventory, item) for item in found)
+
+    async def events(self, after: int, timeout: float) -> tuple[Event, ...]:
+        """Events numbered above `after`, oldest first; waits up to `timeout` seconds for one."""
+        path = f"/events?{urlencode({'after': after, 'timeout': timeout})}"
+        found = await self.call("GET", path, timeout=timeout + _MARGIN)
+        return tuple(decode(Event, item) for item in found)
+
+    async def acknowledge(self, seq: int) -> None:
+        """Events up to `seq` are stored elsewhere; the gateway may forget them."""
+        await self.call("POST", "/events/ack", {"seq": seq})
+
+    async def health(self) -> bool:
+        """Does the gateway answer?"""
+        return bool((await self.call("GET", "/health"))["ok"])

@@ -1,0 +1,108 @@
+"""How do the hub plugin and the admin command ask the launcher for sandboxes?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+from ..errors import AnswerError
+from ..models import (
+    Capabilities,
+    Doors,
+    Event,
+    Handle,
+    InventoryItem,
+    SandboxSpec,
+    Status,
+    Usage,
+    UserPlace,
+)
+from ..wire import decode, encode
+from .unix_http import UnixClient
+
+__all__ = ["CreateRequest", "LauncherClient"]
+
+_ANSWER_TIME = 15.0  # seconds the launcher may need beyond what it was asked to wait
+
+
+@dataclass(frozen=True, kw_only=True)
+class CreateRequest:
+    """Body of `PUT /sandboxes/{id}`: the spec, its doors and a fragment of the native request."""
+
+    spec: SandboxSpec
+    doors: Doors
+    overlay: Mapping[str, Any] = field(default_factory=dict)
+
+
+class LauncherClient(UnixClient):
+    """The launcher's socket, typed. Raises UnreachableError, or AnswerError with the launcher's own code."""
+
+    def __init__(self, path: str, timeout: float = 30.0) -> None:
+        super().__init__("launcher", path, timeout)
+
+    async def capabilities(self) -> Capabilities:
+        """What the launcher verified on this host."""
+        return decode(Capabilities, await self.call("GET", "/capabilities"))
+
+    async def place(self, user: str) -> UserPlace:
+        """The user's host uid and home, allocated and made on first use."""
+        return decode(UserPlace, await self.call("PUT", f"/users/{quote(user, safe='')}"))
+
+    async def create(
+        self, spec: SandboxSpec, doors: Doors, overlay: Mapping[str, Any] | None = None
+    ) -> Handle:
+        """Prepare a sandbox; the same id again gives the same handle."""
+        body = encode(CreateRequest(spec=spec, doors=doors, overlay=overlay or {}))
+        return decode(Handle, await self.call("PUT", f"/sandboxes/{spec.id}", body))
+
+    async def start(self, sandbox_id: str) -> None:
+        """Run the init process; returns when it runs."""
+        await self.call("POST", f"/sandboxes/{sandbox_id}/start")
+
+    async def status(self, sandbox_id: str) -> Status | None:
+        """What is true now; None where the launcher does not know the id."""
+        try:
+            return decode(Status, await self.call("GET", f"/sandboxes/{sandbox_id}"))
+        except AnswerError as error:
+            if error.code == "sandbox.unknown":
+                return None
+            raise
+
+    async def ended(self, sandbox_id: str, timeout: float) -> Status | None:
+        """Wait up to `timeout` seconds for the end; None if the sandbox is not over yet."""
+        path = f"/sandboxes/{sandbox_id}/ended?timeout={timeout:g}"
+        document = await self.call("GET", path, timeout=timeout + _ANSWER_TIME)
+        return None if document is None else decode(Status, document)
+
+    async def usage(self, sandbox_id: str) -> Usage:
+        """CPU, memory, processes and log bytes, measured from outside."""
+        return decode(Usage, await self.call("GET", f"/sandboxes/{sandbox_id}/usage"))
+
+    async def log_tail(self, sandbox_id: str) -> str:
+        """The last 64 KiB of the sandbox's own output."""
+        document = await self.call("GET", f"/sandboxes/{sandbox_id}/log")
+        return str(document["text"])
+
+    async def stop(self, sandbox_id: str, grace: float) -> Status:
+        """End every process; returns when death is verified."""
+        path = f"/sandboxes/{sandbox_id}/stop"
+        return decode(
+            Status, await self.call("POST", path, {"grace": grace}, timeout=grace + 2 * _ANSWER_TIME)
+        )
+
+    async def remove(self, sandbox_id: str) -> None:
+        """Erase what the sandbox had on this host, never the user's home; no-op if gone."""
+        await self.call("DELETE", f"/sandboxes/{sandbox_id}", timeout=2 * _ANSWER_TIME)
+
+    async def inventory(self) -> tuple[InventoryItem, ...]:
+        """Every sandbox of the launcher."""
+        documents = await self.call("GET", "/sandboxes")
+        return tuple(decode(InventoryItem, document) for document in documents)
+
+    async def events(self, after: int, timeout: float) -> tuple[Event, ...]:
+        """Status changes above `after`; waits up to `timeout` seconds for the first."""
+        path = f"/events?after={after}&timeout={timeout:g}"
+        documents = await self.call("GET", path, timeout=timeout + _ANSWER_TIME)
+        return tuple(decode(Event, document) for document in documents)

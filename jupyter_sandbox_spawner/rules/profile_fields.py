@@ -1,0 +1,118 @@
+"""What must each value of a profile look like? Each function gives the value, or an error with a remedy."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from ..errors import ConfigurationError
+from ..models import IsolationLevel
+
+__all__ = [
+    "boolean",
+    "groups",
+    "isolation",
+    "line_of_text",
+    "paragraph",
+    "processes",
+    "runtime",
+    "shown",
+    "slug",
+    "variables",
+    "wrong",
+]
+
+_SLUG = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_GROUP = re.compile(r"[^\x00-\x1f*?]{1,255}")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+# The server's identity, its doors and what it loads are ours to set.
+_RESERVED = re.compile(
+    r"(JUPYTERHUB_|JPY_|JUPYTER_|PYTHON|LD_).*|(HTTPS?|ALL|NO)_PROXY|PATH|HOME|USER|SHELL", re.IGNORECASE
+)
+
+
+def shown(value: Any) -> str:
+    """The value as the admin will recognise it, cut at 80 characters."""
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def wrong(field: str, value: Any, what: str, remedy: str) -> ConfigurationError:
+    """The error for one value: field, value, what is wrong, what to write."""
+    return ConfigurationError(f"{field}: {shown(value)} {what}.", field=field, remedy=remedy)
+
+
+def slug(value: Any, field: str) -> str:
+    """The name of a profile in URLs and options."""
+    if isinstance(value, str) and _SLUG.fullmatch(value):
+        return value
+    raise wrong(field, value, "is not a slug", "Write lower-case letters, digits and -, such as cpu-small.")
+
+
+def line_of_text(value: Any, field: str) -> str:
+    """One printable line for a form."""
+    if isinstance(value, str) and value.strip() and value.isprintable() and len(value) <= 120:
+        return value
+    raise wrong(field, value, "is not one line of at most 120 characters", 'Write a text, such as "CPU".')
+
+
+def paragraph(value: Any, field: str) -> str:
+    """A text whose line breaks do not matter."""
+    if isinstance(value, str) and len(value) <= 1000:
+        return " ".join(value.split())
+    raise wrong(field, value, "is not a text of at most 1000 characters", "Write a sentence.")
+
+
+def boolean(value: Any, field: str) -> bool:
+    """true or false, not 1 or yes in quotes."""
+    if isinstance(value, bool):
+        return value
+    raise wrong(field, value, "is neither true nor false", "Write true or false.")
+
+
+def processes(value: Any, field: str) -> int:
+    """How many processes and threads may exist at once."""
+    if isinstance(value, int) and not isinstance(value, bool) and 16 <= value <= 1_000_000:
+        return value
+    raise wrong(field, value, "is not a number of processes", "Write a whole number from 16, such as 512.")
+
+
+def isolation(value: Any, field: str) -> IsolationLevel:
+    """The level that a profile demands."""
+    if value == "hard":
+        return "hard"
+    if value == "soft":
+        return "soft"
+    raise wrong(field, value, "is not a level", "Write hard or soft, or leave it out.")
+
+
+def runtime(value: Any, field: str) -> str:
+    """The name of an OCI runtime."""
+    if isinstance(value, str) and re.fullmatch(r"[a-z][a-z0-9_.-]{0,39}", value):
+        return value
+    raise wrong(field, value, "is not the name of a runtime", "Write runc, crun or runsc, or leave it out.")
+
+
+def groups(value: Any, field: str) -> tuple[str, ...]:
+    """Exact names of hub groups; an empty list means nobody."""
+    if not isinstance(value, list):
+        raise wrong(field, value, "is not a list of groups", "Write [NAME]; leave it out for everyone.")
+    for name in value:
+        if not isinstance(name, str) or not _GROUP.fullmatch(name):
+            remedy = "Write the group's exact name; leave allowed_groups out for everyone."
+            raise wrong(field, name, "is not the name of a group; patterns are not read", remedy)
+    return tuple(value)
+
+
+def variables(value: Any, field: str) -> dict[str, str]:
+    """Environment variables that are not secret and not ours."""
+    if not isinstance(value, dict):
+        raise wrong(field, value, "is not a mapping", 'Write NAME: "value".')
+    for name, text in value.items():
+        if not _VARIABLE.fullmatch(name) or not isinstance(text, str) or "\0" in text:
+            raise wrong(f"{field}.{name}", text, "is not a text", f'Write {name}: "value", in quotes.')
+        if _RESERVED.fullmatch(name):
+            raise wrong(
+                f"{field}.{name}", text, "would replace a variable that the sandbox sets", "Remove it."
+            )
+    return value

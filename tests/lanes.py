@@ -1,0 +1,89 @@
+"""What can this machine run? One function a lane; each answers with the reason why not, or "" for yes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+
+__all__ = ["CHECKOUT", "LANES", "VENVS", "missing", "required"]
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+VENVS = Path(os.environ.get("SANDBOX_VENVS", CHECKOUT / ".venv"))
+PROXY = VENVS / "proxy/node_modules/.bin/configurable-http-proxy"
+
+
+def required(environ: Mapping[str, str]) -> frozenset[str]:
+    """The lanes that SANDBOX_REQUIRE names: there a skip counts as a failure."""
+    names = frozenset(environ.get("SANDBOX_REQUIRE", "").replace(",", " ").split())
+    unknown = names - LANES.keys()
+    if unknown:
+        raise ValueError(f"SANDBOX_REQUIRE names unknown lanes {sorted(unknown)}; known: {sorted(LANES)}")
+    return names
+
+
+@cache
+def missing(lane: str) -> str:
+    """Why this machine cannot run the lane, in a sentence; empty if it can."""
+    return LANES[lane]()
+
+
+def _root() -> str:
+    return "" if os.geteuid() == 0 else "not root; run: sudo scripts/test"
+
+
+def _runc() -> str:
+    return "" if shutil.which("runc") else "no runc; run: apt-get install runc"
+
+
+def _cgroup() -> str:
+    """Can a cgroup with a memory and a pids controller be made here (v2, or v1 with both mounted)?"""
+    top = Path("/sys/fs/cgroup")
+    unified = top / "cgroup.controllers"
+    places = [top] if unified.exists() else [top / "memory", top / "pids"]
+    if unified.exists() and not {"memory", "pids"} <= set(unified.read_text().split()):
+        return "cgroup v2 without its memory and pids controllers"
+    for place in places:
+        try:
+            os.rmdir(tempfile.mkdtemp(prefix="sandbox-lane-", dir=place))
+        except OSError as error:
+            return f"no cgroup can be made in {place}: {error.strerror}"
+    return ""
+
+
+def _npm() -> str:
+    if shutil.which("node") is None:
+        return "no node; run: apt-get install nodejs npm"
+    return "" if PROXY.exists() else f"no {PROXY}; run: scripts/prepare proxy"
+
+
+def _hub(room: str, major: str) -> str:
+    interpreter = VENVS / room / "bin/python"
+    if not interpreter.exists():
+        return f"no {interpreter}; run: scripts/prepare {room}"
+    question = "import jupyterhub; print(jupyterhub.__version__)"
+    answer = subprocess.run([interpreter, "-c", question], capture_output=True, text=True, check=False)
+    version = answer.stdout.strip()
+    if not version.startswith(major + "."):
+        return f"{interpreter} has JupyterHub {version or 'no'}, not {major}; run: scripts/prepare {room}"
+    return ""
+
+
+def _userenv() -> str:
+    server = VENVS / "user/bin/jupyterhub-singleuser"
+    return "" if server.exists() else f"no {server}; run: scripts/prepare user"
+
+
+LANES: Mapping[str, Callable[[], str]] = {
+    "root": _root,
+    "runc": _runc,
+    "cgroup": _cgroup,
+    "npm": _npm,
+    "hub6": lambda: _hub("hub", "6"),
+    "hub5": lambda: _hub("hub5", "5"),
+    "userenv": _userenv,
+}
