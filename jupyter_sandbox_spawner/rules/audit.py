@@ -30,6 +30,7 @@ __all__ = [
     "Report",
     "key_id",
     "line_of",
+    "open_head",
     "open_line",
     "rfc3339",
     "seal",
@@ -115,6 +116,12 @@ def open_line(line: bytes) -> Record | None:
     if record is None or not line.endswith(b"\n") or _hash_or_none(record) != record["hash"]:
         return None
     return record
+
+
+def open_head(line: bytes, keys: Mapping[str, Ed25519PublicKey]) -> Record | None:
+    """The head of one line that a trusted key signed; None for anything else."""
+    head = _parse_head(line)
+    return head if head is not None and _is_signed(head, keys) else None
 
 
 def key_id(key: Ed25519PublicKey) -> str:
@@ -206,12 +213,10 @@ def _trusted_heads(
 ) -> dict[int, set[str]]:
     signed: dict[int, set[str]] = {}
     for number, line in enumerate(heads, 1):
-        head = _parse_head(line)
-        if head is None or not _is_signed(head, keys):
-            seq = head["seq"] if head else 0
-            findings.append(
-                Finding(kind="head_forged", seq=seq, message=f"Head {number} is not signed by a trusted key.")
-            )
+        head = open_head(line, keys)
+        if head is None:
+            message = f"Head {number} is not signed by a trusted key."
+            findings.append(Finding(kind="head_forged", seq=0, message=message))
             continue
         signed.setdefault(head["seq"], set()).add(head["hash"])
     for seq, hashes in signed.items():

@@ -1,0 +1,136 @@
+"""How do the hub plugin and the admin command ask control? Each by its own socket."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from ..rules.admission import Admission, AdmissionRequest, ProfileTerms
+from ..settings import Site
+from ..wire import decode, encode
+from .unix_http import UnixClient
+
+__all__ = [
+    "Admission",
+    "AdmissionRequest",
+    "Claims",
+    "ControlAdminClient",
+    "ControlClient",
+    "Ended",
+    "ProfileTerms",
+    "Released",
+    "Stages",
+    "control_socket",
+]
+
+
+def control_socket(site: Site, caller: str) -> str:
+    """The socket of `hub`, `gateway` or `admin`, in a 0700 directory of control's own."""
+    return f"{site.run_dir}/control/{caller}.sock"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stages:
+    """Body of `ready`: seconds that each stage of the start took."""
+
+    stages: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Released:
+    """Body of `released`: why it ended as the hub plugin knows it, and the exit status if there is one."""
+
+    code: str
+    why: str
+    exit_code: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claims:
+    """What the server inside says of itself: kernels, how many are busy, terminals, its last activity."""
+
+    kernels: int
+    busy: int
+    terminals: int = 0
+    last_activity: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """Why a server's last sandbox ended, or, while it runs, when it will; for the hub's pages."""
+
+    sandbox: str
+    status: str
+    profile: str
+    now: datetime
+    code: str = ""
+    why: str = ""
+    ended_at: datetime | None = None
+    deadline: datetime | None = None
+    idle_timeout: int | None = None
+
+
+class ControlClient(UnixClient):
+    """The hub plugin's socket. Raises UnreachableError `control.unreachable`, or AnswerError."""
+
+    def __init__(self, path: str, timeout: float = 15.0) -> None:
+        super().__init__("control", path, timeout)
+
+    async def admit(self, request: AdmissionRequest) -> Admission:
+        """Admitted or denied (`admitted` says which); the same request again gives the same answer."""
+        return decode(Admission, await self.call("POST", "/api/admissions", encode(request)))
+
+    async def ready(self, sandbox: str, stages: Mapping[str, float]) -> None:
+        """The server answers; idempotent."""
+        await self.call("POST", f"/api/sandboxes/{sandbox}/ready", encode(Stages(stages=stages)))
+
+    async def released(self, sandbox: str, code: str, why: str, exit_code: int | None = None) -> None:
+        """It ended and nothing of it is left; idempotent. A reason that control decided stays."""
+        body = encode(Released(code=code, why=why, exit_code=exit_code))
+        await self.call("POST", f"/api/sandboxes/{sandbox}/released", body)
+
+    async def last(self, user: str, server: str) -> Ended | None:
+        """The newest sandbox of a server; None if control knows none."""
+        path = f"/api/users/{quote(user, safe='')}/servers/{quote(server or '-', safe='')}/last"
+        found = await self.call("GET", path)
+        return None if found is None else decode(Ended, found)
+
+    async def servers(self, user: str) -> Sequence[Ended]:
+        """The user's open sandboxes, for the home page's panel."""
+        found = await self.call("GET", f"/api/users/{quote(user, safe='')}/servers")
+        return [decode(Ended, item) for item in found]
+
+
+class ControlAdminClient(UnixClient):
+    """The admin command's socket. Answers are JSON documents as in docs/reference/api."""
+
+    def __init__(self, path: str, timeout: float = 60.0) -> None:
+        super().__init__("control", path, timeout)
+
+    async def sandboxes(self, user: str | None = None, ended: bool = False, after: str = "") -> Any:
+        """A page `{items, next}` of sandboxes; `after` is the last page's `next`."""
+        query = {"after": after, "ended": "1" if ended else "0", **({"user": user} if user else {})}
+        return await self.call("GET", f"/api/sandboxes?{urlencode(query)}")
+
+    async def stop(self, sandbox: str, why: str) -> Any:
+        """Stop a sandbox for a reason its user will read."""
+        return await self.call("POST", f"/api/sandboxes/{sandbox}/stop", {"why": why})
+
+    async def why(self, user: str, server: str) -> Any:
+        """Why was it stopped, or why does it still run?"""
+        path = f"/api/why/{quote(user, safe='')}/{quote(server or '-', safe='')}"
+        return await self.call("GET", path)
+
+    async def reconcile(self, apply: bool = False) -> Any:
+        """Compare all inventories; `apply` acts on what was found, otherwise it is a dry run."""
+        return await self.call("POST", f"/api/reconcile?apply={int(apply)}", timeout=300)
+
+    async def audit(self, user: str | None = None, limit: int = 100, before: int | None = None) -> Any:
+        """Audit records, newest first."""
+        query: dict[str, Any] = {"limit": limit}
+        query.update({"user": user} if user else {})
+        query.update({"before": before} if before is not None else {})
+        return await self.call("GET", f"/api/audit?{urlencode(query)}")

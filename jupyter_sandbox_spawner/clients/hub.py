@@ -1,0 +1,181 @@
+"""How does control ask the hub what runs, and tell it to stop something? By the hub's REST API, on loopback.
+
+Law: the token is a service's own, read from a 0600 file, and goes to the configured hub only; redirects are
+not followed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+
+import aiohttp
+
+from ..errors import AnswerError, ConfigurationError, UnreachableError
+from ..rules.reconcile import HubServer
+
+__all__ = ["HubClient", "TokenOwner", "read_token"]
+
+_PAGED = "application/jupyterhub-pagination+json"
+_PAGE = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenOwner:
+    """Whose token it is, and what it may do, by the hub's word."""
+
+    name: str
+    kind: str
+    scopes: tuple[str, ...]
+
+
+def read_token(path: str) -> str:
+    """The token in a file that nobody else may read. Raises ConfigurationError `control.token_*`."""
+    remedy = f"Write the service's API token there: install -m 600 /dev/stdin {path}"
+    try:
+        status = os.stat(path)
+        token = Path(path).read_text().strip()
+    except OSError as error:
+        message = f"The hub token's file {path} cannot be read: {error.strerror}."
+        raise ConfigurationError(message, code="control.token_missing", remedy=remedy) from error
+    if stat.S_IMODE(status.st_mode) & 0o077:
+        raise ConfigurationError(
+            f"{path} may be read by others (mode {stat.S_IMODE(status.st_mode):o}).",
+            code="control.token_exposed",
+            remedy=f"chmod 600 {path}",
+        )
+    if not token or not token.isascii() or not token.isprintable():
+        raise ConfigurationError(f"{path} holds no token.", code="control.token_missing", remedy=remedy)
+    return token
+
+
+class HubClient:
+    """The hub's API at `url` (`http://127.0.0.1:PORT/hub/api`).
+
+    Raises UnreachableError `hub.unreachable`, and AnswerError `hub.answered` with the hub's status.
+    """
+
+    def __init__(self, url: str, token: str, timeout: float = 30.0) -> None:
+        self._url = url.rstrip("/")
+        self._token = token
+        self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=2.0)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> HubClient:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the pool; no-op if never used."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def servers(self) -> tuple[HubServer, ...]:
+        """Every server that runs or is about to start or stop."""
+        found = []
+        async for user in self._pages("/users?state=active"):
+            for name, server in (user.get("servers") or {}).items():
+                found.append(
+                    HubServer(
+                        user=str(user["name"]),
+                        server=str(name),
+                        ready=bool(server.get("ready")),
+                        pending=str(server.get("pending") or ""),
+                        prefix=urlsplit(str(server.get("url") or "")).path,
+                    )
+                )
+        return tuple(found)
+
+    async def stop_server(self, user: str, server: str) -> bool:
+        """Ask for an end; True when it is over, False while the hub still works on it. No-op if not running."""
+        path = f"/users/{quote(user, safe='')}/server"
+        path = f"{path}s/{quote(server, safe='')}" if server else path
+        try:
+            status, _ = await self._call("DELETE", path)
+        except AnswerError as error:
+            # 400: "is not running"; 404: no such server. Both mean that there is nothing to stop.
+            if error.status in (400, 404):
+                return True
+            raise
+        return status != 202
+
+    async def routes(self) -> Mapping[str, str]:
+        """The proxy's routing table: route specification to target."""
+        found: dict[str, str] = {}
+        offset = 0
+        while True:
+            query = f"/proxy?offset={offset}&limit={_PAGE}"
+            _, page = await self._call("GET", query, headers={"Accept": _PAGED})
+            for spec, route in page["items"].items():
+                found[unquote(spec)] = str(route["target"])
+            if page["_pagination"].get("next") is None:
+                return found
+            offset = int(page["_pagination"]["next"]["offset"])
+
+    async def check_routes(self) -> None:
+        """Let the hub compare the proxy's routes with its servers and mend them."""
+        await self._call("POST", "/proxy")
+
+    async def whose(self, token: str) -> TokenOwner | None:
+        """The owner of a token that somebody else showed; None if the hub does not know it."""
+        try:
+            _, found = await self._call("GET", "/user", headers={"Authorization": f"token {token}"})
+        except AnswerError as error:
+            if error.status in (401, 403):
+                return None
+            raise
+        scopes = tuple(str(scope) for scope in found.get("scopes") or ())
+        return TokenOwner(name=str(found["name"]), kind=str(found.get("kind", "")), scopes=scopes)
+
+    async def _pages(self, path: str) -> AsyncIterator[Mapping[str, Any]]:
+        offset = 0
+        while True:
+            query = f"{path}&offset={offset}&limit={_PAGE}"
+            _, page = await self._call("GET", query, headers={"Accept": _PAGED})
+            for item in page["items"]:
+                yield item
+            if page["_pagination"].get("next") is None:
+                return
+            offset = int(page["_pagination"]["next"]["offset"])
+
+    async def _call(
+        self, method: str, path: str, headers: Mapping[str, str] | None = None
+    ) -> tuple[int, Any]:
+        own = {"Authorization": f"token {self._token}", "Accept": "application/json"}
+        try:
+            async with self._opened().request(
+                method,
+                self._url + path,
+                headers={**own, **(headers or {})},
+                timeout=self._timeout,
+                allow_redirects=False,
+            ) as answer:
+                document = await answer.json() if "json" in answer.content_type else None
+                status = answer.status
+        except (aiohttp.ClientError, asyncio.TimeoutError, OSError, ValueError) as error:
+            raise UnreachableError(
+                f"The hub does not answer ({type(error).__name__}).", code="hub.unreachable"
+            ) from error
+        if status >= 300:
+            said = document.get("message", "") if isinstance(document, dict) else ""
+            refusal = AnswerError(f"The hub answered {status} {said}".strip() + ".", code="hub.answered")
+            refusal.status = status
+            raise refusal
+        return status, document
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None or self._session.closed:
+            self._session = aiohttp.ClientSession(trust_env=False)
+        return self._session

@@ -1,0 +1,108 @@
+"""What happened to a sandbox, for its user to see: events, denials, and the settings control remembers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, delete, func, insert, select, update
+
+from ..models import Event
+from .tables import denials, events, sandboxes, settings, settings_versions
+
+__all__ = [
+    "DENIALS_KEPT",
+    "add_event",
+    "count_denial",
+    "denials_of",
+    "events_of",
+    "forget_old",
+    "note_version",
+    "read_clock",
+    "write_clock",
+]
+
+DENIALS_KEPT = 200  # different hosts a sandbox; what is more is counted under one name
+_MANY_MORE = "(many more)"
+
+
+def add_event(
+    connection: Connection, sandbox: str, at: datetime, kind: str, detail: Mapping[str, Any]
+) -> None:
+    """One event of a sandbox."""
+    connection.execute(insert(events).values(sandbox=sandbox, at=at, kind=kind, detail=dict(detail)))
+
+
+def events_of(connection: Connection, sandbox: str, after: int, limit: int = 100) -> list[dict[str, Any]]:
+    """Events numbered above `after`, oldest first."""
+    query = select(events).where(events.c.sandbox == sandbox, events.c.id > after)
+    rows = connection.execute(query.order_by(events.c.id).limit(min(limit, 1000)))
+    return [{"id": row.id, "at": row.at, "kind": row.kind, "detail": row.detail} for row in rows]
+
+
+def count_denial(connection: Connection, event: Event) -> None:
+    """Add one denied attempt to the sandbox's table; a flood of names ends in one row."""
+    detail = event.detail
+    host, port = str(detail.get("host") or "")[:255], detail.get("port")
+    count = detail.get("count")
+    key = {
+        "sandbox": event.sandbox,
+        "host": host,
+        "port": port if type(port) is int else 0,
+        "code": str(detail.get("code") or event.kind)[:63],
+    }
+    times = count if type(count) is int and count > 0 else 1
+    if _count_again(connection, key, times, event.time):
+        return
+    held = select(func.count()).select_from(denials).where(denials.c.sandbox == event.sandbox)
+    if (connection.execute(held).scalar() or 0) >= DENIALS_KEPT:
+        key = {**key, "host": _MANY_MORE, "port": 0}
+        if _count_again(connection, key, times, event.time):
+            return
+    rule = str(detail.get("rule") or "")[:255]
+    connection.execute(
+        insert(denials).values(**key, rule=rule, count=times, first_at=event.time, last_at=event.time)
+    )
+
+
+def denials_of(connection: Connection, sandbox: str, limit: int = 100) -> list[dict[str, Any]]:
+    """Denied hosts of a sandbox, the latest first."""
+    query = select(denials).where(denials.c.sandbox == sandbox)
+    rows = connection.execute(query.order_by(denials.c.last_at.desc()).limit(limit)).mappings()
+    return [{name: value for name, value in row.items() if name != "sandbox"} for row in rows]
+
+
+def forget_old(connection: Connection, before: datetime) -> None:
+    """Events and denials of sandboxes released before this instant; the records themselves stay."""
+    gone = select(sandboxes.c.id).where(sandboxes.c.released_at < before).scalar_subquery()
+    connection.execute(delete(events).where(events.c.sandbox.in_(gone)))
+    connection.execute(delete(denials).where(denials.c.sandbox.in_(gone)))
+
+
+def read_clock(connection: Connection) -> tuple[datetime, float, str] | None:
+    """The clocks as the last process read them: wall, elapsed since boot, boot id."""
+    row = connection.execute(select(settings).where(settings.c.name == "clock")).one_or_none()
+    return None if row is None else (row.at, row.number, row.text)
+
+
+def write_clock(connection: Connection, at: datetime, elapsed: float, boot: str) -> None:
+    """Keep a reading of both clocks for the next process."""
+    connection.execute(delete(settings).where(settings.c.name == "clock"))
+    connection.execute(insert(settings).values(name="clock", at=at, number=elapsed, text=boot))
+
+
+def note_version(connection: Connection, name: str, digest: str, now: datetime) -> bool:
+    """Remember a file's digest where it differs from the last one; True if it did."""
+    query = select(settings_versions.c.digest).where(settings_versions.c.name == name)
+    last = connection.execute(query.order_by(settings_versions.c.id.desc()).limit(1)).scalar()
+    if last == digest:
+        return False
+    connection.execute(insert(settings_versions).values(at=now, name=name, digest=digest))
+    return True
+
+
+def _count_again(connection: Connection, key: Mapping[str, Any], times: int, at: datetime) -> bool:
+    query = update(denials).where(*(denials.c[name] == value for name, value in key.items()))
+    done = connection.execute(query.values(count=denials.c.count + times, last_at=at))
+    return done.rowcount == 1

@@ -1,0 +1,245 @@
+"""What does the database say about sandboxes? Typed answers; each question runs inside one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, insert, or_, select, update
+
+from ..models import SandboxSpec
+from ..rules.admission import AdmissionRequest, KnownSandbox
+from ..rules.idleness import Warned
+from ..wire import decode, encode
+from .tables import extensions, sandboxes
+
+__all__ = [
+    "RecordStatus",
+    "SandboxRecord",
+    "admit",
+    "adopt",
+    "all_open",
+    "by_id",
+    "decide_stop",
+    "extend_deadline",
+    "known_for",
+    "latest_of",
+    "mark_audited",
+    "mark_ready",
+    "recent",
+    "release",
+    "remember_warning",
+    "shift_deadlines",
+]
+
+RecordStatus = Literal["admitted", "ready", "stopping", "released"]
+_OPEN = ("admitted", "ready", "stopping")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SandboxRecord:
+    """One sandbox as control remembers it. Times are aware UTC; durations seconds."""
+
+    id: str
+    user: str
+    server: str
+    profile: str
+    profile_digest: str
+    status: RecordStatus
+    admitted_at: datetime
+    ready_at: datetime | None
+    released_at: datetime | None
+    deadline: datetime | None
+    first_deadline: datetime | None
+    idle_timeout: int | None
+    idle_floor: datetime | None
+    extend_by: int | None
+    extend_at_most: int | None
+    stop_code: str | None
+    stop_why: str | None
+    stop_actor: str | None
+    stop_decided_at: datetime | None
+    exit_code: int | None
+    stages: dict[str, float]
+    warned: tuple[Warned, ...]
+    audited: bool
+    spec: dict[str, Any]
+
+    @property
+    def is_open(self) -> bool:
+        """Does it hold anything yet?"""
+        return self.status in _OPEN
+
+    def parsed_spec(self) -> SandboxSpec:
+        """The spec as it was admitted."""
+        return decode(SandboxSpec, self.spec)
+
+
+def by_id(connection: Connection, sandbox: str) -> SandboxRecord | None:
+    """The record of an id."""
+    return _one(connection, select(sandboxes).where(sandboxes.c.id == sandbox))
+
+
+def latest_of(connection: Connection, user: str, server: str) -> SandboxRecord | None:
+    """The newest record of a server, open or not."""
+    query = select(sandboxes).where(sandboxes.c.user == user, sandboxes.c.server == server)
+    return _one(connection, query.order_by(sandboxes.c.admitted_at.desc()).limit(1))
+
+
+def all_open(connection: Connection) -> list[SandboxRecord]:
+    """Every record that is not released."""
+    return _many(connection, select(sandboxes).where(sandboxes.c.status.in_(_OPEN)))
+
+
+def recent(
+    connection: Connection,
+    since: datetime | None,
+    limit: int = 1000,
+    after: str = "",
+    user: str | None = None,
+) -> list[SandboxRecord]:
+    """Open records, and those released after `since` (None: open ones only), ordered by id after `after`."""
+    wanted: ColumnElement[bool] = sandboxes.c.status.in_(_OPEN)
+    if since is not None:
+        wanted = or_(wanted, sandboxes.c.released_at >= since)
+    conditions = [wanted, sandboxes.c.id > after]
+    if user is not None:
+        conditions.append(sandboxes.c.user == user)
+    return _many(connection, select(sandboxes).where(and_(*conditions)).order_by(sandboxes.c.id).limit(limit))
+
+
+def known_for(connection: Connection, spec: SandboxSpec) -> list[KnownSandbox]:
+    """What admission must look at: the user's open sandboxes, and any with this id."""
+    mine = and_(sandboxes.c.user == spec.user, sandboxes.c.status.in_(_OPEN))
+    found = _many(connection, select(sandboxes).where(or_(mine, sandboxes.c.id == spec.id)))
+    return [
+        KnownSandbox(
+            id=item.id, user=item.user, server=item.server, is_open=item.is_open, deadline=item.deadline
+        )
+        for item in found
+    ]
+
+
+def admit(
+    connection: Connection, request: AdmissionRequest, now: datetime, deadline: datetime | None
+) -> None:
+    """Record an admitted sandbox that the audit does not know yet."""
+    spec = request.spec
+    connection.execute(
+        insert(sandboxes).values(
+            id=spec.id,
+            user=spec.user,
+            server=spec.server,
+            profile=spec.profile,
+            profile_digest=spec.profile_digest,
+            status="admitted",
+            spec=encode(spec),
+            admitted_at=now,
+            deadline=deadline,
+            first_deadline=deadline,
+            idle_timeout=spec.idle_timeout,
+            extend_by=request.terms.extend_by,
+            extend_at_most=request.terms.extend_at_most,
+            audited=False,
+        )
+    )
+
+
+def adopt(connection: Connection, sandbox: str, user: str, server: str, profile: str, now: datetime) -> None:
+    """Record a running sandbox whose record was lost; its limits are unknown, so it has none."""
+    connection.execute(
+        insert(sandboxes).values(
+            id=sandbox,
+            user=user,
+            server=server,
+            profile=profile,
+            profile_digest="",
+            status="ready",
+            spec={},
+            admitted_at=now,
+            ready_at=now,
+            audited=True,
+        )
+    )
+
+
+def mark_audited(connection: Connection, sandbox: str) -> None:
+    """The admission's line is in the audit."""
+    connection.execute(update(sandboxes).where(sandboxes.c.id == sandbox).values(audited=True))
+
+
+def mark_ready(connection: Connection, sandbox: str, now: datetime, stages: dict[str, float]) -> bool:
+    """The server answers; no-op unless it was starting."""
+    query = update(sandboxes).where(sandboxes.c.id == sandbox, sandboxes.c.status == "admitted")
+    return connection.execute(query.values(status="ready", ready_at=now, stages=stages)).rowcount == 1
+
+
+def decide_stop(connection: Connection, sandbox: str, code: str, why: str, actor: str, now: datetime) -> bool:
+    """Record why it will be stopped, before it is; the first reason stays."""
+    query = update(sandboxes).where(sandboxes.c.id == sandbox, sandboxes.c.status.in_(("admitted", "ready")))
+    values = {"stop_code": code, "stop_why": why, "stop_actor": actor, "stop_decided_at": now}
+    return connection.execute(query.values(status="stopping", **values)).rowcount == 1
+
+
+def release(
+    connection: Connection, sandbox: str, code: str, why: str, now: datetime, exit_code: int | None = None
+) -> bool:
+    """Close a record; a reason that was decided before stays. False when it was closed already."""
+    query = update(sandboxes).where(sandboxes.c.id == sandbox, sandboxes.c.status.in_(_OPEN))
+    undecided = query.where(sandboxes.c.stop_code.is_(None)).values(stop_code=code, stop_why=why)
+    connection.execute(undecided)
+    done = connection.execute(query.values(status="released", released_at=now, exit_code=exit_code))
+    return done.rowcount == 1
+
+
+def extend_deadline(
+    connection: Connection, record: SandboxRecord, after: datetime, actor: str, now: datetime
+) -> None:
+    """Move the end and keep a line about it."""
+    connection.execute(update(sandboxes).where(sandboxes.c.id == record.id).values(deadline=after))
+    connection.execute(
+        insert(extensions).values(sandbox=record.id, at=now, actor=actor, before=record.deadline, after=after)
+    )
+
+
+def remember_warning(connection: Connection, record: SandboxRecord, warned: Warned) -> None:
+    """The last warning of each kind is enough to give none twice."""
+    kept = [old for old in record.warned if old.kind != warned.kind] + [warned]
+    texts = [{"kind": item.kind, "ahead": item.ahead, "at": item.at.isoformat()} for item in kept]
+    connection.execute(update(sandboxes).where(sandboxes.c.id == record.id).values(warned=texts))
+
+
+def shift_deadlines(connection: Connection, jump: timedelta, now: datetime) -> int:
+    """After the wall clock jumped: keep everyone's remaining time, and count idleness from now on."""
+    found = all_open(connection)
+    for record in found:
+        values: dict[str, Any] = {"idle_floor": now, "admitted_at": record.admitted_at + jump}
+        for name in ("ready_at", "deadline", "first_deadline"):
+            instant = getattr(record, name)
+            values[name] = None if instant is None else instant + jump
+        connection.execute(update(sandboxes).where(sandboxes.c.id == record.id).values(**values))
+    return len(found)
+
+
+def _one(connection: Connection, query: Select[Any]) -> SandboxRecord | None:
+    row = connection.execute(query).one_or_none()
+    return None if row is None else _record(row)
+
+
+def _many(connection: Connection, query: Select[Any]) -> list[SandboxRecord]:
+    return [_record(row) for row in _rows(connection, query)]
+
+
+def _rows(connection: Connection, query: Select[Any]) -> Sequence[Row[Any]]:
+    return connection.execute(query).all()
+
+
+def _record(row: Row[Any]) -> SandboxRecord:
+    values = dict(row._mapping)
+    warned = tuple(
+        Warned(kind=item["kind"], ahead=item["ahead"], at=datetime.fromisoformat(item["at"]))
+        for item in values.pop("warned")
+    )
+    return SandboxRecord(warned=warned, **values)

@@ -1,0 +1,128 @@
+"""What does control keep in its database? One table a noun; the audit is not among them (it is files)."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    Dialect,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+)
+
+__all__ = ["METADATA", "Utc", "denials", "events", "extensions", "sandboxes", "settings", "settings_versions"]
+
+METADATA = MetaData()
+
+
+class Utc(TypeDecorator[datetime]):
+    """An aware UTC instant, kept as `2026-11-25 22:00:00.123456` so that text sorts as time."""
+
+    impl = String(26)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> str | None:
+        """Aware datetime to text."""
+        if value is None:
+            return None
+        return value.astimezone(timezone.utc).strftime("%Y-%m-%d %H:%M:%S.%f")
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        """Text to aware datetime."""
+        return None if value is None else datetime.fromisoformat(value).replace(tzinfo=timezone.utc)
+
+
+sandboxes = Table(
+    "sandboxes",
+    METADATA,
+    Column("id", String(23), primary_key=True),
+    Column("user", String(255), nullable=False),
+    Column("server", String(255), nullable=False),
+    Column("profile", String(63), nullable=False),
+    Column("profile_digest", String(64), nullable=False),
+    Column("status", String(10), nullable=False),
+    Column("spec", JSON, nullable=False),
+    Column("admitted_at", Utc, nullable=False),
+    Column("ready_at", Utc),
+    Column("released_at", Utc),
+    Column("deadline", Utc),
+    Column("first_deadline", Utc),
+    Column("idle_timeout", Integer),
+    Column("idle_floor", Utc),
+    Column("extend_by", Integer),
+    Column("extend_at_most", Integer),
+    Column("stop_code", String(63)),
+    Column("stop_why", Text),
+    Column("stop_actor", String(255)),
+    Column("stop_decided_at", Utc),
+    Column("exit_code", Integer),
+    Column("stages", JSON, nullable=False, default=dict),
+    Column("warned", JSON, nullable=False, default=list),
+    Column("audited", Boolean, nullable=False, default=False),
+    Index("sandboxes_of_server", "user", "server", "admitted_at"),
+    Index("sandboxes_by_status", "status", "released_at"),
+)
+
+extensions = Table(
+    "extensions",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("sandbox", String(23), nullable=False, index=True),
+    Column("at", Utc, nullable=False),
+    Column("actor", String(255), nullable=False),
+    Column("before", Utc, nullable=False),
+    Column("after", Utc, nullable=False),
+)
+
+events = Table(
+    "events",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("sandbox", String(23), nullable=False),
+    Column("at", Utc, nullable=False),
+    Column("kind", String(63), nullable=False),
+    Column("detail", JSON, nullable=False),
+    Index("events_of_sandbox", "sandbox", "id"),
+    sqlite_autoincrement=True,
+)
+
+denials = Table(
+    "denials",
+    METADATA,
+    Column("sandbox", String(23), primary_key=True),
+    Column("host", String(255), primary_key=True),
+    Column("port", Integer, primary_key=True),
+    Column("code", String(63), primary_key=True),
+    Column("rule", String(255), nullable=False, default=""),
+    Column("count", Integer, nullable=False),
+    Column("first_at", Utc, nullable=False),
+    Column("last_at", Utc, nullable=False),
+)
+
+settings = Table(
+    "settings",
+    METADATA,
+    Column("name", String(63), primary_key=True),
+    Column("at", Utc),
+    Column("number", Float),
+    Column("text", Text),
+)
+
+settings_versions = Table(
+    "settings_versions",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("at", Utc, nullable=False),
+    Column("name", String(63), nullable=False),
+    Column("digest", String(64), nullable=False),
+)
