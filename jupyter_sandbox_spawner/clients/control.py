@@ -94,7 +94,7 @@ class ControlClient(UnixClient):
 
     async def last(self, user: str, server: str) -> Ended | None:
         """The newest sandbox of a server; None if control knows none."""
-        path = f"/api/users/{quote(user, safe='')}/servers/{quote(server or '-', safe='')}/last"
+        path = f"/api/users/{quote(user, safe='')}/servers/{quote(server, safe='')}/last"
         found = await self.call("GET", path)
         return None if found is None else decode(Ended, found)
 
@@ -121,7 +121,7 @@ class ControlAdminClient(UnixClient):
 
     async def why(self, user: str, server: str) -> Any:
         """Why was it stopped, or why does it still run?"""
-        path = f"/api/why/{quote(user, safe='')}/{quote(server or '-', safe='')}"
+        path = f"/api/why/{quote(user, safe='')}/{quote(server, safe='')}"
         return await self.call("GET", path)
 
     async def reconcile(self, apply: bool = False) -> Any:

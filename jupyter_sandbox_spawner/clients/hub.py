@@ -99,7 +99,7 @@ class HubClient:
         return tuple(found)
 
     async def stop_server(self, user: str, server: str) -> bool:
-        """Ask for an end; True when it is over, False while the hub still works on it. No-op if not running."""
+        """Ask for an end; True when it is over, False while the hub works on it; no-op if not running."""
         path = f"/users/{quote(user, safe='')}/server"
         path = f"{path}s/{quote(server, safe='')}" if server else path
         try:

@@ -17,19 +17,23 @@ from .tables import extensions, sandboxes
 
 __all__ = [
     "RecordStatus",
+    "Adopted",
     "SandboxRecord",
     "admit",
     "adopt",
     "all_open",
     "by_id",
+    "by_ids",
     "decide_stop",
     "extend_deadline",
     "known_for",
     "latest_of",
+    "previous_of",
     "mark_audited",
     "mark_ready",
     "recent",
     "release",
+    "remember_use",
     "remember_warning",
     "shift_deadlines",
 ]
@@ -55,6 +59,7 @@ class SandboxRecord:
     first_deadline: datetime | None
     idle_timeout: int | None
     idle_floor: datetime | None
+    used_at: datetime | None
     extend_by: int | None
     extend_at_most: int | None
     stop_code: str | None
@@ -80,6 +85,22 @@ class SandboxRecord:
 def by_id(connection: Connection, sandbox: str) -> SandboxRecord | None:
     """The record of an id."""
     return _one(connection, select(sandboxes).where(sandboxes.c.id == sandbox))
+
+
+def by_ids(connection: Connection, wanted: Sequence[str]) -> list[SandboxRecord]:
+    """The records of these ids, in pieces that every database takes."""
+    found: list[SandboxRecord] = []
+    for start in range(0, len(wanted), 500):
+        piece = sandboxes.c.id.in_(wanted[start : start + 500])
+        found += _many(connection, select(sandboxes).where(piece))
+    return found
+
+
+def previous_of(connection: Connection, record: SandboxRecord) -> SandboxRecord | None:
+    """The sandbox that the same server had before this one."""
+    same = (sandboxes.c.user == record.user, sandboxes.c.server == record.server)
+    query = select(sandboxes).where(*same, sandboxes.c.admitted_at < record.admitted_at)
+    return _one(connection, query.order_by(sandboxes.c.admitted_at.desc()).limit(1))
 
 
 def latest_of(connection: Connection, user: str, server: str) -> SandboxRecord | None:
@@ -147,19 +168,35 @@ def admit(
     )
 
 
-def adopt(connection: Connection, sandbox: str, user: str, server: str, profile: str, now: datetime) -> None:
-    """Record a running sandbox whose record was lost; its limits are unknown, so it has none."""
+@dataclass(frozen=True, kw_only=True)
+class Adopted:
+    """A running sandbox whose record was lost; `ttl` and `idle_timeout` are what its profile says today."""
+
+    id: str
+    user: str
+    server: str
+    profile: str
+    ttl: int | None
+    idle_timeout: int | None
+
+
+def adopt(connection: Connection, found: Adopted, now: datetime) -> None:
+    """Record it; its time begins anew, because nobody knows when it began."""
+    deadline = None if found.ttl is None else now + timedelta(seconds=found.ttl)
     connection.execute(
         insert(sandboxes).values(
-            id=sandbox,
-            user=user,
-            server=server,
-            profile=profile,
+            id=found.id,
+            user=found.user,
+            server=found.server,
+            profile=found.profile,
             profile_digest="",
             status="ready",
             spec={},
             admitted_at=now,
             ready_at=now,
+            deadline=deadline,
+            first_deadline=deadline,
+            idle_timeout=found.idle_timeout,
             audited=True,
         )
     )
@@ -204,6 +241,11 @@ def extend_deadline(
     )
 
 
+def remember_use(connection: Connection, sandbox: str, used_at: datetime) -> None:
+    """The last use that was seen, for when gateway and control both lose their memory."""
+    connection.execute(update(sandboxes).where(sandboxes.c.id == sandbox).values(used_at=used_at))
+
+
 def remember_warning(connection: Connection, record: SandboxRecord, warned: Warned) -> None:
     """The last warning of each kind is enough to give none twice."""
     kept = [old for old in record.warned if old.kind != warned.kind] + [warned]
@@ -216,7 +258,7 @@ def shift_deadlines(connection: Connection, jump: timedelta, now: datetime) -> i
     found = all_open(connection)
     for record in found:
         values: dict[str, Any] = {"idle_floor": now, "admitted_at": record.admitted_at + jump}
-        for name in ("ready_at", "deadline", "first_deadline"):
+        for name in ("ready_at", "deadline", "first_deadline", "used_at", "stop_decided_at"):
             instant = getattr(record, name)
             values[name] = None if instant is None else instant + jump
         connection.execute(update(sandboxes).where(sandboxes.c.id == record.id).values(**values))

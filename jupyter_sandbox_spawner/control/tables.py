@@ -59,6 +59,7 @@ sandboxes = Table(
     Column("first_deadline", Utc),
     Column("idle_timeout", Integer),
     Column("idle_floor", Utc),
+    Column("used_at", Utc),
     Column("extend_by", Integer),
     Column("extend_at_most", Integer),
     Column("stop_code", String(63)),

@@ -86,6 +86,7 @@ def _sandboxes() -> None:
         sa.Column("first_deadline", sa.String(26), nullable=True),
         sa.Column("idle_timeout", sa.Integer(), nullable=True),
         sa.Column("idle_floor", sa.String(26), nullable=True),
+        sa.Column("used_at", sa.String(26), nullable=True),
         sa.Column("extend_by", sa.Integer(), nullable=True),
         sa.Column("extend_at_most", sa.Integer(), nullable=True),
         sa.Column("stop_code", sa.String(length=63), nullable=True),

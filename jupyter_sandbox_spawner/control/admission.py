@@ -1,0 +1,153 @@
+"""How is one request for a sandbox answered so that a crash at any moment leaves nothing half admitted?
+
+Law: decide and record in one transaction; then the audit; then the answer. What was recorded and never
+audited was never answered: it is closed at the next start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from weakref import WeakValueDictionary
+
+from sqlalchemy import Connection
+
+from ..errors import ProgramError
+from ..rules.admission import Admission, AdmissionRequest, decide
+from ..rules.audit import Entry
+from . import records
+from .parts import Parts
+
+__all__ = ["Admissions", "close_interrupted"]
+
+log = logging.getLogger("jupyter_sandbox_spawner.control")
+_RETRY = timedelta(seconds=60)
+_INTERRUPTED = "admission.interrupted"
+
+
+class Admissions:
+    """Answers requests; those of one user one after the other, so that a retry never overtakes the audit."""
+
+    def __init__(self, parts: Parts, watch: Callable[[str], None]) -> None:
+        self._parts = parts
+        self._watch = watch
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def admit(self, request: AdmissionRequest) -> Admission:
+        """Control's answer; where audit or database cannot be written it is a denial that says so."""
+        lock = self._locks.setdefault(request.spec.user, asyncio.Lock())
+        async with lock:
+            answer = await _admit(self._parts, request)
+        if answer.admitted:
+            self._watch(request.spec.id)
+        return answer
+
+
+async def _admit(parts: Parts, request: AdmissionRequest) -> Admission:
+    spec = request.spec
+    try:
+        parts.audit.check()
+        answer = await _decide(parts, request)
+        if answer.admitted and not answer.repeated:
+            await _announce(parts, request, answer)
+    except ProgramError as error:
+        log.error("%s/%s is not admitted: %s", spec.user, spec.server, error)
+        now = parts.clock.now()
+        return Admission(
+            admitted=False,
+            now=now,
+            code=error.code,
+            message=error.message,
+            remedy=error.remedy,
+            retry_at=now + _RETRY,
+        )
+    if not answer.admitted:
+        await parts.denials.denied(
+            "admission", spec.user, spec.server, code=answer.code, profile=spec.profile
+        )
+    return replace(answer, now=parts.clock.now())
+
+
+async def close_interrupted(parts: Parts) -> None:
+    """At start: close what was recorded and never answered."""
+    now = parts.clock.now()
+
+    def close(connection: Connection) -> list[records.SandboxRecord]:
+        found = [item for item in records.all_open(connection) if not item.audited]
+        for item in found:
+            why = "Control stopped before it could answer."
+            records.release(connection, item.id, _INTERRUPTED, why, now)
+        return found
+
+    for item in await parts.store.run(close):
+        log.warning("%s/%s: its admission was interrupted and is closed", item.user, item.server)
+        await parts.audit.write(
+            Entry(
+                actor="control",
+                action="admission",
+                outcome="failed",
+                user=item.user,
+                server=item.server,
+                sandbox=item.id,
+                code=_INTERRUPTED,
+            )
+        )
+
+
+async def _decide(parts: Parts, request: AdmissionRequest) -> Admission:
+    own = await parts.terms.of(request)
+    now = parts.clock.now()
+
+    def transaction(connection: Connection) -> Admission:
+        answer = decide(now, request, records.known_for(connection, request.spec), own)
+        if answer.admitted and not answer.repeated:
+            for older in answer.supersedes:
+                why = "A new sandbox of the same server was admitted."
+                records.release(connection, older, "ended.superseded", why, now)
+            records.admit(connection, request, now, answer.deadline)
+        return answer
+
+    return await parts.store.run(transaction)
+
+
+async def _announce(parts: Parts, request: AdmissionRequest, answer: Admission) -> None:
+    spec = request.spec
+    older = [
+        Entry(
+            actor="control",
+            action="sandbox.released",
+            outcome="done",
+            user=spec.user,
+            server=spec.server,
+            sandbox=old,
+            code="ended.superseded",
+        )
+        for old in answer.supersedes
+    ]
+    admitted = Entry(
+        actor="hub",
+        action="admission",
+        outcome="allowed",
+        user=spec.user,
+        server=spec.server,
+        sandbox=spec.id,
+        policy_digest=spec.profile_digest,
+        detail={
+            "profile": spec.profile,
+            "environment": spec.environment_name,
+            "runtime": spec.runtime,
+            "groups": sorted(request.groups),
+            "ttl": spec.ttl,
+            "idle_timeout": spec.idle_timeout,
+        },
+    )
+    try:
+        await parts.audit.write(*older, admitted)
+    except ProgramError:
+        now, why = parts.clock.now(), "The audit could not be written."
+        await parts.store.run(lambda db: records.release(db, spec.id, "audit.unwritable", why, now))
+        raise
+    await parts.store.run(lambda db: records.mark_audited(db, spec.id))

@@ -1,0 +1,54 @@
+"""How does a user's wish for more time become a new deadline, or a refusal that says the cap?"""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection
+
+from ..rules.audit import Entry
+from ..rules.extension import Extension, ExtensionTerms, extend
+from . import happenings, records
+from .parts import Parts
+from .records import SandboxRecord
+
+__all__ = ["extend_now", "possible_extension"]
+
+
+def _terms(record: SandboxRecord) -> ExtensionTerms:
+    return ExtensionTerms(by=record.extend_by, at_most=record.extend_at_most)
+
+
+def possible_extension(parts: Parts, record: SandboxRecord) -> Extension:
+    """What an extension would give at this moment; nothing changes."""
+    return extend(parts.clock.now(), record.deadline, record.first_deadline, _terms(record))
+
+
+async def extend_now(parts: Parts, record: SandboxRecord, actor: str) -> Extension:
+    """Extend in one transaction; audited either way. The audit comes first: an unwritable one refuses."""
+    parts.audit.check()
+    now = parts.clock.now()
+
+    def transaction(connection: Connection) -> Extension:
+        current = records.by_id(connection, record.id) or record
+        answer = extend(now, current.deadline, current.first_deadline, _terms(current))
+        if answer.granted and answer.deadline is not None:
+            records.extend_deadline(connection, current, answer.deadline, actor, now)
+            detail = {"until": answer.deadline.isoformat()}
+            happenings.add_event(connection, record.id, now, "extended", detail)
+        return answer
+
+    answer = await parts.store.run(transaction)
+    if not answer.granted:
+        await parts.denials.denied("extension", record.user, record.server, record.id, code=answer.code)
+        return answer
+    await parts.audit.write(
+        Entry(
+            actor=actor,
+            action="sandbox.extend",
+            outcome="allowed",
+            user=record.user,
+            server=record.server,
+            sandbox=record.id,
+            detail={"until": answer.deadline.isoformat() if answer.deadline else None},
+        )
+    )
+    return answer

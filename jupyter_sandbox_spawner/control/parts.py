@@ -1,0 +1,49 @@
+"""What does every part of control share? Made once by app.py, frozen, handed down."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..clients.gateway import GatewayClient
+from ..clients.hub import HubClient
+from ..clients.launcher import LauncherClient
+from .audit import AuditLog
+from .clock import Clock
+from .denials import DenialLedger
+from .store import Store
+from .terms import OwnTerms
+
+__all__ = ["Parts", "Tuning"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuning:
+    """Times in seconds.
+
+    `max_age`: the longest a server without a TTL may live, None = no limit. `settle`: no stop for idleness
+    so soon after control's own start, since servers must first say again that a kernel is busy.
+    `hub_patience`: how long the hub may leave a decided stop undone before the launcher is asked.
+    """
+
+    max_age: int | None = None
+    settle: float = 60.0
+    hub_patience: float = 60.0
+    stop_grace: float = 10.0
+    reconcile_every: float = 60.0
+    routes_every: float = 10.0
+    tick: float = 5.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """The shared parts of one running control."""
+
+    clock: Clock
+    store: Store
+    audit: AuditLog
+    denials: DenialLedger
+    terms: OwnTerms
+    hub: HubClient
+    launcher: LauncherClient
+    gateway: GatewayClient
+    tuning: Tuning

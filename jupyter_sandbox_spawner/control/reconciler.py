@@ -1,0 +1,183 @@
+"""How are hub, database, launcher and gateway brought to agree again? Ask all four, plan, act.
+
+Law: the plan is pure (rules/reconcile.py); each act is audited before it is done and harmless when repeated.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Mapping
+from datetime import datetime
+from typing import TypeVar
+
+from ..errors import ProgramError
+from ..models import GatewayEntry, GatewayInventory, InventoryItem
+from ..rules.audit import Entry
+from ..rules.reconcile import Action, HubServer, Inventories, LauncherEntry, OpenRecord, Plan, plan
+from . import records
+from .lifetime import Lifetime
+from .parts import Parts
+from .records import Adopted, SandboxRecord
+from .stopping import Stopper
+
+__all__ = ["Reconciler"]
+
+log = logging.getLogger("jupyter_sandbox_spawner.control")
+T = TypeVar("T")
+
+
+class Reconciler:
+    """One pass at a time, by the clock or because an admin asked."""
+
+    def __init__(self, parts: Parts, stopper: Stopper, lifetime: Lifetime) -> None:
+        self._parts = parts
+        self._stopper = stopper
+        self._lifetime = lifetime
+        self._sightings: Mapping[Action, datetime] = {}
+        self._lock = asyncio.Lock()
+        self._hub: dict[tuple[str, str], HubServer] = {}
+        self._launcher: dict[str, InventoryItem] = {}
+
+    async def step(self, apply: bool = True, urgent: bool = False) -> tuple[Plan, tuple[str, ...]]:
+        """Compare, and act unless it is a dry run. Also: which sources did not answer."""
+        async with self._lock:
+            seen, silent = await self._look()
+            now = self._parts.clock.now()
+            found = plan(now, seen, self._sightings, urgent)
+            self._sightings = found.sightings
+            for action in found.due if apply else ():
+                await self._act(action)
+            return found, silent
+
+    async def _look(self) -> tuple[Inventories, tuple[str, ...]]:
+        hub, launcher, gateway = await asyncio.gather(
+            _or_none(self._parts.hub.servers()),
+            _or_none(self._parts.launcher.inventory()),
+            _or_none(self._parts.gateway.inventory()),
+        )
+        ids = [item.id for item in launcher or ()] + [item.id for item in gateway or ()]
+        # The database is read last: what it admitted meanwhile must not look like an orphan.
+        database = await self._parts.store.run(
+            lambda db: {item.id: item for item in [*records.all_open(db), *records.by_ids(db, ids)]}
+        )
+        self._hub = {(item.user, item.server): item for item in hub or ()}
+        self._launcher = {item.id: item for item in launcher or ()}
+        named = (("hub", hub), ("launcher", launcher), ("gateway", gateway))
+        silent = tuple(name for name, found in named if found is None)
+        return _inventories(hub, list(database.values()), launcher, gateway), silent
+
+    async def _act(self, action: Action) -> None:
+        log.warning("Reconcile %s/%s: %s (%s)", action.user, action.server, action.verb, action.why)
+        entry = Entry(
+            actor="control",
+            action=f"reconcile.{action.verb}",
+            outcome="decided",
+            user=action.user,
+            server=action.server,
+            sandbox=action.sandbox,
+            code=action.code,
+            detail={"why": action.why},
+        )
+        try:
+            await self._parts.audit.write(entry)
+            await self._do(action)
+        except ProgramError as error:
+            log.error("%s of %s did not work and is tried again: %s", action.verb, action.sandbox, error)
+
+    async def _do(self, action: Action) -> None:
+        record = await self._parts.store.run(lambda db: records.by_id(db, action.sandbox))
+        if action.verb == "adopt":
+            await self._adopt(action)
+        elif action.verb == "reopen" and record is not None:
+            await self._reopen(record)
+        elif action.verb in ("quarantine", "close_doors"):
+            await self._parts.gateway.close_sandbox(action.sandbox)
+        elif action.verb == "remove":
+            await self._remove(action, record)
+        elif action.verb == "release" and record is not None:
+            await self._release(action, record)
+        elif action.verb == "finish_stop" and record is not None:
+            await self._stopper.ask(record)
+        elif action.verb == "stop_at_hub":
+            await self._stop_at_hub(action, record)
+
+    async def _adopt(self, action: Action) -> None:
+        labels = self._launcher[action.sandbox].labels
+        slug = labels.get("profile", "")
+        profile = await self._parts.terms.profile(slug)
+        found = Adopted(
+            id=action.sandbox,
+            user=action.user,
+            server=action.server,
+            profile=slug,
+            ttl=profile.ttl if profile else None,
+            idle_timeout=profile.idle_timeout if profile else None,
+        )
+        now = self._parts.clock.now()
+        await self._parts.store.run(lambda db: records.adopt(db, found, now))
+        self._lifetime.watch(action.sandbox)
+
+    async def _reopen(self, record: SandboxRecord) -> None:
+        server = self._hub.get((record.user, record.server))
+        if server is None or not server.prefix or not record.spec:
+            log.error("%s: its doors cannot be opened again; its spec or address is unknown", record.id)
+            return
+        spec = record.parsed_spec()
+        entry = GatewayEntry(
+            user=spec.user,
+            server=spec.server,
+            prefix=server.prefix,
+            host_uid=spec.host_uid,
+            egress=spec.egress,
+        )
+        await self._parts.gateway.open(record.id, entry)
+
+    async def _remove(self, action: Action, record: SandboxRecord | None) -> None:
+        await self._stopper.erase_unrecorded(action.sandbox)
+        if record is not None:
+            await self._stopper.release(record, action.code, action.why, None)
+
+    async def _release(self, action: Action, record: SandboxRecord) -> None:
+        entry = self._launcher.get(record.id)
+        why = entry.status.reason if entry is not None and entry.status.reason else action.why
+        exit_code = entry.status.exit_code if entry is not None else None
+        await self._stopper.release(record, action.code, why, exit_code)
+
+    async def _stop_at_hub(self, action: Action, record: SandboxRecord | None) -> None:
+        if record is None:
+            await self._parts.hub.stop_server(action.user, action.server)
+            return
+        entry = self._launcher.get(record.id)
+        why = entry.status.reason if entry is not None and entry.status.reason else action.why
+        await self._stopper.stop(record, action.code, why, "control")
+
+
+def _inventories(
+    hub: tuple[HubServer, ...] | None,
+    database: list[SandboxRecord],
+    launcher: tuple[InventoryItem, ...] | None,
+    gateway: tuple[GatewayInventory, ...] | None,
+) -> Inventories:
+    return Inventories(
+        hub=hub,
+        database=[
+            OpenRecord(id=item.id, user=item.user, server=item.server, status=item.status)
+            for item in database
+        ],
+        launcher=None
+        if launcher is None
+        else [
+            LauncherEntry(id=item.id, user=item.user, server=item.server, status=item.status.value)
+            for item in launcher
+        ],
+        gateway=None if gateway is None else {item.id: (item.user, item.server) for item in gateway},
+    )
+
+
+async def _or_none(question: Awaitable[T]) -> T | None:
+    try:
+        return await question
+    except ProgramError as error:
+        log.warning("An inventory is missing from this pass: %s", error)
+        return None

@@ -1,0 +1,104 @@
+"""Does the proxy have a route for every running server, also a moment after it was restarted?
+
+Law: control compares and the hub mends (`POST /hub/api/proxy`); control holds no proxy token. An open
+connection to the proxy's API port ends when the proxy dies, so its restart is seen at once, without polling.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+
+from ..models import GatewayInventory
+from ..rules.audit import Entry
+from .parts import Parts
+
+__all__ = ["RouteKeeper", "route_faults"]
+
+log = logging.getLogger("jupyter_sandbox_spawner.control")
+_REDIAL = 0.1  # seconds between attempts while the proxy is down; nothing tells us when it is back
+_LONGEST_BACKOFF = 300.0
+
+
+def route_faults(
+    routes: Mapping[str, str], servers: Sequence[GatewayInventory], front_url: str
+) -> frozenset[str]:
+    """Path prefixes of ready servers without a route to the front, and routes to the front without a server.
+
+    A route's specification may begin with a host name; its path counts.
+    """
+    targets = {spec[spec.index("/") :]: target.rstrip("/") for spec, target in routes.items() if "/" in spec}
+    front = front_url.rstrip("/")
+    missing = {item.prefix for item in servers if item.ready and targets.get(item.prefix) != front}
+    known = {item.prefix for item in servers}
+    stale = {path for path, target in targets.items() if target == front and path not in known}
+    return frozenset(missing | stale)
+
+
+class RouteKeeper:
+    """Two loops: one watches the proxy itself, one compares the routes."""
+
+    def __init__(self, parts: Parts, front_url: str, proxy_port: int) -> None:
+        self._parts = parts
+        self._front_url = front_url
+        self._proxy_port = proxy_port
+        self._restarted = asyncio.Event()
+        self._unmended: frozenset[str] = frozenset()
+        self._backoff = parts.tuning.routes_every
+
+    async def watch_proxy(self) -> None:
+        """Hold one connection until it ends, dial until the proxy is back, then have the routes checked."""
+        reader, writer = await self._dial()
+        try:
+            await reader.read()
+        except OSError as error:
+            log.debug("The proxy's connection ended: %s", error)
+        finally:
+            writer.close()
+        _, writer = await self._dial()
+        writer.close()
+        self._restarted.set()
+
+    async def step(self) -> None:
+        """Wait for the proxy's restart or the next turn, then compare and mend."""
+        try:
+            await asyncio.wait_for(self._restarted.wait(), self._backoff)
+        except asyncio.TimeoutError:
+            await self.compare()
+            return
+        await self._parts.hub.check_routes()
+        self._restarted.clear()
+
+    async def compare(self) -> frozenset[str]:
+        """Compare once; what differed."""
+        servers = await self._parts.gateway.inventory()
+        faults = route_faults(await self._parts.hub.routes(), servers, self._front_url)
+        if not faults:
+            self._unmended, self._backoff = faults, self._parts.tuning.routes_every
+            return faults
+        if faults <= self._unmended:
+            # The hub was asked already and sees it differently (a server it stops, say): ask less often.
+            self._backoff = min(self._backoff * 2, _LONGEST_BACKOFF)
+        self._unmended = faults
+        some = sorted(faults)[:20]
+        log.warning("Routes differ and are mended by the hub: %s", some)
+        await self._parts.hub.check_routes()
+        await self._parts.audit.write(
+            Entry(
+                actor="control",
+                action="routes.mended",
+                outcome="done",
+                code="routes.differ",
+                detail={"count": len(faults), "some": some},
+            ),
+            security=False,
+        )
+        return faults
+
+    async def _dial(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        while True:
+            try:
+                return await asyncio.open_connection("127.0.0.1", self._proxy_port)
+            except OSError:
+                await asyncio.sleep(_REDIAL)

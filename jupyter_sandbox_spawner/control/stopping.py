@@ -1,0 +1,113 @@
+"""How is a running sandbox ended so that its user can read why?
+
+Law: the reason is recorded, then audited, then the hub is asked; the hub's own stop does the rest. Repeating
+any step is harmless.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from sqlalchemy import Connection
+
+from ..errors import AnswerError, ProgramError, UnreachableError
+from ..rules.audit import Entry
+from . import happenings, records
+from .parts import Parts
+from .records import SandboxRecord
+
+__all__ = ["Stopper"]
+
+log = logging.getLogger("jupyter_sandbox_spawner.control")
+
+
+class Stopper:
+    """Ends sandboxes and closes their records."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    async def stop(self, record: SandboxRecord, code: str, why: str, actor: str) -> bool:
+        """Decide and ask; True when the hub says it is over. The first reason stays."""
+        now = self._parts.clock.now()
+
+        def decide(connection: Connection) -> bool:
+            first = records.decide_stop(connection, record.id, code, why, actor, now)
+            if first:
+                happenings.add_event(connection, record.id, now, "stopping", {"code": code, "why": why})
+            return first
+
+        if await self._parts.store.run(decide):
+            log.info("%s/%s is stopped: %s %s", record.user, record.server, code, why)
+            await self._audit(record, "sandbox.stop", code, {"why": why}, actor)
+        return await self.ask(record)
+
+    async def ask(self, record: SandboxRecord) -> bool:
+        """Ask the hub for the decided end; after the hub's patience the launcher is asked instead."""
+        try:
+            return await self._parts.hub.stop_server(record.user, record.server)
+        except ProgramError as error:
+            log.warning("%s/%s: the hub did not stop it: %s", record.user, record.server, error)
+        current = await self._parts.store.run(lambda db: records.by_id(db, record.id))
+        if current is None or current.stop_decided_at is None:
+            return False
+        waited = (self._parts.clock.now() - current.stop_decided_at).total_seconds()
+        if waited < self._parts.tuning.hub_patience:
+            return False
+        await self.erase(record, "stop.without_hub")
+        return True
+
+    async def erase(self, record: SandboxRecord, code: str) -> None:
+        """Without the hub: stop and remove at the launcher, close the doors, close the record."""
+        await self._audit(record, "sandbox.erase", code, {}, "control")
+        await self.erase_unrecorded(record.id)
+        await self.release(record, code, "It was ended without the hub.", None)
+
+    async def erase_unrecorded(self, sandbox: str) -> None:
+        """Stop, remove, close doors, whatever of it exists; what does not exist is done already."""
+        try:
+            await self._parts.launcher.stop(sandbox, self._parts.tuning.stop_grace)
+        except AnswerError as error:
+            if error.code != "sandbox.unknown":
+                raise
+        await self._parts.launcher.remove(sandbox)
+        try:
+            await self._parts.gateway.close_sandbox(sandbox)
+        except UnreachableError as error:
+            log.warning("%s: its doors are closed later: %s", sandbox, error)
+
+    async def release(self, record: SandboxRecord, code: str, why: str, exit_code: int | None) -> bool:
+        """Close the record; a decided reason stays. False when it was closed before."""
+        now = self._parts.clock.now()
+
+        def close(connection: Connection) -> SandboxRecord | None:
+            if not records.release(connection, record.id, code, why, now, exit_code):
+                return None
+            return records.by_id(connection, record.id)
+
+        closed = await self._parts.store.run(close)
+        if closed is None:
+            return False
+        detail = {"why": closed.stop_why or "", "exit_code": exit_code}
+        await self._audit(closed, "sandbox.released", closed.stop_code or code, detail, "control")
+        return True
+
+    async def _audit(
+        self, record: SandboxRecord, action: str, code: str, detail: dict[str, str | int | None], actor: str
+    ) -> None:
+        entry = Entry(
+            actor=actor,
+            action=action,
+            outcome="decided" if action == "sandbox.stop" else "done",
+            user=record.user,
+            server=record.server,
+            sandbox=record.id,
+            code=code,
+            policy_digest=record.profile_digest,
+            detail=detail,
+        )
+        try:
+            await self._parts.audit.write(entry)
+        except ProgramError as error:
+            # An end that was promised is not put off because a disk is full; the database has the reason.
+            log.error("%s: %s is not in the audit: %s", record.id, action, error)

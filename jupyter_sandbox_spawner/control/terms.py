@@ -1,0 +1,64 @@
+"""What do the profiles say, by control's own reading of the file? The hub plugin is not simply believed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+
+from ..errors import ConfigurationError
+from ..rules.admission import AdmissionRequest, ProfileTerms
+from ..rules.profile_file import parse_profiles
+from ..rules.profiles import Profile, profile_digest
+
+__all__ = ["OwnTerms"]
+
+log = logging.getLogger("jupyter_sandbox_spawner.control")
+
+
+class OwnTerms:
+    """Profiles of `path`; read at first use and again when a digest turns up that is not among them.
+
+    Without a file (profiles given in Python) control knows none and checks what the hub plugin sends.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = Path(path) if path else None
+        self._profiles: dict[str, Profile] | None = None
+
+    async def of(self, request: AdmissionRequest) -> ProfileTerms | None:
+        """Terms of the asked profile; None where control has no file; an unknown one has no digest."""
+        if self._path is None or not self._path.is_file():
+            return None
+        slug, wanted = request.spec.profile, request.spec.profile_digest
+        profile = await self.profile(slug)
+        if profile is None or profile_digest(profile) != wanted:
+            self._profiles = None  # the admin may have edited the file and restarted the hub only
+            profile = await self.profile(slug)
+        if profile is None:
+            return ProfileTerms(slug=slug, digest="")
+        return ProfileTerms(
+            slug=slug,
+            digest=profile_digest(profile),
+            allowed_groups=profile.allowed_groups,
+            servers_per_user=request.terms.servers_per_user,
+            extend_by=request.terms.extend_by,
+            extend_at_most=request.terms.extend_at_most,
+        )
+
+    async def profile(self, slug: str) -> Profile | None:
+        """The profile of this name today."""
+        if self._profiles is None:
+            self._profiles = await asyncio.to_thread(self._read)
+        return self._profiles.get(slug)
+
+    def _read(self) -> dict[str, Profile]:
+        if self._path is None or not self._path.is_file():
+            return {}
+        try:
+            found = parse_profiles(self._path.read_text(), str(self._path))
+        except (ConfigurationError, OSError, UnicodeDecodeError) as error:
+            # The hub refuses to start on it and says where; nothing new is admitted meanwhile.
+            log.error("Profiles cannot be read: %s", error)
+            return {}
+        return {profile.slug: profile for profile in found}
