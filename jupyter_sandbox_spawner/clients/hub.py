@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, urlsplit
 
 import aiohttp
 
@@ -119,7 +119,7 @@ class HubClient:
             query = f"/proxy?offset={offset}&limit={_PAGE}"
             _, page = await self._call("GET", query, headers={"Accept": _PAGED})
             for spec, route in page["items"].items():
-                found[unquote(spec)] = str(route["target"])
+                found[str(spec)] = str(route["target"])
             if page["_pagination"].get("next") is None:
                 return found
             offset = int(page["_pagination"]["next"]["offset"])

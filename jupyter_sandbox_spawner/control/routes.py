@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from urllib.parse import unquote
 
 from ..models import GatewayInventory
 from ..rules.audit import Entry
@@ -28,11 +29,11 @@ def route_faults(
 
     A route's specification may begin with a host name; its path counts.
     """
-    targets = {spec[spec.index("/") :]: target.rstrip("/") for spec, target in routes.items() if "/" in spec}
+    paths = {unquote(spec[spec.find("/") :]): target.rstrip("/") for spec, target in routes.items()}
     front = front_url.rstrip("/")
-    missing = {item.prefix for item in servers if item.ready and targets.get(item.prefix) != front}
-    known = {item.prefix for item in servers}
-    stale = {path for path, target in targets.items() if target == front and path not in known}
+    known = {unquote(item.prefix): item.ready for item in servers}
+    missing = {path for path, ready in known.items() if ready and paths.get(path) != front}
+    stale = {path for path, target in paths.items() if target == front and path not in known}
     return frozenset(missing | stale)
 
 

@@ -1,0 +1,139 @@
+"""What may the admin command ask? Everything control knows, and to stop or mend something."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from typing import Any
+
+from aiohttp import web
+from sqlalchemy import Connection
+
+from ..errors import ConfigurationError
+from ..names import is_sandbox_id
+from ..rules.idleness import decide
+from ..serving import peer_credentials
+from ..wire import decode_json
+from . import happenings, records
+from .lifetime import Lifetime, limits_of
+from .parts import Parts
+from .people import unknown_sandbox
+from .reconciler import Reconciler
+from .records import SandboxRecord
+from .signals import Watcher
+from .stopping import Stopper
+from .views import summary, timestamp, verdict_view
+
+__all__ = ["AdminApi", "StopRequest"]
+
+_PAGE = 500
+_ENDED = timedelta(days=7)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StopRequest:
+    """Body of an admin's stop: a reason that the user will read."""
+
+    why: str
+
+
+class AdminApi:
+    """Routes of the admin command's socket."""
+
+    def __init__(self, parts: Parts, lifetime: Lifetime, reconciler: Reconciler, watcher: Watcher) -> None:
+        self._parts = parts
+        self._lifetime = lifetime
+        self._reconciler = reconciler
+        self._watcher = watcher
+        self._stopper = Stopper(parts)
+
+    def add_to(self, app: web.Application) -> None:
+        """Add every route."""
+        app.add_routes(
+            [
+                web.get("/health", self._health),
+                web.get("/api/sandboxes", self._list),
+                web.post("/api/sandboxes/{id}/stop", self._stop),
+                web.get("/api/why/{user}/{server:[^/]*}", self._why),
+                web.post("/api/reconcile", self._reconcile),
+                web.get("/api/audit", self._audit),
+            ]
+        )
+
+    async def _health(self, request: web.Request) -> web.Response:
+        trouble = self._parts.audit.trouble
+        found = await self._parts.store.run(records.all_open)
+        document = {"ok": not trouble, "trouble": trouble, "open": len(found)}
+        return web.json_response(document, status=503 if trouble else 200)
+
+    async def _list(self, request: web.Request) -> web.Response:
+        now = self._parts.clock.now()
+        since = now - _ENDED if request.query.get("ended") == "1" else None
+        user, after = request.query.get("user"), request.query.get("after", "")
+
+        def find(connection: Connection) -> list[SandboxRecord]:
+            return records.recent(connection, since, _PAGE, after, user)
+
+        found = await self._parts.store.run(find)
+        following = found[-1].id if len(found) == _PAGE else None
+        items = [summary(record, now) for record in found]
+        return web.json_response({"items": items, "next": following, "now": timestamp(now)})
+
+    async def _stop(self, request: web.Request) -> web.Response:
+        body = decode_json(StopRequest, await request.read())
+        name = request.match_info["id"]
+        if not is_sandbox_id(name):
+            raise unknown_sandbox(name)
+        record = await self._parts.store.run(lambda db: records.by_id(db, name))
+        if record is None or not record.is_open:
+            raise unknown_sandbox(name)
+        why = body.why.strip()[:500] or "An admin stopped it."
+        done = await self._stopper.stop(record, "stop.by_admin", why, _admin(request))
+        self._lifetime.watch(record.id)
+        return web.json_response({"id": name, "stopped": done}, status=200 if done else 202)
+
+    async def _why(self, request: web.Request) -> web.Response:
+        user, server = request.match_info["user"], request.match_info["server"]
+        record = await self._parts.store.run(lambda db: records.latest_of(db, user, server))
+        if record is None:
+            raise unknown_sandbox(f"{user}/{server}")
+        now = self._parts.clock.now()
+        document: dict[str, Any] = {**summary(record, now), "now": timestamp(now)}
+        if record.status in ("admitted", "ready"):
+            signals = (await self._watcher.look([record]))[record.id]
+            verdict = decide(now, limits_of(record, self._parts.tuning.max_age), signals)
+            document["lifetime"] = verdict_view(verdict, signals)
+        events = await self._parts.store.run(lambda db: happenings.events_of(db, record.id, 0))
+        document["events"] = [{**item, "at": timestamp(item["at"])} for item in events]
+        return web.json_response(document)
+
+    async def _reconcile(self, request: web.Request) -> web.Response:
+        apply = request.query.get("apply", "0") == "1"
+        found, silent = await self._reconciler.step(apply=apply, urgent=apply)
+        return web.json_response(
+            {
+                "applied": apply,
+                "due": [asdict(action) for action in found.due],
+                "waiting": [asdict(action) for action in found.waiting],
+                "silent": list(silent),
+            }
+        )
+
+    async def _audit(self, request: web.Request) -> web.Response:
+        limit, before = request.query.get("limit", "100"), request.query.get("before", "")
+        if not limit.isdigit() or not (before.isdigit() or before == ""):
+            raise ConfigurationError(
+                f"limit {limit[:20]!r} or before {before[:20]!r} is not a number.",
+                code="wire.invalid",
+                field="limit",
+            )
+        found = await self._parts.audit.lines(
+            user=request.query.get("user"), limit=int(limit), before=int(before) if before else None
+        )
+        return web.json_response({"items": found, "next": found[-1]["seq"] if found else None})
+
+
+def _admin(request: web.Request) -> str:
+    connection = request.transport.get_extra_info("socket") if request.transport else None
+    uid = peer_credentials(connection)[1] if connection is not None else -1
+    return f"admin uid {uid}"

@@ -1,0 +1,94 @@
+"""What may the hub plugin ask? Admission, what became of it, and the last reason of a server."""
+
+from __future__ import annotations
+
+from aiohttp import web
+from sqlalchemy import Connection
+
+from ..clients.control import Released, Stages
+from ..names import is_sandbox_id
+from ..rules.admission import AdmissionRequest
+from ..wire import decode_json, encode
+from . import records
+from .admission import Admissions
+from .lifetime import Lifetime
+from .parts import Parts
+from .people import People, unknown_sandbox
+from .records import SandboxRecord
+from .signals import Watcher
+from .stopping import Stopper
+from .views import ended
+
+__all__ = ["HubApi"]
+
+
+class HubApi:
+    """Routes of the hub plugin's socket."""
+
+    def __init__(
+        self, parts: Parts, lifetime: Lifetime, stopper: Stopper, watcher: Watcher, people: People
+    ) -> None:
+        self._parts = parts
+        self._lifetime = lifetime
+        self._stopper = stopper
+        self._watcher = watcher
+        self._admissions = Admissions(parts, lifetime.watch)
+        self._people = people
+
+    def add_to(self, app: web.Application) -> None:
+        """Add every route."""
+        app.add_routes(
+            [
+                web.post("/api/admissions", self._admit),
+                web.post("/api/sandboxes/{id}/ready", self._ready),
+                web.post("/api/sandboxes/{id}/released", self._released),
+                web.get("/api/users/{user}/servers", self._servers),
+                web.get("/api/users/{user}/servers/{server:[^/]*}/last", self._last),
+            ]
+        )
+
+    async def _admit(self, request: web.Request) -> web.Response:
+        asked = decode_json(AdmissionRequest, await request.read())
+        return web.json_response(encode(await self._admissions.admit(asked)))
+
+    async def _ready(self, request: web.Request) -> web.Response:
+        body = decode_json(Stages, await request.read())
+        record = await self._record(request)
+        now = self._parts.clock.now()
+        await self._parts.store.run(lambda db: records.mark_ready(db, record.id, now, dict(body.stages)))
+        self._lifetime.watch(record.id)
+        return web.Response(status=204)
+
+    async def _released(self, request: web.Request) -> web.Response:
+        body = decode_json(Released, await request.read())
+        record = await self._record(request)
+        await self._stopper.release(record, body.code, body.why, body.exit_code)
+        self._watcher.forget(record.id)
+        self._people.forget(record.id)
+        return web.Response(status=204)
+
+    async def _last(self, request: web.Request) -> web.Response:
+        user, server = request.match_info["user"], request.match_info["server"]
+        record = await self._parts.store.run(lambda db: records.latest_of(db, user, server))
+        if record is None:
+            return web.json_response(None)
+        return web.json_response(encode(ended(record, self._parts.clock.now())))
+
+    async def _servers(self, request: web.Request) -> web.Response:
+        user = request.match_info["user"]
+
+        def find(connection: Connection) -> list[SandboxRecord]:
+            return records.recent(connection, None, user=user)
+
+        found = await self._parts.store.run(find)
+        now = self._parts.clock.now()
+        return web.json_response([encode(ended(record, now)) for record in found])
+
+    async def _record(self, request: web.Request) -> SandboxRecord:
+        name = request.match_info["id"]
+        if not is_sandbox_id(name):
+            raise unknown_sandbox(name)
+        record = await self._parts.store.run(lambda db: records.by_id(db, name))
+        if record is None:
+            raise unknown_sandbox(name)
+        return record

@@ -1,0 +1,156 @@
+"""What may code inside a sandbox ask about its own sandbox? Only by the gateway's socket."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp import web
+
+from ..clients.control import Claims
+from ..errors import ConfigurationError, ProgramError, RefusedError
+from ..models import Usage
+from ..rules.idleness import decide
+from ..wire import decode_json, encode
+from . import happenings, records
+from .extending import extend_now, possible_extension
+from .lifetime import Lifetime, limits_of
+from .parts import Parts
+from .people import People
+from .records import SandboxRecord
+from .signals import Watcher
+from .stopping import Stopper
+from .views import reason, summary, timestamp, verdict_view
+
+__all__ = ["SelfApi"]
+
+_MOST_EVENTS = 200
+
+
+class SelfApi:
+    """Routes of the gateway's socket; the sandbox is the one the gateway names, never one in a path."""
+
+    def __init__(
+        self, parts: Parts, people: People, lifetime: Lifetime, stopper: Stopper, watcher: Watcher
+    ) -> None:
+        self._parts = parts
+        self._people = people
+        self._lifetime = lifetime
+        self._stopper = stopper
+        self._watcher = watcher
+
+    def add_to(self, app: web.Application) -> None:
+        """Add every route."""
+        app.add_routes(
+            [
+                web.get("/api/self", self._self),
+                web.post("/api/self/extend", self._extend),
+                web.post("/api/self/stop", self._stop),
+                web.post("/api/self/claims", self._claims),
+                web.get("/api/self/events", self._events),
+                web.get("/api/self/egress", self._egress),
+                web.get("/api/self/audit", self._audit),
+            ]
+        )
+
+    async def _self(self, request: web.Request) -> web.Response:
+        record = await self._reader(request)
+        now = self._parts.clock.now()
+        signals = (await self._watcher.look([record])).get(record.id)
+        verdict = decide(now, limits_of(record, self._parts.tuning.max_age), signals) if signals else None
+        before = await self._parts.store.run(lambda db: records.previous_of(db, record))
+        spec = record.spec
+        document = {
+            **summary(record, now),
+            "now": timestamp(now),
+            "lifetime": verdict_view(verdict, signals) if verdict and signals else None,
+            "extension": self._extension(record),
+            "limits": spec.get("resources"),
+            "runtime": spec.get("runtime"),
+            "isolation": spec.get("isolation"),
+            "egress": [rule.get("text") for rule in (spec.get("egress") or {}).get("rules", [])],
+            "usage": await self._usage(record),
+            "denials": len(await self._parts.store.run(lambda db: happenings.denials_of(db, record.id))),
+            "last": None if before is None else summary(before, now),
+        }
+        return _answer(document)
+
+    async def _extend(self, request: web.Request) -> web.Response:
+        record = await self._people.sandbox(request.headers)
+        actor = await self._people.actor(request.headers, record)
+        answer = await extend_now(self._parts, record, actor)
+        if not answer.granted:
+            refusal = RefusedError(answer.message, code=answer.code)
+            refusal.status = 409
+            raise refusal
+        self._lifetime.watch(record.id)
+        return _answer({"deadline": timestamp(answer.deadline), "now": timestamp(self._parts.clock.now())})
+
+    async def _stop(self, request: web.Request) -> web.Response:
+        record = await self._people.sandbox(request.headers)
+        actor = await self._people.actor(request.headers, record)
+        await self._stopper.stop(record, "stop.by_user", f"It was stopped by {actor} from inside.", actor)
+        self._lifetime.watch(record.id)
+        current = await self._parts.store.run(lambda db: records.by_id(db, record.id))
+        return _answer({"stop": reason(current or record)}, status=202)
+
+    async def _claims(self, request: web.Request) -> web.Response:
+        record = await self._people.sandbox(request.headers)
+        self._watcher.claim(record.id, decode_json(Claims, await request.read()))
+        return web.Response(status=204)
+
+    async def _events(self, request: web.Request) -> web.Response:
+        record = await self._reader(request)
+        after = _number(request, "after", 0)
+        found = await self._parts.store.run(
+            lambda db: happenings.events_of(db, record.id, after, _MOST_EVENTS)
+        )
+        items = [{**item, "at": timestamp(item["at"])} for item in found]
+        return _answer({"items": items, "next": items[-1]["id"] if items else after})
+
+    async def _egress(self, request: web.Request) -> web.Response:
+        record = await self._reader(request)
+        found = await self._parts.store.run(lambda db: happenings.denials_of(db, record.id, _MOST_EVENTS))
+        rules = [rule.get("text") for rule in (record.spec.get("egress") or {}).get("rules", [])]
+        denied = [
+            {**item, "first_at": timestamp(item["first_at"]), "last_at": timestamp(item["last_at"])}
+            for item in found
+        ]
+        return _answer({"allowed": rules, "denied": denied})
+
+    async def _audit(self, request: web.Request) -> web.Response:
+        record = await self._reader(request)
+        before = _number(request, "before", 0) or None
+        found = await self._parts.audit.lines(user=record.user, limit=_MOST_EVENTS, before=before)
+        return _answer({"items": found, "next": found[-1]["seq"] if found else None})
+
+    async def _reader(self, request: web.Request) -> SandboxRecord:
+        record = await self._people.sandbox(request.headers)
+        await self._people.reader(request.headers, record)
+        return record
+
+    def _extension(self, record: SandboxRecord) -> dict[str, Any]:
+        answer = possible_extension(self._parts, record)
+        return {
+            "possible": answer.granted,
+            "until": timestamp(answer.deadline) if answer.granted else None,
+            "code": answer.code,
+            "message": answer.message,
+        }
+
+    async def _usage(self, record: SandboxRecord) -> Any:
+        try:
+            usage: Usage = await self._parts.launcher.usage(record.id)
+        except ProgramError:
+            return None  # the status of the rest is worth showing while the launcher is away
+        return encode(usage)
+
+
+def _number(request: web.Request, name: str, default: int) -> int:
+    text = request.query.get(name, str(default))
+    if not text.isascii() or not text.isdigit() or len(text) > 15:
+        raise ConfigurationError(f"{name}: {text[:40]!r} is not a number.", code="wire.invalid", field=name)
+    return int(text)
+
+
+def _answer(document: dict[str, Any], status: int = 200) -> web.Response:
+    return web.json_response(document, status=status, headers={"Cache-Control": "no-store"})

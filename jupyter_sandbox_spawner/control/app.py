@@ -1,0 +1,178 @@
+"""How is control put together, started and ended? Parts, loops and three sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import timedelta
+
+from aiohttp import web
+
+from ..clients.control import control_socket
+from ..clients.gateway import GatewayClient
+from ..clients.hub import HubClient, read_token
+from ..clients.launcher import LauncherClient
+from ..errors import ProgramError
+from ..serving import application, listening_socket, private_directory
+from ..settings import Site
+from . import happenings
+from .admission import close_interrupted
+from .api_admin import AdminApi
+from .api_hub import HubApi
+from .api_self import SelfApi
+from .audit import AuditLog
+from .clock import Clock, SystemClock
+from .denials import DenialLedger
+from .gateway_events import GatewayEvents
+from .lifetime import Lifetime
+from .parts import Parts, Tuning
+from .people import People
+from .reconciler import Reconciler
+from .routes import RouteKeeper
+from .signals import Watcher
+from .stopping import Stopper
+from .store import Store
+from .terms import OwnTerms
+
+__all__ = ["CALLERS", "Sockets", "run"]
+
+log = logging.getLogger("jupyter_sandbox_spawner.control")
+CALLERS = ("hub", "gateway", "admin")
+_AFTER_ERROR = 1.0  # seconds before a failed pass is repeated: what it needs is a program that restarts
+_SIGN_EVERY = 60.0
+_EVENTS_KEPT = timedelta(days=30)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sockets:
+    """Listening sockets by descriptor where a supervisor holds them, and who may use each (uids)."""
+
+    descriptors: Mapping[str, int]
+    callers: Mapping[str, frozenset[int]]
+
+
+async def run(
+    site: Site, token_file: str, sockets: Sockets, tuning: Tuning, clock: Clock | None = None
+) -> None:
+    """Run control until SIGTERM or SIGINT."""
+    async with AsyncExitStack() as stack:
+        parts = await _parts(stack, site, token_file, tuning, clock or SystemClock())
+        await close_interrupted(parts)
+        watcher, stopper = Watcher(parts), Stopper(parts)
+        lifetime = Lifetime(parts, watcher, stopper)
+        reconciler = Reconciler(parts, stopper, lifetime)
+        people = People(parts)
+        hub_api = HubApi(parts, lifetime, stopper, watcher, people)
+        apis: dict[str, HubApi | SelfApi | AdminApi] = {
+            "hub": hub_api,
+            "gateway": SelfApi(parts, people, lifetime, stopper, watcher),
+            "admin": AdminApi(parts, lifetime, reconciler, watcher),
+        }
+        for caller, api in apis.items():
+            await _serve(stack, site, caller, api, sockets)
+        await lifetime.load()
+        routes = RouteKeeper(parts, site.front_url, site.proxy_api_port)
+        await _until_signal(_loops(parts, lifetime, reconciler, routes))
+
+
+async def _parts(stack: AsyncExitStack, site: Site, token_file: str, tuning: Tuning, clock: Clock) -> Parts:
+    token = read_token(token_file)
+    audit = await stack.enter_async_context(AuditLog(f"{site.state_dir}/audit", clock))
+    store = await stack.enter_async_context(Store(f"{site.state_dir}/control/control.sqlite"))
+    hub = await stack.enter_async_context(HubClient(site.hub_api_url, token))
+    launcher, gateway = LauncherClient(site.launcher_socket), GatewayClient(site.gateway_socket)
+    stack.push_async_callback(launcher.close)
+    stack.push_async_callback(gateway.close)
+    return Parts(
+        clock=clock,
+        store=store,
+        audit=audit,
+        denials=DenialLedger(audit, clock),
+        terms=OwnTerms(site.profiles),
+        hub=hub,
+        launcher=launcher,
+        gateway=gateway,
+        tuning=tuning,
+    )
+
+
+async def _serve(
+    stack: AsyncExitStack, site: Site, caller: str, api: HubApi | SelfApi | AdminApi, sockets: Sockets
+) -> None:
+    app = application(sockets.callers.get(caller, frozenset()))
+    api.add_to(app)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    await web.SockSite(runner, _listener(site, caller, sockets), backlog=1024).start()
+
+
+def _listener(site: Site, caller: str, sockets: Sockets) -> socket.socket:
+    descriptor = sockets.descriptors.get(caller)
+    path = control_socket(site, caller)
+    if descriptor is None:
+        private_directory(path.rpartition("/")[0])
+    return listening_socket(path, descriptor)
+
+
+def _loops(
+    parts: Parts, lifetime: Lifetime, reconciler: Reconciler, routes: RouteKeeper
+) -> dict[str, Callable[[], Awaitable[object]]]:
+    events = GatewayEvents(parts)
+
+    async def reconcile() -> None:
+        await reconciler.step()
+        await asyncio.sleep(parts.tuning.reconcile_every)
+
+    async def keep_house() -> None:
+        await asyncio.sleep(_SIGN_EVERY)
+        await parts.audit.recover()
+        await parts.denials.close_windows()
+        await parts.audit.sign()
+        before = parts.clock.now() - _EVENTS_KEPT
+        await parts.store.run(lambda db: happenings.forget_old(db, before))
+
+    return {
+        "lifetime": lifetime.step,
+        "reconciler": reconcile,
+        "events": events.step,
+        "routes": routes.step,
+        "proxy": routes.watch_proxy,
+        "house": keep_house,
+    }
+
+
+async def _until_signal(loops: Mapping[str, Callable[[], Awaitable[object]]]) -> None:
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    tasks = [asyncio.create_task(_forever(name, step), name=name) for name, step in loops.items()]
+    try:
+        await stopping.wait()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _forever(name: str, step: Callable[[], Awaitable[object]]) -> None:
+    said = ""
+    while True:
+        try:
+            await step()
+            said = ""
+        except ProgramError as error:
+            # Other programs restart; their absence is said once, not every second.
+            if error.code != said:
+                log.warning("%s: %s", name, error)
+            said = error.code
+            await asyncio.sleep(_AFTER_ERROR)
+        except Exception:
+            # One bad pass must end neither the other loops nor the next pass; the log has its traceback.
+            log.exception("%s: a pass failed", name)
+            await asyncio.sleep(_AFTER_ERROR)

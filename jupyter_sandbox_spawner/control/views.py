@@ -1,0 +1,81 @@
+"""What do people and programs read about a sandbox? Records turned into JSON documents."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from ..clients.control import Ended
+from ..rules.idleness import Signals, Verdict
+from .records import SandboxRecord
+
+__all__ = ["ended", "reason", "summary", "timestamp", "verdict_view"]
+
+
+def timestamp(instant: datetime | None) -> str | None:
+    """RFC 3339, whole seconds."""
+    return None if instant is None else instant.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def ended(record: SandboxRecord, now: datetime) -> Ended:
+    """For the hub's pages: why it ended, or when it will."""
+    return Ended(
+        sandbox=record.id,
+        status=record.status,
+        profile=record.profile,
+        now=now,
+        code=record.stop_code or "",
+        why=record.stop_why or "",
+        ended_at=record.released_at,
+        deadline=record.deadline,
+        idle_timeout=record.idle_timeout,
+    )
+
+
+def summary(record: SandboxRecord, now: datetime) -> dict[str, Any]:
+    """One line of a list."""
+    left = None if record.deadline is None else max((record.deadline - now).total_seconds(), 0)
+    return {
+        "id": record.id,
+        "user": record.user,
+        "server": record.server,
+        "profile": record.profile,
+        "status": record.status,
+        "admitted_at": timestamp(record.admitted_at),
+        "ready_at": timestamp(record.ready_at),
+        "released_at": timestamp(record.released_at),
+        "deadline": timestamp(record.deadline),
+        "time_left": left if record.is_open else None,
+        "idle_timeout": record.idle_timeout,
+        "stop": reason(record),
+    }
+
+
+def reason(record: SandboxRecord) -> dict[str, Any] | None:
+    """Why it was or is being stopped."""
+    if record.stop_code is None:
+        return None
+    return {
+        "code": record.stop_code,
+        "why": record.stop_why,
+        "actor": record.stop_actor,
+        "decided_at": timestamp(record.stop_decided_at),
+        "exit_code": record.exit_code,
+    }
+
+
+def verdict_view(verdict: Verdict, signals: Signals) -> dict[str, Any]:
+    """Why it still runs: the rule's answer and what each witness said."""
+    return {
+        "action": verdict.action,
+        "code": verdict.code,
+        "why": verdict.why,
+        "ends_at": timestamp(verdict.at),
+        "idle_since": timestamp(verdict.idle_since),
+        "signals": {
+            "door_used_at": timestamp(signals.door_used_at),
+            "cpu_used_at": timestamp(signals.cpu_used_at),
+            "said_used_at": timestamp(signals.said_used_at),
+            "busy": signals.busy,
+        },
+    }
