@@ -106,18 +106,23 @@ class Lifetime:
             self._watcher.forget(record.id)
             return
         if record.status == "stopping":
-            await self._stopper.ask(record)
-            self.watch(record.id, now + _ASK_AGAIN)
+            self._ask_again_unless(await self._stopper.ask(record), record)
             return
         verdict = decide(now, limits_of(record, self._parts.tuning.max_age), signals)
         await self._remember_use(record, verdict)
         if verdict.action == "stop" and await self._may_stop(record, verdict):
-            await self._stopper.stop(record, verdict.code, verdict.why, "control")
-            self.watch(record.id, now + _ASK_AGAIN)
+            done = await self._stopper.stop(record, verdict.code, verdict.why, "control")
+            self._ask_again_unless(done, record)
             return
         if verdict.action == "warn":
             await self._warn(record, verdict)
         self.watch(record.id, verdict.next_check)
+
+    def _ask_again_unless(self, done: bool, record: SandboxRecord) -> None:
+        # Over at the hub: asking once more could hit a server that its user started meanwhile. What the
+        # hub left undone is the reconciler's.
+        if not done:
+            self.watch(record.id, self._parts.clock.now() + _ASK_AGAIN)
 
     async def _may_stop(self, record: SandboxRecord, verdict: Verdict) -> bool:
         """Idleness alone is checked twice: memory of the last minute may be gone, and CPU is a difference."""

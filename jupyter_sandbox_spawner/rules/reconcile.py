@@ -33,7 +33,8 @@ PATIENCE: Mapping[Verb, int] = {
     "stop_at_hub": 60,
     "finish_stop": 60,
 }
-_KNOWN_DEAD = 0  # leftovers of a sandbox whose record says that it ended are removed at once
+# Leftovers of what ended by its record go at once; so, soon, does what the hub says it stopped and lives.
+_PATIENCE_OF_CODE: Mapping[str, int] = {"orphan.released": 0, "stop.unverified": 60}
 _ALIVE = frozenset({"pending", "running", "stopping"})
 
 
@@ -115,8 +116,8 @@ def plan(
 
 
 def _patience(action: Action, urgent: bool) -> int:
-    if action.code == "orphan.released":
-        return _KNOWN_DEAD
+    if action.code in _PATIENCE_OF_CODE:
+        return _PATIENCE_OF_CODE[action.code]
     return 0 if urgent and action.verb != "remove" else PATIENCE[action.verb]
 
 
@@ -150,7 +151,9 @@ def _of_record(view: _View, record: OpenRecord) -> list[Action]:
     hub = view.hub_has(record.user, record.server)
     alive = view.alive(record.id)
     pending = view.pending(record.user, record.server)
-    if record.status == "stopping" and (alive or hub):
+    if record.status == "stopping" and alive and hub is False:
+        return [_action("remove", record, "stop.unverified", "The hub stopped it and it still lives.")]
+    if record.status == "stopping" and hub:
         return [_action("finish_stop", record, "stop.unfinished", "A decided stop did not happen.")]
     if alive is False and hub is False:
         return [_action("release", record, "ended.gone", "Neither hub nor launcher has it.")]

@@ -163,6 +163,11 @@ class LauncherWithSandboxes:
     items: dict[str, InventoryItem] = field(default_factory=dict)
     cpu: dict[str, float] = field(default_factory=dict)
     removed: list[str] = field(default_factory=list)
+    on_usage: Callable[[str], object] = lambda sandbox: None
+
+    def use(self, sandbox: str, seconds: float) -> None:
+        """It used that much CPU."""
+        self.cpu[sandbox] = self.cpu.get(sandbox, 0.0) + seconds
 
     def add(self, wanted: SandboxSpec, status: str = "running", **more: Any) -> None:
         """A sandbox."""
@@ -195,6 +200,7 @@ class LauncherWithSandboxes:
         name = request.match_info["id"]
         if name not in self.items:
             return web.json_response({"code": "sandbox.unknown", "message": "?"}, status=404)
+        self.on_usage(name)
         usage = Usage(cpu_seconds=self.cpu.get(name, 0.0), memory=1, memory_peak=1, pids=1)
         return web.json_response(encode(usage))
 

@@ -58,6 +58,7 @@ def test_agreement_needs_nothing() -> None:
         ({"hub": [], "database": [replace(RECORD, status="released")]}, ("remove", "orphan.released")),
         ({"launcher": [], "database": [], "gateway": {}}, ("stop_at_hub", "ended.died")),
         ({"database": [replace(RECORD, status="stopping")]}, ("finish_stop", "stop.unfinished")),
+        ({"database": [replace(RECORD, status="stopping")], "hub": []}, ("remove", "stop.unverified")),
         ({"database": [replace(RECORD, id="sb-b")]}, ("remove", "orphan.duplicate")),
     ],
 )
