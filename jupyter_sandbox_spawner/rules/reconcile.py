@@ -160,11 +160,7 @@ def _of_record(view: _View, record: OpenRecord) -> list[Action]:
     if alive is False and hub and record.status == "ready" and not pending:
         return [_action("stop_at_hub", record, "ended.died", "Its sandbox ended and the hub still lists it.")]
     if alive and hub is False:
-        why = "The hub does not know it."
-        return [
-            _action("quarantine", record, "orphan.hub_forgot", why),
-            _action("remove", record, "orphan.hub_forgot", why),
-        ]
+        return _cut_off(view, record, "orphan.hub_forgot", "The hub does not know it.")
     if alive and hub and view.seen.gateway is not None and record.id not in view.seen.gateway:
         return [_action("reopen", record, "doors.missing", "The gateway lost its doors.")]
     return []
@@ -191,10 +187,14 @@ def _unrecorded(view: _View, entry: LauncherEntry) -> list[Action]:
         return []
     if hub:
         return [_action("adopt", entry, "record.missing", "Hub and launcher have it, the database does not.")]
-    return [
-        _action("quarantine", entry, "orphan.unrecorded", "Only the launcher knows it."),
-        _action("remove", entry, "orphan.unrecorded", "Only the launcher knows it."),
-    ]
+    return _cut_off(view, entry, "orphan.unrecorded", "Only the launcher knows it.")
+
+
+def _cut_off(view: _View, entry: OpenRecord | LauncherEntry, code: str, why: str) -> list[Action]:
+    removal = _action("remove", entry, code, why)
+    if entry.id not in (view.seen.gateway or {}):
+        return [removal]
+    return [_action("quarantine", entry, code, why), removal]
 
 
 def _of_gateway(view: _View) -> list[Action]:
