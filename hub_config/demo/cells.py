@@ -76,9 +76,9 @@ def ask(server):
 
 attempt("loopback tcp", lambda: socket.create_connection(own.getsockname(), 3).close())
 attempt("loopback udp", lambda: send(udp.getsockname()))
-attempt("tcp", lambda: socket.create_connection(("192.0.2.10", 443), 3).close())
-attempt("udp", lambda: send(("192.0.2.10", 5000)))
+attempt("tcp", lambda: socket.create_connection(("203.0.113.10", 443), 3).close())
+attempt("udp", lambda: send(("203.0.113.10", 5000)))
 attempt("dns by name", lambda: socket.getaddrinfo("example.com", 443))
-attempt("dns by query", lambda: ask("192.0.2.53"))
+attempt("dns by query", lambda: ask("203.0.113.53"))
 print(json.dumps(seen))
 """
