@@ -18,7 +18,7 @@ from . import cells
 from .kernel import Kernel, Output
 from .leftovers import sandbox_traces
 from .running import DemoError, RunningSite
-from .stages import describe_stages
+from .stages import describe_stages, shares
 from .upstream import GREETING
 from .visitor import Refusal, Visitor
 
@@ -140,6 +140,7 @@ class Story:
         async for event in alice.progress():
             events.append((time.monotonic() - start, event))
         _require(bool(events) and bool(events[-1][1].get("ready")), f"not ready: {events[-1:]}")
+        _require(len(shares(events)) >= 3, "the progress page shows no stages")
         self.sandbox = self._new_sandbox()
         return f"{profile}: {describe_stages(events)}"
 
