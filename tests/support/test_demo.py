@@ -1,4 +1,4 @@
-"""Do the parts of the demo keep their promise: a login that fails closed, a wheel that installs, pages read?"""
+"""Do the parts of the demo keep their promise: a login that fails closed, a wheel that installs?"""
 
 from __future__ import annotations
 
