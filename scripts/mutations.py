@@ -1,4 +1,4 @@
-"""Which guards must be missed when they are gone? Per entry: where it is, how to switch it off, who notices."""
+"""Which guards must be missed when they are gone? where it is, how to switch it off, who notices."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ class RunningSite:
 
     @property
     def log_file(self) -> Path:
-        """What every program wrote."""
+        """What the supervisor wrote; each program's own log is below the state directory."""
         return self.root / "programs.log"
 
     def visitor(self, name: str) -> Visitor:
@@ -71,16 +71,17 @@ class RunningSite:
         return Visitor(self.base, name, self.passwords[name])
 
     def log(self, last: int = 20_000) -> str:
-        """The end of the programs' log; empty before anything was written."""
-        if not self.log_file.exists():
-            return ""
-        return self.log_file.read_bytes()[-last:].decode(errors="replace")
+        """The end of each program's log, with its name; empty before anything was written."""
+        return "\n".join(
+            f"--- {path.name} ---\n{path.read_bytes()[-last:].decode(errors='replace')}"
+            for path in sorted(self.root.rglob("*.log"))
+        )
 
 
 def _environment(running: RunningSite, profiles: Path | None) -> dict[str, str]:
     services = running.upstreams.internal_services
-    # `/usr/bin/python3 -m venv` leaves VENVS/hub/bin out of PATH; the hub's commands are found there.
-    path = f"{Path(sys.executable).parent}:{os.environ.get('PATH', '/usr/bin:/bin')}"
+    proxy = VENVS / "proxy/node_modules/.bin"
+    path = f"{Path(sys.executable).parent}:{proxy}:{os.environ.get('PATH', '/usr/bin:/bin')}"
     unwanted = {"JUPYTERHUB_API_TOKEN", "CONFIGPROXY_AUTH_TOKEN", "JUPYTER_SANDBOX_SITE"}
     kept = {name: value for name, value in os.environ.items() if name not in unwanted}
     chosen = {"SANDBOX_PROFILES": str(profiles)} if profiles else {}
@@ -93,7 +94,7 @@ def _environment(running: RunningSite, profiles: Path | None) -> dict[str, str]:
             "PYTHONUNBUFFERED": "1",
             "SANDBOX_RUN_DIR": str(running.run_dir),
             "SANDBOX_STATE_DIR": str(running.state_dir),
-            "SANDBOX_USER_ENV": str(VENVS / "user"),
+            "SANDBOX_USER_ENV": str((VENVS / "user").resolve()),
             "SANDBOX_PUBLIC_PORT": "0",
             "SANDBOX_INTERNAL_SERVICES": ",".join(f"{name}={place}" for name, place in services.items()),
             USERS_VARIABLE: str(running.root / "users.json"),
@@ -164,9 +165,8 @@ async def running_site(
     `keep` leaves the directory (logs, homes, database) for a look. Raises DemoError.
     """
     running = RunningSite(Path(tempfile.mkdtemp(prefix="jss-", dir="/tmp")))
-    running.root.chmod(0o711)  # sandboxes run as other uids and bind from below it
     running.run_dir.mkdir(mode=0o700)
-    running.state_dir.mkdir(mode=0o711)
+    running.state_dir.mkdir(mode=0o700)
     running.passwords = {name: secrets.token_urlsafe(12) for name in _GROUPS}
     users = {
         name: {"password": running.passwords[name], "groups": groups, "admin": name == "admin"}

@@ -17,9 +17,10 @@ import aiohttp
 from . import cells
 from .kernel import Kernel, Output
 from .leftovers import sandbox_traces
+from .pages import SpawnForm
 from .running import DemoError, RunningSite
 from .stages import describe_stages, shares
-from .upstream import GREETING
+from .upstream import GREETING, INDEX_HOST, MIRROR_HOST
 from .visitor import Refusal, Visitor
 
 __all__ = ["Step", "Story"]
@@ -133,7 +134,7 @@ class Story:
             return _reason(answer.status, str(document.get("message")), slug)
 
     async def _spawn(self, alice: Visitor) -> str:
-        profile = (await alice.spawn_form()).allowed()[0].slug
+        profile = _profile(await alice.spawn_form(), INDEX_HOST)
         start = time.monotonic()
         await alice.spawn(profile)
         events = []
@@ -169,12 +170,13 @@ class Story:
     async def _restart(self, alice: Visitor) -> str:
         first = self.sandbox
         await alice.stop()
-        await alice.start((await alice.spawn_form()).allowed()[0].slug)
+        profile = _profile(await alice.spawn_form(), MIRROR_HOST)
+        await alice.start(profile)
         page = await alice.open(alice.server("lab"))
         _require(page.status == 200, f"{page.status} at {page.url}")
         self.sandbox = self._new_sandbox()
         _require(self.sandbox != first, "the same sandbox came back")
-        return f"{first[:9]}... ended, {self.sandbox[:9]}... began"
+        return f"{first[:9]}... ended, {self.sandbox[:9]}... began with {profile}"
 
     async def _locked_out(self, alice: Visitor, bob: Visitor) -> str:
         page = await bob.open(bob.server("lab", alice.name))
@@ -205,6 +207,14 @@ class Story:
         page = await alice.open(alice.server("api/status"))
         _require(page.status in {404, 424, 503}, f"the stopped server was answered with {page.status}")
         return f"no process, cgroup, mount, socket or directory of {self.sandbox}; route gone ({page.status})"
+
+
+def _profile(form: SpawnForm, host: str) -> str:
+    """The first allowed profile whose card names this host."""
+    for profile in form.allowed():
+        if host in profile.text:
+            return profile.slug
+    raise DemoError(f"no allowed profile opens {host}")
 
 
 def _require(condition: bool, otherwise: str) -> None:
