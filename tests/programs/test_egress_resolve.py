@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import time
 
 import pytest
@@ -46,16 +45,8 @@ async def test_a_slow_lookup_ends_at_its_deadline(monkeypatch: pytest.MonkeyPatc
 
 
 def test_own_addresses_are_known() -> None:
-    """This host's own addresses are told apart from others; a text that is no address is not looked up."""
-    assert own_addresses([LOOPBACK, "127.9.9.9", "192.0.2.1", "2001:db8::1", "no-address.test"]) == {
-        LOOPBACK
-    } | ({"127.9.9.9"} if _source_of("127.9.9.9") == "127.9.9.9" else set())
-
-
-def _source_of(address: str) -> str:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect((address, 9))
-        return str(probe.getsockname()[0])
+    """This host's own address is told from others; a text that is no address is not looked up."""
+    assert own_addresses([LOOPBACK, "192.0.2.1", "2001:db8::1", "no-address.test"]) == {LOOPBACK}
 
 
 @pytest.mark.parametrize(

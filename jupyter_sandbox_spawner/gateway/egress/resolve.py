@@ -54,8 +54,7 @@ class SystemResolver:
 def own_addresses(addresses: Iterable[str]) -> frozenset[str]:
     """Those of the addresses that this host answers to itself.
 
-    The kernel takes a local destination as the source too, so connecting a datagram socket (which
-    sends nothing) tells; listing interfaces would miss local routes.
+    The kernel takes an own address as the source too: connecting a datagram socket tells, and sends nothing.
     """
     return frozenset(address for address in addresses if _is_own(address))
 
