@@ -9,6 +9,8 @@ import ast
 import sys
 from pathlib import Path
 
+__all__ = ["extras"]
+
 
 def extras(text: str) -> dict[str, list[str]]:
     """Every extra with its packages; `base` is what each of them needs besides."""
@@ -17,7 +19,9 @@ def extras(text: str) -> dict[str, list[str]]:
     for node in tree.body:
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.List):
             known[node.targets[0].id] = _value(node.value, known)  # type: ignore[attr-defined]
-    call = next(node.value for node in tree.body if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call))
+    call = next(
+        node.value for node in tree.body if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
+    )
     arguments = {word.arg: word.value for word in call.keywords}
     found: dict[str, list[str]] = _value(arguments["extras_require"], known)  # type: ignore[assignment]
     found["base"] = _value(arguments["install_requires"], known)  # type: ignore[assignment]
@@ -37,7 +41,8 @@ def _value(node: ast.expr, known: dict[str, object]) -> object:
                 items.append(_value(part, known))
         return items
     if isinstance(node, ast.Dict):
-        return {_value(key, known): _value(item, known) for key, item in zip(node.keys, node.values) if key}
+        pairs = zip(node.keys, node.values, strict=True)
+        return {_value(key, known): _value(item, known) for key, item in pairs if key}
     return ast.literal_eval(node)
 
 
