@@ -36,6 +36,7 @@ class OciSite:
     environments: Mapping[str, Environment]
     root_uid: int
     runtime: str = "runc"
+    cgroup_root: str = "/sys/fs/cgroup"
 
 
 def load_seccomp() -> dict[str, Any]:
@@ -55,7 +56,7 @@ class OciHost:
         self.rootfs: Path = rootfs_path(site.state)
         self.records = Records(f"{site.state}/sandboxes")
         self.runtime = Runtime(site.runtime, f"{site.state}/runtime")
-        self.cgroups = Cgroups()
+        self.cgroups = Cgroups(site.cgroup_root)
         self._seccomp = load_seccomp()
         self._limits = Limits(kind="none", enforced={}, swap=False)
         self._directories: dict[str, tuple[str, ...]] = {}

@@ -21,7 +21,7 @@ __all__ = ["environment_directories", "prepare_rootfs", "remove_rootfs", "rootfs
 _SYSTEM = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _OURS = ("/proc", "/sys", "/dev", "/etc", "/run/sandbox", RUNTIME_DIR, HOME)
 _COPIED = ("ld.so.cache", "localtime", "mime.types", "protocols", "services", "ssl/openssl.cnf")
-_COPIED_TREES = ("alternatives", "ssl/certs")
+_BOUND = ("/etc/alternatives", "/etc/ssl/certs")
 _ETC = {
     "passwd": (
         "root:x:0:0:root:/:/usr/sbin/nologin\n"
@@ -51,6 +51,7 @@ def system_directories(host: str = "/") -> tuple[tuple[str, ...], Mapping[str, s
             links[f"/{name}"] = os.readlink(path)
         elif path.is_dir():
             directories.append(f"/{name}")
+    directories += [path for path in _BOUND if Path(f"{host}{path}").is_dir()]
     return tuple(directories), links
 
 
@@ -130,20 +131,6 @@ def _fill_etc(target: Path, host: Path) -> None:
     for name in _COPIED:
         if (host / name).is_file():
             _replace(target / name, (host / name).read_bytes())
-    for name in _COPIED_TREES:
-        if (host / name).is_dir():
-            shutil.copytree(
-                host / name, target / name, symlinks=True, dirs_exist_ok=True, copy_function=_copy
-            )
-
-
-def _copy(source: str, target: str) -> None:
-    if os.path.lexists(target):
-        return
-    if os.path.islink(source):
-        os.symlink(os.readlink(source), target)
-    elif os.stat(source).st_mode & 0o004:  # what every user of the host may read, and nothing else
-        shutil.copyfile(source, target)
 
 
 def _replace(target: Path, content: bytes) -> None:
