@@ -17,8 +17,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import aiohttp
-
 from jupyter_sandbox_spawner.settings import Site, load_site
 
 from .authenticator import USERS_VARIABLE, write_users
@@ -121,26 +119,13 @@ async def _start(running: RunningSite, environment: Mapping[str, str], port: int
 
 
 async def _wait_until_ready(running: RunningSite) -> None:
-    site_file = running.run_dir / "site.json"
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session:
-        # The site has no event that a stranger could wait for; a browser would try again as well.
-        while True:
-            if running.process is None or running.process.returncode is not None:
-                raise DemoError(f"The programs ended before they were ready:\n{running.log()}")
-            if site_file.exists():
-                running.site = load_site(site_file)
-                running.base = f"http://127.0.0.1:{running.site.public_port}{running.site.base_url}"
-                if await _answers(session, f"{running.base}hub/login"):
-                    return
-            await asyncio.sleep(0.2)
-
-
-async def _answers(session: aiohttp.ClientSession, url: str) -> bool:
-    try:
-        async with session.get(url) as answer:
-            return answer.status == 200
-    except (aiohttp.ClientError, asyncio.TimeoutError):
-        return False
+    # The supervisor says "ready at URL" in its output, a file here: there is no event to wait for.
+    while "\nready at http" not in "\n" + running.log_file.read_text():
+        if running.process is None or running.process.returncode is not None:
+            raise DemoError(f"The programs ended before they were ready:\n{running.log()}")
+        await asyncio.sleep(0.1)
+    running.site = load_site(running.run_dir / "site.json")
+    running.base = f"http://127.0.0.1:{running.site.public_port}{running.site.base_url}"
 
 
 async def _stop(running: RunningSite) -> None:
@@ -164,7 +149,7 @@ async def running_site(
 
     `keep` leaves the directory (logs, homes, database) for a look. Raises DemoError.
     """
-    running = RunningSite(Path(tempfile.mkdtemp(prefix="jss-", dir="/tmp")))
+    running = RunningSite(Path(tempfile.mkdtemp(prefix="jsd-", dir="/tmp")))
     running.run_dir.mkdir(mode=0o700)
     running.state_dir.mkdir(mode=0o700)
     running.passwords = {name: secrets.token_urlsafe(12) for name in _GROUPS}

@@ -47,6 +47,7 @@ class Story:
     told: Callable[[Step], None]
     steps: list[Step] = field(default_factory=list)
     sandbox: str = ""
+    kernel: Kernel | None = None
 
     async def play(self) -> list[Step]:
         """Play every step; one that fails does not end the story unless the rest needs it."""
@@ -156,19 +157,26 @@ class Story:
         return f"{page.status} JupyterLab, {len(page.text)} characters"
 
     async def _cell(self, alice: Visitor, code: str, proof: Callable[[Any], str]) -> str:
-        async with Kernel(alice) as kernel:
-            return proof(_printed(await kernel.execute(code)))
+        kernel = await self._notebook(alice)
+        return proof(_printed(await kernel.execute(code)))
+
+    async def _notebook(self, alice: Visitor) -> Kernel:
+        """One kernel a server; it ends with its server."""
+        if self.kernel is None:
+            self.kernel = await Kernel(alice).__aenter__()
+        return self.kernel
 
     async def _install(self, alice: Visitor) -> str:
-        async with Kernel(alice) as kernel:
-            output = await kernel.execute(cells.INSTALL, timeout=120)
-        _require("Successfully installed" in output.stdout, str(output))
+        kernel = await self._notebook(alice)
+        output = await kernel.execute(cells.INSTALL, timeout=120)
+        installed = [line for line in output.stdout.splitlines() if "Successfully installed" in line]
+        _require(bool(installed), str(output))
         asked = [line for line in self.running.upstreams.requests if line.startswith("GET pkg.")]
         _require(bool(asked), "the local index was not asked")
-        return f"{output.stdout.strip().splitlines()[-1]} ({len(asked)} requests at the index)"
+        return f"{installed[0].strip()} ({len(asked)} requests at the index)"
 
     async def _restart(self, alice: Visitor) -> str:
-        first = self.sandbox
+        first, self.kernel = self.sandbox, None
         await alice.stop()
         profile = _profile(await alice.spawn_form(), MIRROR_HOST)
         await alice.start(profile)
@@ -183,20 +191,20 @@ class Story:
         _require(page.status == 403, f"bob's page was answered with {page.status}")
         called = await _status_of(bob.call("GET", bob.server("api/status", alice.name)))
         _require(called == 403, f"bob's call was answered with {called}")
-        async with Kernel(alice) as kernel:
-            foreign = Kernel(bob, owner=alice.name)
-            foreign.id = kernel.id
-            _require(await _handshake(foreign) == 403, "bob's WebSocket was not refused")
-            own = Kernel(alice)
-            own.id = kernel.id
-            _require(await _handshake(own) == 101, "alice's own second WebSocket failed")
+        foreign, own = Kernel(bob, owner=alice.name), Kernel(alice)
+        foreign.id = own.id = (await self._notebook(alice)).id
+        _require(await _handshake(foreign) == 403, "bob's WebSocket was not refused")
+        _require(await _handshake(own) == 101, "alice's own second WebSocket failed")
         return f"page 403, call {called}, WebSocket 403 (alice's own: 101)"
 
     async def _admin(self) -> str:
         async with self.running.visitor("admin") as admin:
             await admin.login()
             page = await admin.open(admin.server("lab", "alice"))
-            _require(page.status == 200 and "/user/alice/" in page.url, f"{page.status} at {page.url}")
+            _require(
+                page.status == 200 and page.path.startswith(admin.server("", "alice").path),
+                f"{page.status} at {page.url}",
+            )
             status = await admin.call("GET", admin.server("api/status", "alice"))
         return f"page 200; {status['kernels']} kernels running"
 

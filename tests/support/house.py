@@ -90,7 +90,7 @@ class House:
 
     def _page_answers(self, visitor: Visitor) -> bool:
         page = self.wait(visitor.open(visitor.server("lab")))
-        return page.status == 200 and f"/user/{visitor.name}/" in page.url
+        return page.status == 200 and page.path.startswith(visitor.server("").path)
 
     def sandbox(self, name: str) -> InventoryItem | None:
         """The launcher's record of this person's running sandbox."""
