@@ -9,7 +9,7 @@ import fcntl
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..errors import ConfigurationError, SandboxError
@@ -61,7 +61,14 @@ def locked(site: Site) -> Iterator[None]:
             ) from error
         os.truncate(descriptor, 0)
         os.write(descriptor, f"{os.getpid()}\n".encode())
-        yield
+        try:
+            yield
+        except BaseException:
+            # Nothing was started: a directory made for this run goes again, one with contents stays.
+            path.unlink()
+            with suppress(OSError):
+                path.parent.rmdir()
+            raise
     finally:
         os.close(descriptor)
 

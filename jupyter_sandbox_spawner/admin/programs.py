@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from ..settings import SITE_VARIABLE
 from .installation import Installation
 
-__all__ = ["HeldSocket", "Program", "SUPERVISOR_TOKEN", "held_sockets", "plan_programs"]
+__all__ = ["HeldSocket", "Program", "PROXY_TOKEN", "SUPERVISOR_TOKEN", "held_sockets", "plan_programs"]
 
+# Variables that carry tokens: the proxy's API, and the supervisor's right to ask the hub for its routes.
+PROXY_TOKEN = "CONFIGPROXY_AUTH_TOKEN"  # noqa: S105 - a variable's name
 SUPERVISOR_TOKEN = "JUPYTER_SANDBOX_SUPERVISOR_TOKEN"  # noqa: S105 - a variable's name
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _KEPT = ("HOME", "LANG", "LC_ALL", "TZ", "TMPDIR")
@@ -63,7 +65,7 @@ def plan_programs(
     launcher = (*python, "jupyter_sandbox_spawner.launcher", *site_argument, "--fd", "{launcher}")
     gateway = (*python, "jupyter_sandbox_spawner.gateway", *site_argument, "--fd", "{gateway}")
     hub = (sys.executable, "-m", "jupyterhub", "-f", installation.config_file)
-    proxy_token = {name: tokens[name] for name in ("CONFIGPROXY_AUTH_TOKEN",)}
+    proxy_token = {PROXY_TOKEN: tokens[PROXY_TOKEN]}
     return (
         Program(name="launcher", argv=launcher, environment=base, sockets=("launcher",)),
         Program(

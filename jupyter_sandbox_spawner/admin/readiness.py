@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 
 import aiohttp
 
 from ..clients.unix_http import UnixClient
 from ..errors import ProgramError
 from .installation import Installation
+from .programs import PROXY_TOKEN, SUPERVISOR_TOKEN
 
 __all__ = ["Prober", "public_url"]
 
@@ -18,7 +20,7 @@ _POLL = 0.1  # seconds; a TCP port that nobody holds for a program gives no even
 class Prober:
     """Asks the programs of one installation."""
 
-    def __init__(self, installation: Installation, supervisor_token: str) -> None:
+    def __init__(self, installation: Installation, tokens: Mapping[str, str]) -> None:
         site = installation.site
         self._sockets = {"launcher": site.launcher_socket, "gateway": site.gateway_socket}
         self._urls = {
@@ -26,7 +28,10 @@ class Prober:
             "proxy": f"http://127.0.0.1:{site.proxy_api_port}/api/routes",
         }
         self._routes = f"{site.hub_api_url}/proxy"
-        self._headers = {"Authorization": f"token {supervisor_token}"}
+        self._headers = {
+            "hub": {"Authorization": f"token {tokens[SUPERVISOR_TOKEN]}"},
+            "proxy": {"Authorization": f"token {tokens[PROXY_TOKEN]}"},
+        }
         self._answered: set[str] = set()
 
     async def probe(self, name: str) -> None:
@@ -50,7 +55,7 @@ class Prober:
 
     async def _tcp(self, name: str) -> None:
         timeout = aiohttp.ClientTimeout(total=5.0)
-        async with aiohttp.ClientSession(timeout=timeout) as session:
+        async with aiohttp.ClientSession(timeout=timeout, headers=self._headers[name]) as session:
             while True:
                 try:
                     async with session.get(self._urls[name], allow_redirects=False) as answer:
@@ -63,10 +68,12 @@ class Prober:
     async def _restore_routes(self) -> None:
         """The proxy keeps routes in memory only; the hub would look for missing ones minutes later."""
         timeout = aiohttp.ClientTimeout(total=30.0)
-        async with aiohttp.ClientSession(timeout=timeout, headers=self._headers) as session:
+        async with aiohttp.ClientSession(timeout=timeout, headers=self._headers["hub"]) as session:
             try:
                 async with session.post(self._routes) as answer:
                     problem = "" if answer.status < 300 else f"it answered {answer.status}"
+            except aiohttp.ClientConnectorError:
+                problem = ""  # the hub is being started too, and gives the proxy its routes then
             except (aiohttp.ClientError, asyncio.TimeoutError) as error:
                 problem = type(error).__name__
         if problem:

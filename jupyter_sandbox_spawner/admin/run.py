@@ -20,7 +20,7 @@ from .directories import erase_run_directory, locked, prepare_directories
 from .exits import ExitStatus, exit_status
 from .installation import Installation
 from .ports import check_port, choose_ports
-from .programs import SUPERVISOR_TOKEN, held_sockets, plan_programs
+from .programs import PROXY_TOKEN, SUPERVISOR_TOKEN, held_sockets, plan_programs
 from .readiness import Prober, public_url
 from .requirements import check_programs
 from .supervisor import Supervisor
@@ -53,13 +53,13 @@ def _check_ports(installation: Installation) -> None:
 
 
 async def _run(installation: Installation, keep_sandboxes: bool) -> ExitStatus:
-    tokens = {name: secrets.token_hex(32) for name in ("CONFIGPROXY_AUTH_TOKEN", SUPERVISOR_TOKEN)}
+    tokens = {name: secrets.token_hex(32) for name in (PROXY_TOKEN, SUPERVISOR_TOKEN)}
     site_file, logs = _write_files(installation.site)
     supervisor = Supervisor(
         plan_programs(installation, site_file, tokens, os.environ),
         held_sockets(installation),
         logs,
-        Prober(installation, tokens[SUPERVISOR_TOKEN]).probe,
+        Prober(installation, tokens).probe,
         _report,
     )
     stopping = _stop_signals()

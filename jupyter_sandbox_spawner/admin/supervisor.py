@@ -9,6 +9,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,7 @@ class Supervisor:
         self._watchers = {program.name: self._watcher(program) for program in programs}
         # Circus wants two endpoints for its own commands; inside the process nobody else can reach them.
         logging.getLogger("circus").setLevel(logging.CRITICAL)
-        self._arbiter = Arbiter(
+        self._arbiter = _Arbiter(
             list(self._watchers.values()),
             "inproc://jupyter-sandbox-commands",
             "inproc://jupyter-sandbox-events",
@@ -162,6 +163,14 @@ class Supervisor:
         remedy = f"Its last lines are above, all of them in {self.logs[name].path}."
         if not self.failed.done():
             self.failed.set_result(ProgramError(message, code=f"program.{code}", field=name, remedy=remedy))
+
+
+class _Arbiter(Arbiter):  # type: ignore[misc]
+    """Circus does one thing at a time; a look at the processes that meets a stop is left to the next one."""
+
+    async def manage_watchers(self) -> None:
+        with suppress(ConflictError):
+            await super().manage_watchers()
 
 
 def _circus_socket(held: HeldSocket) -> CircusSocket:

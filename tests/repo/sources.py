@@ -57,11 +57,13 @@ def texts() -> dict[str, str]:
 def modules(*folders: str) -> tuple[Module, ...]:
     """The Python files below these folders of the checkout (the package if none is named)."""
     wanted = tuple(f"{folder}/" for folder in folders or (PACKAGE,))
-    return tuple(
-        Module(name, _dotted(name), text, ast.parse(text, name))
-        for name, text in texts().items()
-        if name.endswith(".py") and name.startswith(wanted)
-    )
+    return tuple(_module(name) for name in texts() if name.endswith(".py") and name.startswith(wanted))
+
+
+@cache
+def _module(name: str) -> Module:
+    text = texts()[name]
+    return Module(name, _dotted(name), text, ast.parse(text, name))
 
 
 def _dotted(name: str) -> str:

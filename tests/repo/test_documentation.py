@@ -89,11 +89,8 @@ def setup_hub_settings() -> set[str]:
     (module,) = (module for module in modules(PACKAGE) if module.name == f"{PACKAGE}.setup_hub")
     (function,) = (node for node in functions(module) if node.name == "setup_hub")
     named = {item.arg for item in function.args.kwonlyargs}
-    more = (ast.get_docstring(function) or "").partition("`more`:")[2].partition("\n\n")[0]
-    return (
-        named
-        | set(re.findall(r"\b([a-z_]+)(?= \(|,| \Z|\Z)", re.sub(r"\([^)]*\)", "", more))) & site_fields()
-    )
+    more = (ast.get_docstring(function) or "").partition("`more`:")[2]
+    return named | (set(re.findall(r"[a-z_]+", more)) & site_fields())
 
 
 def site_fields() -> set[str]:
