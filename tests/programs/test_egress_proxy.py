@@ -353,15 +353,15 @@ async def test_a_policy_change_holds_for_the_next_connection() -> None:
 
 
 async def test_new_connections_a_second_are_capped(control: Control) -> None:
-    """Past the rate of new connections a sandbox gets 429, also when it closes them at once."""
+    """Past the rate of new connections a sandbox gets 429, also when they come at once."""
     async with web() as server:
         who = account(private("ok.test", server.port), new_connections_per_second=5.0)
         async with open_door(who, RecordingResolver({"ok.test": (LOOPBACK,)})) as door:
             raw = get_head(f"http://ok.test:{server.port}/")
-            answers = [await door.ask(raw) for _ in range(20)]
+            answers = await asyncio.gather(*(door.ask(raw) for _ in range(20)))
             assert sum(code_of(answer) == "egress.capped" for answer in answers) >= 10
             assert any(answer.startswith(b"HTTP/1.1 429 ") for answer in answers)
-            control("the first five were served", all(answer.endswith(b"hello") for answer in answers[:5]))
+            control("five were served", sum(answer.endswith(b"hello") for answer in answers) >= 5)
 
 
 async def test_open_connections_are_capped(control: Control) -> None:
@@ -402,14 +402,13 @@ async def test_slow_and_huge_heads_are_capped(control: Control) -> None:
     """Slow heads end at the deadline and a 64 KiB head is refused, while another client is served."""
     async with web() as server:
         who = account(private("ok.test", server.port), max_connections=200)
-        limits = Limits(head_seconds=1.0)
+        limits = Limits(head_seconds=2.0)
         async with open_door(who, RecordingResolver({"ok.test": (LOOPBACK,)}), limits=limits) as door:
             slow = [asyncio.create_task(_drip(door)) for _ in range(100)]
             huge = await door.ask(get_head("http://ok.test/", "X: " + "a" * 65536))
             assert huge.startswith(b"HTTP/1.1 431 ")
-            started = asyncio.get_running_loop().time()
-            control("another client is served meanwhile", await allowed(door, server.port))
-            assert asyncio.get_running_loop().time() - started < 0.5
+            control("another client is served", await allowed(door, server.port))
+            assert not any(task.done() for task in slow)
             answers = await asyncio.gather(*slow)
             assert all(answer.startswith(b"HTTP/1.1 408 ") for answer in answers)
 

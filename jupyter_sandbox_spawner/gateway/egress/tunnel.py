@@ -35,6 +35,8 @@ class Tunnels:
         Raises OSError for a broken connection, TimeoutError for a stalled or idle one, and
         EgressRefusedError `egress.capped` when today's bytes are used up.
         """
+        # Room for two pipes: with the default a reader that keeps up still stalls us at every pipe.
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * PIPE_BYTES)
         tunnel = _Tunnel(client, upstream, meter, self.pool)
         self._live.add(tunnel)
         self._watch()
@@ -44,6 +46,11 @@ class Tunnels:
         finally:
             self._live.discard(tunnel)
             tunnel.close()
+
+    @property
+    def stalled(self) -> int:
+        """How many directions wait for their receiver now."""
+        return sum(tunnel.stalled for tunnel in self._live)
 
     def close(self) -> None:
         """Close the pool and stop sweeping; tunnels end with the tasks that carry them."""
@@ -73,6 +80,10 @@ class _Tunnel:
             _Flow(client, upstream, (meter.room, meter.up), Parcel(pool), self._flow_ended),
             _Flow(upstream, client, (meter.room, meter.down), Parcel(pool), self._flow_ended),
         )
+
+    @property
+    def stalled(self) -> int:
+        return sum(flow.waiting for flow in self._flows)
 
     def start(self) -> None:
         for flow in self._flows:
