@@ -1,4 +1,4 @@
-"""How is the gateway put together? Spool, egress, API door, registry, front, its own socket: in this order."""
+"""How is the gateway put together? Spool, egress, API, registry, front, own socket: in this order."""
 
 from __future__ import annotations
 

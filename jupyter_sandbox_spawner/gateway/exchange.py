@@ -22,6 +22,7 @@ log = logging.getLogger("jupyter_sandbox_spawner.gateway")
 
 HEAD_LIMIT = 64 << 10
 _INFORMATIONAL_LIMIT = 16
+_LOST = (502, "front.connection_lost", "The server closed the connection without an answer")
 
 
 class AnswerTimes:
@@ -62,12 +63,12 @@ class Exchange:
             return not switched and self._both_done()
         except h11.ProtocolError as error:
             log.info("%s: the server's answer is not HTTP: %s", self._sandbox.id, error)
-            self._refuse(502, "front.bad_answer", "The server answered with something that is not HTTP")
+            self._refuse_answer()
         except TimeoutError:
             self._refuse(504, "front.no_answer", "The server took the request and did not answer in time")
         except StreamLostError:
             # Either the browser left (nobody to tell) or the ingress connection died under the request.
-            self._refuse(502, "front.connection_lost", "The server closed the connection without an answer")
+            self._refuse(*_LOST)
         finally:
             self._client.on_gone = None
             self._ingress.abort()
@@ -197,6 +198,12 @@ class Exchange:
 
     def _both_done(self) -> bool:
         return self._peer.our_state is h11.DONE and self._peer.their_state is h11.DONE
+
+    def _refuse_answer(self) -> None:
+        if self._ingress.ended and not self._inside.trailing_data[0]:
+            self._refuse(*_LOST)
+        else:
+            self._refuse(502, "front.bad_answer", "The server answered with something that is not HTTP")
 
     def _refuse(self, status: int, code: str, sentence: str) -> None:
         answer = refusal_bytes(self._peer, Refusal(status, code, sentence), self._method)

@@ -115,7 +115,7 @@ class OpenSandbox:
         self.last_activity = datetime.now(timezone.utc)
 
     async def wait_ready(self, timeout: float) -> bool:
-        """Was an ingress connection seen? Waits up to `timeout` seconds for it, less when the boot is aborted."""
+        """Was an ingress connection seen? Waits `timeout` seconds, less when the boot is aborted."""
         signs = [
             asyncio.ensure_future(self.ingress.first.wait()),
             asyncio.ensure_future(self.boot.aborted.wait()),
