@@ -19,7 +19,9 @@ from .errors import ConfigurationError
 from .hub.catalogue import load_profiles
 from .settings import SITE_VARIABLE, Environment, Site, load_site
 
-__all__ = ["setup_hub", "site_from_config"]
+__all__ = ["SUPERVISOR_TOKEN", "setup_hub", "site_from_config"]
+
+SUPERVISOR_TOKEN = "JUPYTER_SANDBOX_SUPERVISOR_TOKEN"  # noqa: S105 - the name of a variable
 
 _SPAWNER = "jupyter_sandbox_spawner.hub.local.SandboxLocalSpawner"
 _MORE = frozenset({"callers", "consecutive_failure_limit", "public_url", "runtime", "uid_base", "uid_count"})
@@ -177,6 +179,16 @@ def _configure(c: Any, site: Site, public_host: str) -> None:
     _unless_given(c, "JupyterHub", "concurrent_spawn_limit", 20)
     _unless_given(c, "Spawner", "consecutive_failure_limit", site.consecutive_failure_limit)
     _unless_given(c, "Spawner", "server_token_scopes", list(_SCOPES))
+    _admit_supervisor(c)
+
+
+def _admit_supervisor(c: Any) -> None:
+    """Let the supervisor ask for routes when it has started a killed proxy again, and for nothing else."""
+    token = os.environ.get(SUPERVISOR_TOKEN)
+    if token:
+        name = "sandbox-supervisor"
+        c.JupyterHub.services.append({"name": name, "api_token": token})
+        c.JupyterHub.load_roles.append({"name": name, "scopes": ["proxy"], "services": [name]})
 
 
 def _given(c: Any, section: str) -> dict[str, Any]:

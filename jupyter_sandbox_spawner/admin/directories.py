@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,7 +17,7 @@ from ..errors import ConfigurationError, SandboxError
 from ..serving import private_directory
 from ..settings import Site
 
-__all__ = ["LEAST_FREE", "erase_run_directory", "locked", "prepare_directories"]
+__all__ = ["LEAST_FREE", "erase_run_directory", "lasting_token", "locked", "prepare_directories"]
 
 LEAST_FREE = 64 << 20  # bytes; less than this and databases and logs fail in ways hard to understand
 
@@ -71,6 +72,15 @@ def locked(site: Site) -> Iterator[None]:
             raise
     finally:
         os.close(descriptor)
+
+
+def lasting_token(path: Path) -> str:
+    """The token in a file that only its owner may read (0400); made on first use."""
+    with suppress(FileExistsError):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400)
+        with os.fdopen(descriptor, "w") as stream:
+            stream.write(secrets.token_hex(32))
+    return path.read_text().strip()
 
 
 def erase_run_directory(site: Site) -> None:

@@ -13,11 +13,9 @@ from dataclasses import dataclass
 from ..settings import SITE_VARIABLE
 from .installation import Installation
 
-__all__ = ["HeldSocket", "Program", "PROXY_TOKEN", "SUPERVISOR_TOKEN", "held_sockets", "plan_programs"]
+__all__ = ["HeldSocket", "Program", "PROXY_TOKEN", "held_sockets", "plan_programs"]
 
-# Variables that carry tokens: the proxy's API, and the supervisor's right to ask the hub for its routes.
-PROXY_TOKEN = "CONFIGPROXY_AUTH_TOKEN"  # noqa: S105 - a variable's name
-SUPERVISOR_TOKEN = "JUPYTER_SANDBOX_SUPERVISOR_TOKEN"  # noqa: S105 - a variable's name
+PROXY_TOKEN = "CONFIGPROXY_AUTH_TOKEN"  # noqa: S105 - the name of a variable
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _KEPT = ("HOME", "LANG", "LC_ALL", "TZ", "TMPDIR")
 

@@ -9,8 +9,9 @@ import aiohttp
 
 from ..clients.unix_http import UnixClient
 from ..errors import ProgramError
+from ..setup_hub import SUPERVISOR_TOKEN
 from .installation import Installation
-from .programs import PROXY_TOKEN, SUPERVISOR_TOKEN
+from .programs import PROXY_TOKEN
 
 __all__ = ["Prober", "public_url"]
 

@@ -16,11 +16,12 @@ from typing import Any
 from ..errors import ConfigurationError, ProgramError
 from ..serving import private_directory
 from ..settings import Site, write_site
-from .directories import erase_run_directory, locked, prepare_directories
+from ..setup_hub import SUPERVISOR_TOKEN
+from .directories import erase_run_directory, lasting_token, locked, prepare_directories
 from .exits import ExitStatus, exit_status
 from .installation import Installation
 from .ports import check_port, choose_ports
-from .programs import PROXY_TOKEN, SUPERVISOR_TOKEN, held_sockets, plan_programs
+from .programs import PROXY_TOKEN, held_sockets, plan_programs
 from .readiness import Prober, public_url
 from .requirements import check_programs
 from .supervisor import Supervisor
@@ -53,8 +54,7 @@ def _check_ports(installation: Installation) -> None:
 
 
 async def _run(installation: Installation, keep_sandboxes: bool) -> ExitStatus:
-    tokens = {name: secrets.token_hex(32) for name in (PROXY_TOKEN, SUPERVISOR_TOKEN)}
-    site_file, logs = _write_files(installation.site)
+    site_file, logs, tokens = _write_files(installation.site)
     supervisor = Supervisor(
         plan_programs(installation, site_file, tokens, os.environ),
         held_sockets(installation),
@@ -112,12 +112,15 @@ async def _stop(site: Site, supervisor: Supervisor, keep_sandboxes: bool) -> Seq
     return problems
 
 
-def _write_files(site: Site) -> tuple[str, Path]:
-    """site.json, and the directory of the programs' logs."""
+def _write_files(site: Site) -> tuple[str, Path, dict[str, str]]:
+    """site.json, the directory of the programs' logs, and the tokens by variable."""
     path = f"{site.run_dir}/site.json"
     try:
         write_site(path, site)
-        return path, Path(private_directory(f"{site.state_dir}/logs"))
+        logs = Path(private_directory(f"{site.state_dir}/logs"))
+        # The hub keeps a service's tokens for good, so this one is made once; the proxy forgets its own.
+        supervisor = lasting_token(Path(site.state_dir, "supervisor.token"))
+        return path, logs, {PROXY_TOKEN: secrets.token_hex(32), SUPERVISOR_TOKEN: supervisor}
     except OSError as error:
         raise ConfigurationError(
             f"{error.filename or path} cannot be written: {error.strerror}.",
