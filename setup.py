@@ -36,7 +36,7 @@ setup(
         "jupyter_sandbox_spawner": ["py.typed"],
         "jupyter_sandbox_spawner.backends": ["seccomp.json"],
         "jupyter_sandbox_spawner.hub": ["templates/*.html"],
-        "jupyter_sandbox_spawner.singleuser": ["inside/**/*.py", "inside/**/*.json"],
+        "jupyter_sandbox_spawner.singleuser": ["inside/**/*.py", "inside/**/*.json", "inside/etc/jupyter/migrated"],
     },
     install_requires=["traitlets>=5.14,<6", "tornado>=6.5,<7"],
     extras_require={
