@@ -74,7 +74,13 @@ def boot_document(seconds: float = 60, **environment: str) -> BootDocument:
 class GatewayHouse:
     """One gateway program with directories and a front port of its own; the front's socket is held here."""
 
-    def __init__(self, *options: str, hub_port: int = 9, hard_files: int | None = None) -> None:
+    def __init__(
+        self,
+        *options: str,
+        hub_port: int = 9,
+        hard_files: int | None = None,
+        internal: dict[str, str] | None = None,
+    ) -> None:
         self.root = Path(tempfile.mkdtemp(prefix="gwt-", dir="/tmp").lower())
         self.root.mkdir(exist_ok=True)
         self._front = socket.create_server(("127.0.0.1", 0), backlog=1024)
@@ -87,6 +93,7 @@ class GatewayHouse:
             hub_port=hub_port,
             proxy_api_port=1,
             front_port=self.front_port,
+            internal_services=internal or {},
         )
         write_site(self.root / "site.json", self.site)
         self._options = options
@@ -145,10 +152,13 @@ class GatewayHouse:
 
 @contextlib.asynccontextmanager
 async def gateway_house(
-    *options: str, hub_port: int = 9, hard_files: int | None = None
+    *options: str,
+    hub_port: int = 9,
+    hard_files: int | None = None,
+    internal: dict[str, str] | None = None,
 ) -> AsyncIterator[GatewayHouse]:
     """A running gateway for one test."""
-    house = GatewayHouse(*options, hub_port=hub_port, hard_files=hard_files)
+    house = GatewayHouse(*options, hub_port=hub_port, hard_files=hard_files, internal=internal)
     try:
         await house.start()
         yield house
