@@ -21,7 +21,6 @@ from ...units import format_size
 __all__ = ["Cgroups", "Limits"]
 
 _CPU_PERIOD = 100_000
-_PAGE = 65536  # kernels round a memory limit down to their page size, 64 KiB at most
 
 # What is asked, by version: (controller directory of v1, file).
 _V1 = {
@@ -94,17 +93,24 @@ class Cgroups:
         return Limits(kind=self.kind, enforced=enforced, swap=swap)
 
     def verify(self, name: str, resources: Resources, swap: bool) -> None:
-        """Raise IsolationError unless the kernel holds this sandbox to its limits."""
-        cpu = f"{round(resources.cpu * _CPU_PERIOD)}"
-        wanted = {"memory": resources.memory, "pids": resources.pids}
+        """Raise IsolationError unless the kernel holds this sandbox to its limits or to lower ones."""
+        most = {"memory": resources.memory, "pids": resources.pids}
         if swap:
-            wanted["swap"] = 0 if self.kind == "v2" else resources.memory
-        for key, most in wanted.items():
+            most["swap"] = 0 if self.kind == "v2" else resources.memory
+        for key, ceiling in most.items():
             text = self._read(name, key)
-            if not text.isdigit() or not most - _PAGE < int(text) <= most:
-                raise _not_applied(key, text, str(most))
-        if self._read(name, "cpu").split()[:1] != [cpu]:
-            raise _not_applied("cpu", self._read(name, "cpu"), cpu)
+            if not text.isdigit() or int(text) > ceiling:
+                raise _not_applied(key, text, str(ceiling))
+        cores = self._cores(name)
+        if not 0 < cores <= resources.cpu * 1.001:  # quotas are whole microseconds
+            raise _not_applied("cpu", f"{cores:g}", f"{resources.cpu:g}")
+
+    def _cores(self, name: str) -> float:
+        """CPU quota in cores; 0 where none is set."""
+        words = self._read(name, "cpu").split()
+        if self.kind == "v1":
+            words.append(self._read(name, "cpu_period"))
+        return int(words[0]) / int(words[1]) if len(words) == 2 and words[0].isdigit() else 0.0
 
     def usage(self, name: str) -> Usage:
         """CPU, memory, processes and kills for want of memory, as the kernel counted them."""

@@ -238,7 +238,8 @@ def _ceilings(q: _Question, resources: Mapping[str, Any]) -> list[tuple[str, Any
         ("cpu.quota", cpu.get("quota"), round(most.cpu * period)),
     ]
     if q.place.limit_swap:
-        ceilings.append(("memory.swap", memory.get("swap"), most.memory))
+        # Memory and swap together: above the memory limit it would be swap.
+        ceilings.append(("memory.swap", memory.get("swap"), memory.get("limit") or 0))
     return ceilings
 
 
