@@ -12,7 +12,7 @@ from pathlib import Path
 
 from .errors import ConfigurationError
 
-__all__ = ["SITE_VARIABLE", "Environment", "Site", "load_site", "write_site"]
+__all__ = ["SITE_VARIABLE", "Environment", "Site", "check_site", "load_site", "write_site"]
 
 SITE_VARIABLE = "JUPYTER_SANDBOX_SITE"
 _LONGEST_SOCKET_PATH = 107  # sun_path of unix(7), less its closing zero byte
