@@ -234,3 +234,14 @@ async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
     while data := await reader.read(65536):
         writer.write(data)
         await writer.drain()
+
+
+def code_of(answer: bytes) -> str:
+    """The reason code of a refusal."""
+    lines = answer.split(b"\r\n\r\n", 1)[0].decode().split("\r\n")
+    return next((line.split(": ")[1] for line in lines if line.startswith("X-Sandbox-Deny: ")), "")
+
+
+async def allowed(door: Door, server_port: int) -> bool:
+    """Does the allowed twin answer?"""
+    return (await door.ask(get_head(f"http://ok.test:{server_port}/"))).endswith(b"hello")
