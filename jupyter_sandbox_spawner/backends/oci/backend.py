@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
-from ...errors import BackendError, IsolationError
+from ...errors import BackendError, IsolationError, SandboxError
 from ...models import Capabilities, Doors, Event, Handle, InventoryItem, SandboxSpec, Status, Usage
 from ...names import LABEL_OWNER, is_sandbox_id
 from ..base import Backend, Overlay, check_level, unknown_sandbox
@@ -157,7 +157,10 @@ class OciBackend(Backend):
                 continue
             sandbox = OciSandbox(self._host, record, self._events.add)
             self._sandboxes[sandbox_id] = sandbox
-            await sandbox.recover()
+            try:
+                await sandbox.recover()
+            except SandboxError as error:  # the others are not held up; `remove` tries again
+                log.error("%s could not be recovered: %s", sandbox_id, error)
         for name in _runtime_ids(Path(self._host.runtime.state)):
             if name not in self._sandboxes:
                 log.warning("%s has no record: it is removed", name)

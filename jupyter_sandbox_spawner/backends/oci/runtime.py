@@ -61,9 +61,12 @@ class Runtime:
 
     async def find(self, sandbox_id: str) -> tuple[str, int] | None:
         """Status (`created`, `running`, `stopped`) and pid; None where the runtime does not know the id."""
-        if not (Path(self.state) / sandbox_id).exists():
-            return None
-        answer = json.loads(await self._run(self.program, "--root", self.state, "state", sandbox_id))
+        try:
+            answer = json.loads(await self._run(self.program, "--root", self.state, "state", sandbox_id))
+        except BackendError as error:
+            if "does not exist" in error.message:
+                return None
+            raise
         return str(answer["status"]), int(answer["pid"])
 
     async def delete(self, sandbox_id: str) -> None:
