@@ -41,6 +41,11 @@ class ProgramLog:
         lines = [*self._tail, self._partial] if self._partial else list(self._tail)
         return [line.decode(errors="replace") for line in lines[-_LINES:]]
 
+    def begin(self) -> None:
+        """The program was started again: its last lines are those of this start."""
+        self._tail.clear()
+        self._partial = b""
+
     def open(self) -> None:
         """Nothing to do: the file is opened by the first line."""
 

@@ -126,6 +126,7 @@ class Supervisor:
         if name in self._running:  # it ended between two looks of circus, which then tells nobody
             self._after_reap(name)
         self._running.add(name)
+        self.logs[name].begin()
         self._starts[name].began()
         self._report(name, f"started, pid {pid}")
         if name in self._probes:
@@ -141,9 +142,8 @@ class Supervisor:
         starts.ended()
         self._report(name, ending(exit_code))
         if starts.hopeless:
-            self._give_up(
-                name, f"{name} {ending(exit_code)} {STARTS} times before it answered.", "failed_repeatedly"
-            )
+            words = f"{name} was started {STARTS} times and {ending(exit_code)} before it answered."
+            self._give_up(name, words, "failed_repeatedly")
 
     async def _await_ready(self, name: str) -> None:
         began = time.monotonic()
