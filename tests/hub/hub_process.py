@@ -12,7 +12,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,6 +73,14 @@ class HubProcess:
     launcher: LauncherOverMemory
     gateway: GatewayWithMemory
     proxy: ProxyWithRoutes
+    begin: Callable[[], subprocess.Popen[bytes]]
+
+    def restart(self) -> None:
+        """Kill the hub and start it again over the same database."""
+        self.process.kill()
+        self.process.wait(20)
+        self.process = self.begin()
+        self.wait_for("the hub answers again", lambda: _answers(self), 90)
 
     def api(self, method: str, path: str, body: Any = None) -> Answer:
         """One call of the hub's REST API as a privileged service."""
@@ -125,7 +133,7 @@ def run_hub(
     launcher, proxy = LauncherOverMemory(), ProxyWithRoutes()
     gateway = GatewayWithMemory(launcher.backend)
     launcher.token = gateway.last_token
-    process = None
+    hub: HubProcess | None = None
     try:
         with LoopThread() as loop:
             gateway.front_port = loop.serve(gateway.front())
@@ -133,17 +141,20 @@ def run_hub(
             loop.serve(launcher.app(), site.launcher_socket)
             loop.serve(gateway.app(), site.gateway_socket)
             write_site(directory / "site.json", site)
-            process = _start(interpreter, directory, profiles, checkout, limit, start_timeout)
+
+            def begin() -> subprocess.Popen[bytes]:
+                return _start(interpreter, directory, profiles, checkout, limit, start_timeout)
+
             base = f"http://127.0.0.1:{site.hub_port}/"
-            hub = HubProcess(process, base, "", directory, loop, launcher, gateway, proxy)
+            hub = HubProcess(begin(), base, "", directory, loop, launcher, gateway, proxy, begin)
             hub.wait_for("the hub answers", lambda: _answers(hub), 90)
             hub.version = hub.api("GET", "").document["version"]
             gateway.version = hub.version
             yield hub
     finally:
-        if process is not None:
-            process.terminate()
-            process.wait(20)
+        if hub is not None:
+            hub.process.terminate()
+            hub.process.wait(20)
         shutil.rmtree(directory)
 
 
@@ -190,7 +201,7 @@ def _start(
         "TEST_START_TIMEOUT": str(start_timeout),
         "LANG": os.environ.get("LANG", "C.UTF-8"),
     }
-    with (directory / "hub.log").open("wb") as log:
+    with (directory / "hub.log").open("ab") as log:
         return subprocess.Popen(
             [str(interpreter), "-m", "jupyterhub", "-f", str(directory / "config.py")],
             env=environment,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -87,7 +88,7 @@ def test_a_profile_reaches_the_spec(hub: HubProcess) -> None:
     assert hub.gateway.entries[spec.id].egress == spec.egress
 
 
-def test_a_forbidden_profile_by_api(hub: HubProcess, control: object) -> None:
+def test_a_forbidden_profile_by_api(hub: HubProcess, control: Any) -> None:
     """A profile for another group is refused by the API with 403 and the group's name."""
     answer = hub.start("dora", {"profile": "cpu-large"})
     assert answer.status == 403
@@ -125,7 +126,7 @@ def test_a_list_as_body_is_refused(hub: HubProcess) -> None:
 
 
 @pytest.mark.proves("T10")
-def test_a_stale_saved_choice_falls_back(hub: HubProcess, control: object) -> None:
+def test_a_stale_saved_choice_falls_back(hub: HubProcess, control: Any) -> None:
     """A saved profile that the user lost gives way to the default with a notice; asked for, it is refused."""
     hub.api("POST", "users/saskia")
     hub.api("POST", "groups/research/users", {"users": ["saskia"]})
@@ -265,3 +266,18 @@ def test_an_interrupted_start_leaves_nothing(hub: HubProcess) -> None:
     hub.api("DELETE", "users/tina/server")
     hub.wait_for("the start is undone", lambda: _sandboxes(hub, "tina") == [])
     assert [entry for entry in hub.gateway.entries.values() if entry.user == "tina"] == []
+
+
+def test_a_killed_hub_takes_its_servers_up_again(hub: HubProcess, control: Any) -> None:
+    """After kill -9 a hub finds the running sandbox again and cleans up one that ended meanwhile."""
+    assert hub.start("vera").status == 201
+    assert hub.start("wanda").status == 201
+    running, ended = _only_sandbox(hub, "vera"), _only_sandbox(hub, "wanda")
+    hub.loop.run(hub.launcher.backend.finish(ended, 1, "ended while the hub was away"))
+    hub.restart()
+    hub.wait_for("the servers are checked", lambda: "wanda" not in str(hub.servers("wanda")))
+    control("the running one is ready", hub.servers("vera")[""]["ready"])
+    assert hub.servers("vera")[""]["state"]["sandbox"] == running
+    assert _sandboxes(hub, "wanda") == []
+    assert hub.api("DELETE", "users/vera/server").status == 204
+    assert _sandboxes(hub, "vera") == []
