@@ -11,7 +11,7 @@ HERE = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "jupyter_sandbox_spawner/__init__.py").read_text())[1]
 
 HUB = ["jupyterhub>=5.3,<7", "aiohttp>=3.9,<4", "pydantic>=2.7,<3", "PyYAML>=6,<7"]
-LOCAL = [*HUB, "h11>=0.16,<1", "circus>=0.19,<0.20", "uvloop>=0.21,<1"]
+LOCAL = [*HUB, "h11>=0.16,<1", "idna>=3.7,<4", "circus>=0.19,<0.20", "uvloop>=0.21,<1"]
 TEST = [
     "pytest>=8,<10",
     "pytest-asyncio>=1,<2",
@@ -36,7 +36,11 @@ setup(
         "jupyter_sandbox_spawner": ["py.typed"],
         "jupyter_sandbox_spawner.backends": ["seccomp.json"],
         "jupyter_sandbox_spawner.hub": ["templates/*.html"],
-        "jupyter_sandbox_spawner.singleuser": ["inside/**/*.py", "inside/**/*.json"],
+        "jupyter_sandbox_spawner.singleuser": [
+            "inside/**/*.py",
+            "inside/**/*.json",
+            "inside/etc/jupyter/migrated",
+        ],
     },
     install_requires=["traitlets>=5.14,<6", "tornado>=6.5,<7"],
     extras_require={
@@ -48,7 +52,12 @@ setup(
         "mlflow": ["mlflow>=3.17.2,<3.18"],
         "singleuser": ["jupyterhub>=5.3,<7", "jupyterlab>=4.4,<5", "ipykernel>=6.29,<8"],
         "test": TEST,
-        "docs": ["sphinx>=8,<10", "myst-parser>=4,<6", "pydata-sphinx-theme>=0.16,<1", "autodoc-traits>=1.2,<2"],
+        "docs": [
+            "sphinx>=8,<10",
+            "myst-parser>=4,<6",
+            "pydata-sphinx-theme>=0.16,<1",
+            "autodoc-traits>=1.2,<2",
+        ],
     },
     entry_points={
         "console_scripts": ["jupyter-sandbox-admin = jupyter_sandbox_spawner.admin.cli:main"],

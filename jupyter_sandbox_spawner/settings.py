@@ -12,7 +12,7 @@ from pathlib import Path
 
 from .errors import ConfigurationError
 
-__all__ = ["SITE_VARIABLE", "Environment", "Site", "load_site", "write_site"]
+__all__ = ["SITE_VARIABLE", "Environment", "Site", "check_site", "load_site", "write_site"]
 
 SITE_VARIABLE = "JUPYTER_SANDBOX_SITE"
 _LONGEST_SOCKET_PATH = 107  # sun_path of unix(7), less its closing zero byte
@@ -36,6 +36,7 @@ class Site:
 
     `run_dir` holds sockets and what dies with the machine (0700, short, lower-case); `state_dir` holds
     homes, uids and spools. `internal_services` maps `name:port` to the `host:port` that answers for it.
+    `subdomain_host` is JupyterHub's (`https://hub.example`); empty where servers share the hub's origin.
     `callers` are the uids, besides root and the program's own, that may use the programs' sockets.
     """
 
@@ -49,6 +50,7 @@ class Site:
     environments: Mapping[str, Environment] = field(default_factory=dict)
     base_url: str = "/"
     public_url: str = ""
+    subdomain_host: str = ""
     uid_base: int = 3_000_000
     uid_count: int = 60_000
     internal_services: Mapping[str, str] = field(default_factory=dict)

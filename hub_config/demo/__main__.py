@@ -18,7 +18,7 @@ from jupyter_sandbox_spawner.errors import SandboxError
 from .cells import REFUSED_HOST
 from .running import DemoError, RunningSite, running_site
 from .story import Step, Story
-from .upstream import INDEX_HOST, MIRROR_HOST, PACKAGE
+from .upstream import MIRROR_HOST, PACKAGE
 
 __all__ = ["main"]
 
@@ -40,7 +40,8 @@ def _say(text: str) -> None:
 
 def _invitation(running: RunningSite) -> str:
     people = "\n".join(
-        f"  {name:8} {password}" + {"alice": "   group research", "admin": "   an admin"}.get(name, "")
+        f"  {name:8} {password}"
+        + {"alice": "   group research: try CPU large", "admin": "   an admin"}.get(name, "")
         for name, password in running.passwords.items()
     )
     return f"""
@@ -49,12 +50,12 @@ The hub is at {running.base}
   user     password
 {people}
 
-Log in, choose a profile, open a notebook and try:
+Log in, choose a profile that allows {MIRROR_HOST}, open a notebook and try:
 
   import urllib.request as u
   u.urlopen("http://{MIRROR_HOST}/").read()      # an allowed host answers
   u.urlopen("http://{REFUSED_HOST}/")             # 403 Blocked by sandbox: {REFUSED_HOST}; ...
-  %pip install --index-url http://{INDEX_HOST}/simple --trusted-host {INDEX_HOST} {PACKAGE}
+  %pip install {PACKAGE}
 
 Logs: {running.log_file}
 Ctrl-C ends everything and leaves nothing behind.

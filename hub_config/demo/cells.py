@@ -5,7 +5,7 @@ Every cell that shows something dead also shows a living twin, so a broken noteb
 
 from __future__ import annotations
 
-from .upstream import INDEX_HOST, MIRROR_HOST, PACKAGE
+from .upstream import MIRROR_HOST, PACKAGE
 
 __all__ = ["ALLOWED", "DEAD", "HELLO", "IMPORT", "INSTALL", "REFUSED", "REFUSED_HOST"]
 
@@ -17,10 +17,7 @@ home = os.path.expanduser("~")
 print(json.dumps({"user": getpass.getuser(), "python": platform.python_version(), "home": home}))
 """
 
-INSTALL = (
-    f"%pip install --disable-pip-version-check --index-url http://{INDEX_HOST}/simple "
-    f"--trusted-host {INDEX_HOST} {PACKAGE}"
-)
+INSTALL = f"%pip install --disable-pip-version-check {PACKAGE}"
 
 IMPORT = """
 import json, sandbox_demo_greeting as greeting
@@ -76,9 +73,9 @@ def ask(server):
 
 attempt("loopback tcp", lambda: socket.create_connection(own.getsockname(), 3).close())
 attempt("loopback udp", lambda: send(udp.getsockname()))
-attempt("tcp", lambda: socket.create_connection(("192.0.2.10", 443), 3).close())
-attempt("udp", lambda: send(("192.0.2.10", 5000)))
+attempt("tcp", lambda: socket.create_connection(("203.0.113.10", 443), 3).close())
+attempt("udp", lambda: send(("203.0.113.10", 5000)))
 attempt("dns by name", lambda: socket.getaddrinfo("example.com", 443))
-attempt("dns by query", lambda: ask("192.0.2.53"))
+attempt("dns by query", lambda: ask("203.0.113.53"))
 print(json.dumps(seen))
 """

@@ -7,8 +7,9 @@ import json
 import re
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
+from urllib.parse import urlsplit
 
-__all__ = ["FormProfile", "Page", "SpawnForm", "read_form", "read_hidden", "read_reason"]
+__all__ = ["FormProfile", "Page", "SpawnForm", "read_all_hidden", "read_form", "read_hidden", "read_reason"]
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,11 @@ class Page:
     status: int
     url: str
     text: str
+
+    @property
+    def path(self) -> str:
+        """The path of the address, without what follows a question mark."""
+        return urlsplit(self.url).path
 
 
 @dataclass(frozen=True)
@@ -86,11 +92,13 @@ def read_form(text: str) -> SpawnForm:
 
 def read_hidden(text: str, name: str) -> str:
     """The value of a hidden field; empty when the page has none."""
-    for tag in re.findall(r"<input\b[^>]*>", text):
-        if re.search(rf'name="{re.escape(name)}"', tag):
-            value = re.search(r'value="([^"]*)"', tag)
-            return html.unescape(value[1]) if value else ""
-    return ""
+    return (read_all_hidden(text, name) or [""])[0]
+
+
+def read_all_hidden(text: str, name: str) -> list[str]:
+    """The values of all hidden fields of this name."""
+    tags = [tag for tag in re.findall(r"<input\b[^>]*>", text) if f'name="{name}"' in tag]
+    return [html.unescape(value) for tag in tags for value in re.findall(r'value="([^"]*)"', tag)]
 
 
 def read_reason(text: str) -> str:

@@ -17,8 +17,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import aiohttp
-
 from jupyter_sandbox_spawner.settings import Site, load_site
 
 from .authenticator import USERS_VARIABLE, write_users
@@ -63,7 +61,7 @@ class RunningSite:
 
     @property
     def log_file(self) -> Path:
-        """What every program wrote."""
+        """What the supervisor wrote; each program's own log is below the state directory."""
         return self.root / "programs.log"
 
     def visitor(self, name: str) -> Visitor:
@@ -71,16 +69,17 @@ class RunningSite:
         return Visitor(self.base, name, self.passwords[name])
 
     def log(self, last: int = 20_000) -> str:
-        """The end of the programs' log; empty before anything was written."""
-        if not self.log_file.exists():
-            return ""
-        return self.log_file.read_bytes()[-last:].decode(errors="replace")
+        """The end of each program's log, with its name; empty before anything was written."""
+        return "\n".join(
+            f"--- {path.name} ---\n{path.read_bytes()[-last:].decode(errors='replace')}"
+            for path in sorted(self.root.rglob("*.log"))
+        )
 
 
 def _environment(running: RunningSite, profiles: Path | None) -> dict[str, str]:
     services = running.upstreams.internal_services
-    # `/usr/bin/python3 -m venv` leaves VENVS/hub/bin out of PATH; the hub's commands are found there.
-    path = f"{Path(sys.executable).parent}:{os.environ.get('PATH', '/usr/bin:/bin')}"
+    proxy = VENVS / "proxy/node_modules/.bin"
+    path = f"{Path(sys.executable).parent}:{proxy}:{os.environ.get('PATH', '/usr/bin:/bin')}"
     unwanted = {"JUPYTERHUB_API_TOKEN", "CONFIGPROXY_AUTH_TOKEN", "JUPYTER_SANDBOX_SITE"}
     kept = {name: value for name, value in os.environ.items() if name not in unwanted}
     chosen = {"SANDBOX_PROFILES": str(profiles)} if profiles else {}
@@ -93,7 +92,7 @@ def _environment(running: RunningSite, profiles: Path | None) -> dict[str, str]:
             "PYTHONUNBUFFERED": "1",
             "SANDBOX_RUN_DIR": str(running.run_dir),
             "SANDBOX_STATE_DIR": str(running.state_dir),
-            "SANDBOX_USER_ENV": str(VENVS / "user"),
+            "SANDBOX_USER_ENV": str((VENVS / "user").resolve()),
             "SANDBOX_PUBLIC_PORT": "0",
             "SANDBOX_INTERNAL_SERVICES": ",".join(f"{name}={place}" for name, place in services.items()),
             USERS_VARIABLE: str(running.root / "users.json"),
@@ -120,26 +119,13 @@ async def _start(running: RunningSite, environment: Mapping[str, str], port: int
 
 
 async def _wait_until_ready(running: RunningSite) -> None:
-    site_file = running.run_dir / "site.json"
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session:
-        # The site has no event that a stranger could wait for; a browser would try again as well.
-        while True:
-            if running.process is None or running.process.returncode is not None:
-                raise DemoError(f"The programs ended before they were ready:\n{running.log()}")
-            if site_file.exists():
-                running.site = load_site(site_file)
-                running.base = f"http://127.0.0.1:{running.site.public_port}{running.site.base_url}"
-                if await _answers(session, f"{running.base}hub/login"):
-                    return
-            await asyncio.sleep(0.2)
-
-
-async def _answers(session: aiohttp.ClientSession, url: str) -> bool:
-    try:
-        async with session.get(url) as answer:
-            return answer.status == 200
-    except (aiohttp.ClientError, asyncio.TimeoutError):
-        return False
+    # The supervisor says "ready at URL" in its output, a file here: there is no event to wait for.
+    while "\nready at http" not in "\n" + running.log_file.read_text():
+        if running.process is None or running.process.returncode is not None:
+            raise DemoError(f"The programs ended before they were ready:\n{running.log()}")
+        await asyncio.sleep(0.1)
+    running.site = load_site(running.run_dir / "site.json")
+    running.base = f"http://127.0.0.1:{running.site.public_port}{running.site.base_url}"
 
 
 async def _stop(running: RunningSite) -> None:
@@ -163,10 +149,9 @@ async def running_site(
 
     `keep` leaves the directory (logs, homes, database) for a look. Raises DemoError.
     """
-    running = RunningSite(Path(tempfile.mkdtemp(prefix="jss-", dir="/tmp")))
-    running.root.chmod(0o711)  # sandboxes run as other uids and bind from below it
+    running = RunningSite(Path(tempfile.mkdtemp(prefix="jsd-", dir="/tmp")))
     running.run_dir.mkdir(mode=0o700)
-    running.state_dir.mkdir(mode=0o711)
+    running.state_dir.mkdir(mode=0o700)
     running.passwords = {name: secrets.token_urlsafe(12) for name in _GROUPS}
     users = {
         name: {"password": running.passwords[name], "groups": groups, "admin": name == "admin"}

@@ -17,9 +17,10 @@ import aiohttp
 from . import cells
 from .kernel import Kernel, Output
 from .leftovers import sandbox_traces
+from .pages import SpawnForm
 from .running import DemoError, RunningSite
-from .stages import describe_stages
-from .upstream import GREETING
+from .stages import describe_stages, shares
+from .upstream import GREETING, INDEX_HOST, MIRROR_HOST
 from .visitor import Refusal, Visitor
 
 __all__ = ["Step", "Story"]
@@ -46,6 +47,7 @@ class Story:
     told: Callable[[Step], None]
     steps: list[Step] = field(default_factory=list)
     sandbox: str = ""
+    kernel: Kernel | None = None
 
     async def play(self) -> list[Step]:
         """Play every step; one that fails does not end the story unless the rest needs it."""
@@ -133,13 +135,14 @@ class Story:
             return _reason(answer.status, str(document.get("message")), slug)
 
     async def _spawn(self, alice: Visitor) -> str:
-        profile = (await alice.spawn_form()).allowed()[0].slug
+        profile = _profile(await alice.spawn_form(), INDEX_HOST)
         start = time.monotonic()
         await alice.spawn(profile)
         events = []
         async for event in alice.progress():
             events.append((time.monotonic() - start, event))
         _require(bool(events) and bool(events[-1][1].get("ready")), f"not ready: {events[-1:]}")
+        _require(len(shares(events)) >= 3, "the progress page shows no stages")
         self.sandbox = self._new_sandbox()
         return f"{profile}: {describe_stages(events)}"
 
@@ -154,46 +157,54 @@ class Story:
         return f"{page.status} JupyterLab, {len(page.text)} characters"
 
     async def _cell(self, alice: Visitor, code: str, proof: Callable[[Any], str]) -> str:
-        async with Kernel(alice) as kernel:
-            return proof(_printed(await kernel.execute(code)))
+        kernel = await self._notebook(alice)
+        return proof(_printed(await kernel.execute(code)))
+
+    async def _notebook(self, alice: Visitor) -> Kernel:
+        """One kernel a server; it ends with its server."""
+        if self.kernel is None:
+            self.kernel = await Kernel(alice).__aenter__()
+        return self.kernel
 
     async def _install(self, alice: Visitor) -> str:
-        async with Kernel(alice) as kernel:
-            output = await kernel.execute(cells.INSTALL, timeout=120)
-        _require("Successfully installed" in output.stdout, str(output))
+        kernel = await self._notebook(alice)
+        output = await kernel.execute(cells.INSTALL, timeout=120)
+        installed = [line for line in output.stdout.splitlines() if "Successfully installed" in line]
+        _require(bool(installed), str(output))
         asked = [line for line in self.running.upstreams.requests if line.startswith("GET pkg.")]
         _require(bool(asked), "the local index was not asked")
-        return f"{output.stdout.strip().splitlines()[-1]} ({len(asked)} requests at the index)"
+        return f"{installed[0].strip()} ({len(asked)} requests at the index)"
 
     async def _restart(self, alice: Visitor) -> str:
-        first = self.sandbox
+        first, self.kernel = self.sandbox, None
         await alice.stop()
-        await alice.start((await alice.spawn_form()).allowed()[0].slug)
+        profile = _profile(await alice.spawn_form(), MIRROR_HOST)
+        await alice.start(profile)
         page = await alice.open(alice.server("lab"))
         _require(page.status == 200, f"{page.status} at {page.url}")
         self.sandbox = self._new_sandbox()
         _require(self.sandbox != first, "the same sandbox came back")
-        return f"{first[:9]}... ended, {self.sandbox[:9]}... began"
+        return f"{first[:9]}... ended, {self.sandbox[:9]}... began with {profile}"
 
     async def _locked_out(self, alice: Visitor, bob: Visitor) -> str:
         page = await bob.open(bob.server("lab", alice.name))
         _require(page.status == 403, f"bob's page was answered with {page.status}")
         called = await _status_of(bob.call("GET", bob.server("api/status", alice.name)))
         _require(called == 403, f"bob's call was answered with {called}")
-        async with Kernel(alice) as kernel:
-            foreign = Kernel(bob, owner=alice.name)
-            foreign.id = kernel.id
-            _require(await _handshake(foreign) == 403, "bob's WebSocket was not refused")
-            own = Kernel(alice)
-            own.id = kernel.id
-            _require(await _handshake(own) == 101, "alice's own second WebSocket failed")
+        foreign, own = Kernel(bob, owner=alice.name), Kernel(alice)
+        foreign.id = own.id = (await self._notebook(alice)).id
+        _require(await _handshake(foreign) == 403, "bob's WebSocket was not refused")
+        _require(await _handshake(own) == 101, "alice's own second WebSocket failed")
         return f"page 403, call {called}, WebSocket 403 (alice's own: 101)"
 
     async def _admin(self) -> str:
         async with self.running.visitor("admin") as admin:
             await admin.login()
             page = await admin.open(admin.server("lab", "alice"))
-            _require(page.status == 200 and "/user/alice/" in page.url, f"{page.status} at {page.url}")
+            _require(
+                page.status == 200 and page.path.startswith(admin.server("", "alice").path),
+                f"{page.status} at {page.url}",
+            )
             status = await admin.call("GET", admin.server("api/status", "alice"))
         return f"page 200; {status['kernels']} kernels running"
 
@@ -204,6 +215,14 @@ class Story:
         page = await alice.open(alice.server("api/status"))
         _require(page.status in {404, 424, 503}, f"the stopped server was answered with {page.status}")
         return f"no process, cgroup, mount, socket or directory of {self.sandbox}; route gone ({page.status})"
+
+
+def _profile(form: SpawnForm, host: str) -> str:
+    """The first allowed profile whose card names this host."""
+    for profile in form.allowed():
+        if host in profile.text:
+            return profile.slug
+    raise DemoError(f"no allowed profile opens {host}")
 
 
 def _require(condition: bool, otherwise: str) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -16,12 +16,13 @@ from urllib.parse import quote
 import aiohttp
 from yarl import URL
 
-from .pages import Page, SpawnForm, read_form, read_hidden, read_reason
+from .pages import Page, SpawnForm, read_all_hidden, read_form, read_hidden, read_reason
 
 __all__ = ["Refusal", "Visitor"]
 
 _NAVIGATE = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Site": "same-origin"}
 _FETCH = {"Sec-Fetch-Mode": "cors", "Sec-Fetch-Site": "same-origin"}
+Form = Mapping[str, str] | Sequence[tuple[str, str]]
 _TIMEOUT = aiohttp.ClientTimeout(total=90)
 
 
@@ -68,8 +69,19 @@ class Visitor:
         morsel = self.session.cookie_jar.filter_cookies(url).get("_xsrf")
         return morsel.value if morsel is not None else ""
 
-    async def open(self, url: URL, form: Mapping[str, str] | None = None) -> Page:
-        """Navigate as a click or a form would, through every redirect; a page with status >= 400 too."""
+    async def open(self, url: URL, form: Form | None = None) -> Page:
+        """Navigate as a click or a form would, through every redirect; a page with status >= 400 too.
+
+        Where the hub asks whether another person's server may know who is visiting, the answer is yes.
+        """
+        page = await self._navigate(url, form)
+        if page.status == 200 and page.path.endswith("/hub/api/oauth2/authorize"):
+            fields = [("_xsrf", read_hidden(page.text, "_xsrf"))]
+            fields += [("scopes", scope) for scope in read_all_hidden(page.text, "scopes")]
+            page = await self._navigate(URL(page.url, encoded=True), fields)
+        return page
+
+    async def _navigate(self, url: URL, form: Form | None) -> Page:
         method = "GET" if form is None else "POST"
         async with self.session.request(method, url, data=form, headers=_NAVIGATE) as answer:
             text = await answer.text(errors="replace")

@@ -51,20 +51,27 @@ def node_of(value: Any, field: str = "profiles") -> Node:
 
 def read_yaml(text: str) -> Node:
     """The one document of a YAML text. Raises Problem for broken YAML, doubled keys and foreign tags."""
-    loader = yaml.SafeLoader(text)
     try:
-        root = loader.get_single_node()
-        if root is None:
-            return Node(value=None, line=1, field="profiles")
-        return _Reader(loader).node(root, "profiles", 0)
+        loader = yaml.SafeLoader(text)
+        try:
+            root = loader.get_single_node()
+            if root is None:
+                return Node(value=None, line=1, field="profiles")
+            return _Reader(loader).node(root, "profiles", 0)
+        finally:
+            loader.dispose()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        sentence = f"the YAML cannot be read: {error.problem or error.context}."
-        raise Problem(line=mark.line + 1 if mark else 1, field="file", sentence=sentence) from None
-    except yaml.YAMLError as error:
-        raise Problem(line=1, field="file", sentence=f"the YAML cannot be read: {error}.") from None
-    finally:
-        loader.dispose()
+        raise _unreadable(mark.line + 1 if mark else 1, str(error.problem or error.context)) from None
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise _unreadable(line, f"the character {error.character!r} is not allowed") from None
+    except RecursionError:
+        raise _unreadable(1, "it is nested too deeply") from None
+
+
+def _unreadable(line: int, why: str) -> Problem:
+    return Problem(line=line, field="file", sentence=f"the YAML cannot be read: {why}.")
 
 
 @dataclass
@@ -84,7 +91,14 @@ class _Reader:
                 self.node(item, f"{path}[{index}]", depth + 1) for index, item in enumerate(raw.value)
             )
             return Node(value=[item.value for item in items], line=line, field=path, items=items)
-        return Node(value=self.loader.construct_object(raw), line=line, field=path)
+        return Node(value=self._scalar(raw), line=line, field=path)
+
+    def _scalar(self, raw: yaml.Node) -> Any:
+        try:
+            return self.loader.construct_object(raw)
+        except ValueError as error:
+            # An impossible date, or a number that its tag cannot hold.
+            raise _unreadable(raw.start_mark.line + 1, str(error)) from None
 
     def _mapping(self, raw: yaml.MappingNode, path: str, depth: int) -> Node:
         self._refuse_doubled(raw, path)
@@ -95,7 +109,7 @@ class _Reader:
             raise Problem(line=raw.start_mark.line + 1, field=path or "file", sentence=sentence) from None
         keys: dict[str, Node] = {}
         for key, value in raw.value:
-            name = str(self.loader.construct_object(key))
+            name = str(self._scalar(key))
             inner = self.node(value, _join(path, name), depth + 1)
             keys[name] = Node(
                 value=inner.value,

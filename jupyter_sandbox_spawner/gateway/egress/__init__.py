@@ -3,5 +3,8 @@
 from __future__ import annotations
 
 from .account import EgressAccount
+from .limits import Limits
+from .proxy import EgressHandler
+from .resolve import Resolver, SystemResolver
 
-__all__ = ["EgressAccount"]
+__all__ = ["EgressAccount", "EgressHandler", "Limits", "Resolver", "SystemResolver"]

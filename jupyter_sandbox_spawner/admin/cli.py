@@ -1,0 +1,124 @@
+"""What can the admin type? `jupyter-sandbox-admin run | doctor | profiles check`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+
+from ..errors import SandboxError
+from . import exits
+from .exits import ExitStatus, exit_status
+
+__all__ = ["main", "parser"]
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line; docs/reference/commands.md is compared with it."""
+    top = argparse.ArgumentParser(
+        prog="jupyter-sandbox-admin",
+        description="Runs and examines a JupyterHub whose servers are sandboxes.",
+        epilog="exit status:\n" + "\n".join((exits.__doc__ or "").splitlines()[2:]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_run(commands)
+    _add_doctor(commands)
+    _add_profiles(commands)
+    return top
+
+
+def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    run = commands.add_parser(
+        "run",
+        help="run launcher, gateway, proxy and hub until Ctrl-C",
+        description="Runs launcher, gateway, proxy and hub as equals: each is started again when it ends."
+        " Ctrl-C or SIGTERM stops them and every sandbox, and leaves nothing behind.",
+    )
+    run.add_argument("-f", "--config", required=True, metavar="FILE", help="jupyterhub_config.py")
+    run.add_argument(
+        "--port", type=int, metavar="N", help="public port, instead of the file's; 0: a free one"
+    )
+    run.add_argument(
+        "--check-config", action="store_true", help="check the file and its profiles, start nothing"
+    )
+    run.add_argument(
+        "--keep-sandboxes", action="store_true", help="let them go on; the next run takes them over"
+    )
+    run.set_defaults(action=_run)
+
+
+def _add_doctor(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    doctor = commands.add_parser(
+        "doctor",
+        help="say what this machine lacks, and the command that helps",
+        description="Looks at what a sandbox needs of this machine. Status 3 when something is missing.",
+    )
+    doctor.add_argument("--json", action="store_true", help="print a list of {name, fine, seen, remedy}")
+    doctor.set_defaults(action=_doctor)
+
+
+def _add_profiles(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    profiles = commands.add_parser("profiles", help="work with profiles.yaml")
+    verbs = profiles.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    check = verbs.add_parser(
+        "check",
+        help="check a profiles.yaml as the hub does",
+        description="Checks a profiles.yaml; a problem is shown with file, line, field and what to write.",
+    )
+    check.add_argument("file", metavar="FILE", help="profiles.yaml")
+    check.set_defaults(action=_check_profiles)
+
+
+# The actions import what they need: a look at --help or doctor must not wait for circus and the hub.
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from .installation import load_installation
+    from .profiles import check_profiles
+    from .run import run
+
+    installation = load_installation(arguments.config, arguments.port)
+    site = installation.site
+    slugs = check_profiles(site.profiles, list(site.environments))
+    if arguments.check_config:
+        print(f"{installation.config_file} is right. Profiles: {', '.join(slugs)}.")
+        return ExitStatus.OK
+    return run(installation, keep_sandboxes=arguments.keep_sandboxes)
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from .doctor import examine
+
+    findings = examine()
+    if arguments.json:
+        print(json.dumps([asdict(finding) for finding in findings], indent=1))
+    else:
+        for finding in findings:
+            print(f"{'ok     ' if finding.fine else 'MISSING'} {finding.name:<16} {finding.seen}")
+            if not finding.fine:
+                print(f"        {'':<16} -> {finding.remedy}")
+    return ExitStatus.OK if all(finding.fine for finding in findings) else ExitStatus.PROGRAM_MISSING
+
+
+def _check_profiles(arguments: argparse.Namespace) -> int:
+    from .profiles import check_profiles
+
+    slugs = check_profiles(arguments.file)
+    print(f"{arguments.file} is right. Profiles: {', '.join(slugs)}.")
+    return ExitStatus.OK
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; an error of ours becomes its sentence on stderr and its exit status."""
+    arguments = parser().parse_args(argv)
+    action: Callable[[argparse.Namespace], int] = arguments.action
+    try:
+        return action(arguments)
+    except SandboxError as error:
+        print(f"jupyter-sandbox-admin: {error.message}", file=sys.stderr)
+        if error.remedy:
+            print(f"    {error.remedy}", file=sys.stderr)
+        return exit_status(error)

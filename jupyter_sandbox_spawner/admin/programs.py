@@ -1,0 +1,98 @@
+"""Which programs does a site consist of, and how is each one started? (pure)
+
+Law: a program's environment holds what is written here and nothing else; only the hub, which runs the
+admin's own configuration file, sees the admin's environment. The proxy's token goes to hub and proxy only.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ..settings import SITE_VARIABLE
+from .installation import Installation
+
+__all__ = ["HeldSocket", "Program", "PROXY_TOKEN", "held_sockets", "plan_programs"]
+
+PROXY_TOKEN = "CONFIGPROXY_AUTH_TOKEN"  # noqa: S105 - the name of a variable
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_KEPT = ("HOME", "LANG", "LC_ALL", "TZ", "TMPDIR")
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldSocket:
+    """A listening socket that outlives the program serving it: a unix path, or a loopback port."""
+
+    name: str
+    path: str = ""
+    port: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    """One program: `{NAME}` in argv stands for the descriptor of the held socket of that name.
+
+    `grace` is how many seconds it gets between SIGTERM and SIGKILL.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    environment: Mapping[str, str]
+    sockets: tuple[str, ...] = ()
+    grace: float = 10.0
+
+
+def held_sockets(installation: Installation) -> tuple[HeldSocket, ...]:
+    """What the supervisor listens on for launcher and gateway while they restart."""
+    site = installation.site
+    return (
+        HeldSocket(name="launcher", path=site.launcher_socket),
+        HeldSocket(name="gateway", path=site.gateway_socket),
+        HeldSocket(name="front", port=site.front_port),
+    )
+
+
+def plan_programs(
+    installation: Installation, site_file: str, tokens: Mapping[str, str], environ: Mapping[str, str]
+) -> tuple[Program, ...]:
+    """The programs in the order of their start. `tokens` are for hub and proxy, by variable."""
+    base = _environment(environ, site_file)
+    python = (sys.executable, "-I", "-m")
+    site_argument = ("--site", site_file)
+    launcher = (*python, "jupyter_sandbox_spawner.launcher", *site_argument, "--fd", "{launcher}")
+    gateway = (*python, "jupyter_sandbox_spawner.gateway", *site_argument, "--fd", "{gateway}")
+    hub = (sys.executable, "-m", "jupyterhub", "-f", installation.config_file)
+    proxy_token = {PROXY_TOKEN: tokens[PROXY_TOKEN]}
+    return (
+        Program(name="launcher", argv=launcher, environment=base, sockets=("launcher",)),
+        Program(
+            name="gateway",
+            argv=(*gateway, "--front-fd", "{front}"),
+            environment=base,
+            sockets=("gateway", "front"),
+        ),
+        Program(name="proxy", argv=_proxy(installation), environment={**base, **proxy_token}),
+        Program(name="hub", argv=hub, environment={**environ, **base, **tokens}, grace=30.0),
+    )
+
+
+def _environment(environ: Mapping[str, str], site_file: str) -> dict[str, str]:
+    kept = {name: environ[name] for name in _KEPT if name in environ}
+    path = f"{environ['PATH']}:{_PATH}" if environ.get("PATH") else _PATH
+    return {"LANG": "C.UTF-8", "HOME": "/", **kept, "PATH": path, SITE_VARIABLE: site_file}
+
+
+def _proxy(installation: Installation) -> tuple[str, ...]:
+    site = installation.site
+    hub = f"http://127.0.0.1:{site.hub_port}"
+    argv = [*installation.proxy_command]
+    argv += ["--ip", installation.public_host, "--port", str(site.public_port)]
+    argv += ["--api-ip", "127.0.0.1", "--api-port", str(site.proxy_api_port)]
+    argv += ["--default-target", hub, "--error-target", f"{hub}{site.base_url}hub/error"]
+    argv += ["--log-level", "warn"]
+    if installation.tls:
+        argv += ["--ssl-key", installation.tls[0], "--ssl-cert", installation.tls[1]]
+    if installation.host_routing:
+        argv.append("--host-routing")
+    return tuple(argv)

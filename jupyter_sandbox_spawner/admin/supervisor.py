@@ -1,0 +1,179 @@
+"""How do the programs stay alive? Circus starts them again at once and holds their listening sockets.
+
+Law: a program inherits the sockets that its plan names and no others; no program outlives the supervisor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from circus.arbiter import Arbiter
+from circus.exc import ConflictError
+from circus.sockets import CircusSocket
+from circus.watcher import Watcher
+from tornado.ioloop import IOLoop
+
+from ..errors import ProgramError, SandboxError
+from .program_log import ProgramLog
+from .programs import HeldSocket, Program
+from .starts import STARTS, Starts, ending
+
+__all__ = ["Supervisor"]
+
+_CHECK_DELAY = 0.2  # seconds until an ended program is seen
+_START_TIME = 180.0  # seconds a program may need until it answers; a hub with 10 000 servers took 42
+
+
+class Supervisor:
+    """Start, watch and stop programs. `probe(name)` returns when the program answers; `report(name, text)`
+    is called for each change. `ready` resolves once all answer, `failed` with the error of a program that
+    failed for good.
+    """
+
+    def __init__(
+        self,
+        programs: Sequence[Program],
+        sockets: Sequence[HeldSocket],
+        log_directory: Path,
+        probe: Callable[[str], Awaitable[None]],
+        report: Callable[[str, str], None],
+    ) -> None:
+        self._probe = probe
+        self._report = report
+        self._starts = {program.name: Starts() for program in programs}
+        self._probes: dict[str, asyncio.Task[None]] = {}
+        self._running: set[str] = set()
+        self._stopping: set[str] = set()
+        self.logs = {program.name: ProgramLog(log_directory / f"{program.name}.log") for program in programs}
+        loop = asyncio.get_running_loop()
+        self.ready: asyncio.Future[None] = loop.create_future()
+        self.failed: asyncio.Future[ProgramError] = loop.create_future()
+        self._sockets = {held.name: _circus_socket(held) for held in sockets}
+        self._watchers = {program.name: self._watcher(program) for program in programs}
+        # Circus wants two endpoints for its own commands; inside the process nobody else can reach them.
+        logging.getLogger("circus").setLevel(logging.CRITICAL)
+        self._arbiter = _Arbiter(
+            list(self._watchers.values()),
+            "inproc://jupyter-sandbox-commands",
+            "inproc://jupyter-sandbox-events",
+            check_delay=_CHECK_DELAY,
+            sockets=list(self._sockets.values()),
+            loop=IOLoop.current(),
+            proc_name="jupyter-sandbox-admin",
+        )
+
+    async def start(self) -> None:
+        """Bind the sockets and start every program once, in order."""
+        await self._arbiter.start()
+
+    async def stop(self, name: str) -> None:
+        """End one program (SIGTERM, then SIGKILL after its grace) and do not start it again."""
+        self._stopping.add(name)
+        while True:
+            try:
+                await self._watchers[name].stop()
+                break
+            except ConflictError:  # circus is just looking at its processes; it does one thing at a time
+                await asyncio.sleep(_CHECK_DELAY / 4)
+        self._report(name, "stopped")
+
+    async def close(self) -> None:
+        """End what still runs, close and remove the sockets."""
+        self._stopping.update(self._watchers)
+        for task in self._probes.values():
+            task.cancel()
+        await asyncio.gather(*self._probes.values(), return_exceptions=True)
+        for name, watcher in self._watchers.items():
+            if not watcher.is_stopped():
+                await self.stop(name)
+        self._arbiter.stop_controller_and_close_sockets()
+
+    def _watcher(self, program: Program) -> Watcher:
+        descriptors = {f"{{{name}}}": f"$(circus.sockets.{name})" for name in program.sockets}
+        stream = {"stream": self.logs[program.name]}
+        hooks = {
+            "before_spawn": partial(self._before_spawn, program),
+            "after_spawn": partial(self._after_spawn, program.name),
+            "after_reap": partial(self._after_reap, program.name),
+        }
+        return Watcher(
+            program.name,
+            # The kernel ends the program when the supervisor dies, even by SIGKILL.
+            "setpriv --pdeathsig TERM --",
+            args=[descriptors.get(part, part) for part in program.argv],
+            env=dict(program.environment),
+            use_sockets=bool(program.sockets),
+            graceful_timeout=program.grace,
+            stdout_stream=stream,
+            stderr_stream=stream,
+            hooks={name: (hook, False) for name, hook in hooks.items()},
+        )
+
+    def _before_spawn(self, program: Program, **_: Any) -> bool:
+        """Let the coming child inherit its own sockets only; no start for a hopeless program."""
+        for name, held in self._sockets.items():
+            held.set_inheritable(name in program.sockets)
+        return not self._starts[program.name].hopeless
+
+    def _after_spawn(self, name: str, pid: int, **_: Any) -> bool:
+        if name in self._running:  # it ended between two looks of circus, which then tells nobody
+            self._after_reap(name)
+        self._running.add(name)
+        self.logs[name].begin()
+        self._starts[name].began()
+        self._report(name, f"started, pid {pid}")
+        if name in self._probes:
+            self._probes[name].cancel()
+        self._probes[name] = asyncio.get_running_loop().create_task(self._await_ready(name))
+        return True
+
+    def _after_reap(self, name: str, exit_code: int | None = None, **_: Any) -> None:
+        self._running.discard(name)
+        if name in self._stopping:
+            return
+        starts = self._starts[name]
+        starts.ended()
+        self._report(name, ending(exit_code))
+        if starts.hopeless:
+            words = f"{name} was started {STARTS} times and {ending(exit_code)} before it answered."
+            self._give_up(name, words, "failed_repeatedly")
+
+    async def _await_ready(self, name: str) -> None:
+        began = time.monotonic()
+        try:
+            await asyncio.wait_for(self._probe(name), _START_TIME)
+        except asyncio.TimeoutError:
+            self._give_up(name, f"{name} did not answer within {_START_TIME:.0f} s.", "not_ready")
+            return
+        except SandboxError as error:
+            self._report(name, str(error))
+        self._starts[name].became_ready()
+        self._report(name, f"ready, {time.monotonic() - began:.2f} s")
+        if all(starts.ready for starts in self._starts.values()) and not self.ready.done():
+            self.ready.set_result(None)
+
+    def _give_up(self, name: str, message: str, code: str) -> None:
+        remedy = f"Its last lines are above, all of them in {self.logs[name].path}."
+        if not self.failed.done():
+            self.failed.set_result(ProgramError(message, code=f"program.{code}", field=name, remedy=remedy))
+
+
+class _Arbiter(Arbiter):  # type: ignore[misc]
+    """Circus does one thing at a time; a look at the processes that meets a stop is left to the next one."""
+
+    async def manage_watchers(self) -> None:
+        with suppress(ConflictError):
+            await super().manage_watchers()
+
+
+def _circus_socket(held: HeldSocket) -> CircusSocket:
+    if held.path:
+        return CircusSocket(name=held.name, path=held.path, umask=0o177, replace=True, backlog=1024)
+    return CircusSocket(name=held.name, host="127.0.0.1", port=held.port, backlog=1024)

@@ -1,0 +1,150 @@
+"""What does this host give to sandboxes, verified: runtime, seccomp, limits, root, user images?"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from ...errors import BackendError, IsolationError
+from ...models import Capabilities, SandboxSpec
+from ...names import LABEL_OWNER
+from ...settings import Environment
+from .cgroups import Cgroups, Limits
+from .layout import INSIDE, Place
+from .records import Records
+from .rootfs import environment_directories, prepare_rootfs, rootfs_path, system_directories
+from .runtime import Runtime
+
+__all__ = ["OciHost", "OciSite", "load_seccomp"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OciSite:
+    """What the admin decides: directories, user images, runtime.
+
+    `state` holds bundles and the runtime's state; `inside` holds pid 1; `root_uid` owns nothing on the
+    host and is uid 0 inside.
+    """
+
+    state: str
+    inside: str
+    environments: Mapping[str, Environment]
+    root_uid: int
+    runtime: str = "runc"
+    cgroup_root: str = "/sys/fs/cgroup"
+
+
+def load_seccomp() -> dict[str, Any]:
+    """The package's seccomp profile without its comments, as the runtime takes it."""
+    text = resources.files("jupyter_sandbox_spawner.backends").joinpath("seccomp.json").read_text()
+    profile: dict[str, Any] = json.loads(text)
+    for rule in profile["syscalls"]:
+        rule.pop("comment", None)
+    return profile
+
+
+class OciHost:
+    """Verified once, when the launcher starts; `place` then says what one sandbox gets."""
+
+    def __init__(self, site: OciSite) -> None:
+        self.site = site
+        self.rootfs: Path = rootfs_path(site.state)
+        self.records = Records(f"{site.state}/sandboxes")
+        self.runtime = Runtime(site.runtime, f"{site.state}/runtime")
+        self.cgroups = Cgroups(site.cgroup_root)
+        self._seccomp = load_seccomp()
+        self._limits = Limits(kind="none", enforced={}, swap=False)
+        self._directories: dict[str, tuple[str, ...]] = {}
+        self.capabilities = Capabilities(backend="oci", level="soft", limits={}, runtimes={})
+
+    async def prepare(self) -> None:
+        """Verify the host and make the root file system. Raises ConfigurationError for a wrong user image."""
+        system, links = system_directories()
+        for name, environment in self.site.environments.items():
+            own = environment_directories(name, environment)
+            self._directories[name] = (*system, *own)
+        points = sorted({path for paths in self._directories.values() for path in paths})
+        prepare_rootfs(self.rootfs, points, links)
+        self._limits = self.cgroups.probe()
+        self.capabilities = await self._verify()
+
+    def place(self, spec: SandboxSpec) -> Place:
+        """What this host gives the sandbox. Raises BackendError `environment.unknown`."""
+        if spec.environment_name not in self._directories:
+            raise BackendError(
+                f"There is no environment {spec.environment_name!r}.",
+                code="environment.unknown",
+                field="environment_name",
+                remedy=f"Known are: {', '.join(sorted(self._directories))}.",
+            )
+        prefix = self.site.environments[spec.environment_name].prefix
+        return Place(
+            rootfs=str(self.rootfs),
+            inside=self.site.inside,
+            read_only=self._directories[spec.environment_name],
+            command=(f"{prefix}/bin/python", "-I", "-S", "-B", INSIDE),
+            root_uid=self.site.root_uid,
+            user_namespace=f"{self.records.bundle(spec.id)}/userns",
+            cgroup=self.cgroups.path(self.cgroup_name(spec.id)),
+            limit_swap=self._limits.swap,
+            seccomp=self._seccomp,
+        )
+
+    @staticmethod
+    def cgroup_name(sandbox_id: str) -> str:
+        """The one directory name of a sandbox in every cgroup hierarchy; it carries the owner's label."""
+        return f"{LABEL_OWNER}-{sandbox_id}"
+
+    def require(self) -> None:
+        """Raise IsolationError `isolation.unavailable` where nothing can be started at all."""
+        fatal = [text for text in self.capabilities.missing if text.startswith(_FATAL)]
+        if fatal:
+            raise IsolationError(fatal[0], code="isolation.unavailable", remedy="")
+
+    def verify_limits(self, spec: SandboxSpec) -> None:
+        """Raise IsolationError unless every limit that this host can enforce is in force."""
+        if self._hard_limits():
+            self.cgroups.verify(self.cgroup_name(spec.id), spec.resources, self._limits.swap)
+
+    def _hard_limits(self) -> bool:
+        return bool(self._limits.enforced) and all(self._limits.enforced.values())
+
+    async def _verify(self) -> Capabilities:
+        missing, runtimes = await self._verify_runtime()
+        for name, enforced in self._limits.enforced.items():
+            if not enforced:
+                missing.append(f"The kernel does not limit {name} here. Give the launcher a cgroup tree.")
+        if not self._limits.swap and _has_swap():
+            missing.append("Swap cannot be limited. Run: swapoff -a, or boot with swapaccount=1.")
+        level = "hard" if not missing and self._hard_limits() else "soft"
+        return Capabilities(
+            backend="oci",
+            level=level,  # type: ignore[arg-type]
+            limits=self._limits.enforced,
+            runtimes=runtimes,
+            missing=tuple(missing),
+        )
+
+    async def _verify_runtime(self) -> tuple[list[str], dict[str, str]]:
+        name = self.site.runtime
+        if os.geteuid() != 0:
+            return [f"{_FATAL} the launcher is not root. Run: sudo jupyter-sandbox-admin run"], {}
+        if not self.runtime.found():
+            return [f"{_FATAL} there is no {name}. Run: apt-get install {name}"], {}
+        runtimes = {name: await self.runtime.version()}
+        features = await self.runtime.features()
+        if not features.get("linux", {}).get("seccomp", {}).get("enabled"):
+            return [f"{_FATAL} {name} cannot filter system calls. Install one built with seccomp."], runtimes
+        return [], runtimes
+
+
+_FATAL = "No sandbox can start:"
+
+
+def _has_swap() -> bool:
+    return len(Path("/proc/swaps").read_text().splitlines()) > 1

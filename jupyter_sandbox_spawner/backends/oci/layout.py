@@ -1,0 +1,94 @@
+"""Where is what inside a sandbox, and what of /proc is hidden?
+
+Law: `render` writes by this page and `check` compares with it; neither has a list of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ...models import Resources
+
+__all__ = [
+    "DOORS",
+    "HOME",
+    "HOSTNAME",
+    "INSIDE",
+    "MASKED_PATHS",
+    "NAMESPACES",
+    "PATH_VARIABLE",
+    "READONLY_PATHS",
+    "RUNTIME_DIR",
+    "TMPFS",
+    "USER_ID",
+    "USER_NAME",
+    "Place",
+    "tmpfs_ceiling",
+]
+
+USER_ID = 1000
+USER_NAME = "jovyan"
+HOSTNAME = "sandbox"
+HOME = "/home/jovyan"
+DOORS = "/run/sandbox/doors"
+INSIDE = "/run/sandbox/inside"
+RUNTIME_DIR = "/run/jupyter"
+PATH_VARIABLE = "PATH=/usr/bin:/bin"
+NAMESPACES = ("user", "pid", "ipc", "uts", "mount", "network", "cgroup")
+TMPFS = ("/dev", "/dev/shm", "/tmp", RUNTIME_DIR)  # noqa: S108 - places inside the sandbox
+
+MASKED_PATHS = (
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/config.gz",
+    "/proc/interrupts",
+    "/proc/kallsyms",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/kmsg",
+    "/proc/kpagecgroup",
+    "/proc/kpagecount",
+    "/proc/kpageflags",
+    "/proc/latency_stats",
+    "/proc/modules",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/slabinfo",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/proc/vmallocinfo",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+)
+READONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """What the host gives one sandbox. Paths are absolute.
+
+    `read_only` are host directories bound at their own path; `inside` holds pid 1; `user_namespace` is
+    where the namespace lies that the sandbox's own host uid has made; `root_uid` owns nothing on the
+    host and stands for uid 0 inside; `cgroup` is "" where this host enforces no limits.
+    """
+
+    rootfs: str
+    inside: str
+    read_only: tuple[str, ...]
+    command: tuple[str, ...]
+    root_uid: int
+    user_namespace: str
+    cgroup: str
+    limit_swap: bool
+    seccomp: Mapping[str, Any]
+
+
+def tmpfs_ceiling(resources: Resources, target: str) -> tuple[int, int]:
+    """Bytes and inodes of the tmpfs at `target`."""
+    return {
+        "/dev": (65536, 64),
+        "/dev/shm": (resources.shm, resources.tmpfs_inodes),  # noqa: S108 - a place inside the sandbox
+        RUNTIME_DIR: (16 << 20, 4096),
+    }.get(target, (resources.tmpfs, resources.tmpfs_inodes))

@@ -1,0 +1,88 @@
+"""What does the launcher still know after it was killed? One record a sandbox, on disk before each step.
+
+Law: a step that can crash is announced in the record before it is taken; recovery sees what may be half done.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from ...errors import ConfigurationError
+from ...models import Doors, SandboxSpec, Status, StatusValue
+from ...names import is_sandbox_id
+from ...wire import decode_json, encode_json
+
+__all__ = ["Phase", "Record", "Records"]
+
+Phase = Literal["created", "starting", "running", "stopping", "over"]
+_VALUES: Mapping[Phase, StatusValue] = {
+    "created": "pending",
+    "starting": "pending",
+    "running": "running",
+    "stopping": "stopping",
+    "over": "stopped",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One sandbox. `start_time` (clock ticks since boot) tells `pid` from a later process of that number."""
+
+    spec: SandboxSpec
+    doors: Doors
+    overlay: Mapping[str, Any] = field(default_factory=dict)
+    phase: Phase = "created"
+    pid: int | None = None
+    start_time: int | None = None
+    started_at: datetime | None = None
+    exit_code: int | None = None
+    failed: bool = False
+    reason: str = ""
+
+    @property
+    def status(self) -> Status:
+        """The record as the contract's status."""
+        value = "failed" if self.failed else _VALUES[self.phase]
+        return Status(value=value, exit_code=self.exit_code, reason=self.reason, started_at=self.started_at)
+
+
+class Records:
+    """A directory with one sub-directory (the bundle) a sandbox."""
+
+    def __init__(self, directory: str) -> None:
+        self._directory = Path(directory)
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def bundle(self, sandbox_id: str) -> Path:
+        """The sandbox's own directory; an id that is not ours never becomes a path."""
+        if not is_sandbox_id(sandbox_id):
+            raise ConfigurationError(f"{sandbox_id!r} is not a sandbox's id.", code="sandbox.id_invalid")
+        return self._directory / sandbox_id
+
+    def add(self, record: Record, config: str) -> None:
+        """A new sandbox: its bundle with config.json; the record last, since what has none is swept up."""
+        bundle = self.bundle(record.spec.id)
+        bundle.mkdir(mode=0o700, exist_ok=True)
+        (bundle / "config.json").write_text(config)
+        self.write(record)
+
+    def write(self, record: Record) -> None:
+        """Replace the record in one step. Not fsynced: it dies with the machine, as its sandbox does."""
+        bundle = self.bundle(record.spec.id)
+        temporary = bundle / "record.new"
+        temporary.write_bytes(encode_json(record))
+        os.replace(temporary, bundle / "record.json")
+
+    def read_all(self) -> dict[str, Record | None]:
+        """Every sandbox on disk; None where creating it did not get as far as a record."""
+        found: dict[str, Record | None] = {}
+        for bundle in sorted(self._directory.iterdir()):
+            if is_sandbox_id(bundle.name):
+                file = bundle / "record.json"
+                found[bundle.name] = decode_json(Record, file.read_bytes()) if file.exists() else None
+        return found

@@ -1,0 +1,146 @@
+"""What does the read-only root of every sandbox hold? Mount points and a small /etc; one tree serves all.
+
+Law: it lies where any uid may pass, since the runtime walks to it as the sandbox's own uid 0, and nothing in
+it is worth reading. Everything else is bound over it, from sources that the runtime opens as root.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ...errors import ConfigurationError
+from ...names import stable_hash
+from ...settings import Environment
+from .layout import DOORS, HOME, HOSTNAME, INSIDE, RUNTIME_DIR, TMPFS, USER_ID, USER_NAME
+
+__all__ = ["environment_directories", "prepare_rootfs", "remove_rootfs", "rootfs_path", "system_directories"]
+
+_SYSTEM = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
+_OURS = ("/proc", "/sys", "/dev", "/etc", "/run/sandbox", RUNTIME_DIR, HOME)
+_COPIED = ("ld.so.cache", "localtime", "mime.types", "protocols", "services", "ssl/openssl.cnf")
+_BOUND = ("/etc/alternatives", "/etc/ssl/certs")
+_ETC = {
+    "passwd": (
+        "root:x:0:0:root:/:/usr/sbin/nologin\n"
+        f"{USER_NAME}:x:{USER_ID}:{USER_ID}:{USER_NAME}:{HOME}:/bin/bash\n"
+        "nobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n"
+    ),
+    "group": f"root:x:0:\n{USER_NAME}:x:{USER_ID}:\nnogroup:x:65534:\n",
+    "hostname": f"{HOSTNAME}\n",
+    "hosts": f"127.0.0.1 localhost {HOSTNAME}\n::1 localhost\n",
+    # Files only: no question for a name ever leaves the sandbox, and an unknown one fails at once.
+    "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\nprotocols: files\nservices: files\n",
+    "resolv.conf": "# There is no name server: the egress door resolves the names that the profile allows.\n",
+}
+
+
+def rootfs_path(state: str) -> Path:
+    """Where the root of the launcher with this state directory lies."""
+    return Path("/run") / f"jupyter-sandbox-root-{stable_hash('rootfs', state, length=10)}"
+
+
+def system_directories(host: str = "/") -> tuple[tuple[str, ...], Mapping[str, str]]:
+    """Host directories that every sandbox gets, and the links beside them (`/bin -> usr/bin`)."""
+    directories, links = ["/usr"], {}
+    for name in _SYSTEM:
+        path = Path(host, name)
+        if path.is_symlink():
+            links[f"/{name}"] = os.readlink(path)
+        elif path.is_dir():
+            directories.append(f"/{name}")
+    directories += [path for path in _BOUND if Path(f"{host}{path}").is_dir()]
+    return tuple(directories), links
+
+
+def environment_directories(name: str, environment: Environment) -> tuple[str, ...]:
+    """Host directories of one user image outside /usr: its prefix, its base Python, what the admin added.
+
+    Raises ConfigurationError `environment.missing` or `environment.place`.
+    """
+    interpreter = Path(environment.prefix, "bin/python")
+    if not os.access(interpreter, os.X_OK):
+        raise ConfigurationError(
+            f"environments.{name}: {interpreter} is not a program.",
+            code="environment.missing",
+            field=f"environments.{name}",
+            remedy="Make it with: python -m venv PREFIX; PREFIX/bin/pip install jupyterhub jupyterlab",
+        )
+    base = interpreter.resolve().parent.parent
+    wanted = [environment.prefix, str(base), *_named_base(environment), *environment.read_only]
+    found: list[str] = []
+    for path in sorted({os.path.normpath(item) for item in wanted}):
+        if path == "/usr" or path.startswith("/usr/"):
+            continue
+        _refuse_place(name, path)
+        if not any(path.startswith(f"{above}/") for above in found):
+            found.append(path)
+    return tuple(found)
+
+
+def _named_base(environment: Environment) -> list[str]:
+    """The base Python as the virtual environment names it, which may be a link to where it really is."""
+    settings = Path(environment.prefix, "pyvenv.cfg")
+    if not settings.exists():
+        return []
+    pairs = (line.partition("=") for line in settings.read_text().splitlines())
+    return [str(Path(value.strip()).parent) for key, _, value in pairs if key.strip() == "home"]
+
+
+def _refuse_place(name: str, path: str) -> None:
+    clash = [
+        ours for ours in _OURS if path == ours or path.startswith(f"{ours}/") or ours.startswith(f"{path}/")
+    ]
+    if path in ("/", "/tmp") or clash:  # noqa: S108 - a place inside the sandbox
+        raise ConfigurationError(
+            f"environments.{name}: {path} would hide {clash[0] if clash else path} of the sandbox.",
+            code="environment.place",
+            field=f"environments.{name}",
+            remedy="Move the environment, for example to /opt/jupyter-environments.",
+        )
+
+
+def prepare_rootfs(root: Path, mountpoints: Sequence[str], links: Mapping[str, str]) -> None:
+    """Make or refresh the tree; sandboxes that run on it see the new /etc. Raises ConfigurationError."""
+    root.mkdir(mode=0o755, exist_ok=True)
+    status = os.lstat(root)
+    if status.st_uid != os.geteuid() or root.is_symlink():
+        raise ConfigurationError(
+            f"{root} belongs to uid {status.st_uid}.",
+            code="rootfs.foreign",
+            remedy=f"Remove it: rm -r {root}",
+        )
+    for path in ("/proc", "/sys", "/dev", "/etc/ssl", *TMPFS, DOORS, INSIDE, HOME, *mountpoints):
+        below_tmpfs = path != "/tmp" and path.startswith(("/dev/", "/tmp/"))  # noqa: S108 - inside
+        if not below_tmpfs:  # else the runtime makes it, in the fresh tmpfs
+            Path(f"{root}{path}").mkdir(mode=0o755, parents=True, exist_ok=True)
+    # The runtime gives a tmpfs the mode of its mount point, whatever its options say.
+    os.chmod(f"{root}/tmp", 0o1777)  # noqa: S103, S108 - inside, hidden by the tmpfs
+    os.chmod(f"{root}{RUNTIME_DIR}", 0o700)
+    for path, target in {**links, "/etc/mtab": "/proc/self/mounts"}.items():
+        if not os.path.lexists(f"{root}{path}"):
+            os.symlink(target, f"{root}{path}")
+    _fill_etc(Path(root, "etc"), Path("/etc"))
+
+
+def _fill_etc(target: Path, host: Path) -> None:
+    for name, text in _ETC.items():
+        _replace(target / name, text.encode())
+    for name in _COPIED:
+        if (host / name).is_file():
+            _replace(target / name, (host / name).read_bytes())
+
+
+def _replace(target: Path, content: bytes) -> None:
+    """In one step, since running sandboxes may be reading it."""
+    temporary = target.with_name(f"{target.name}.new")
+    temporary.write_bytes(content)
+    temporary.chmod(0o644)
+    os.replace(temporary, target)
+
+
+def remove_rootfs(root: Path) -> None:
+    """Take the tree away; only when no sandbox runs on it. No-op if gone."""
+    shutil.rmtree(root, ignore_errors=True)

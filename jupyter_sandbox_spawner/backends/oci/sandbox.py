@@ -1,0 +1,213 @@
+"""How does one sandbox start, end and leave nothing behind? Each step recorded before it is taken."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import shutil
+import signal
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import datetime, timezone
+from typing import Any
+
+from ...errors import BackendError, SandboxError
+from ...models import SandboxSpec, Status
+from ...units import format_size
+from ..base import is_over
+from .host import OciHost
+from .kernel import mounts_below, unmount
+from .logs import open_log
+from .namespace import user_namespace
+from .process import InitProcess
+from .records import Record
+
+__all__ = ["OciSandbox"]
+
+log = logging.getLogger("jupyter_sandbox_spawner.launcher")
+_KILL_TIME = 10.0  # seconds the kernel may need to end a killed process
+_KILLED = 128 + signal.SIGKILL
+Tell = Callable[[SandboxSpec, Status], Awaitable[None]]
+
+
+class OciSandbox:
+    """One recorded sandbox; `lock` makes its verbs take turns, `over` is set once it has ended."""
+
+    def __init__(self, host: OciHost, record: Record, tell: Tell) -> None:
+        self.record = record
+        self.over = asyncio.Event()
+        self.lock = asyncio.Lock()
+        self._host = host
+        self._tell = tell
+        self._process: InitProcess | None = None
+        self._watch: asyncio.Task[None] | None = None
+        self.bundle = host.records.bundle(record.spec.id)
+        self.cgroup = host.cgroup_name(record.spec.id)
+
+    @property
+    def id(self) -> str:
+        """The sandbox's id."""
+        return self.record.spec.id
+
+    async def start(self) -> None:
+        """Create, verify, run. On any error nothing of it runs and the record says why."""
+        if is_over(self.record.status):
+            raise BackendError(f"The sandbox {self.id} is over.", code="sandbox.over")
+        if self.record.phase == "running":
+            return
+        await self._set(phase="starting")
+        try:
+            process = await self._create()
+            self._host.verify_limits(self.record.spec)
+            await self._host.runtime.start(self.id)
+        except (SandboxError, OSError) as error:
+            await self._abandon(str(error))
+            if isinstance(error, SandboxError):
+                raise
+            raise BackendError(
+                f"The sandbox could not start: {error}.", code="sandbox.start_failed"
+            ) from error
+        await self._run(process, datetime.now(timezone.utc))
+
+    async def _create(self) -> InitProcess:
+        spec = self.record.spec
+        link = self.bundle / "userns"
+        descriptor = open_log(self.bundle, spec.host_uid)
+        try:
+            async with user_namespace(spec.host_uid, self._host.site.root_uid) as path:
+                link.unlink(missing_ok=True)
+                link.symlink_to(path)
+                pid = await self._host.runtime.create(self.id, self.bundle, descriptor, spec.resources.files)
+        finally:
+            os.close(descriptor)
+        process = InitProcess.adopt(pid)
+        if process is None:
+            raise BackendError("The sandbox's init process died at once.", code="sandbox.start_failed")
+        return process
+
+    async def recover(self) -> None:
+        """After a restart of the launcher: adopt what runs, sweep up what was half made, note what ended."""
+        if self.record.phase == "over":
+            self.over.set()
+        elif self.record.phase == "starting":
+            await self._recover_start()
+        elif self.record.phase != "created" and self.record.pid is not None:
+            process = InitProcess.adopt(self.record.pid, self.record.start_time)
+            if process is None:
+                await self._end(None, "It ended while the launcher was away; its exit status is not known.")
+            else:
+                await self._run(process, self.record.started_at)
+
+    async def _recover_start(self) -> None:
+        found = await self._host.runtime.find(self.id)
+        process = InitProcess.adopt(found[1]) if found is not None and found[0] == "running" else None
+        if process is None:
+            await self._abandon("The launcher was stopped while this sandbox started.")
+        else:
+            await self._run(process, datetime.now(timezone.utc))
+
+    async def _run(self, process: InitProcess, since: datetime | None) -> None:
+        self._process = process
+        await self._set(phase="running", pid=process.pid, start_time=process.start_time, started_at=since)
+        self._watch = asyncio.create_task(self._watch_end(process), name=f"watch {self.id}")
+
+    async def _watch_end(self, process: InitProcess) -> None:
+        await process.ended.wait()
+        code = process.exit_code()
+        process.close()
+        await self._end(code, self._why(code))
+
+    def _why(self, code: int | None) -> str:
+        resources, usage = self.record.spec.resources, self._host.cgroups.usage(self.cgroup)
+        if self.record.phase == "stopping":
+            return "stopped on request"
+        if usage.oom_kills and code == _KILLED:
+            used = format_size(usage.memory_peak or resources.memory)
+            return f"out of memory: used {used} of {format_size(resources.memory)}"
+        if code is None:
+            return "It ended; its exit status was lost when the launcher restarted."
+        return f"its first process ended with exit status {code}"
+
+    async def stop(self, grace: float) -> Status:
+        """TERM, wait, KILL, verify that no process is left."""
+        if self.record.phase in ("created", "starting"):
+            await self._end(None, "stopped before it started")
+        if not self.over.is_set() and self._process is not None:
+            await self._set(phase="stopping")
+            self._process.send(signal.SIGTERM)
+            if not await self._ends_within(grace):
+                # The death of its init is the death of the whole pid namespace.
+                self._process.send(signal.SIGKILL)
+                await self._ends_within(_KILL_TIME)
+        left = self._host.cgroups.processes(self.cgroup)
+        if not self.over.is_set() or (left and not await self._left_cgroup()):
+            raise BackendError(
+                f"The sandbox {self.id} is still alive (processes {left}).",
+                code="sandbox.survived",
+                remedy="Look for processes in state D: ps -eo pid,stat,wchan,args",
+            )
+        return self.record.status
+
+    async def _ends_within(self, seconds: float) -> bool:
+        try:
+            await asyncio.wait_for(self.over.wait(), seconds)
+        except asyncio.TimeoutError:
+            return False
+        return True
+
+    async def _left_cgroup(self) -> bool:
+        deadline = asyncio.get_running_loop().time() + _KILL_TIME
+        while self._host.cgroups.processes(self.cgroup):
+            if asyncio.get_running_loop().time() > deadline:
+                return False
+            await asyncio.sleep(0.01)  # the kernel tells nobody when a dead process has left its cgroup
+        return True
+
+    async def remove(self) -> None:
+        """Erase runtime state, cgroup, mounts and bundle, and verify it; the record goes last."""
+        await self.stop(0)
+        await self._sweep()
+        for path in self.bundle.iterdir():
+            if path.name != "record.json":
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        shutil.rmtree(self.bundle)
+
+    async def _sweep(self) -> None:
+        await self._host.runtime.delete(self.id)
+        await self._host.cgroups.remove(self.cgroup)
+        for point in mounts_below(str(self.bundle)):
+            unmount(point)
+        left = mounts_below(str(self.bundle))
+        if left:
+            raise BackendError(f"{left[0]} is still mounted.", code="sandbox.mounted")
+
+    async def _abandon(self, reason: str) -> None:
+        """End what a failed start left; the log stays to be read."""
+        try:
+            await self._host.runtime.delete(self.id)
+            self._host.cgroups.kill(self.cgroup)
+            await self._host.cgroups.remove(self.cgroup)
+        except SandboxError as error:
+            log.warning("%s: what a failed start left could not be swept up: %s", self.id, error)
+        await self._end(None, reason, failed=True)
+
+    async def _end(self, code: int | None, reason: str, failed: bool = False) -> None:
+        await self._set(phase="over", exit_code=code, reason=reason, failed=failed)
+        self.over.set()
+
+    async def _set(self, **changes: Any) -> None:
+        before = self.record.status
+        self.record = replace(self.record, **changes)
+        self._host.records.write(self.record)
+        if self.record.status != before:
+            log.info("%s of %s: %s %s", self.id, self.record.spec.user, self.record.phase, self.record.reason)
+            await self._tell(self.record.spec, self.record.status)
+
+    async def close(self) -> None:
+        """Stop watching; the sandbox goes on."""
+        if self._watch is not None and not self._watch.done():
+            self._watch.cancel()
+            await asyncio.wait([self._watch])
+        if self._process is not None:
+            self._process.close()

@@ -1,0 +1,78 @@
+"""How is the gateway put together? Spool, egress, API, registry, front, own socket: in this order."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from ..serving import application, listening_socket, private_directory, serve_until_signal
+from ..settings import Site
+from .api import ApiDoor
+from .door import raise_descriptor_limit
+from .doorway import Carriers
+from .egress.proxy import EgressHandler
+from .egress.resolve import SystemResolver
+from .events import Spool
+from .exchange import AnswerTimes
+from .front import Front
+from .ingress import HoldTimes
+from .registry import Registry, Surroundings
+from .routes import add_routes
+
+__all__ = ["Held", "run"]
+
+log = logging.getLogger("jupyter_sandbox_spawner.gateway")
+
+
+@dataclass(frozen=True)
+class Held:
+    """Descriptors of listening sockets that the supervisor holds; None where the gateway binds its own."""
+
+    own: int | None = None
+    front: int | None = None
+
+
+async def run(site: Site, held: Held, hold: HoldTimes, times: AnswerTimes) -> None:
+    """Serve until SIGTERM or SIGINT; sandboxes and their records stay."""
+    limit = raise_descriptor_limit()
+    private_directory(site.run_dir)
+    spool_dir = private_directory(f"{site.state_dir}/gateway")
+    async with AsyncExitStack() as stack:
+        spool = Spool(f"{spool_dir}/events.ndjson")
+        stack.callback(spool.close)
+        egress = EgressHandler(SystemResolver(), site.internal_services)
+        stack.push_async_callback(egress.close)
+        api = ApiDoor(site.hub_api_url)
+        stack.push_async_callback(api.close)
+        around = Surroundings(
+            doors_dir=site.doors_dir,
+            state_dir=f"{site.run_dir}/gateway",
+            base_url=site.base_url,
+            hub_origin=site.subdomain_host.rstrip("/"),
+            own_host=bool(site.subdomain_host),
+            hold=hold,
+        )
+        registry = Registry(around, Carriers(egress=egress.handle, api=api.handle), spool)
+        stack.push_async_callback(registry.shut_down)
+        await registry.restore()
+        front = Front(registry.routes, times)
+        stack.push_async_callback(front.close)
+        await front.start(_front_socket(site, held.front))
+        app = application(frozenset(site.callers))
+        add_routes(app, registry, spool, site.front_url)
+        log.info("The gateway serves; %s descriptors, doors in %s.", limit, site.doors_dir)
+        await serve_until_signal(app, listening_socket(site.gateway_socket, held.own))
+
+
+def _front_socket(site: Site, descriptor: int | None) -> socket.socket:
+    if descriptor is not None:
+        held = socket.socket(fileno=descriptor)
+        held.setblocking(False)
+        return held
+    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    bound.bind(("127.0.0.1", site.front_port))
+    bound.setblocking(False)
+    return bound

@@ -1,0 +1,164 @@
+"""What happens to one connection at the egress door: read, decided, resolved, checked, carried?
+
+Law: one request a connection, and every refusal is both answered and audited.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import h11
+
+from ...errors import EgressRefusedError
+from ...models import EgressRule
+from ...rules.egress import Decision, check_server_name, decide, normalise_host
+from .account import EgressAccount
+from .answers import ESTABLISHED, TLS_ACCESS_DENIED, answer, refusal, refusal_bytes
+from .caps import Caps, Meter
+from .forward import forward, has_begun
+from .hello import HelloReader
+from .limits import Limits
+from .request import ProxyRequest, read_request
+from .resolve import Resolver
+from .tunnel import Tunnels
+from .upstream import Upstream
+
+__all__ = ["EgressHandler"]
+
+log = logging.getLogger("jupyter_sandbox_spawner.gateway")
+_TLS_PORT = 443
+
+
+@dataclass
+class _Visit:
+    """What is known so far about one connection, for the audit; `speaks` is what the client expects now."""
+
+    client: socket.socket
+    account: EgressAccount
+    host: str = ""
+    port: int = 0
+    verb: str = ""
+    rule: str = ""
+    address: str = ""
+    speaks: str = "http"  # then "tls", then "nothing"
+
+
+class EgressHandler:
+    """Serves connections of all sandboxes; owns its resolver.
+
+    `internal_services` maps `name:port` to the `address:port` that answers for it, without DNS; a rule
+    must still allow the name.
+    """
+
+    def __init__(
+        self, resolver: Resolver, internal_services: Mapping[str, str], limits: Limits | None = None
+    ) -> None:
+        self._limits = limits or Limits()
+        self._resolver = resolver
+        self._upstream = Upstream(resolver, internal_services, self._limits)
+        self._hellos = HelloReader(self._limits)
+        self._tunnels = Tunnels(self._limits)
+        self._caps = Caps()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def handle(self, connection: socket.socket, account: EgressAccount) -> None:
+        """Serve one connection to its end; owns and closes the (non-blocking) socket."""
+        task: asyncio.Task[None] | None = asyncio.current_task()
+        if task is not None:
+            self._tasks.add(task)
+        visit = _Visit(connection, account)
+        try:
+            with connection:
+                await self._guarded(visit)
+        finally:
+            if task is not None:
+                self._tasks.discard(task)
+
+    async def close(self) -> None:
+        """End every connection, then give back pipes and threads."""
+        tasks = self._tasks - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._tunnels.close()
+        self._resolver.close()
+
+    async def _guarded(self, visit: _Visit) -> None:
+        try:
+            try:
+                with self._caps.connection(visit.account):
+                    await self._serve(visit)
+            except EgressRefusedError as error:
+                _audit(visit, Decision(False, error.code, error.message, visit.rule))
+                await _tell(visit, error)
+        except (OSError, asyncio.TimeoutError, h11.ProtocolError) as error:
+            log.debug("%s: connection to %s:%s ended: %r", visit.account.id, visit.host, visit.port, error)
+
+    async def _serve(self, visit: _Visit) -> None:
+        request = await read_request(visit.client, self._limits)
+        visit.host, visit.port, visit.verb = request.host, request.port, request.verb
+        rule = self._admit(visit)
+        upstream, visit.address = await self._upstream.connect(visit.host, visit.port, rule)
+        with upstream:
+            if request.verb == "CONNECT":
+                await self._tunnel(visit, request, upstream)
+            else:
+                await self._forward(visit, request, upstream)
+
+    def _admit(self, visit: _Visit) -> EgressRule:
+        self._caps.spend(visit.account, asyncio.get_running_loop().time())
+        decision, rule = decide(visit.account.policy, visit.host, visit.port)
+        visit.host = normalise_host(visit.host) or visit.host
+        visit.rule = decision.rule
+        if rule is None:
+            raise refusal(decision)
+        Meter(visit.account).room(1)
+        return rule
+
+    async def _tunnel(self, visit: _Visit, request: ProxyRequest, upstream: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        meter = Meter(visit.account)
+        await loop.sock_sendall(visit.client, ESTABLISHED)
+        visit.speaks = "tls"
+        first = request.machine.trailing_data[0]
+        if visit.port == _TLS_PORT:
+            first = await self._checked_hello(visit, first)
+        visit.speaks = "nothing"
+        _audit(visit, Decision(True, "egress.allowed", "", visit.rule))
+        if first:
+            meter.up(len(first))
+            await asyncio.wait_for(loop.sock_sendall(upstream, first), self._limits.stall_seconds)
+        await self._tunnels.carry(visit.client, upstream, meter)
+
+    async def _checked_hello(self, visit: _Visit, first: bytes) -> bytes:
+        hello = await self._hellos.read(visit.client, first)
+        decision = check_server_name(visit.host, hello.server_name)
+        if not decision.allowed:
+            raise refusal(decision)
+        return hello.raw
+
+    async def _forward(self, visit: _Visit, request: ProxyRequest, upstream: socket.socket) -> None:
+        _audit(visit, Decision(True, "egress.allowed", "", visit.rule))
+        checked = replace(request, host=f"[{visit.host}]" if ":" in visit.host else visit.host)
+        try:
+            await forward(checked, visit.client, upstream, Meter(visit.account), self._limits)
+        except EgressRefusedError:
+            if has_begun(request):
+                visit.speaks = "nothing"
+            raise
+        await answer(visit.client, b"")
+
+
+def _audit(visit: _Visit, decision: Decision) -> None:
+    visit.account.egress_decided(visit.host, visit.port, visit.verb, decision, visit.address)
+
+
+async def _tell(visit: _Visit, error: EgressRefusedError) -> None:
+    if visit.speaks == "http":
+        await answer(visit.client, refusal_bytes(error, visit.host))
+    elif visit.speaks == "tls":
+        await answer(visit.client, TLS_ACCESS_DENIED)

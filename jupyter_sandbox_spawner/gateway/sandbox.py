@@ -1,0 +1,157 @@
+"""What does the gateway know about one open sandbox, now?"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date, datetime, timezone
+
+from ..models import EgressPolicy, GatewayEntry, GatewayInventory
+from ..rules.api_filter import ApiCall
+from ..rules.egress import Decision
+from ..rules.heads import PagePolicy
+from .boot import BootDesk
+from .bucket import Bucket
+from .door import Door
+from .events import Detail
+from .ingress import IngressPool
+from .repeats import Reporter
+
+__all__ = ["OpenSandbox"]
+
+
+class OpenSandbox:
+    """One sandbox's doors and counters; it is the egress proxy's account of it (egress/account.py).
+
+    `bytes_in` went into the sandbox and `bytes_out` came out of it, through front and egress together.
+    """
+
+    def __init__(
+        self,
+        sandbox: str,
+        entry: GatewayEntry,
+        pages: PagePolicy,
+        calls: dict[tuple[bytes, bytes], ApiCall],
+        reporter: Reporter,
+    ) -> None:
+        self.id = sandbox
+        self.entry = entry
+        self.pages = pages
+        self.api_calls = calls
+        self._api_rate = Bucket(entry.limits.api_requests_per_second, asyncio.get_running_loop().time())
+        self.reporter = reporter
+        self.doors: list[Door] = []
+        self.boot: BootDesk
+        self.ingress: IngressPool
+        self.draining = False
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self.denials = 0
+        self.front_running = 0
+        self.last_activity: datetime | None = None
+        self._enders: set[Callable[[], None]] = set()
+        self._egress_day: date | None = None
+        self._egress_today = 0
+
+    @property
+    def policy(self) -> EgressPolicy:
+        """The egress policy that holds now."""
+        return self.entry.egress
+
+    def set_policy(self, policy: EgressPolicy) -> None:
+        """Replace the egress policy; it holds for the next connection."""
+        self.entry = replace(self.entry, egress=policy)
+
+    def egress_decided(self, host: str, port: int, verb: str, decision: Decision, address: str = "") -> None:
+        """Audit one decision of the egress proxy."""
+        detail: Detail = {
+            "host": host,
+            "port": port,
+            "verb": verb,
+            "code": decision.code,
+            "rule": decision.rule,
+            "address": address,
+        }
+        if decision.allowed:
+            self.reporter.report("egress.allowed", detail)
+        else:
+            self.deny("egress.denied", detail)
+
+    def egress_bytes(self, up: int, down: int) -> None:
+        """Count egress bytes; up is out of the sandbox."""
+        self.bytes_out += up
+        self.bytes_in += down
+        self._roll_day()
+        self._egress_today += up + down
+
+    def egress_allowance(self) -> int | None:
+        """Bytes left today (UTC), both ways together; None without a cap."""
+        if self.policy.bytes_per_day is None:
+            return None
+        self._roll_day()
+        return max(0, self.policy.bytes_per_day - self._egress_today)
+
+    def _roll_day(self) -> None:
+        today = datetime.now(timezone.utc).date()
+        if today != self._egress_day:
+            self._egress_day = today
+            self._egress_today = 0
+
+    def deny(self, kind: str, detail: Detail) -> None:
+        """Count and audit a refusal."""
+        self.denials += 1
+        self.reporter.report(kind, detail)
+
+    def api_may_ask(self) -> bool:
+        """May the sandbox call the hub's API once more? Counts the call."""
+        if self._api_rate.wait(asyncio.get_running_loop().time()) > 0:
+            return False
+        self._api_rate.take()
+        return True
+
+    def used(self) -> None:
+        """A person's request or its bytes passed just now."""
+        self.last_activity = datetime.now(timezone.utc)
+
+    async def wait_ready(self, timeout: float) -> bool:
+        """Was an ingress connection seen? Waits `timeout` seconds, less when the boot is aborted."""
+        signs = [
+            asyncio.ensure_future(self.ingress.first.wait()),
+            asyncio.ensure_future(self.boot.aborted.wait()),
+        ]
+        try:
+            await asyncio.wait(signs, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for sign in signs:
+                sign.cancel()
+        return self.ingress.first.is_set()
+
+    def on_close(self, end: Callable[[], None]) -> Callable[[], None]:
+        """Call `end` when the doors close; the answer takes it off the list again."""
+        self._enders.add(end)
+        return lambda: self._enders.discard(end)
+
+    async def close(self) -> None:
+        """Close every door and end every connection, the browsers' too."""
+        self.boot.withdraw()
+        await asyncio.gather(*(door.close() for door in self.doors))
+        for end in tuple(self._enders):
+            end()
+        self.reporter.flush()
+
+    def inventory(self) -> GatewayInventory:
+        """What other programs may see of it."""
+        return GatewayInventory(
+            id=self.id,
+            user=self.entry.user,
+            server=self.entry.server,
+            prefix=self.entry.prefix,
+            ready=self.ingress.was_ready,
+            booted=self.boot.booted,
+            connections=sum(door.connections for door in self.doors),
+            bytes_in=self.bytes_in,
+            bytes_out=self.bytes_out,
+            denials=self.denials,
+            last_activity=self.last_activity,
+        )

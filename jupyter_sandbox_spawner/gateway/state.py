@@ -1,0 +1,93 @@
+"""What does a restarted gateway still know? One small file a sandbox, no token in it.
+
+Law: a file is written before the doors it describes are used and removed after they are closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import ConfigurationError
+from ..models import GatewayEntry
+from ..names import is_sandbox_id
+from ..serving import private_directory
+from ..wire import decode_json, encode_json
+
+__all__ = ["Record", "StateDirectory"]
+
+log = logging.getLogger("jupyter_sandbox_spawner.gateway")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One sandbox on disk. `booted`: its document was handed over; `ready`: its server was seen."""
+
+    entry: GatewayEntry
+    booted: bool = False
+    ready: bool = False
+
+
+class StateDirectory:
+    """The records of all open sandboxes (0600 files in a 0700 directory)."""
+
+    def __init__(self, path: str) -> None:
+        self._path = Path(private_directory(path))
+        # One thread: writes of a record happen in the order in which they were asked for.
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="gateway-state")
+
+    async def save(self, sandbox: str, record: Record) -> None:
+        """Write a record in one step; it survives a crash when this returns."""
+        await asyncio.get_running_loop().run_in_executor(self._writer, self._write, sandbox, record)
+
+    async def remove(self, sandbox: str) -> None:
+        """Forget a record; no-op without one."""
+        await asyncio.get_running_loop().run_in_executor(self._writer, self._erase, sandbox)
+
+    def close(self) -> None:
+        """Finish what is being written."""
+        self._writer.shutdown()
+
+    def _write(self, sandbox: str, record: Record) -> None:
+        target = self._file(sandbox)
+        temporary = target.with_suffix(".new")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(encode_json(record))
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, target)
+        self._sync_directory()
+
+    def _erase(self, sandbox: str) -> None:
+        self._file(sandbox).unlink(missing_ok=True)
+
+    def load(self) -> dict[str, Record]:
+        """Every readable record by sandbox id; a damaged one is named in the log and left where it is."""
+        found: dict[str, Record] = {}
+        for path in sorted(self._path.glob("*.json")):
+            try:
+                if not is_sandbox_id(path.stem):
+                    raise ConfigurationError(f"{path.stem!r} is not a sandbox id.", code="gateway.bad_record")
+                found[path.stem] = decode_json(Record, path.read_bytes())
+            except (ConfigurationError, OSError) as error:
+                log.error(
+                    "%s is damaged and its doors stay closed: %s Stop the server and start it again.",
+                    path,
+                    error,
+                )
+        return found
+
+    def _file(self, sandbox: str) -> Path:
+        return self._path / f"{sandbox}.json"
+
+    def _sync_directory(self) -> None:
+        descriptor = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

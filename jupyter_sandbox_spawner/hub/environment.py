@@ -1,0 +1,110 @@
+"""What does the server inside get told? Environment, argv and relay ports, as one boot document.
+
+Law: nothing of the hub's own environment goes in, and what the sandbox relies on wins over what an admin set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from urllib.parse import quote
+
+from ..models import BootDocument, IngressPlan, RelayPort, SandboxSpec
+from ..rules.profiles import HOME
+
+__all__ = ["ServerPlan", "boot_document"]
+
+INSIDE = "/run/sandbox/inside"
+EGRESS = RelayPort(listen=3128, door="egress")
+API = RelayPort(listen=8081, door="api")
+INGRESS = IngressPlan(port=8888, idle_connections=4)
+_DROPPED = ("JPY_API_TOKEN", "JUPYTERHUB_SSL_KEYFILE", "JUPYTERHUB_SSL_CERTFILE", "JUPYTERHUB_SSL_CLIENT_CA")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerPlan:
+    """One server as the hub sees it.
+
+    `environment` is what `Spawner.get_env` gives, `hub_prefix` the hub's path (`/hub/`), `prefix` the
+    server's path; `python_prefix` is the directory of the user image's Python environment.
+    """
+
+    environment: Mapping[str, str]
+    user: str
+    hub_prefix: str
+    prefix: str
+    python_prefix: str
+    command: str
+    arguments: Sequence[str] = ()
+
+
+def boot_document(plan: ServerPlan, spec: SandboxSpec, expires_at: datetime) -> BootDocument:
+    """The document for one start; it holds the server's token, so it goes to the gateway and nowhere else."""
+    return BootDocument(
+        version=1,
+        environment=_environment(plan, spec),
+        argv=_argv(plan),
+        working_directory=HOME,
+        relay=(EGRESS, API),
+        ingress=INGRESS,
+        expires_at=expires_at,
+    )
+
+
+def _argv(plan: ServerPlan) -> tuple[str, ...]:
+    shell = [f"{plan.python_prefix}/bin/python", "-I", "-B", f"{INSIDE}/shell.py"]
+    command = plan.command if plan.command.startswith("/") else f"{plan.python_prefix}/bin/{plan.command}"
+    root = () if "JUPYTERHUB_ROOT_DIR" in plan.environment else (f"--ServerApp.root_dir={HOME}",)
+    terminals = f"--ServerApp.terminado_settings={ {'shell_command': shell}!r}"
+    return (command, *root, terminals, *plan.arguments)
+
+
+def _environment(plan: ServerPlan, spec: SandboxSpec) -> dict[str, str]:
+    given = {name: text for name, text in plan.environment.items() if name not in _DROPPED}
+    return given | dict(spec.environment) | _limits(spec) | _paths(plan) | _doors(plan) | _jupyter()
+
+
+def _limits(spec: SandboxSpec) -> dict[str, str]:
+    # jupyter-resource-usage reads these two names.
+    return {"MEM_LIMIT": str(spec.resources.memory), "CPU_LIMIT": f"{spec.resources.cpu:g}"}
+
+
+def _paths(plan: ServerPlan) -> dict[str, str]:
+    return {
+        "PATH": f"{plan.python_prefix}/bin:/usr/local/bin:/usr/bin:/bin",
+        "HOME": HOME,
+        "USER": "jovyan",
+        "LOGNAME": "jovyan",
+        "SHELL": "/bin/bash",
+        "LANG": "C.UTF-8",
+        "PYTHONNOUSERSITE": "1",
+        "PYTHONSAFEPATH": "1",
+    }
+
+
+def _doors(plan: ServerPlan) -> dict[str, str]:
+    proxy = f"http://127.0.0.1:{EGRESS.listen}"
+    api = f"http://127.0.0.1:{API.listen}{plan.hub_prefix}api"
+    local = "localhost,127.0.0.1,::1"
+    proxies = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), proxy)
+    return proxies | {
+        "NO_PROXY": local,
+        "no_proxy": local,
+        "JUPYTERHUB_API_URL": api,
+        "JUPYTERHUB_ACTIVITY_URL": f"{api}/users/{quote(plan.user, safe='@~')}/activity",
+        "JUPYTERHUB_SERVICE_URL": f"http://127.0.0.1:{INGRESS.port}{plan.prefix}",
+        "JUPYTERHUB_SERVICE_PREFIX": plan.prefix,
+    }
+
+
+def _jupyter() -> dict[str, str]:
+    return {
+        "JUPYTER_SANDBOX": "1",
+        "JUPYTERHUB_DISABLE_USER_CONFIG": "1",
+        "JUPYTER_CONFIG_DIR": f"{INSIDE}/etc/jupyter",
+        "JUPYTER_PATH": f"{INSIDE}/share/jupyter",
+        "JUPYTER_RUNTIME_DIR": "/run/jupyter",
+        "JUPYTERLAB_SETTINGS_DIR": f"{HOME}/.jupyter/lab/user-settings",
+        "JUPYTERLAB_WORKSPACES_DIR": f"{HOME}/.jupyter/lab/workspaces",
+    }

@@ -1,0 +1,220 @@
+"""In which order are launcher and gateway asked to start and end one sandbox?
+
+Law: whatever started is ended on every way out; an end counts only when the launcher has verified it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, TypeVar
+
+from ..clients.gateway import GatewayClient
+from ..clients.launcher import LauncherClient
+from ..errors import AnswerError, BackendError, BootError, SandboxError, UnreachableError
+from ..models import BootDocument, Doors, GatewayEntry, SandboxSpec, Status, UserPlace
+from ..settings import Site
+from .stages import Stages
+
+__all__ = ["Lifecycle", "StartPlan", "to_its_end"]
+
+log = logging.getLogger("jupyter_sandbox_spawner.hub")
+T = TypeVar("T")
+_PATIENCE = 5.0  # seconds a program may be away; the supervisor brings one back in 0.1-0.2 s
+_LONG_POLL = 20.0  # seconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartPlan:
+    """All that one start needs. `secrets` are texts that no message may show; `limit` is in seconds."""
+
+    spec: SandboxSpec
+    entry: GatewayEntry
+    document: BootDocument
+    overlay: Mapping[str, Any] = field(default_factory=dict)
+    secrets: tuple[str, ...] = ()
+    limit: float = 60.0
+
+
+class Lifecycle:
+    """Launcher and gateway of one site, for one operation: `async with Lifecycle(site) as lifecycle`."""
+
+    def __init__(self, site: Site) -> None:
+        self._launcher = LauncherClient(site.launcher_socket)
+        self._gateway = GatewayClient(site.gateway_socket)
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Lifecycle:
+        await self._stack.enter_async_context(self._launcher)
+        await self._stack.enter_async_context(self._gateway)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    async def place(self, user: str) -> UserPlace:
+        """The user's uid and home."""
+        return await _insist(lambda: self._launcher.place(user))
+
+    async def status(self, sandbox_id: str) -> Status | None:
+        """What the launcher knows of it now; None: nothing."""
+        return await _insist(lambda: self._launcher.status(sandbox_id))
+
+    async def start(self, plan: StartPlan, stages: Stages) -> None:
+        """From nothing to a server that answers. On an error the caller ends what is there."""
+        spec, sandbox_id = plan.spec, plan.spec.id
+        with stages.stage("doors"):
+            opened = await _insist(lambda: self._gateway.open(sandbox_id, plan.entry))
+        doors = Doors(directory=opened.directory)
+        with stages.stage("create"):
+            await _insist(lambda: self._launcher.create(spec, doors, plan.overlay))
+        with stages.stage("start"):
+            await _insist(lambda: self._gateway.boot(sandbox_id, plan.document))
+            await _insist(lambda: self._launcher.start(sandbox_id))
+        with stages.stage("server"):
+            await self._wait_for_server(plan)
+
+    async def end(self, sandbox_id: str, grace: float) -> None:
+        """Stop, verify, remove, close the doors; no-op for what is gone.
+
+        The doors are closed even if the launcher cannot stop it, so what survives is at least cut off.
+        Raises BackendError `stop.failed`.
+        """
+        try:
+            await self._stop_and_remove(sandbox_id, grace)
+        finally:
+            await self._close(sandbox_id)
+
+    async def clear(self, user: str, server: str) -> None:
+        """End whatever an earlier start of this server left behind."""
+        for item in await _insist(self._launcher.inventory):
+            if (item.user, item.server) == (user, server):
+                log.warning("%s/%s: ending a leftover sandbox %s", user, server, item.id)
+                await self.end(item.id, 0)
+        for entry in await _insist(self._gateway.inventory):
+            if (entry.user, entry.server) == (user, server):
+                await self._close(entry.id)
+
+    async def _close(self, sandbox_id: str) -> None:
+        await _insist(lambda: self._gateway.close_sandbox(sandbox_id))
+
+    async def _stop_and_remove(self, sandbox_id: str, grace: float) -> None:
+        try:
+            status = await _insist(lambda: self._launcher.stop(sandbox_id, grace))
+            alive = status.value not in ("stopped", "failed")
+        except AnswerError as error:
+            if error.code != "sandbox.unknown":
+                raise _not_stopped(sandbox_id, str(error)) from error
+            alive = False
+        except SandboxError as error:
+            raise _not_stopped(sandbox_id, str(error)) from error
+        if alive:
+            raise _not_stopped(sandbox_id, f"It is still {status.value}.")
+        await _insist(lambda: self._launcher.remove(sandbox_id))
+
+    async def _wait_for_server(self, plan: StartPlan) -> None:
+        ready = asyncio.create_task(self._ready(plan.spec.id))
+        ended = asyncio.create_task(self._ended(plan.spec.id))
+        try:
+            done, _ = await asyncio.wait(
+                {ready, ended}, timeout=max(plan.limit, 1.0), return_when=asyncio.FIRST_COMPLETED
+            )
+            if ended in done:
+                raise await self._boot_error(plan, ended.result())
+            if ready not in done:
+                raise await self._boot_error(plan, None)
+            ready.result()
+        finally:
+            ready.cancel()
+            ended.cancel()
+            await asyncio.gather(ready, ended, return_exceptions=True)
+
+    async def _ready(self, sandbox_id: str) -> None:
+        while not await _insist(lambda: self._gateway.ready(sandbox_id, _LONG_POLL)):
+            log.debug("%s: not ready yet", sandbox_id)
+
+    async def _ended(self, sandbox_id: str) -> Status:
+        while True:
+            status = await _insist(lambda: self._launcher.ended(sandbox_id, _LONG_POLL))
+            if status is not None:
+                return status
+
+    async def _boot_error(self, plan: StartPlan, status: Status | None) -> BootError:
+        try:
+            lines = _last_lines(await self._launcher.log_tail(plan.spec.id), plan.secrets)
+        except SandboxError as error:
+            lines = f"(its log cannot be read: {error.message})"
+        told = f" Its last lines: {lines}" if lines else ""
+        if status is None:
+            return BootError(
+                f"The server in the sandbox did not answer within {plan.limit:.0f} s.{told}",
+                code="boot.timeout",
+                remedy="Try again; if it stays like this, tell your admin.",
+            )
+        how = "" if status.exit_code is None else f" with exit status {status.exit_code}"
+        why = f" ({status.reason.rstrip('.')})" if status.reason else ""
+        return BootError(
+            f"The server in the sandbox ended{how}{why} before it answered.{told}",
+            code="boot.ended",
+            remedy="Your files are kept. Try again; if it stays like this, tell your admin.",
+        )
+
+
+async def to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Await a clean-up that a cancellation must not cut short; the cancellation follows afterwards."""
+    task = asyncio.ensure_future(work)
+    cancelled = False
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            cancelled = True
+        except SandboxError:
+            break
+    if not cancelled:
+        task.result()
+        return
+    error = None if task.cancelled() else task.exception()
+    if error is not None:
+        log.critical("A clean-up failed: %s", error)
+    raise asyncio.CancelledError
+
+
+async def _insist(call: Callable[[], Awaitable[T]]) -> T:
+    """Ask again while the program does not answer; each of our calls is idempotent."""
+    deadline = time.monotonic() + _PATIENCE
+    pause = 0.05
+    while True:
+        try:
+            return await call()
+        except UnreachableError:
+            if time.monotonic() + pause > deadline:
+                raise
+        # Nothing announces that a restarted program listens again.
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, 0.5)
+
+
+def _not_stopped(sandbox_id: str, why: str) -> BackendError:
+    return BackendError(
+        f"The sandbox {sandbox_id} could not be stopped. {why}",
+        code="stop.failed",
+        remedy="Its doors are closed. An admin can see it in: jupyter-sandbox-admin inventory",
+    )
+
+
+def _last_lines(text: str, secrets: tuple[str, ...]) -> str:
+    """The end of a log on one line, printable and without secrets."""
+    for secret in secrets:
+        text = text.replace(secret, "[token]") if secret else text
+    lines = [
+        " ".join("".join(c if c.isprintable() else " " for c in line).split()) for line in text.splitlines()
+    ]
+    return " | ".join(line[-200:] for line in [line for line in lines if line][-5:])

@@ -1,0 +1,238 @@
+"""What does the hub call? Start, poll and stop of one server, by asking launcher and gateway.
+
+Law: a profile never changes this object; whatever was started is ended on every way out of `start`.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from jupyterhub.spawner import Spawner
+
+from ..errors import BackendError, ProfileRefusedError, SandboxError
+from ..models import GatewayEntry, SandboxSpec, Status, UserPlace
+from ..names import canonical_username, sandbox_id
+from ..rules.profiles import Choice, Defaults, Profile, to_spec
+from .choice import asked_now, decide
+from .environment import ServerPlan, boot_document
+from .form import profile_form
+from .lifecycle import Lifecycle, StartPlan, to_its_end
+from .refusals import start_error
+from .stages import Stages
+from .traits import SandboxTraits
+
+__all__ = ["SandboxSpawner"]
+
+
+class SandboxSpawner(SandboxTraits, Spawner):  # type: ignore[misc]  # JupyterHub has no type hints
+    """Policy and life of one sandboxed server, the same on every backend.
+
+    A backend's class gives `overlay` and `server_plan`. The state in the hub's database is the sandbox's id
+    and its profile; no token and no secret.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        self.sandbox_id = ""
+        self.profile_slug = ""
+        self.stages = Stages()
+        self._stop_failed = False
+        super().__init__(**kwargs)
+
+    @property
+    def groups(self) -> frozenset[str]:
+        """Names of the user's groups now."""
+        return frozenset(group.name for group in self.user.orm_user.groups)
+
+    def overlay(self, spec: SandboxSpec) -> dict[str, Any]:
+        """A fragment of the backend's native request, merged and checked by the launcher."""
+        raise NotImplementedError
+
+    def server_plan(self, spec: SandboxSpec) -> ServerPlan:
+        """How the server inside is started."""
+        raise NotImplementedError
+
+    def render_form(self) -> str:
+        """The form, with the saved choice or the default checked. HTML, everything escaped."""
+        offered, groups = self.offered, self.groups
+        try:
+            current = decide(offered, self.orm_spawner.user_options, False, groups)
+        except ProfileRefusedError as error:
+            return profile_form(offered, groups, "", str(error))
+        return profile_form(offered, groups, current.profile.slug, current.notice)
+
+    async def start(self) -> str:
+        """Decide, prepare, start, wait for the answer; the URL of the one front.
+
+        Raises RefusedStart or FailedStart, both with a sentence for the user.
+        """
+        if self.stages.closed:
+            self.stages = Stages()
+        began = time.monotonic()
+        try:
+            async with Lifecycle(self.site) as lifecycle:
+                await self._start(lifecycle, began)
+        except SandboxError as error:
+            self.log.warning("%s: not started: %s %s", self._log_name, error.code, error)
+            raise start_error(error, self) from error
+        finally:
+            self.stages.close()
+        self.log.info("%s: %s started: %s", self._log_name, self.sandbox_id, self.stages.summary())
+        return self.site.front_url
+
+    async def _start(self, lifecycle: Lifecycle, began: float) -> None:
+        user = canonical_username(self.user.name)
+        with self.stages.stage("profile"):
+            profile = self._decide().profile
+        with self.stages.stage("place"):
+            await self._clear_leftovers(lifecycle, user)
+            place = await lifecycle.place(user)
+        plan = self._plan(profile, place, began)
+        self.sandbox_id, self.profile_slug = plan.spec.id, profile.slug
+        try:
+            await lifecycle.start(plan, self.stages)
+        except BaseException:
+            # Cancelled by start_timeout or by a stop as well: nothing may be left running.
+            await to_its_end(self._undo(lifecycle, plan.spec.id))
+            raise
+        self.stages.finish()
+
+    def _decide(self) -> Choice:
+        explicit = asked_now(self.handler)
+        try:
+            choice = decide(self.offered, self.user_options, explicit, self.groups)
+        except SandboxError:
+            # The hub saved the choice before it was checked; it must not come back by itself.
+            self.orm_spawner.user_options = {}
+            raise
+        if choice.notice:
+            self.log.warning("%s: %s", self._log_name, choice.notice)
+            self.stages.note(choice.notice)
+        self.user_options = {"profile": choice.profile.slug}
+        return choice
+
+    async def _clear_leftovers(self, lifecycle: Lifecycle, user: str) -> None:
+        await lifecycle.clear(user, self.name)
+        self._stop_failed = False
+        self.sandbox_id = ""
+
+    def _plan(self, profile: Profile, place: UserPlace, began: float) -> StartPlan:
+        site = self.site
+        defaults = Defaults(environment=next(iter(site.environments), ""), runtime=site.runtime)
+        new_id = sandbox_id(place.user, self.name, secrets.token_hex(16))
+        spec = to_spec(profile, new_id, place, self.name, defaults)
+        return StartPlan(
+            spec=spec,
+            entry=GatewayEntry(
+                user=place.user,
+                server=self.name,
+                prefix=self.server.base_url,
+                host_uid=place.host_uid,
+                egress=spec.egress,
+            ),
+            document=boot_document(self.server_plan(spec), spec, _expiry(self.start_timeout)),
+            overlay=self.overlay(spec),
+            secrets=(self.api_token,),
+            # Less than the hub's own limit, so that the user reads our sentence and not "timeout".
+            limit=self.start_timeout * 0.9 - (time.monotonic() - began),
+        )
+
+    async def _undo(self, lifecycle: Lifecycle, started: str) -> None:
+        try:
+            await lifecycle.end(started, 0)
+        except SandboxError as error:
+            # The first error is the one to tell; the next start of this server ends what is left.
+            self.log.critical("%s: %s could not be undone: %s", self._log_name, started, error)
+            self._stop_failed = True
+            return
+        self.sandbox_id = self.profile_slug = ""
+
+    async def poll(self) -> int | None:
+        """None while it runs, and while nobody can tell; else its exit status, after cleaning up.
+
+        The hub never calls `stop` for a server that ended by itself, so that is done here.
+        """
+        if not self.sandbox_id:
+            return 0
+        try:
+            async with Lifecycle(self.site) as lifecycle:
+                status = await lifecycle.status(self.sandbox_id)
+                if status is not None and status.value not in ("stopped", "failed"):
+                    return None
+                return await self._bury(lifecycle, status)
+        except SandboxError as error:
+            self.log.error("%s: the state of %s is unknown: %s", self._log_name, self.sandbox_id, error)
+            return None
+
+    async def _bury(self, lifecycle: Lifecycle, status: Status | None) -> int:
+        reason = status.reason if status else "the launcher does not know it"
+        self.log.warning("%s: %s is over: %s", self._log_name, self.sandbox_id, reason)
+        try:
+            await to_its_end(lifecycle.end(self.sandbox_id, 0))
+        except SandboxError as error:
+            # It is dead all the same; the next poll or start tries the clean-up again.
+            self.log.critical("%s: %s is not cleaned up: %s", self._log_name, self.sandbox_id, error)
+            self._stop_failed = True
+        else:
+            self.sandbox_id = self.profile_slug = ""
+            self._stop_failed = False
+        return 1 if status is None or status.exit_code is None else status.exit_code
+
+    async def stop(self, now: bool = False) -> None:
+        """End the server; returns when its death is verified.
+
+        Raises BackendError `stop.failed` otherwise. JupyterHub loses that exception, so it is logged here,
+        its id stays in the state (poll tells the truth), and the next start ends it first.
+        """
+        if not self.sandbox_id:
+            return
+        try:
+            async with Lifecycle(self.site) as lifecycle:
+                await to_its_end(lifecycle.end(self.sandbox_id, 0 if now else self.stop_grace))
+        except SandboxError as error:
+            self._stop_failed = True
+            self.log.critical("%s: %s may still run: %s", self._log_name, self.sandbox_id, error)
+            if isinstance(error, BackendError):
+                raise
+            raise BackendError(str(error), code="stop.failed") from error
+        self._stop_failed = False
+        self.sandbox_id = self.profile_slug = ""
+
+    async def progress(self) -> AsyncIterator[dict[str, Any]]:
+        """The stages of the start as they come; the last event has the seconds and share of each."""
+        async for event in self.stages.follow():
+            yield event
+
+    async def get_url(self) -> str:
+        """Where the server answers now; the front's port may differ after a restart of everything."""
+        return f"{self.site.front_url}{self.server.base_url}"
+
+    def get_env(self) -> dict[str, str]:
+        """The hub's and the admin's variables as texts; `environment.py` adds what the sandbox relies on."""
+        return {name: str(text) for name, text in super().get_env().items() if text is not None}
+
+    def get_state(self) -> dict[str, Any]:
+        """Id and profile; the token is in the boot document only."""
+        state: dict[str, Any] = super().get_state()
+        if self.sandbox_id:
+            state |= {"sandbox": self.sandbox_id, "profile": self.profile_slug}
+        return state
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take up a sandbox that ran on while the hub was away."""
+        super().load_state(state)
+        self.sandbox_id = state.get("sandbox", "")
+        self.profile_slug = state.get("profile", "")
+
+    def clear_state(self) -> None:
+        """Forget the sandbox, unless it could not be stopped."""
+        super().clear_state()
+        if not self._stop_failed:
+            self.sandbox_id = self.profile_slug = ""
+
+
+def _expiry(seconds: float) -> datetime:
+    return datetime.now(timezone.utc) + timedelta(seconds=2 * seconds)

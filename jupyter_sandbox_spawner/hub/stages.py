@@ -1,0 +1,95 @@
+"""How far is a start, and where did its time go? Stages with timings, as many watchers as there are pages."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["STAGES", "Stage", "Stages"]
+
+STAGES = {
+    "profile": "Checking the profile",
+    "place": "Preparing your home",
+    "doors": "Opening the doors",
+    "create": "Building the sandbox",
+    "start": "Starting the sandbox",
+    "server": "Starting the notebook server",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """A stage that is over and how long it took, in seconds."""
+
+    name: str
+    seconds: float
+
+
+class Stages:
+    """The stages of one start. `begin` once, `stage` around each, `close` at the end, whatever the end is."""
+
+    def __init__(self) -> None:
+        self.done: list[Stage] = []
+        self.closed = False
+        self._events: list[dict[str, Any]] = []
+        self._changed = asyncio.Event()
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time what happens inside and tell the watchers."""
+        percent = 5 + 85 * list(STAGES).index(name) // len(STAGES)
+        self._tell({"progress": percent, "message": f"{STAGES[name]}{self._before()}"})
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.done.append(Stage(name=name, seconds=time.monotonic() - began))
+
+    def note(self, sentence: str) -> None:
+        """A sentence for the user that is not a stage."""
+        self._tell({"progress": 5, "message": sentence})
+
+    def finish(self) -> None:
+        """All stages went well: one last event with each stage's seconds and share of the whole."""
+        total = sum(stage.seconds for stage in self.done) or 1e-9
+        shares = [
+            {"name": stage.name, "seconds": round(stage.seconds, 4), "share": round(stage.seconds / total, 4)}
+            for stage in self.done
+        ]
+        told = ", ".join(f"{item['name']} {item['share']:.0%}" for item in shares)
+        message = f"Started in {total:.2f} s: {told}"
+        self._tell({"progress": 95, "message": message, "stages": shares, "seconds": round(total, 4)})
+        self.close()
+
+    def close(self) -> None:
+        """Nothing more will come; watchers leave."""
+        self.closed = True
+        self._changed.set()
+
+    async def follow(self) -> AsyncIterator[dict[str, Any]]:
+        """Every event from the first on, for one watcher; ends when the start does."""
+        seen = 0
+        while True:
+            changed = self._changed
+            for event in self._events[seen:]:
+                seen += 1
+                yield dict(event)
+            if self.closed:
+                return
+            await changed.wait()
+
+    def summary(self) -> str:
+        """`profile 0.00 s, place 0.01 s, ...` for the log."""
+        return ", ".join(f"{stage.name} {stage.seconds:.2f} s" for stage in self.done)
+
+    def _before(self) -> str:
+        return f" ({self.done[-1].name} {self.done[-1].seconds:.2f} s)" if self.done else ""
+
+    def _tell(self, event: dict[str, Any]) -> None:
+        self._events.append(event)
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()

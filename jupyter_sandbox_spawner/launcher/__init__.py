@@ -1,0 +1,1 @@
+"""The launcher: the only program that runs the OCI runtime, Docker or Kubernetes."""

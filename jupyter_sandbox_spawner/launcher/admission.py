@@ -1,0 +1,78 @@
+"""Is this request what the launcher's own books say? Asked again for every request, whoever sends it.
+
+Law: a path or a uid in a request is never used; it is compared with ours and refused if it differs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..backends.oci.layout import HOME
+from ..errors import RefusedError
+from ..models import Doors, Resources, SandboxSpec, UserPlace
+from ..names import is_sandbox_id
+from ..settings import Site
+
+__all__ = ["admit"]
+
+_LEAST_MEMORY = 16 << 20  # bytes; below it not even the first process starts
+_MOST_FILES = 1 << 20
+
+
+def admit(
+    spec: SandboxSpec, doors: Doors, site: Site, place: UserPlace | None, overlay: Mapping[str, Any]
+) -> None:
+    """Refuse a spec that differs from the registry, the site or what this backend can hold.
+
+    `place` is what the registry has for the spec's user. Raises RefusedError; its field names the place.
+    """
+    if not is_sandbox_id(spec.id):
+        raise _refuse("id", f"{spec.id!r} is not a sandbox's id.", "launcher.id_invalid")
+    if place is None or spec.host_uid != place.host_uid:
+        raise _refuse("host_uid", f"{spec.host_uid} is not the uid of {spec.user!r}.", "launcher.uid_foreign")
+    if spec.environment_name not in site.environments:
+        known = ", ".join(sorted(site.environments))
+        text = f"{spec.environment_name!r} is not one of: {known}."
+        raise _refuse("environment_name", text, "launcher.environment_unknown")
+    if spec.runtime != site.runtime:
+        text = f"{spec.runtime!r} is not this site's runtime {site.runtime!r}."
+        raise _refuse("runtime", text, "launcher.runtime_unknown")
+    if doors.directory != f"{site.doors_dir}/{spec.id}":
+        raise _refuse("doors", f"{doors.directory} are not this sandbox's doors.", "launcher.doors_foreign")
+    _admit_mounts(spec, place)
+    _admit_resources(spec.resources)
+    if spec.gpu_devices:
+        raise _refuse("gpu_devices", "This backend gives no GPU.", "launcher.gpu_unsupported")
+    if len(str(overlay)) > 65536:
+        raise _refuse("overlay", "It is larger than 64 KiB.", "launcher.overlay_too_large")
+
+
+def _admit_mounts(spec: SandboxSpec, place: UserPlace) -> None:
+    for mount in spec.mounts:
+        own = mount.kind == "home" and mount.source == place.home and mount.target == HOME
+        if not own:
+            text = f"{mount.source} at {mount.target} is not the home of {spec.user!r}."
+            raise _refuse("mounts", text, "launcher.mount_foreign")
+    if len(spec.mounts) != 1:
+        raise _refuse("mounts", f"There must be one home, not {len(spec.mounts)}.", "launcher.mount_foreign")
+
+
+def _admit_resources(resources: Resources) -> None:
+    limits = {
+        "cpu": 0.01 <= resources.cpu <= 4096,
+        "memory": _LEAST_MEMORY <= resources.memory < 1 << 50,
+        "pids": 1 <= resources.pids <= 1 << 20,
+        "tmpfs": 4096 <= resources.tmpfs < 1 << 50,
+        "tmpfs_inodes": 1 <= resources.tmpfs_inodes <= 1 << 30,
+        "shm": 4096 <= resources.shm < 1 << 50,
+        "files": 64 <= resources.files <= _MOST_FILES,
+    }
+    for name, fine in limits.items():
+        if not fine:
+            text = f"{getattr(resources, name)} is no limit that can be enforced."
+            raise _refuse(f"resources.{name}", text, "launcher.resources_invalid")
+
+
+def _refuse(field: str, message: str, code: str) -> RefusedError:
+    return RefusedError(f"{field}: {message}", code=code, field=field)

@@ -1,0 +1,133 @@
+"""What does each route of the launcher's socket carry? Bodies in, the backend's answers out."""
+
+from __future__ import annotations
+
+import json
+import math
+
+from aiohttp import web
+
+from ..backends.base import Backend, unknown_sandbox
+from ..clients.launcher import CreateRequest
+from ..errors import ConfigurationError
+from ..settings import Site
+from ..wire import decode_json, encode
+from .admission import admit
+from .users import UserRegistry
+
+__all__ = ["LauncherRoutes"]
+
+_LONGEST_WAIT = 300.0  # seconds of one long poll
+_LONGEST_GRACE = 120.0
+
+
+class LauncherRoutes:
+    """The launcher's HTTP surface over one backend and one user registry."""
+
+    def __init__(self, site: Site, backend: Backend, users: UserRegistry) -> None:
+        self._site = site
+        self._backend = backend
+        self._users = users
+
+    def add_to(self, app: web.Application) -> None:
+        """Register every route; docs/reference names them."""
+        app.add_routes(
+            [
+                web.get("/health", self.health),
+                web.get("/capabilities", self.capabilities),
+                web.put("/users/{user}", self.place),
+                web.get("/sandboxes", self.inventory),
+                web.put("/sandboxes/{id}", self.create),
+                web.get("/sandboxes/{id}", self.status),
+                web.delete("/sandboxes/{id}", self.remove),
+                web.post("/sandboxes/{id}/start", self.start),
+                web.post("/sandboxes/{id}/stop", self.stop),
+                web.get("/sandboxes/{id}/ended", self.ended),
+                web.get("/sandboxes/{id}/usage", self.usage),
+                web.get("/sandboxes/{id}/log", self.log),
+                web.get("/events", self.events),
+            ]
+        )
+
+    async def health(self, request: web.Request) -> web.Response:
+        """`{"ok": true}` while the program serves."""
+        return web.json_response({"ok": True})
+
+    async def capabilities(self, request: web.Request) -> web.Response:
+        """What was verified on this host."""
+        return web.json_response(encode(await self._backend.capabilities()))
+
+    async def place(self, request: web.Request) -> web.Response:
+        """The user's host uid and home, made on first use."""
+        return web.json_response(encode(self._users.place(request.match_info["user"])))
+
+    async def create(self, request: web.Request) -> web.Response:
+        """Prepare a sandbox, after comparing the request with our own books."""
+        asked = decode_json(CreateRequest, await request.read())
+        if asked.spec.id != request.match_info["id"]:
+            raise ConfigurationError("The ids of path and spec differ.", code="wire.invalid", field="id")
+        admit(asked.spec, asked.doors, self._site, self._users.find(asked.spec.user), asked.overlay)
+        handle = await self._backend.create(asked.spec, asked.doors, asked.overlay)
+        return web.json_response(encode(handle))
+
+    async def start(self, request: web.Request) -> web.Response:
+        """Run a created sandbox."""
+        await self._backend.start(request.match_info["id"])
+        return await self.status(request)
+
+    async def status(self, request: web.Request) -> web.Response:
+        """What is true now, or 404 `sandbox.unknown`."""
+        status = await self._backend.status(request.match_info["id"])
+        if status is None:
+            raise unknown_sandbox(request.match_info["id"])
+        return web.json_response(encode(status))
+
+    async def stop(self, request: web.Request) -> web.Response:
+        """End it; answers when death is verified."""
+        body = await request.read()
+        grace = _seconds(str(json.loads(body).get("grace", 0)) if body else "0", _LONGEST_GRACE)
+        status = await self._backend.stop(request.match_info["id"], grace)
+        return web.json_response(encode(status))
+
+    async def remove(self, request: web.Request) -> web.Response:
+        """Erase it; no-op if gone."""
+        await self._backend.remove(request.match_info["id"])
+        return web.Response(status=204)
+
+    async def ended(self, request: web.Request) -> web.Response:
+        """Long poll for the end; 204 when the time is over first."""
+        timeout = _seconds(request.query.get("timeout", "30"), _LONGEST_WAIT)
+        status = await self._backend.ended(request.match_info["id"], timeout)
+        return web.Response(status=204) if status is None else web.json_response(encode(status))
+
+    async def usage(self, request: web.Request) -> web.Response:
+        """Measured from outside."""
+        return web.json_response(encode(await self._backend.usage(request.match_info["id"])))
+
+    async def log(self, request: web.Request) -> web.Response:
+        """The last of its output."""
+        return web.json_response({"text": await self._backend.log_tail(request.match_info["id"])})
+
+    async def inventory(self, request: web.Request) -> web.Response:
+        """Every sandbox that carries our labels."""
+        return web.json_response([encode(item) for item in await self._backend.inventory()])
+
+    async def events(self, request: web.Request) -> web.Response:
+        """Long poll for status changes after a sequence number."""
+        after = request.query.get("after", "0")
+        if not after.isdigit():
+            raise ConfigurationError(f"after: {after!r} is not a number.", code="wire.invalid", field="after")
+        timeout = _seconds(request.query.get("timeout", "30"), _LONGEST_WAIT)
+        return web.json_response([encode(event) for event in await self._backend.events(int(after), timeout)])
+
+
+def _seconds(text: str, most: float) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number <= most:
+        raise ConfigurationError(
+            f"{text!r} is not 0 to {most:g} seconds.", code="wire.invalid", field="timeout"
+        )
+    return number

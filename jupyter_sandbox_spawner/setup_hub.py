@@ -1,0 +1,201 @@
+"""How does an admin's jupyterhub_config.py become a sandboxed hub? `setup_hub(c, ...)` sets configuration.
+
+Law: it starts nothing and writes nothing, and keeps what the admin set before it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from traitlets.config.loader import LazyConfigValue
+
+from .errors import ConfigurationError
+from .hub.catalogue import load_profiles
+from .settings import SITE_VARIABLE, Environment, Site, load_site
+
+__all__ = ["SUPERVISOR_TOKEN", "setup_hub", "site_from_config"]
+
+SUPERVISOR_TOKEN = "JUPYTER_SANDBOX_SUPERVISOR_TOKEN"  # noqa: S105 - the name of a variable
+
+_SPAWNER = "jupyter_sandbox_spawner.hub.local.SandboxLocalSpawner"
+_MORE = frozenset({"callers", "consecutive_failure_limit", "public_url", "runtime", "uid_base", "uid_count"})
+_SCOPES = ["users:activity!user", "access:servers!server"]
+
+
+def setup_hub(
+    c: Any,
+    *,
+    profiles: str | Path | Sequence[Any],
+    run_dir: str | Path,
+    state_dir: str | Path,
+    environments: Mapping[str, str | Path | Environment],
+    accept_shared_origin: bool = False,
+    **more: Any,
+) -> None:
+    """Configure a hub whose servers run sandboxed on this host.
+
+    `profiles`: path of profiles.yaml or a Python list. `run_dir`: sockets, short and lower-case;
+    `state_dir`: homes, the uid registry and the hub's database. `environments`: user images by name, each
+    the directory of a Python environment; the first is the default.
+    `accept_shared_origin`: True lets servers share the hub's origin off loopback; see the threat model.
+    `more`: public_host ("127.0.0.1"), public_port (8000, 0: any free one), base_url ("/"), public_url (""),
+    internal_services ({}: none; `name:port` to `host:port`), runtime ("runc"), uid_base, uid_count, callers,
+    consecutive_failure_limit (0: the hub never exits for failed starts).
+
+    Raises ProfileError (`FILE:LINE: FIELD: ...`) and ConfigurationError.
+    """
+    public_host = str(more.pop("public_host", "127.0.0.1"))
+    given = _given(c, "JupyterHub")
+    more["profiles"] = str(profiles) if isinstance(profiles, (str, Path)) else ""
+    more["subdomain_host"] = str(given.get("subdomain_host", ""))
+    site = _site(more, str(run_dir), str(state_dir), environments)
+    load_profiles(profiles, site.environments)
+    _refuse_shared_origin(public_host, site, accept_shared_origin)
+    _refuse_internal_ssl(given)
+    c.SandboxSite.update(asdict(site) | {"public_host": public_host})
+    c.SandboxSite.accept_shared_origin = accept_shared_origin
+    if not isinstance(profiles, (str, Path)):
+        c.SandboxSpawner.profiles = list(profiles)
+    _configure(c, load_site() if os.environ.get(SITE_VARIABLE) else site, public_host)
+
+
+def site_from_config(c: Any) -> dict[str, Any]:
+    """The fields of Site that `setup_hub` recorded; ports that are 0 are for the supervisor to fill."""
+    section = c.get("SandboxSite", {})
+    names = {item.name for item in fields(Site)}
+    found = {name: value for name, value in section.items() if name in names}
+    if "run_dir" not in found:
+        raise ConfigurationError(
+            "The configuration file does not call setup_hub(c, ...).",
+            code="setup.missing",
+            remedy="Add it; hub_config/jupyterhub_config.py shows how.",
+        )
+    return found
+
+
+def _site(
+    more: dict[str, Any],
+    run_dir: str,
+    state_dir: str,
+    environments: Mapping[str, str | Path | Environment],
+) -> Site:
+    known = _MORE | {"public_port", "base_url", "internal_services"}
+    unknown = sorted(set(more) - known - {"profiles", "subdomain_host"})
+    if unknown:
+        raise ConfigurationError(
+            f"setup_hub has no setting {unknown[0]!r}.",
+            code="setup.unknown",
+            field=unknown[0],
+            remedy=f"Known: {', '.join(sorted(known | {'public_host'}))}.",
+        )
+    base_url = f"/{str(more.pop('base_url', '/')).strip('/')}/".replace("//", "/")
+    return Site(
+        run_dir=run_dir.rstrip("/"),
+        state_dir=state_dir.rstrip("/"),
+        public_port=int(more.pop("public_port", 8000)),
+        hub_port=0,
+        proxy_api_port=0,
+        front_port=0,
+        environments=_environments(environments),
+        base_url=base_url,
+        internal_services=dict(more.pop("internal_services", None) or {}),
+        callers=tuple(more.pop("callers", ())),
+        **more,
+    )
+
+
+def _environments(given: Mapping[str, str | Path | Environment]) -> dict[str, Environment]:
+    found = {}
+    for name, place in given.items():
+        image = place if isinstance(place, Environment) else Environment(prefix=str(place))
+        if not os.path.isabs(image.prefix) or not os.access(f"{image.prefix}/bin/python", os.X_OK):
+            raise ConfigurationError(
+                f"environments: {name}: {image.prefix!r} is not the directory of a Python environment.",
+                code="site.environment_missing",
+                field=f"environments.{name}",
+                remedy=f"Make one: python3 -m venv {image.prefix} (it needs jupyterhub, jupyterlab).",
+            )
+        found[name] = image
+    if not found:
+        raise ConfigurationError(
+            "environments: there is none.",
+            code="site.environment_missing",
+            field="environments",
+            remedy='Write environments={"default": "/path/of/a/python/environment"}.',
+        )
+    return found
+
+
+def _refuse_shared_origin(public_host: str, site: Site, accepted: bool) -> None:
+    """Pages of a user's server could act as an admin who visits them, where hub and servers share a host."""
+    hosts = [public_host, urlsplit(site.public_url).hostname or "127.0.0.1"]
+    off_loopback = [host for host in hosts if not _is_loopback(host)]
+    if not off_loopback or accepted or site.subdomain_host:
+        return
+    raise ConfigurationError(
+        f"The hub would answer on {off_loopback[0]!r} and share its origin with users' servers.",
+        code="site.shared_origin",
+        field="public_host",
+        remedy="Before setup_hub, set c.JupyterHub.subdomain_host; or pass accept_shared_origin=True.",
+    )
+
+
+def _refuse_internal_ssl(given: Mapping[str, Any]) -> None:
+    if given.get("internal_ssl"):
+        raise ConfigurationError(
+            "c.JupyterHub.internal_ssl is set; doors are unix sockets and the front is on loopback.",
+            code="setup.internal_ssl",
+            field="internal_ssl",
+            remedy="Remove it.",
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _configure(c: Any, site: Site, public_host: str) -> None:
+    host = f"[{public_host}]" if ":" in public_host else public_host
+    c.JupyterHub.spawner_class = _SPAWNER
+    c.JupyterHub.bind_url = f"http://{host}:{site.public_port}{site.base_url}"
+    c.JupyterHub.hub_ip = "127.0.0.1"
+    c.JupyterHub.hub_port = site.hub_port
+    # The proxy is an equal of the hub under one supervisor, and servers outlive both.
+    c.ConfigurableHTTPProxy.should_start = False
+    c.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{site.proxy_api_port}"
+    c.JupyterHub.cleanup_proxy = False
+    c.JupyterHub.cleanup_servers = False
+    _unless_given(c, "JupyterHub", "db_url", f"sqlite:///{site.state_dir}/jupyterhub.sqlite")
+    _unless_given(c, "JupyterHub", "cookie_secret_file", f"{site.state_dir}/jupyterhub_cookie_secret")
+    _unless_given(c, "JupyterHub", "concurrent_spawn_limit", 20)
+    _unless_given(c, "Spawner", "consecutive_failure_limit", site.consecutive_failure_limit)
+    _unless_given(c, "Spawner", "server_token_scopes", list(_SCOPES))
+    _admit_supervisor(c)
+
+
+def _admit_supervisor(c: Any) -> None:
+    """Let the supervisor ask for routes when it has started a killed proxy again, and for nothing else."""
+    token = os.environ.get(SUPERVISOR_TOKEN)
+    if token:
+        name = "sandbox-supervisor"
+        c.JupyterHub.services.append({"name": name, "api_token": token})
+        c.JupyterHub.load_roles.append({"name": name, "scopes": ["proxy"], "services": [name]})
+
+
+def _given(c: Any, section: str) -> dict[str, Any]:
+    """What the admin set outright in a section; reading an absent name of a Config would create it."""
+    return {name: value for name, value in c[section].items() if not isinstance(value, LazyConfigValue)}
+
+
+def _unless_given(c: Any, section: str, name: str, value: Any) -> None:
+    if name not in c[section]:
+        setattr(c[section], name, value)

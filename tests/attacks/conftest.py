@@ -1,0 +1,47 @@
+"""Where do the attacks happen? In one house for the whole session, on the real local backend."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.lanes import missing
+from tests.support.house import House, open_house
+
+NEEDS = ("root", "runc", "cgroup", "npm", "userenv", "hub6")
+CANARY_VARIABLE = "HOUSE_CANARY"
+
+
+@pytest.fixture(scope="session")
+def canary(clean_environ: None) -> Iterator[str]:
+    """A secret-looking value in the environment of every program of the house."""
+    value = "canary-" + secrets.token_hex(16)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(CANARY_VARIABLE, value)
+        yield value
+
+
+@pytest.fixture(scope="session")
+def house(canary: str, evidence: Callable[[str, Callable[[], str]], Callable[[], None]]) -> Iterator[House]:
+    """The whole product with alice, bob and admin; its programs' log is the evidence of a failed test."""
+    for lane in NEEDS:
+        if missing(lane):
+            pytest.skip(f"lane {lane}: {missing(lane)}")
+    with open_house() as opened:
+        forget = evidence("the house's programs", opened.running.log)
+        try:
+            yield opened
+        finally:
+            forget()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Every attack needs the same lanes; a first start and a bomb may take longer than a unit test."""
+    here = os.path.dirname(__file__)
+    for item in items:
+        if str(item.path).startswith(here):
+            item.add_marker(pytest.mark.lane(*NEEDS))
+            item.add_marker(pytest.mark.timeout(240))

@@ -1,0 +1,51 @@
+"""Which backends does the contract run against, and what is taken away afterwards?"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from jupyter_sandbox_spawner.backends.memory import MemoryBackend
+from jupyter_sandbox_spawner.backends.oci.backend import OciBackend
+from jupyter_sandbox_spawner.backends.oci.rootfs import rootfs_path
+from tests.backends.tiny import Bench, MemoryBench, OciBench
+
+OCI_LANES = pytest.mark.lane("root", "runc", "cgroup")
+
+
+async def _open_oci() -> AsyncIterator[OciBench]:
+    directory = Path(tempfile.mkdtemp(prefix="jss-"))
+    bench = OciBench(directory)
+    try:
+        async with OciBackend.opened(bench.site) as backend:
+            bench.backend = backend
+            try:
+                yield bench
+            finally:
+                for item in await backend.inventory():
+                    await backend.remove(item.id)
+        assert not rootfs_path(bench.site.state).exists()
+    finally:
+        shutil.rmtree(directory)
+
+
+@pytest_asyncio.fixture
+async def oci() -> AsyncIterator[OciBench]:
+    """The local backend on a directory of its own; every sandbox is removed afterwards."""
+    async for bench in _open_oci():
+        yield bench
+
+
+@pytest_asyncio.fixture(params=["memory", pytest.param("oci", marks=OCI_LANES)])
+async def backend(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
+    """Each backend under the same contract."""
+    if request.param == "memory":
+        yield MemoryBench(MemoryBackend())
+        return
+    async for bench in _open_oci():
+        yield bench

@@ -1,0 +1,152 @@
+"""What does setup_hub set, and what does it refuse?"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from traitlets.config import Config
+
+from jupyter_sandbox_spawner.errors import ConfigurationError, ProfileError
+from jupyter_sandbox_spawner.settings import Site
+from jupyter_sandbox_spawner.setup_hub import setup_hub, site_from_config
+from jupyter_sandbox_spawner.wire import decode
+
+Setup = Callable[..., Config]
+
+
+@pytest.fixture
+def setup(tmp_path: Path, profiles_file: Path) -> Setup:
+    """`setup(c, name=value)`: setup_hub with good values, some replaced; gives back the configuration."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/python").symlink_to(sys.executable)
+
+    def call(c: Config | None = None, **given: Any) -> Config:
+        c = Config() if c is None else c
+        good = {
+            "profiles": profiles_file,
+            "run_dir": "/run/sandbox-test",
+            "state_dir": "/var/sandbox-test",
+            "environments": {"default": tmp_path},
+        }
+        setup_hub(c, **(good | given))
+        return c
+
+    return call
+
+
+def test_the_site_is_recorded(setup: Setup) -> None:
+    """What setup_hub records is a complete Site; ports nobody chose are 0."""
+    site = decode(Site, site_from_config(setup(public_port=0, internal_services={"pkg.x:80": "127.0.0.1:9"})))
+    assert (site.run_dir, site.hub_port, site.public_port) == ("/run/sandbox-test", 0, 0)
+    assert site.internal_services == {"pkg.x:80": "127.0.0.1:9"}
+    assert list(site.environments) == ["default"]
+
+
+def test_hub_and_proxy_are_equals_on_loopback(setup: Setup) -> None:
+    """The hub starts no proxy, listens on loopback, and leaves servers running when it stops."""
+    c = setup()
+    assert c.ConfigurableHTTPProxy.should_start is False
+    assert c.JupyterHub.hub_ip == "127.0.0.1"
+    assert c.JupyterHub.cleanup_servers is False
+    assert c.JupyterHub.bind_url == "http://127.0.0.1:8000/"
+
+
+def test_what_the_admin_set_before_stays(setup: Setup) -> None:
+    """A database or a limit that the admin chose is not replaced."""
+    c = Config()
+    c.JupyterHub.db_url = "postgresql://db/hub"
+    c.JupyterHub.load_roles = [{"name": "mine"}]
+    setup(c)
+    assert c.JupyterHub.db_url == "postgresql://db/hub"
+    assert c.JupyterHub.load_roles == [{"name": "mine"}]
+
+
+@pytest.mark.proves("T19")
+def test_off_loopback_needs_subdomains(setup: Setup, control: Any) -> None:
+    """Off loopback without subdomains is refused; with subdomains, or accepted by name, it is not."""
+    with pytest.raises(ConfigurationError) as refusal:
+        setup(public_host="0.0.0.0")
+    assert refusal.value.code == "site.shared_origin"
+    with pytest.raises(ConfigurationError):
+        setup(public_url="https://hub.example.org")
+    with_subdomains = Config()
+    with_subdomains.JupyterHub.subdomain_host = "https://hub.example.org"
+    setup(with_subdomains, public_host="0.0.0.0")
+    control("subdomains open it", with_subdomains.SandboxSite.subdomain_host == "https://hub.example.org")
+    accepted = setup(public_host="0.0.0.0", accept_shared_origin=True)
+    control("the admin may accept it", accepted.SandboxSite.accept_shared_origin is True)
+
+
+@pytest.mark.parametrize(
+    ("given", "code"),
+    [
+        ({"colour": "red"}, "setup.unknown"),
+        ({"environments": {}}, "site.environment_missing"),
+        ({"environments": {"default": "/nowhere"}}, "site.environment_missing"),
+        ({"profiles": "/nowhere/profiles.yaml"}, "profiles.missing"),
+    ],
+)
+def test_wrong_settings_are_refused(setup: Setup, given: dict[str, Any], code: str) -> None:
+    """A setting that does not exist or points nowhere is refused with its name."""
+    with pytest.raises(ConfigurationError) as refusal:
+        setup(**given)
+    assert refusal.value.code == code
+
+
+def test_internal_ssl_is_refused(setup: Setup) -> None:
+    """The hub's internal_ssl has no meaning behind doors and is refused."""
+    c = Config()
+    c.JupyterHub.internal_ssl = True
+    with pytest.raises(ConfigurationError, match="internal_ssl"):
+        setup(c)
+
+
+def test_profiles_from_python(setup: Setup) -> None:
+    """A Python list is checked and handed to the spawner."""
+    listed = [{"display_name": "A", "slug": "a", "default": True, "sandbox": {"cpu": 1, "memory": "1G"}}]
+    assert setup(profiles=listed).SandboxSpawner.profiles == listed
+    with pytest.raises(ProfileError):
+        setup(profiles=[{"slug": "a"}])
+
+
+@pytest.mark.parametrize(
+    "room",
+    [
+        pytest.param("hub", marks=pytest.mark.lane("hub6")),
+        pytest.param("hub5", marks=pytest.mark.lane("hub5")),
+    ],
+)
+def test_a_broken_file_stops_the_hub(room: str, venvs: Path, checkout: Path, tmp_path: Path) -> None:
+    """A hub with a broken profiles.yaml does not start and its last words name file, line and field."""
+    broken = tmp_path / "profiles.yaml"
+    broken.write_text("- display_name: A\n  slug: a\n  default: true\n  sandbox: {cpu: 1, memory: 4 gigs}\n")
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "HOME": str(tmp_path),
+        "PYTHONPATH": str(checkout),
+        "SANDBOX_PROFILES": str(broken),
+        "SANDBOX_USER_ENV": str(venvs / room),
+        "LANG": os.environ.get("LANG", "C.UTF-8"),
+    }
+    ended = subprocess.run(
+        [venvs / room / "bin/python", "-m", "jupyterhub", "-f", checkout / "hub_config/jupyterhub_config.py"],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert ended.returncode != 0
+    assert f"{broken}:4: profiles[0].sandbox.memory: '4 gigs' is not a size." in ended.stderr
+
+
+def test_the_shipped_configuration_is_short(checkout: Path) -> None:
+    """hub_config/jupyterhub_config.py stays under 60 lines."""
+    assert len((checkout / "hub_config/jupyterhub_config.py").read_text().splitlines()) < 60

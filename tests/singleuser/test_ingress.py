@@ -1,0 +1,85 @@
+"""Does the ingress pool take what the gateway hands over, and drop everything else?"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from typing import Any
+
+import pytest
+
+from tests.singleuser.sandbox import Sandbox, eventually, read_all
+
+ECHO = """
+import socketserver, sys
+class Echo(socketserver.BaseRequestHandler):
+    def handle(self):
+        while chunk := self.request.recv(65536):
+            self.request.sendall(chunk)
+class Server(socketserver.ThreadingTCPServer):
+    request_queue_size = 1024
+Server(("127.0.0.1", int(sys.argv[1])), Echo).serve_forever()
+"""
+MARKER = b"\x01"
+
+
+@pytest.fixture
+def listening(place: Sandbox) -> Sandbox:
+    """A sandbox whose server echoes; its two idle connections wait to be taken."""
+    place.run_python(ECHO, str(place.server_port))
+    return place
+
+
+def test_nothing_is_dialled_before_the_server_listens(place: Sandbox, control: Any) -> None:
+    """Idle connections appear only once something listens on the server's port."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    listener.close()
+    place.boot(
+        place.document(["/usr/bin/sleep", "60"], ingress={"port": port, "idle_connections": 2}, relay=[])
+    )
+    eventually(place.children, "the server runs")
+    assert place.doors.nobody_came("ingress")
+    with socket.create_server(("127.0.0.1", port)):
+        control("it dials when the port listens", place.doors.taken("ingress") is not None)
+
+
+def test_the_marker_is_not_passed_on(listening: Sandbox) -> None:
+    """The server gets exactly the bytes after the marker, those sent together with it included."""
+    outside = listening.doors.taken("ingress")
+    outside.sendall(MARKER + b"GET / ")
+    outside.sendall(b"HTTP/1.1")
+    outside.shutdown(socket.SHUT_WR)
+    assert read_all(outside) == b"GET / HTTP/1.1"
+
+
+def test_a_taken_place_is_filled_at_once(listening: Sandbox) -> None:
+    """100 hand-overs from a pool of two are all answered."""
+    for number in range(100):
+        outside = listening.doors.taken("ingress")
+        message = b"request %d" % number
+        outside.sendall(MARKER + message)
+        assert outside.recv(64) == message
+
+
+def test_anything_but_the_marker_is_dropped(listening: Sandbox, control: Any) -> None:
+    """An idle connection on which other bytes arrive is closed without reaching the server, and replaced."""
+    outside = listening.doors.taken("ingress")
+    outside.sendall(b"GET / HTTP/1.1\r\n\r\n")
+    with contextlib.suppress(ConnectionResetError):  # closed with our bytes unread
+        assert read_all(outside) == b""
+    fresh = listening.doors.taken("ingress")
+    fresh.sendall(MARKER + b"hello")
+    control("a connection with the marker is served", fresh.recv(5) == b"hello")
+
+
+def test_a_restarted_gateway_is_dialled_again(listening: Sandbox) -> None:
+    """After the gateway's socket was replaced and its connections closed, the pool fills at the new one."""
+    old = [listening.doors.taken("ingress"), listening.doors.taken("ingress")]
+    listening.doors.shut("ingress")
+    for connection in old:
+        connection.close()
+    listening.doors.open("ingress")
+    fresh = listening.doors.taken("ingress")
+    fresh.sendall(MARKER + b"again")
+    assert fresh.recv(5) == b"again"
