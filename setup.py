@@ -10,7 +10,16 @@ from setuptools import find_packages, setup
 HERE = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "jupyter_sandbox_spawner/__init__.py").read_text())[1]
 
-HUB = ["jupyterhub>=5.3,<7", "aiohttp>=3.9,<4", "pydantic>=2.7,<3", "PyYAML>=6,<7"]
+HUB = [
+    "jupyterhub>=5.3,<7",
+    "aiohttp>=3.9,<4",
+    "pydantic>=2.7,<3",
+    "PyYAML>=6,<7",
+    "SQLAlchemy>=2,<3",
+    "alembic>=1.13,<2",
+    "cryptography>=42",
+    "rfc8785>=0.1.4,<0.2",
+]
 LOCAL = [*HUB, "h11>=0.16,<1", "idna>=3.7,<4", "circus>=0.19,<0.20", "uvloop>=0.21,<1"]
 TEST = [
     "pytest>=8,<10",

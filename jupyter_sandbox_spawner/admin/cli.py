@@ -1,4 +1,4 @@
-"""What can the admin type? `jupyter-sandbox-admin run | doctor | profiles check`."""
+"""What can the admin type? `jupyter-sandbox-admin COMMAND`, listed by --help."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
 from ..errors import SandboxError
-from . import exits
+from . import audit, exits, ps
 from .exits import ExitStatus, exit_status
 
 __all__ = ["main", "parser"]
@@ -27,6 +27,8 @@ def parser() -> argparse.ArgumentParser:
     _add_run(commands)
     _add_doctor(commands)
     _add_profiles(commands)
+    ps.add_commands(commands)
+    audit.add_commands(commands)
     return top
 
 

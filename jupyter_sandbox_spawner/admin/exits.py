@@ -9,6 +9,7 @@
 6  another run uses the same run directory
 7  one of the programs ended again and again, or did not get ready
 8  after the stop something was left over; it is named
+9  the audit was changed: something was edited, deleted, reordered or cut off
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ class ExitStatus(IntEnum):
     ALREADY_RUNNING = 6
     PROGRAM_FAILED = 7
     LEFT_OVER = 8
+    AUDIT_CHANGED = 9
 
 
 _BY_CODE = {

@@ -11,6 +11,8 @@ from collections.abc import Awaitable, Mapping
 from datetime import datetime
 from typing import TypeVar
 
+from sqlalchemy import Connection
+
 from ..errors import ProgramError
 from ..models import GatewayEntry, GatewayInventory, InventoryItem
 from ..rules.audit import Entry
@@ -115,7 +117,12 @@ class Reconciler:
             idle_timeout=profile.idle_timeout if profile else None,
         )
         now = self._parts.clock.now()
-        await self._parts.store.run(lambda db: records.adopt(db, found, now))
+
+        def adopt_once(connection: Connection) -> None:
+            if records.by_id(connection, found.id) is None:
+                records.adopt(connection, found, now)
+
+        await self._parts.store.run(adopt_once)
         self._lifetime.watch(action.sandbox)
 
     async def _reopen(self, record: SandboxRecord) -> None:

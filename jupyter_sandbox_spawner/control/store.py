@@ -15,15 +15,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, inspect
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from ..errors import ConfigurationError, ProgramError
 from ..serving import private_directory
+from .tables import SCHEMA
 
 __all__ = ["Store", "StoreError"]
 
@@ -78,29 +75,38 @@ class Store:
             raise _store_error(self.path, error) from error
 
     def _upgrade(self) -> None:
-        scripts = ScriptDirectory.from_config(_alembic())
-        known = {script.revision for script in scripts.walk_revisions()}
         with self._engine.begin() as connection:
-            found = MigrationContext.configure(connection).get_current_revision()
-            if found is not None and found not in known:
-                raise ConfigurationError(
-                    f"{self.path} has the schema {found!r} of a newer version; this one knows"
-                    f" {scripts.get_current_head()!r} at most.",
-                    code="database.newer",
-                    remedy="Install the newer version again, or restore the backup made before the upgrade.",
-                )
-            if found != scripts.get_current_head():
-                log.info("Database %s: schema %s -> %s", self.path, found, scripts.get_current_head())
-                command.upgrade(_alembic(connection), "head")
+            found = _schema(connection)
+            if found != SCHEMA:
+                log.info("Database %s: schema %s -> %s", self.path, found, SCHEMA)
+                _migrate(connection, found, self.path)
         os.chmod(self.path, 0o600)
 
 
-def _alembic(connection: Connection | None = None) -> Config:
+def _schema(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+
+
+def _migrate(connection: Connection, found: str | None, path: str) -> None:
+    # Imported where it is needed: a restart after a crash must not wait for a tool that has nothing to do.
+    from alembic import command
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
     config = Config()
     config.set_main_option("script_location", _MIGRATIONS)
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
-    return config
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    if found is not None and found not in known:
+        raise ConfigurationError(
+            f"{path} has the schema {found!r} of a newer version; this one knows {SCHEMA!r} at most.",
+            code="database.newer",
+            remedy="Install the newer version again, or restore the backup made before the upgrade.",
+        )
+    command.upgrade(config, "head")
 
 
 def _engine(path: str, lock_wait: float) -> Engine:

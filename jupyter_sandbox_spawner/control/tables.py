@@ -20,9 +20,20 @@ from sqlalchemy import (
     TypeDecorator,
 )
 
-__all__ = ["METADATA", "Utc", "denials", "events", "extensions", "sandboxes", "settings", "settings_versions"]
+__all__ = [
+    "METADATA",
+    "SCHEMA",
+    "Utc",
+    "denials",
+    "events",
+    "extensions",
+    "sandboxes",
+    "settings",
+    "settings_versions",
+]
 
 METADATA = MetaData()
+SCHEMA = "0001"  # the last file in migrations/versions; a test compares them
 
 
 class Utc(TypeDecorator[datetime]):

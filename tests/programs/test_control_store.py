@@ -16,7 +16,7 @@ from sqlalchemy import create_engine, insert
 
 from jupyter_sandbox_spawner.control import happenings, records
 from jupyter_sandbox_spawner.control.store import Store, StoreError
-from jupyter_sandbox_spawner.control.tables import METADATA, settings_versions
+from jupyter_sandbox_spawner.control.tables import METADATA, SCHEMA, settings_versions
 from jupyter_sandbox_spawner.errors import ConfigurationError
 from jupyter_sandbox_spawner.models import Event
 
@@ -43,6 +43,7 @@ async def test_the_migrations_make_the_tables_that_the_code_uses(place: Path) ->
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+        assert MigrationContext.configure(connection).get_current_revision() == SCHEMA
     engine.dispose()
     assert (place / "db/control.sqlite").stat().st_mode & 0o777 == 0o600
 

@@ -17,7 +17,7 @@ FLOORS = (
     {"rules"},
     {"serving", "clients"},
     {"backends"},
-    {"hub", "launcher", "gateway"},
+    {"hub", "launcher", "gateway", "control"},
     {"admin", "setup_hub"},
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

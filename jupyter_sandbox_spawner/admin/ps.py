@@ -1,0 +1,149 @@
+"""What runs, why, and how is it stopped or mended? `jupyter-sandbox-admin ps | why | stop | reconcile`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from ..settings import load_site
+from ..units import format_duration
+from .exits import ExitStatus
+
+if TYPE_CHECKING:
+    from ..clients.control import ControlAdminClient
+
+__all__ = ["add_commands"]
+
+_COLUMNS = ("user", "server", "status", "profile", "left", "id")
+
+
+def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `ps`, `why`, `stop` and `reconcile`."""
+    ps = _command(commands, "ps", "list the sandboxes", "Lists open sandboxes with the time they have left.")
+    ps.add_argument("--user", help="of this user only")
+    ps.add_argument("--ended", action="store_true", help="also those that ended in the last seven days")
+    ps.set_defaults(action=_ps)
+    why = _command(
+        commands,
+        "why",
+        "say why a server was stopped or still runs",
+        "Answers for running and ended servers.",
+    )
+    why.add_argument("server", metavar="USER[/SERVER]", help="alice, or alice/gpu for a named server")
+    why.set_defaults(action=_why)
+    stop = _command(
+        commands, "stop", "stop a server with a reason", "The reason is shown to its user, before and after."
+    )
+    stop.add_argument("server", metavar="USER[/SERVER]", help="alice, or alice/gpu for a named server")
+    stop.add_argument("--why", required=True, metavar="REASON", help="a sentence for the user")
+    stop.set_defaults(action=_stop)
+    reconcile = _command(
+        commands,
+        "reconcile",
+        "compare hub, database, launcher and gateway",
+        "Says what differs and what would mend it; control does so by itself every minute.",
+    )
+    reconcile.add_argument("--apply", action="store_true", help="act at once instead of a dry run")
+    reconcile.set_defaults(action=_reconcile)
+
+
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str, description: str
+) -> argparse.ArgumentParser:
+    command = commands.add_parser(name, help=summary, description=description)
+    command.add_argument(
+        "--site", metavar="FILE", help="RUN_DIR/site.json; default: the one JUPYTER_SANDBOX_SITE names"
+    )
+    command.add_argument("--json", action="store_true", help="print control's JSON answer")
+    return command
+
+
+def _ask(arguments: argparse.Namespace, question: Callable[[ControlAdminClient], Awaitable[Any]]) -> Any:
+    from ..clients.control import ControlAdminClient, control_socket
+
+    async def ask() -> Any:
+        client = ControlAdminClient(control_socket(load_site(arguments.site), "admin"))
+        try:
+            return await question(client)
+        finally:
+            await client.close()
+
+    return asyncio.run(ask())
+
+
+def _ps(arguments: argparse.Namespace) -> int:
+    async def every_page(client: ControlAdminClient) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        after = ""
+        while True:
+            page = await client.sandboxes(arguments.user, arguments.ended, after)
+            found += page["items"]
+            if page["next"] is None:
+                return found
+            after = page["next"]
+
+    found = _ask(arguments, every_page)
+    if arguments.json:
+        print(json.dumps(found, indent=1))
+        return ExitStatus.OK
+    rows = [dict(zip(_COLUMNS, _COLUMNS, strict=True)), *(_row(item) for item in found)]
+    widths = {name: max(len(row[name]) for row in rows) for name in _COLUMNS}
+    for row in rows:
+        print("  ".join(row[name].ljust(widths[name]) for name in _COLUMNS).rstrip())
+    return ExitStatus.OK
+
+
+def _row(item: dict[str, Any]) -> dict[str, str]:
+    left = "-" if item["time_left"] is None else format_duration(item["time_left"])
+    return {**{name: str(item[name]) for name in _COLUMNS if name != "left"}, "left": left}
+
+
+def _why(arguments: argparse.Namespace) -> int:
+    user, _, server = arguments.server.partition("/")
+    found = _ask(arguments, lambda client: client.why(user, server))
+    if arguments.json:
+        print(json.dumps(found, indent=1))
+        return ExitStatus.OK
+    print(f"{arguments.server} is {found['status']} (profile {found['profile']}, {found['id']}).")
+    stop = found["stop"]
+    if stop is not None:
+        print(
+            f"{stop['code']}: {stop['why']} Decided by {stop['actor'] or 'nobody'} at {stop['decided_at']}."
+        )
+    elif "lifetime" in found:
+        print(f"{found['lifetime']['code']}: {found['lifetime']['why']}")
+    for event in found["events"]:
+        print(f"  {event['at']}  {event['kind']}  {event['detail'].get('why', '')}")
+    return ExitStatus.OK
+
+
+def _stop(arguments: argparse.Namespace) -> int:
+    user, _, server = arguments.server.partition("/")
+
+    async def stop(client: ControlAdminClient) -> Any:
+        found = await client.why(user, server)
+        return await client.stop(found["id"], arguments.why)
+
+    answer = _ask(arguments, stop)
+    done = "is stopped" if answer["stopped"] else "is being stopped"
+    print(json.dumps(answer) if arguments.json else f"{arguments.server} {done}: {arguments.why}")
+    return ExitStatus.OK
+
+
+def _reconcile(arguments: argparse.Namespace) -> int:
+    found = _ask(arguments, lambda client: client.reconcile(arguments.apply))
+    if arguments.json:
+        print(json.dumps(found, indent=1))
+        return ExitStatus.OK
+    for state in ("due", "waiting"):
+        for action in found[state]:
+            name = f"{action['user']}/{action['server']}"
+            print(f"{state:<8} {action['verb']:<12} {name:<24} {action['sandbox']} {action['why']}")
+    for name in found["silent"]:
+        print(f"silent   {name} did not answer; nothing is decided without it.")
+    if not found["due"] and not found["waiting"]:
+        print("Everything agrees.")
+    return ExitStatus.OK
