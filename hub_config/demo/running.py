@@ -72,7 +72,8 @@ class RunningSite:
         """The end of each program's log, with its name; empty before anything was written."""
         return "\n".join(
             f"--- {path.name} ---\n{path.read_bytes()[-last:].decode(errors='replace')}"
-            for path in sorted(self.root.rglob("*.log"))
+            for path in (self.log_file, *sorted(self.state_dir.glob("logs/*.log")))
+            if path.exists()
         )
 
 
