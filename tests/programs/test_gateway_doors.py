@@ -1,11 +1,10 @@
-"""Do the doors let in only their sandbox, survive floods and restarts, and hand over a document once?"""
+"""Do the doors let in only the sandbox they belong to, and do they survive floods and restarts?"""
 
 from __future__ import annotations
 
 import ast
 import asyncio
 import contextlib
-import json
 import os
 import signal
 import stat
@@ -19,33 +18,20 @@ import pytest
 import pytest_asyncio
 
 import jupyter_sandbox_spawner
-from jupyter_sandbox_spawner.errors import AnswerError
-from jupyter_sandbox_spawner.models import Event
-from tests.programs.gateway_house import GatewayHouse, boot_document, entry, gateway_house, shut
+from tests.programs.gateway_house import GatewayHouse, boot_document, entry, gateway_house
+from tests.programs.gateway_strangers import (
+    CONNECT_AS,
+    REPLACE_AS,
+    STRANGER,
+    reachable,
+    run_as,
+    through,
+    told,
+)
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 Control = Callable[[str, bool], None]
 REFUSED_CALL = b"GET /hub/admin HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-STRANGER = 54321
-
-# What another local user can do: connect and read, or say why not.
-CONNECT_AS = """
-import os, socket, sys
-os.setgroups([]); os.setgid(int(sys.argv[1])); os.setuid(int(sys.argv[1]))
-s = socket.socket(socket.AF_UNIX); s.settimeout(5)
-try:
-    s.connect(sys.argv[2]); print("read", len(s.recv(100)))
-except OSError as error:
-    print(type(error).__name__)
-"""
-REPLACE_AS = """
-import os, sys
-os.setgroups([]); os.setgid(int(sys.argv[1])); os.setuid(int(sys.argv[1]))
-try:
-    os.unlink(sys.argv[2]); os.symlink("/etc/passwd", sys.argv[2]); print("replaced")
-except OSError as error:
-    print(type(error).__name__)
-"""
 # One sandbox opens as many connections as it can and keeps them.
 FLOOD = """
 import resource, socket, sys
@@ -66,36 +52,6 @@ sys.stdin.read()
 async def house() -> AsyncIterator[GatewayHouse]:
     async with gateway_house() as running:
         yield running
-
-
-async def through(path: str, data: bytes = b"", seconds: float = 10) -> bytes:
-    """Connect to a door, send, read to the end."""
-    reader, writer = await asyncio.open_unix_connection(path)
-    try:
-        writer.write(data)
-        return await asyncio.wait_for(reader.read(), seconds)
-    finally:
-        await shut(writer)
-
-
-async def run_as(uid: int, program: str, path: str) -> str:
-    """Run a small program under another uid; what it printed."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", program, str(uid), path, stdout=subprocess.PIPE
-    )
-    output, _ = await process.communicate()
-    return output.decode().strip()
-
-
-async def told(house: GatewayHouse, kind: str, sandbox: str) -> list[Event]:
-    """Events of one kind about one sandbox."""
-    return [e for e in await house.client.events(0, 0) if (e.kind, e.sandbox) == (kind, sandbox)]
-
-
-def reachable(house: GatewayHouse, open_up: bool) -> None:
-    """Take the outer wall away (or put it back), so that the door's own check is what is tested."""
-    for path in (house.root, Path(house.site.run_dir), Path(house.site.doors_dir)):
-        path.chmod(0o755 if open_up else 0o700)
 
 
 async def test_doors_are_where_only_the_sandbox_gets_them(house: GatewayHouse) -> None:
@@ -275,82 +231,3 @@ async def test_running_out_of_descriptors_is_survived(control: Control) -> None:
         assert await _recovers(f"{other}/api.sock")
         assert await _recovers(f"{directory}/api.sock")
         assert await house.client.health()
-
-
-async def test_the_boot_document_is_handed_over_once(house: GatewayHouse) -> None:
-    """The first reader gets the document, the second end of file, and that is told."""
-    name, directory = await house.open(entry("b1"))
-    await house.client.boot(name, boot_document(TOKEN="c4n4ry"))
-    first = json.loads(await through(f"{directory}/boot.sock"))
-    assert first["environment"] == {"TOKEN": "c4n4ry"}
-    assert await through(f"{directory}/boot.sock") == b""
-    assert len(await told(house, "boot.second_reader", name)) == 1
-    with pytest.raises(AnswerError, match="already handed over"):
-        await house.client.boot(name, boot_document())
-
-
-async def test_a_reader_waits_for_the_document(house: GatewayHouse) -> None:
-    """A sandbox that is faster than the hub is held until its document comes; another reader is not."""
-    name, directory = await house.open(entry("b2"))
-    waiting = asyncio.create_task(through(f"{directory}/boot.sock"))
-    await asyncio.sleep(0.2)  # that it has connected has no other sign
-    assert await through(f"{directory}/boot.sock") == b""
-    assert not waiting.done()
-    await house.client.boot(name, boot_document())
-    assert json.loads(await waiting)["version"] == 1
-
-
-async def test_a_reader_that_left_does_not_use_up_the_document(house: GatewayHouse) -> None:
-    """A reader that leaves before the document came leaves it to the next."""
-    name, directory = await house.open(entry("b3"))
-    _, writer = await asyncio.open_unix_connection(f"{directory}/boot.sock")
-    await shut(writer)
-    await asyncio.sleep(0.2)  # as above
-    await house.client.boot(name, boot_document())
-    assert json.loads(await through(f"{directory}/boot.sock"))["version"] == 1
-
-
-async def test_an_expired_document_is_gone(house: GatewayHouse) -> None:
-    """A document past its time is withdrawn; one that has expired already is not taken."""
-    name, directory = await house.open(entry("b4"))
-    await house.client.boot(name, boot_document(seconds=0.5, TOKEN="old"))
-    waiting = asyncio.create_task(asyncio.sleep(0.8))
-    await waiting
-    reader = asyncio.create_task(through(f"{directory}/boot.sock"))
-    await asyncio.sleep(0.1)  # nothing comes; the reader waits for a new document
-    assert not reader.done()
-    with pytest.raises(AnswerError, match="expired") as caught:
-        await house.client.boot(name, boot_document(seconds=-1))
-    assert caught.value.code == "boot.expired"
-    await house.client.boot(name, boot_document(TOKEN="new"))
-    assert json.loads(await reader)["environment"] == {"TOKEN": "new"}
-
-
-@pytest.mark.lane("root")
-async def test_a_foreign_connect_aborts_the_start(house: GatewayHouse) -> None:
-    """Another uid at the boot door withdraws the document: nobody gets it, and the hub is told why."""
-    name, directory = await house.open(entry("b5"))
-    await house.client.boot(name, boot_document(TOKEN="c4n4ry"))
-    reachable(house, True)
-    try:
-        assert await run_as(STRANGER, CONNECT_AS, f"{directory}/boot.sock") == "read 0"
-    finally:
-        reachable(house, False)
-    assert await through(f"{directory}/boot.sock") == b""
-    with pytest.raises(AnswerError) as caught:
-        await house.client.ready(name, 30)
-    assert caught.value.code == "boot.foreign"
-    with pytest.raises(AnswerError, match="aborted"):
-        await house.client.boot(name, boot_document())
-    (event,) = await told(house, "boot.foreign", name)
-    assert event.detail["uid"] == STRANGER
-
-
-async def test_the_boot_document_is_never_on_disk(house: GatewayHouse, control: Control) -> None:
-    """No file below the gateway's directories holds a byte of a boot document; entries are there."""
-    name, directory = await house.open(entry("b6"))
-    await house.client.boot(name, boot_document(TOKEN="c4n4ry-on-disk"))
-    files = {path: path.read_bytes() for path in house.root.rglob("*") if path.is_file()}
-    assert not [path for path, raw in files.items() if b"c4n4ry-on-disk" in raw]
-    control("the entry is on disk", any(b"/user/b6/" in raw for raw in files.values()))
-    assert b"c4n4ry-on-disk" in await through(f"{directory}/boot.sock")
