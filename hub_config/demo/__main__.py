@@ -106,10 +106,11 @@ async def _show(options: argparse.Namespace) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     _say("Starting hub, proxy, launcher and gateway ...")
-    async with running_site(port=options.port, keep=options.keep) as running:
+    async with running_site(port=options.port, keep=options.keep, stopping=stopping) as running:
         if running.process is None:
             raise DemoError("The programs were not started.")
-        _say(_invitation(running))
+        if running.base:
+            _say(_invitation(running))
         ended = asyncio.create_task(running.process.wait())
         wanted = asyncio.create_task(stopping.wait())
         await asyncio.wait({ended, wanted}, return_when=asyncio.FIRST_COMPLETED)
