@@ -54,10 +54,10 @@ Log in, choose a profile that allows {MIRROR_HOST}, open a notebook and try:
 
   import urllib.request as u
   u.urlopen("http://{MIRROR_HOST}/").read()      # an allowed host answers
-  u.urlopen("http://{REFUSED_HOST}/")             # 403 Blocked by sandbox: {REFUSED_HOST}; ...
+  u.urlopen("http://{REFUSED_HOST}/")                   # 403 Blocked by sandbox: {REFUSED_HOST}; ...
   %pip install {PACKAGE}
 
-Logs: {running.log_file}
+Logs: {running.state_dir}/logs
 Ctrl-C ends everything and leaves nothing behind.
 """
 
