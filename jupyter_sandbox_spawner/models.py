@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 __all__ = [
     "ApiLimits",
     "BootDocument",
     "Capabilities",
+    "CreateRequest",
     "Doors",
     "EgressPolicy",
     "EgressRule",
@@ -123,6 +124,15 @@ class Doors:
     """Where the gateway put a sandbox's doors: a directory to bind read-only at /run/sandbox/doors."""
 
     directory: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CreateRequest:
+    """What the hub plugin asks of the launcher: a spec, its doors, a fragment of the native request."""
+
+    spec: SandboxSpec
+    doors: Doors
+    overlay: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,26 +24,32 @@ class Guard:
 
 _EGRESS = "jupyter_sandbox_spawner/rules/egress.py"
 _PROXY = "jupyter_sandbox_spawner/gateway/egress/proxy.py"
+_HEADS = "jupyter_sandbox_spawner/rules/heads.py"
+_DOOR = "jupyter_sandbox_spawner/gateway/door.py"
+_CHECK = "jupyter_sandbox_spawner/backends/oci/check.py"
+_ADMISSION = "jupyter_sandbox_spawner/launcher/admission.py"
+_DOORS_TESTS = "tests/programs/test_gateway_doors.py"
+_CHECK_TESTS = "tests/backends/test_oci_check.py -k opening_is_refused"
 
-GUARDS: tuple[Guard, ...] = (
+_EGRESS_GUARDS = (
     Guard(
         name="egress: IP literals are refused",
         file="jupyter_sandbox_spawner/rules/hostnames.py",
-        pattern=r'return ":" in name or _NUMBER.*?$',
+        pattern=r'return ":" in name or _NUMBER[^\n]*',
         replacement="return False",
         tests="tests/rules/test_egress.py -k test_ip_literals",
     ),
     Guard(
         name="egress: resolved addresses are checked",
         file=_EGRESS,
-        pattern=r"open_to_all = is_global\(.*?$",
+        pattern=r"open_to_all = is_global\([^\n]*",
         replacement="open_to_all = True",
         tests="tests/programs/test_egress_proxy.py -k one_private_address",
     ),
     Guard(
         name="egress: the TLS name is the host",
         file=_PROXY,
-        pattern=r"decision = check_server_name\(.*?$",
+        pattern=r"decision = check_server_name\([^\n]*",
         replacement='decision = Decision(True, "egress.allowed", "", "")',
         tests="tests/programs/test_egress_tls.py -k another_server_name",
     ),
@@ -61,19 +67,137 @@ GUARDS: tuple[Guard, ...] = (
         replacement="name.endswith(pattern[2:])",
         tests="tests/rules/test_egress.py -k wildcard_means",
     ),
+)
+
+_GATEWAY_GUARDS = (
     Guard(
         name="front: request heads are filtered",
-        file="jupyter_sandbox_spawner/rules/heads.py",
-        pattern=r"^    return \[\n        \(name, value\)\n        for name, value in headers\n        if name not in"
-        r" dropped.*?\n    \]",
-        replacement="    return headers",
+        file=_HEADS,
+        pattern=r"if name not in dropped and not name\.[^\n]*",
+        replacement="if name",
         tests="tests/programs/test_gateway_front.py -k request_head_is_cleaned",
     ),
     Guard(
         name="front: answer heads are filtered",
-        file="jupyter_sandbox_spawner/rules/heads.py",
+        file=_HEADS,
         pattern=r"if name in _ORIGIN_WIDE or ",
         replacement="if ",
         tests="tests/programs/test_gateway_front.py -k answer_head_is_cleaned",
     ),
+    Guard(
+        name="api door: four calls only",
+        file="jupyter_sandbox_spawner/rules/api_filter.py",
+        pattern=r"return calls\.get\(\(method, target\)\)",
+        replacement='return ApiCall(method.decode(), target.decode().partition("/hub/api")[2])',
+        tests="tests/attacks/test_hub_api.py -k h01",
+        live=True,
+    ),
+    Guard(
+        name="doors: peer credentials",
+        file=_DOOR,
+        pattern=r"if uid != self\.plan\.uid:",
+        replacement="if uid < 0:",
+        tests=f"{_DOORS_TESTS} -k foreign_connect_aborts",
+    ),
+    Guard(
+        name="doors: connections are capped",
+        file=_DOOR,
+        pattern=r"if self\.connections >= self\.plan\.connections:",
+        replacement="if self.connections < 0:",
+        tests="tests/programs/test_gateway_api.py -k connections_over_the_cap",
+    ),
+    Guard(
+        name="boot: the document is handed over once",
+        file="jupyter_sandbox_spawner/gateway/boot.py",
+        pattern=r"self\.booted = True\n        self\.withdraw\(\)",
+        replacement="await asyncio.sleep(0)",
+        tests=f"{_DOORS_TESTS} -k handed_over_once",
+    ),
+    Guard(
+        name="sockets: callers by SO_PEERCRED",
+        file="jupyter_sandbox_spawner/serving.py",
+        pattern=r"if uid not in allowed:",
+        replacement="if uid < 0:",
+        tests="tests/programs/test_launcher.py -k other_uid_is_refused",
+    ),
 )
+
+_ISOLATION_GUARDS = (
+    Guard(
+        name="check: all namespaces are there",
+        file=_CHECK,
+        pattern=r"if sorted\(item\.get\(\"type\"[^\n]*",
+        replacement="if not found:",
+        tests=_CHECK_TESTS,
+    ),
+    Guard(
+        name="check: no capability",
+        file=_CHECK,
+        pattern=r"if any\(q\.process\.get\(\"capabilities\"[^\n]*",
+        replacement='if "process" not in q.config:',
+        tests=_CHECK_TESTS,
+    ),
+    Guard(
+        name="check: only known bind mounts",
+        file=_CHECK,
+        pattern=r"if mount\.get\(\"source\"\) != source:",
+        replacement='if not mount.get("source"):',
+        tests=_CHECK_TESTS,
+    ),
+    Guard(
+        name="launcher: the uid is the user's own",
+        file=_ADMISSION,
+        pattern=r"if place is None or spec\.host_uid != place\.host_uid:",
+        replacement="if place is None:",
+        tests="tests/programs/test_launcher_admission.py -k difference_is_refused",
+    ),
+    Guard(
+        name="launcher: a uid for each user",
+        file="jupyter_sandbox_spawner/launcher/users.py",
+        pattern=r"uid = max\(\[self\._base, \*self\._uids\.values\(\)\]\) \+ 1",
+        replacement="uid = self._base + 1",
+        tests="tests/attacks/test_credentials.py -k c04",
+        live=True,
+    ),
+    Guard(
+        name="seccomp: the default is refusal",
+        file="jupyter_sandbox_spawner/backends/seccomp.json",
+        pattern=r'"SCMP_ACT_ERRNO",\s*"defaultErrnoRet": 1,',
+        replacement='"SCMP_ACT_ALLOW",',
+        tests="tests/attacks/test_isolation.py -k i03",
+        live=True,
+    ),
+)
+
+_HUB_GUARDS = (
+    Guard(
+        name="profiles: groups are checked",
+        file="jupyter_sandbox_spawner/rules/profiles.py",
+        pattern=r"if allowed is None or set\(allowed\) & set\(groups\):",
+        replacement="if True:",
+        tests="tests/rules/test_profiles.py -k explicit_choice_is_refused",
+    ),
+    Guard(
+        name="profiles: options are a closed set",
+        file="jupyter_sandbox_spawner/rules/profiles.py",
+        pattern=r"if unknown:",
+        replacement="if not unknown and False:",
+        tests="tests/rules/test_profiles.py -k options_are_a_closed_set",
+    ),
+    Guard(
+        name="setup: no shared origin off loopback",
+        file="jupyter_sandbox_spawner/setup_hub.py",
+        pattern=r"if not off_loopback or accepted or site\.subdomain_host:",
+        replacement="if True:",
+        tests="tests/hub/test_setup_hub.py -k off_loopback",
+    ),
+    Guard(
+        name="demo: the users' file is private",
+        file="hub_config/demo/authenticator.py",
+        pattern=r"if stat\.S_IMODE\(mode\) & 0o077:",
+        replacement="if stat.S_IMODE(mode) > 0o777:",
+        tests="tests/support/test_demo.py -k others_may_read",
+    ),
+)
+
+GUARDS: tuple[Guard, ...] = (*_EGRESS_GUARDS, *_GATEWAY_GUARDS, *_ISOLATION_GUARDS, *_HUB_GUARDS)

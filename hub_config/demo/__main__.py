@@ -54,10 +54,10 @@ Log in, choose a profile that allows {MIRROR_HOST}, open a notebook and try:
 
   import urllib.request as u
   u.urlopen("http://{MIRROR_HOST}/").read()      # an allowed host answers
-  u.urlopen("http://{REFUSED_HOST}/")             # 403 Blocked by sandbox: {REFUSED_HOST}; ...
+  u.urlopen("http://{REFUSED_HOST}/")                   # 403 Blocked by sandbox: {REFUSED_HOST}; ...
   %pip install {PACKAGE}
 
-Logs: {running.log_file}
+Logs: {running.state_dir}/logs
 Ctrl-C ends everything and leaves nothing behind.
 """
 
@@ -106,10 +106,11 @@ async def _show(options: argparse.Namespace) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     _say("Starting hub, proxy, launcher and gateway ...")
-    async with running_site(port=options.port, keep=options.keep) as running:
+    async with running_site(port=options.port, keep=options.keep, stopping=stopping) as running:
         if running.process is None:
             raise DemoError("The programs were not started.")
-        _say(_invitation(running))
+        if running.base:
+            _say(_invitation(running))
         ended = asyncio.create_task(running.process.wait())
         wanted = asyncio.create_task(stopping.wait())
         await asyncio.wait({ended, wanted}, return_when=asyncio.FIRST_COMPLETED)

@@ -102,7 +102,7 @@ def _known_ids(root: Path) -> set[str]:
     found: set[str] = set()
     for path in root.rglob("*"):
         found.update(_ID.findall(str(path)))
-    for path in root.rglob("*.log"):
+    for path in [*root.glob("*.log"), *root.glob("state/logs/*.log")]:
         found.update(_ID.findall(_read(path)))
     return found
 

@@ -72,7 +72,8 @@ class RunningSite:
         """The end of each program's log, with its name; empty before anything was written."""
         return "\n".join(
             f"--- {path.name} ---\n{path.read_bytes()[-last:].decode(errors='replace')}"
-            for path in sorted(self.root.rglob("*.log"))
+            for path in (self.log_file, *sorted(self.state_dir.glob("logs/*.log")))
+            if path.exists()
         )
 
 
@@ -115,14 +116,15 @@ async def _start(running: RunningSite, environment: Mapping[str, str], port: int
             # Ctrl-C at the terminal reaches the demo alone, which then ends the site in order.
             start_new_session=True,
         )
-    await asyncio.wait_for(_wait_until_ready(running), _READY_WITHIN)
 
 
-async def _wait_until_ready(running: RunningSite) -> None:
+async def _wait_until_ready(running: RunningSite, stopping: asyncio.Event | None) -> None:
     # The supervisor says "ready at URL" in its output, a file here: there is no event to wait for.
     while "\nready at http" not in "\n" + running.log_file.read_text():
         if running.process is None or running.process.returncode is not None:
             raise DemoError(f"The programs ended before they were ready:\n{running.log()}")
+        if stopping is not None and stopping.is_set():
+            return
         await asyncio.sleep(0.1)
     running.site = load_site(running.run_dir / "site.json")
     running.base = f"http://127.0.0.1:{running.site.public_port}{running.site.base_url}"
@@ -143,11 +145,15 @@ async def _stop(running: RunningSite) -> None:
 
 @asynccontextmanager
 async def running_site(
-    profiles: Path | None = None, port: int = 0, keep: bool = False
+    profiles: Path | None = None,
+    port: int = 0,
+    keep: bool = False,
+    stopping: asyncio.Event | None = None,
 ) -> AsyncIterator[RunningSite]:
     """Start everything, yield when the login page answers, end everything; `after` is what was left.
 
-    `keep` leaves the directory (logs, homes, database) for a look. Raises DemoError.
+    `keep` leaves the directory (logs, homes, database) for a look. When `stopping` is set before all is
+    ready, it yields at once, with no `base`. Raises DemoError.
     """
     running = RunningSite(Path(tempfile.mkdtemp(prefix="jsd-", dir="/tmp")))
     running.run_dir.mkdir(mode=0o700)
@@ -162,6 +168,7 @@ async def running_site(
         async with serve_upstreams() as running.upstreams:
             try:
                 await _start(running, _environment(running, profiles), port)
+                await asyncio.wait_for(_wait_until_ready(running, stopping), _READY_WITHIN)
                 yield running
             finally:
                 await _stop(running)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
 from ..errors import AnswerError
 from ..models import (
     Capabilities,
+    CreateRequest,
     Doors,
     Event,
     Handle,
@@ -22,18 +22,9 @@ from ..models import (
 from ..wire import decode, encode
 from .unix_http import UnixClient
 
-__all__ = ["CreateRequest", "LauncherClient"]
+__all__ = ["LauncherClient"]
 
 _ANSWER_TIME = 15.0  # seconds the launcher may need beyond what it was asked to wait
-
-
-@dataclass(frozen=True, kw_only=True)
-class CreateRequest:
-    """Body of `PUT /sandboxes/{id}`: the spec, its doors and a fragment of the native request."""
-
-    spec: SandboxSpec
-    doors: Doors
-    overlay: Mapping[str, Any] = field(default_factory=dict)
 
 
 class LauncherClient(UnixClient):

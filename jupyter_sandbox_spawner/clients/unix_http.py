@@ -1,4 +1,4 @@
-"""How does one program of ours call another? JSON over HTTP over a unix socket, with errors mapped to our tree."""
+"""How does one program of ours call another? JSON over HTTP over a unix socket, errors in our own tree."""
 
 from __future__ import annotations
 

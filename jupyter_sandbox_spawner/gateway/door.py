@@ -27,6 +27,7 @@ log = logging.getLogger("jupyter_sandbox_spawner.gateway")
 _BACKLOG = 1024  # a full unix backlog is an immediate EAGAIN for whoever connects
 _BATCH = 32  # connections taken in one turn of the loop, so that no door starves the others
 _RETRY = 0.1  # seconds without accepting after descriptors ran out
+_SAY_EVERY = 10.0  # seconds between equal lines in the log
 _BROKEN = 1.0  # seconds before a failed listener is bound again
 
 
@@ -91,6 +92,7 @@ class Door:
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._rate = Bucket(plan.per_second, self._loop.time())
+        self._said = -_SAY_EVERY
 
     def open(self) -> None:
         """Bind and listen, replacing what an earlier gateway left at this path."""
@@ -155,13 +157,18 @@ class Door:
             self._accept_some()
         except OSError as error:
             if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
-                log.warning("Door %s: no descriptor left (%s); it retries.", self.plan.path, error.strerror)
+                self._say_exhausted(error)
                 if self._listener is not None:
                     self._reserve.shed(self._listener)
                 self._pause(_RETRY)
             else:
                 log.exception("Door %s failed; it is bound again.", self.plan.path)
                 self._rebind()
+
+    def _say_exhausted(self, error: OSError) -> None:
+        if self._loop.time() - self._said > _SAY_EVERY:
+            self._said = self._loop.time()
+            log.error("Door %s: no descriptor left (%s); it retries.", self.plan.path, error.strerror)
 
     def _accept_some(self) -> None:
         for _ in range(_BATCH):

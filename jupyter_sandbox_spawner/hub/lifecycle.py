@@ -206,7 +206,7 @@ def _not_stopped(sandbox_id: str, why: str) -> BackendError:
     return BackendError(
         f"The sandbox {sandbox_id} could not be stopped. {why}",
         code="stop.failed",
-        remedy="Its doors are closed. An admin can see it in: jupyter-sandbox-admin inventory",
+        remedy="Its doors are closed; the next start of this server ends it. Tell your admin.",
     )
 
 

@@ -8,8 +8,8 @@ import math
 from aiohttp import web
 
 from ..backends.base import Backend, unknown_sandbox
-from ..clients.launcher import CreateRequest
 from ..errors import ConfigurationError
+from ..models import CreateRequest
 from ..settings import Site
 from ..wire import decode_json, encode
 from .admission import admit

@@ -16,7 +16,7 @@ AT_THE_HUB = {
     ("GET", ""): 200,
     ("GET", "/user"): 200,
     ("GET", "/users"): 403,
-    ("GET", "/users/alice"): 404,
+    ("GET", "/users/alice"): 200,
     ("GET", "/users/bob"): 404,
     ("GET", "/groups"): 403,
     ("GET", "/services"): 403,

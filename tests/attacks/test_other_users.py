@@ -178,7 +178,9 @@ attempt("abstract", lambda: knock("\\0/containerd-shim/moby"))
 """,
     )
     control("alice's own door answers", seen.pop("own door")["ok"])
-    assert seen.pop("sockets")["value"] == []
+    # The host's end of her own connections is counted to her network namespace, by its path outside.
+    named = seen.pop("sockets")["value"]
+    assert [line for line in named if house.server("alice") not in line] == []
     assert [name for name, found in seen.items() if found["ok"]] == []
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from hub_config.demo.kernel import Output
+from hub_config.demo.visitor import Refusal
+from jupyter_sandbox_spawner.errors import AnswerError
 from tests.support.house import House
 
 Control = Callable[[str, bool], None]
 MEMORY = 768 << 20
 PIDS = 128
+ROUNDS = 2 * MEMORY >> 20  # of 1 MiB
 
 
 @pytest.fixture
@@ -104,38 +108,60 @@ release.set()
     control("the neighbour starts a kernel", _neighbour_works(house))
 
 
-@pytest.mark.proves("Q02")
-def test_q02_memory_ends_inside_only(house: House, bomber: str, control: Control) -> None:
-    """Twice the memory, by one process, by twenty and by memfd, is killed inside; the neighbour goes on."""
-    seen = house.attack(
-        bomber,
-        f"""
-def child(code):
-    return subprocess.run([sys.executable, "-c", code], capture_output=True).returncode
+ALLOCATIONS = {
+    "one process": f"b = b'x' * {2 * MEMORY}",
+    "memfd": f"import os; f = os.memfd_create('m'); [os.write(f, b'x' * (1 << 20)) for _ in range({ROUNDS})]",
+    "twenty processes": f"b = b'x' * {2 * MEMORY // 20}; import time; time.sleep(8)",
+}
 
-def twenty():
-    code = "b = b'x' * {2 * MEMORY // 20}; import time; time.sleep(8)"
-    running = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(20)]
-    return [process.wait() for process in running]
-memfd = "import os; f = os.memfd_create('m'); "
-memfd += "[os.write(f, b'x' * (1 << 20)) for _ in range({2 * MEMORY >> 20})]"
-attempt("small", lambda: child("b = b'x' * (8 << 20)"))
-attempt("one process", lambda: child("b = b'x' * {2 * MEMORY}"))
-attempt("memfd", lambda: child(memfd))
-attempt("twenty", twenty)
+
+@pytest.mark.proves("Q02")
+@pytest.mark.parametrize(("way", "processes"), [("one process", 1), ("memfd", 1), ("twenty processes", 20)])
+def test_q02_memory_ends_inside_only(
+    house: House, bomber: str, way: str, processes: int, control: Control
+) -> None:
+    """Twice the memory is killed inside, never held; the neighbour goes on and the bomber can start again."""
+    small = house.attack(
+        bomber,
+        """
+code = "b = b'x' * (8 << 20)"
+attempt("small", lambda: subprocess.run([sys.executable, "-c", code]).returncode)
 """,
-        timeout=180,
     )
-    control("a small allocation succeeds", seen["small"].get("value") == 0)
-    assert seen["one process"]["value"] == -9, seen
-    assert seen["memfd"]["value"] == -9, seen
-    assert -9 in seen["twenty"]["value"], seen
+    control("a small allocation succeeds", small["small"].get("value") == 0)
+    sandbox = house.server(bomber)
+    killed, peak = _bomb(house, bomber, sandbox, ALLOCATIONS[way], processes)
+    assert killed
+    assert peak is None or peak <= MEMORY
     control("the neighbour starts a kernel", _neighbour_works(house))
-    sandbox = house.sandbox(bomber)
-    assert sandbox is not None
-    usage = house.ask_launcher(lambda client: client.usage(sandbox.id))
-    assert usage.memory_peak is None or usage.memory_peak <= MEMORY
-    assert usage.oom_kills is None or usage.oom_kills >= 3
+    control("the bomber's server runs again", bool(house.server(bomber)))
+
+
+def _bomb(house: House, name: str, sandbox: str, code: str, processes: int) -> tuple[bool, int | None]:
+    """Was something in the sandbox killed for memory, and how much was held at most?
+
+    The kernel picks the victim inside: the bomb, or what holds more than it (memfd pages count for nobody).
+    """
+    try:
+        seen = house.attack(
+            name,
+            f"""
+code = {code!r}
+running = [subprocess.Popen([sys.executable, "-c", code]) for _ in range({processes})]
+attempt("bomb", lambda: [process.wait() for process in running])
+""",
+            timeout=120,
+        )
+        killed = -9 in seen["bomb"]["value"]
+    except (Refusal, asyncio.TimeoutError):
+        killed = True  # the notebook itself was the victim
+    try:
+        usage = house.ask_launcher(lambda client: client.usage(sandbox))
+    except AnswerError as error:
+        if error.code != "sandbox.unknown":
+            raise
+        return killed, None
+    return killed and usage.oom_kills != 0, usage.memory_peak
 
 
 @pytest.mark.proves("Q02")

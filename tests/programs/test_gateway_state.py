@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import stat
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
@@ -57,9 +58,9 @@ async def test_opening_again_changes_nothing(house: GatewayHouse) -> None:
     """The same entry opened twice gives the same doors; another owner under that id is refused."""
     item = entry("s1")
     name, directory = await house.open(item)
-    before = Path(f"{directory}/api.sock").stat().st_ino
+    before = os.stat(f"{directory}/api.sock").st_ino
     assert (await house.client.open(name, item)).directory == directory
-    assert Path(f"{directory}/api.sock").stat().st_ino == before
+    assert os.stat(f"{directory}/api.sock").st_ino == before
     with pytest.raises(AnswerError) as caught:
         await house.client.open(name, replace(item, user="eve"))
     assert caught.value.code == "gateway.entry_differs"
@@ -103,13 +104,13 @@ async def test_closing_ends_connections_and_forgets(house: GatewayHouse) -> None
     name, directory = await house.open(entry("s4"))
     reader, writer = await asyncio.open_unix_connection(f"{directory}/ingress.sock")
     assert await house.client.ready(name, 5)
-    record = Path(house.site.run_dir, "gateway", f"{name}.json")
-    assert stat.S_IMODE(record.stat().st_mode) == 0o600
+    record = f"{house.site.run_dir}/gateway/{name}.json"
+    assert stat.S_IMODE(os.stat(record).st_mode) == 0o600
     await house.client.close_sandbox(name)
     assert await asyncio.wait_for(reader.read(), 5) == b""
     await shut(writer)
-    assert not Path(directory).exists()
-    assert not record.exists()
+    assert name not in os.listdir(house.site.doors_dir)
+    assert f"{name}.json" not in os.listdir(f"{house.site.run_dir}/gateway")
     await house.client.close_sandbox(name)
 
 
@@ -119,7 +120,7 @@ async def test_a_damaged_record_is_named_and_others_open() -> None:
         good, _ = await house.open(entry("good"))
         bad, _ = await house.open(entry("bad"))
         house.end()
-        Path(house.site.run_dir, "gateway", f"{bad}.json").write_text('{"entry": {"user": "bad"')
+        os.truncate(f"{house.site.run_dir}/gateway/{bad}.json", 25)
         await house.start()
         assert [item.id for item in await house.client.inventory()] == [good]
         assert f"{bad}.json is damaged" in house.log()
@@ -167,7 +168,7 @@ def _events(spool: Spool, number: int) -> None:
 
 
 async def test_numbers_go_on_after_a_restart(tmp_path: Path) -> None:
-    """Sequence numbers rise across a restart, even when everything was acknowledged; a cut line is left out."""
+    """Numbers rise across a restart, even when everything was acknowledged; a cut line is left out."""
     spool = Spool(str(tmp_path / "e"))
     _events(spool, 3)
     spool.acknowledge(1)
@@ -198,7 +199,7 @@ async def test_the_spool_is_bounded(tmp_path: Path) -> None:
 
 @pytest.mark.proves("T21", "Q10")
 async def test_equal_events_are_one_line_a_window(tmp_path: Path) -> None:
-    """The first denial is told at once, a thousand equal ones as one line, a thousand different ones as few."""
+    """The first denial is told at once, a thousand equal ones as one line, a thousand others as few."""
     spool = Spool(str(tmp_path / "e"))
     reporter = Reporter(spool, "sb", "ada", "")
     for _ in range(1000):

@@ -136,7 +136,9 @@ def test_no_documented_code_is_gone() -> None:
     """Each code at the start of a row of docs/reference/errors.md is still in the source."""
     rows = set(re.findall(r"^\| `([a-z0-9_.]+)`", page("errors"), re.MULTILINE))
     strings = {text for module in modules(PACKAGE) for text in constants(module.tree)}
-    assert sorted(rows - strings) == []
+    # Some are put together: f"isolation.{what}", with "seccomp" passed as what.
+    built = {f"{first}{last}" for first in strings if first.endswith(".") for last in strings}
+    assert sorted(rows - strings - built) == []
 
 
 def test_every_trait_is_documented() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.lanes import VENVS
-from tests.singleuser.sandbox import SECRET, Sandbox
+from tests.singleuser.sandbox import INSIDE, SECRET, Sandbox
 from tests.singleuser.userserver import BASE_URL, PREFIX, UserServer
 
 pytestmark = pytest.mark.lane("userenv")
@@ -113,6 +114,28 @@ def _plant(server: UserServer) -> Path:
     for name in ("poison.py", "jupyterhub.py", "json.py"):
         (server.home / name).write_text(poison)
     return traces
+
+
+def test_what_was_left_out_can_still_be_imported() -> None:
+    """After a lean start an extension finds SQLAlchemy and old names, and its children find packages."""
+    code = """
+import runpy, sys
+runpy.run_path(sys.argv[1] + "/__main__.py")["_load_package"](sys.argv[1])
+import inside.lean
+inside.lean.load_lean()
+lean = "sqlalchemy" not in sys.modules
+import multiprocessing.util
+from jupyterhub.singleuser import make_singleuser_app
+import sqlalchemy
+print(lean, hasattr(sqlalchemy, "create_engine"), multiprocessing.util._args_from_interpreter_flags())
+"""
+    done = subprocess.run(
+        [PREFIX / "bin/python", "-I", "-S", "-B", "-c", code, INSIDE],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "True True ['-B', '-I']\n"
 
 
 @pytest.mark.lane("hub5")

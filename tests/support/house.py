@@ -80,13 +80,18 @@ class House:
         visitor = self.visitor(name)
         found = self.sandbox(name)
         if found is None or not self._page_answers(visitor):
-            if found is not None:
-                self.stop(name)
+            self._end_what_the_hub_holds(visitor)
             self.wait(visitor.start(profile))
             assert self._page_answers(visitor)
             found = self.sandbox(name)
         assert found is not None
         return found.id
+
+    def _end_what_the_hub_holds(self, visitor: Visitor) -> None:
+        # After a crash the hub keeps a server in its list until it polls the next time.
+        user = self.wait(visitor.call("GET", visitor.hub(f"api/users/{visitor.name}")))
+        if user["servers"]:
+            self.stop(visitor.name)
 
     def _page_answers(self, visitor: Visitor) -> bool:
         page = self.wait(visitor.open(visitor.server("lab")))

@@ -81,6 +81,9 @@ class Cgroups:
         trials = {"memory": str(64 << 20), "pids": "64", "cpu": "50000"}
         if self.kind == "v2":
             trials["cpu"] = f"50000 {_CPU_PERIOD}"
+            # As the runtime will do: a cgroup has only the controllers that its parent hands down.
+            with contextlib.suppress(OSError):
+                (self._root / "cgroup.subtree_control").write_text("+memory +pids +cpu")
         try:
             for directory in self._trial_directories(name):
                 directory.mkdir(exist_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -40,6 +41,7 @@ def run(document: Document) -> int:
         _say(f"ordinary start of {document.argv[0]}: {surprise}")
         _execute(document)
     _say(f"lean start, imports took {time.monotonic() - started:.2f} s")
+    _log_without_buffer()
     main()
     return 0
 
@@ -62,6 +64,15 @@ def _execute(document: Document) -> NoReturn:
     except OSError as error:
         _say(f"{document.argv[0]} cannot be executed: {error.strerror}")
         os._exit(EXIT_NOT_EXECUTED)
+
+
+def _log_without_buffer() -> None:
+    """jupyter_server's SIGTERM handler logs before it stops anything. Where the signal comes in the middle of a
+    log line, a buffered stderr refuses ("reentrant call") and the server runs on; an unbuffered one does not.
+    """
+    sys.stderr = io.TextIOWrapper(
+        io.FileIO(2, "w", closefd=False), encoding="utf-8", errors="backslashreplace", write_through=True
+    )
 
 
 def _say(what: str) -> None:
