@@ -26,13 +26,6 @@ SECRET = "canary-token-5f1c"
 DEADLINE = 30.0  # seconds, for a busy machine; every wait ends as soon as it can
 
 
-def free_port() -> int:
-    """A loopback port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def eventually(ready: Callable[[], Any], what: str) -> Any:
     """The first true answer of `ready`; fails with `what` at the deadline."""
     deadline = time.monotonic() + DEADLINE
@@ -154,9 +147,20 @@ class Sandbox:
         self.doors = DoorsOfAGateway()
         for name in ("boot", "egress", "ingress"):
             self.doors.open(name)
-        self.relay_port = free_port()
-        self.server_port = free_port()
+        self._reserved: list[socket.socket] = []
+        self.relay_port = self.reserve_port()
+        self.server_port = self.reserve_port()
         self.process: subprocess.Popen[str] | None = None
+
+    def reserve_port(self) -> int:
+        """A loopback port for one of the sandbox's listeners: bound and never listened on, so nobody else
+        gets it, while one that sets SO_REUSEADDR (as servers do) still can.
+        """
+        holder = socket.socket()
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("127.0.0.1", 0))
+        self._reserved.append(holder)
+        return int(holder.getsockname()[1])
 
     def document(self, argv: list[str], **changes: Any) -> dict[str, Any]:
         """A valid boot document that runs `argv`."""
@@ -214,6 +218,8 @@ class Sandbox:
                     os.kill(child, 9)
             self.process.kill()
             self.process.communicate()
+        for holder in self._reserved:
+            holder.close()
         self.doors.close()
 
 

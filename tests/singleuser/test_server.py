@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
+import threading
 import urllib.request
 from collections.abc import Iterator
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +57,10 @@ def test_the_server_listens_on_loopback_only(alice: UserServer) -> None:
     """Every listening socket of the server is bound to 127.0.0.1."""
     alice.start()
     (server,) = alice.place.children()
-    inodes = {os.readlink(link) for link in Path(f"/proc/{server}/fd").iterdir()}
+    inodes = set()
+    for link in Path(f"/proc/{server}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed since the directory was read
+            inodes.add(os.readlink(link))
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     listening = [row[1] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in inodes]
     assert listening == [f"0100007F:{alice.place.server_port:04X}"]
@@ -73,6 +79,26 @@ def test_lab_settings_persist_and_lab_asks_nobody_for_news(alice: UserServer) ->
     assert any("Extension Manager is 'readonly'" in line for line in alice.log)
 
 
+def test_a_signal_in_the_middle_of_a_log_line_ends_the_server(alice: UserServer) -> None:
+    """SIGTERM ends a server that is busy logging, where jupyter_server alone could lose the signal."""
+    alice.start()
+    asked = threading.Event()
+
+    def ask() -> None:
+        with contextlib.suppress(OSError, HTTPException):  # the server has ended
+            while True:
+                _ask(alice, "api/status")
+                asked.set()
+
+    browsers = [threading.Thread(target=ask) for _ in range(4)]
+    for browser in browsers:
+        browser.start()
+    asked.wait()
+    assert alice.stop() == 0
+    for browser in browsers:
+        browser.join()
+
+
 @pytest.mark.timeout(240)  # an ordinary start takes 8 s of processor time
 @pytest.mark.parametrize(
     "changes", [{"JUPYTER_SANDBOX_LEAN": "0"}, {"JUPYTERHUB_SINGLEUSER_EXTENSION": "0"}], ids=str
@@ -81,7 +107,6 @@ def test_an_unknown_server_starts_ordinarily(alice: UserServer, changes: dict[st
     """A server whose lean start is switched off or not known is executed as it is, and the log says why."""
     alice.start(**changes)
     assert "started" in _ask(alice, "api/status")
-    alice.stop()
     (name,) = changes
     assert any("ordinary start" in line and name in line for line in alice.log)
 

@@ -11,7 +11,7 @@ from socketserver import ThreadingMixIn, UnixStreamServer
 from typing import Any
 
 from tests.lanes import VENVS
-from tests.singleuser.sandbox import INSIDE, SECRET, Sandbox, free_port
+from tests.singleuser.sandbox import INSIDE, SECRET, Sandbox
 
 PREFIX = VENVS / "user"
 STARTED = 90.0  # seconds for an ordinary start on a busy machine; alone it takes 8
@@ -70,7 +70,7 @@ class UserServer:
         self.prefix = prefix
         self.home = place.doors.directory / "home"
         self.home.mkdir()
-        self.api_port = free_port()
+        self.api_port = place.reserve_port()
         self.hub = HubThatKnowsAlice(place.doors.directory / "api.sock")
         self.log: list[str] = []
 

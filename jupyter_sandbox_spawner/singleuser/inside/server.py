@@ -67,8 +67,8 @@ def _execute(document: Document) -> NoReturn:
 
 
 def _log_without_buffer() -> None:
-    """jupyter_server's SIGTERM handler logs before it stops anything. Where the signal comes in the middle of a
-    log line, a buffered stderr refuses ("reentrant call") and the server runs on; an unbuffered one does not.
+    """jupyter_server's SIGTERM handler logs before it stops anything. In the middle of another log line a
+    buffered stderr refuses that ("reentrant call") and the server runs on; an unbuffered one does not.
     """
     sys.stderr = io.TextIOWrapper(
         io.FileIO(2, "w", closefd=False), encoding="utf-8", errors="backslashreplace", write_through=True
