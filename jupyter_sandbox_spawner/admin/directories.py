@@ -17,7 +17,14 @@ from ..errors import ConfigurationError, SandboxError
 from ..serving import private_directory
 from ..settings import Site
 
-__all__ = ["LEAST_FREE", "erase_run_directory", "lasting_token", "locked", "prepare_directories"]
+__all__ = [
+    "LEAST_FREE",
+    "erase_run_directory",
+    "lasting_token",
+    "locked",
+    "prepare_directories",
+    "write_private",
+]
 
 LEAST_FREE = 64 << 20  # bytes; less than this and databases and logs fail in ways hard to understand
 
@@ -81,6 +88,15 @@ def lasting_token(path: Path) -> str:
         with os.fdopen(descriptor, "w") as stream:
             stream.write(secrets.token_hex(32))
     return path.read_text().strip()
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner may read (0600), in one step."""
+    temporary = path.with_name(f"{path.name}.new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "w") as stream:
+        stream.write(text)
+    os.replace(temporary, path)
 
 
 def erase_run_directory(site: Site) -> None:

@@ -10,12 +10,14 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ..clients.control import control_socket
 from ..settings import SITE_VARIABLE
 from .installation import Installation
 
-__all__ = ["HeldSocket", "Program", "PROXY_TOKEN", "held_sockets", "plan_programs"]
+__all__ = ["CONTROL_CALLERS", "HeldSocket", "Program", "PROXY_TOKEN", "held_sockets", "plan_programs"]
 
 PROXY_TOKEN = "CONFIGPROXY_AUTH_TOKEN"  # noqa: S105 - the name of a variable
+CONTROL_CALLERS = ("hub", "gateway", "admin")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _KEPT = ("HOME", "LANG", "LC_ALL", "TZ", "TMPDIR")
 
@@ -44,12 +46,16 @@ class Program:
 
 
 def held_sockets(installation: Installation) -> tuple[HeldSocket, ...]:
-    """What the supervisor listens on for launcher and gateway while they restart."""
+    """What the supervisor listens on for launcher, gateway and control while they restart."""
     site = installation.site
+    control = (
+        HeldSocket(name=f"control-{caller}", path=control_socket(site, caller)) for caller in CONTROL_CALLERS
+    )
     return (
         HeldSocket(name="launcher", path=site.launcher_socket),
         HeldSocket(name="gateway", path=site.gateway_socket),
         HeldSocket(name="front", port=site.front_port),
+        *control,
     )
 
 
@@ -62,6 +68,9 @@ def plan_programs(
     site_argument = ("--site", site_file)
     launcher = (*python, "jupyter_sandbox_spawner.launcher", *site_argument, "--fd", "{launcher}")
     gateway = (*python, "jupyter_sandbox_spawner.gateway", *site_argument, "--fd", "{gateway}")
+    control = (*python, "jupyter_sandbox_spawner.control", *site_argument)
+    for caller in CONTROL_CALLERS:
+        control = (*control, f"--{caller}-fd", f"{{control-{caller}}}")
     hub = (sys.executable, "-m", "jupyterhub", "-f", installation.config_file)
     proxy_token = {PROXY_TOKEN: tokens[PROXY_TOKEN]}
     return (
@@ -71,6 +80,12 @@ def plan_programs(
             argv=(*gateway, "--front-fd", "{front}"),
             environment=base,
             sockets=("gateway", "front"),
+        ),
+        Program(
+            name="control",
+            argv=control,
+            environment=base,
+            sockets=tuple(f"control-{caller}" for caller in CONTROL_CALLERS),
         ),
         Program(name="proxy", argv=_proxy(installation), environment={**base, **proxy_token}),
         Program(name="hub", argv=hub, environment={**environ, **base, **tokens}, grace=30.0),

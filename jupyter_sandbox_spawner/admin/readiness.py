@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 import aiohttp
 
+from ..clients.control import control_socket
 from ..clients.unix_http import UnixClient
 from ..errors import ProgramError
-from ..setup_hub import SUPERVISOR_TOKEN
 from .installation import Installation
 from .programs import PROXY_TOKEN
 
@@ -23,27 +23,23 @@ class Prober:
 
     def __init__(self, installation: Installation, tokens: Mapping[str, str]) -> None:
         site = installation.site
-        self._sockets = {"launcher": site.launcher_socket, "gateway": site.gateway_socket}
+        self._sockets = {
+            "launcher": site.launcher_socket,
+            "gateway": site.gateway_socket,
+            "control": control_socket(site, "admin"),
+        }
         self._urls = {
             "hub": f"{site.hub_api_url}/",
             "proxy": f"http://127.0.0.1:{site.proxy_api_port}/api/routes",
         }
-        self._routes = f"{site.hub_api_url}/proxy"
-        self._headers = {
-            "hub": {"Authorization": f"token {tokens[SUPERVISOR_TOKEN]}"},
-            "proxy": {"Authorization": f"token {tokens[PROXY_TOKEN]}"},
-        }
-        self._answered: set[str] = set()
+        self._headers: dict[str, dict[str, str]] = {"hub": {}, "proxy": {"Authorization": f"token {tokens[PROXY_TOKEN]}"}}
 
     async def probe(self, name: str) -> None:
-        """Return when the program answers; a proxy that was started again gets its routes back first."""
+        """Return when the program answers."""
         if name in self._sockets:
             await self._unix(name)
         else:
             await self._tcp(name)
-        if name == "proxy" and {"proxy", "hub"} <= self._answered:
-            await self._restore_routes()
-        self._answered.add(name)
 
     async def _unix(self, name: str) -> None:
         async with UnixClient(name, self._sockets[name], timeout=5.0) as client:
@@ -65,22 +61,6 @@ class Prober:
                 except (aiohttp.ClientError, asyncio.TimeoutError):
                     pass  # not listening yet; asked again below until the supervisor's deadline
                 await asyncio.sleep(_POLL)
-
-    async def _restore_routes(self) -> None:
-        """The proxy keeps routes in memory only; the hub would look for missing ones minutes later."""
-        timeout = aiohttp.ClientTimeout(total=30.0)
-        async with aiohttp.ClientSession(timeout=timeout, headers=self._headers["hub"]) as session:
-            try:
-                async with session.post(self._routes) as answer:
-                    problem = "" if answer.status < 300 else f"it answered {answer.status}"
-            except aiohttp.ClientConnectorError:
-                problem = ""  # the hub is being started too, and gives the proxy its routes then
-            except (aiohttp.ClientError, asyncio.TimeoutError) as error:
-                problem = type(error).__name__
-        if problem:
-            raise ProgramError(
-                f"The hub did not restore the routes of the proxy: {problem}.", code="hub.routes"
-            )
 
 
 def public_url(installation: Installation) -> str:

@@ -16,8 +16,8 @@ from typing import Any
 from ..errors import ConfigurationError, ProgramError
 from ..serving import private_directory
 from ..settings import Site, write_site
-from ..setup_hub import SUPERVISOR_TOKEN
-from .directories import erase_run_directory, lasting_token, locked, prepare_directories
+from ..setup_hub import CONTROL_TOKEN
+from .directories import erase_run_directory, lasting_token, locked, prepare_directories, write_private
 from .exits import ExitStatus, exit_status
 from .installation import Installation
 from .ports import check_port, choose_ports
@@ -102,6 +102,7 @@ async def _stop(site: Site, supervisor: Supervisor, keep_sandboxes: bool) -> Seq
     began = time.monotonic()
     await supervisor.stop("hub")
     await supervisor.stop("proxy")
+    await supervisor.stop("control")
     problems: Sequence[str] = ()
     if not keep_sandboxes:
         ended, problems = await end_all_sandboxes(site)
@@ -119,8 +120,10 @@ def _write_files(site: Site) -> tuple[str, Path, dict[str, str]]:
         write_site(path, site)
         logs = Path(private_directory(f"{site.state_dir}/logs"))
         # The hub keeps a service's tokens for good, so this one is made once; the proxy forgets its own.
-        supervisor = lasting_token(Path(site.state_dir, "supervisor.token"))
-        return path, logs, {PROXY_TOKEN: secrets.token_hex(32), SUPERVISOR_TOKEN: supervisor}
+        control = lasting_token(Path(site.state_dir, "control.token"))
+        write_private(Path(site.run_dir, "control.token"), control)
+        private_directory(f"{site.run_dir}/control")
+        return path, logs, {PROXY_TOKEN: secrets.token_hex(32), CONTROL_TOKEN: control}
     except OSError as error:
         raise ConfigurationError(
             f"{error.filename or path} cannot be written: {error.strerror}.",
