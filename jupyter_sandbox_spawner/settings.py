@@ -15,6 +15,13 @@ from .errors import ConfigurationError
 __all__ = ["SITE_VARIABLE", "Environment", "Site", "check_site", "load_site", "write_site"]
 
 SITE_VARIABLE = "JUPYTER_SANDBOX_SITE"
+# Which programs call which socket; nobody else gets past SO_PEERCRED there.
+_CALLERS: Mapping[str, tuple[str, ...]] = {
+    "launcher": ("hub", "control"),
+    "gateway": ("hub", "control"),
+    "control-hub": ("hub",),
+    "control-gateway": ("gateway",),
+}
 _LONGEST_SOCKET_PATH = 107  # sun_path of unix(7), less its closing zero byte
 
 
@@ -37,7 +44,9 @@ class Site:
     `run_dir` holds sockets and what dies with the machine (0700, short, lower-case); `state_dir` holds
     homes, uids and spools. `internal_services` maps `name:port` to the `host:port` that answers for it.
     `subdomain_host` is JupyterHub's (`https://hub.example`); empty where servers share the hub's origin.
-    `callers` are the uids, besides root and the program's own, that may use the programs' sockets.
+    `program_uids` gives each program its host uid (`hub`, `proxy`, `gateway`, `control`, `broker`); empty
+    where all share one. `one_uid`: the admin accepts that although root could do better. `callers` are uids,
+    by socket, that may use it besides root and the programs that need it.
     """
 
     run_dir: str
@@ -54,10 +63,28 @@ class Site:
     uid_base: int = 3_000_000
     uid_count: int = 60_000
     internal_services: Mapping[str, str] = field(default_factory=dict)
-    callers: tuple[int, ...] = ()
+    program_uids: Mapping[str, int] = field(default_factory=dict)
+    one_uid: bool = False
+    callers: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     runtime: str = "runc"
     consecutive_failure_limit: int = 0
+    servers_per_user: int | None = None
     source_of_hosts: str = ""
+
+    @property
+    def shared_mode(self) -> int:
+        """Mode of run_dir and state_dir: programs of other uids pass through, and nobody lists them."""
+        return 0o711 if self.program_uids else 0o700
+
+    def callers_of(self, socket: str) -> frozenset[int]:
+        """Who may use a socket (`launcher`, `gateway`, `control-hub`, ...) besides root and its own program."""
+        known = (self.program_uids.get(name) for name in _CALLERS.get(socket, ()))
+        return frozenset({*(uid for uid in known if uid is not None), *self.callers.get(socket, ())})
+
+    @property
+    def hub_dir(self) -> str:
+        """The hub's own: database, cookie secret."""
+        return f"{self.state_dir}/hub"
 
     @property
     def launcher_socket(self) -> str:
@@ -118,13 +145,14 @@ def load_site(path: str | os.PathLike[str] | None = None) -> Site:
 
 
 def write_site(path: str | os.PathLike[str], site: Site) -> None:
-    """Write site.json (0600) in one step."""
+    """Write site.json in one step, readable by the programs' uids; there is no secret in it."""
     from .wire import encode_json
 
     check_site(site)
     target = Path(path)
     temporary = target.with_name(target.name + ".new")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    os.fchmod(descriptor, 0o644 if site.program_uids else 0o600)
     with os.fdopen(descriptor, "wb") as stream:
         stream.write(encode_json(site))
         stream.flush()

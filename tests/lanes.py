@@ -78,8 +78,21 @@ def _userenv() -> str:
     return "" if server.exists() else f"no {server}; run: scripts/prepare user"
 
 
+def _uids() -> str:
+    """Can another uid run this Python with this checkout?"""
+    if os.geteuid() != 0:
+        return "not root; run: sudo scripts/test"
+    from jupyter_sandbox_spawner.admin.accounts import Account
+    from jupyter_sandbox_spawner.admin.reach import find_barrier, python_barrier
+
+    stranger = Account(uid=65534, gid=65534)
+    barrier = python_barrier(stranger) or find_barrier(stranger, [f"{VENVS}/.", f"{CHECKOUT}/hub_config/."])
+    return f"other uids cannot use {barrier}; run from a place such as /opt" if barrier else ""
+
+
 LANES: Mapping[str, Callable[[], str]] = {
     "root": _root,
+    "uids": _uids,
     "runc": _runc,
     "cgroup": _cgroup,
     "npm": _npm,

@@ -1,4 +1,4 @@
-"""Can the run and state directories be used, by this run alone, and is the run directory erased after it?
+"""Can the run and state directories be used, by this run alone, each part by its program alone?
 
 Law: nothing is deleted below a mount, and nothing outside the run directory.
 """
@@ -9,19 +9,22 @@ import fcntl
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..errors import ConfigurationError, SandboxError
 from ..serving import private_directory
 from ..settings import Site
+from .accounts import Account
 
 __all__ = [
     "LEAST_FREE",
     "erase_run_directory",
+    "give_directories",
     "lasting_token",
     "locked",
+    "own_directories",
     "prepare_directories",
     "write_private",
 ]
@@ -30,17 +33,20 @@ LEAST_FREE = 64 << 20  # bytes; less than this and databases and logs fail in wa
 
 
 def prepare_directories(site: Site) -> None:
-    """Make both directories, 0700 and ours, with space left. Raises ConfigurationError (`site.*`)."""
+    """Make both directories, ours, with space left. Raises ConfigurationError (`site.*`).
+
+    0700, or 0711 where other uids pass through to directories of their own (see `give_directories`).
+    """
     for field, path in (("run_dir", site.run_dir), ("state_dir", site.state_dir)):
         try:
-            private_directory(path)
+            private_directory(path, site.shared_mode)
             free = shutil.disk_usage(path).free
         except OSError as error:
             raise ConfigurationError(
                 f"{field}: {path} cannot be used: {error.strerror}.",
                 code="site.directory_unusable",
                 field=field,
-                remedy=f"Choose another one, or make it: install -d -m 700 {path}",
+                remedy=f"Choose another one, or make it: install -d -m {site.shared_mode:o} {path}",
             ) from error
         if free < LEAST_FREE:
             raise ConfigurationError(
@@ -49,6 +55,46 @@ def prepare_directories(site: Site) -> None:
                 field=field,
                 remedy=f"Make space, or choose another disk: df -h {path}",
             )
+
+
+def give_directories(site: Site, accounts: Mapping[str, Account]) -> None:
+    """Make each program's own directories, owned by its account. Raises `site.directory_foreign`."""
+    for path, name, mode in own_directories(site):
+        account = accounts.get(name) or Account(uid=os.geteuid(), gid=os.getegid())
+        try:
+            os.mkdir(path, 0o700)
+            os.chown(path, account.uid, account.gid, follow_symlinks=False)
+        except FileExistsError:
+            _refuse_other_owner(path, name, account)
+        os.chmod(path, mode)
+
+
+def own_directories(site: Site) -> tuple[tuple[str, str, int], ...]:
+    """Path, program and mode of every directory that one program alone writes to."""
+    return (
+        (f"{site.run_dir}/gateway", "gateway", 0o700),
+        (site.doors_dir, "gateway", 0o700),
+        # Passed through to sockets whose own modes let in one program each.
+        (f"{site.run_dir}/control", "control", site.shared_mode),
+        (f"{site.state_dir}/gateway", "gateway", 0o700),
+        (site.hub_dir, "hub", 0o700),
+        (f"{site.state_dir}/control", "control", 0o700),
+        (f"{site.state_dir}/audit", "control", 0o700),
+        (f"{site.state_dir}/logs", "supervisor", 0o700),
+    )
+
+
+def _refuse_other_owner(path: str, name: str, account: Account) -> None:
+    """Files of another uid inside would stay another's: the admin decides whose they are."""
+    status = os.lstat(path)
+    if not os.path.islink(path) and status.st_uid == account.uid:
+        return
+    raise ConfigurationError(
+        f"{path} belongs to uid {status.st_uid}, and {name} runs under {account.uid}.",
+        code="site.directory_foreign",
+        field=name,
+        remedy=f"If its files are the program's: chown -hR {account.uid}:{account.gid} {path}",
+    )
 
 
 @contextmanager
@@ -90,11 +136,13 @@ def lasting_token(path: Path) -> str:
     return path.read_text().strip()
 
 
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner may read (0600), in one step."""
+def write_private(path: Path, text: str, owner: Account | None = None) -> None:
+    """Write a file that only its owner (None: we) may read (0600), in one step."""
     temporary = path.with_name(f"{path.name}.new")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "w") as stream:
+        if owner is not None:
+            os.fchown(descriptor, owner.uid, owner.gid)
         stream.write(text)
     os.replace(temporary, path)
 

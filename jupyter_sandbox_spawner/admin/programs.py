@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from ..clients.control import control_socket
 from ..settings import SITE_VARIABLE
+from .accounts import Account, accounts_of
 from .installation import Installation
 
 __all__ = ["CONTROL_CALLERS", "HeldSocket", "Program", "PROXY_TOKEN", "held_sockets", "plan_programs"]
@@ -24,18 +25,23 @@ _KEPT = ("HOME", "LANG", "LC_ALL", "TZ", "TMPDIR")
 
 @dataclass(frozen=True, kw_only=True)
 class HeldSocket:
-    """A listening socket that outlives the program serving it: a unix path, or a loopback port."""
+    """A listening socket that outlives the program serving it: a unix path, or a loopback port.
+
+    `group` is the gid whose members may connect to a path, besides root; None: root and we alone.
+    """
 
     name: str
     path: str = ""
     port: int = 0
+    group: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Program:
     """One program: `{NAME}` in argv stands for the descriptor of the held socket of that name.
 
-    `grace` is how many seconds it gets between SIGTERM and SIGKILL.
+    `grace` is how many seconds it gets between SIGTERM and SIGKILL. `account` is who it runs as; None: as
+    the supervisor does. `directory` is where it starts.
     """
 
     name: str
@@ -43,17 +49,21 @@ class Program:
     environment: Mapping[str, str]
     sockets: tuple[str, ...] = ()
     grace: float = 10.0
+    account: Account | None = None
+    directory: str = "/"
 
 
 def held_sockets(installation: Installation) -> tuple[HeldSocket, ...]:
     """What the supervisor listens on for launcher, gateway and control while they restart."""
     site = installation.site
+    groups = {name: account.gid for name, account in accounts_of(site).items()}
     control = (
-        HeldSocket(name=f"control-{caller}", path=control_socket(site, caller)) for caller in CONTROL_CALLERS
+        HeldSocket(name=f"control-{caller}", path=control_socket(site, caller), group=groups.get(caller))
+        for caller in CONTROL_CALLERS
     )
     return (
-        HeldSocket(name="launcher", path=site.launcher_socket),
-        HeldSocket(name="gateway", path=site.gateway_socket),
+        HeldSocket(name="launcher", path=site.launcher_socket, group=groups.get("hub")),
+        HeldSocket(name="gateway", path=site.gateway_socket, group=groups.get("hub")),
         HeldSocket(name="front", port=site.front_port),
         *control,
     )
@@ -63,7 +73,8 @@ def plan_programs(
     installation: Installation, site_file: str, tokens: Mapping[str, str], environ: Mapping[str, str]
 ) -> tuple[Program, ...]:
     """The programs in the order of their start. `tokens` are for hub and proxy, by variable."""
-    base = _environment(environ, site_file)
+    site, accounts = installation.site, accounts_of(installation.site)
+    base = _environment(environ, site_file, bool(accounts))
     python = (sys.executable, "-I", "-m")
     site_argument = ("--site", site_file)
     launcher = (*python, "jupyter_sandbox_spawner.launcher", *site_argument, "--fd", "{launcher}")
@@ -80,20 +91,36 @@ def plan_programs(
             argv=(*gateway, "--front-fd", "{front}"),
             environment=base,
             sockets=("gateway", "front"),
+            account=accounts.get("gateway"),
         ),
         Program(
             name="control",
             argv=control,
             environment=base,
             sockets=tuple(f"control-{caller}" for caller in CONTROL_CALLERS),
+            account=accounts.get("control"),
         ),
-        Program(name="proxy", argv=_proxy(installation), environment={**base, **proxy_token}),
-        Program(name="hub", argv=hub, environment={**environ, **base, **tokens}, grace=30.0),
+        Program(
+            name="proxy",
+            argv=_proxy(installation),
+            environment={**base, **proxy_token},
+            account=accounts.get("proxy"),
+        ),
+        Program(
+            name="hub",
+            argv=hub,
+            environment={**environ, **base, **tokens, **({"HOME": site.hub_dir} if accounts else {})},
+            grace=30.0,
+            account=accounts.get("hub"),
+            directory=site.hub_dir,
+        ),
     )
 
 
-def _environment(environ: Mapping[str, str], site_file: str) -> dict[str, str]:
-    kept = {name: environ[name] for name in _KEPT if name in environ}
+def _environment(environ: Mapping[str, str], site_file: str, own_uids: bool) -> dict[str, str]:
+    # The admin's home and temporary directory are of no use to another uid.
+    names = [name for name in _KEPT if not (own_uids and name in ("HOME", "TMPDIR"))]
+    kept = {name: environ[name] for name in names if name in environ}
     path = f"{environ['PATH']}:{_PATH}" if environ.get("PATH") else _PATH
     return {"LANG": "C.UTF-8", "HOME": "/", **kept, "PATH": path, SITE_VARIABLE: site_file}
 

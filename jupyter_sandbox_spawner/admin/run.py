@@ -14,14 +14,22 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigurationError, ProgramError
-from ..serving import private_directory
 from ..settings import Site, write_site
 from ..setup_hub import CONTROL_TOKEN
-from .directories import erase_run_directory, lasting_token, locked, prepare_directories, write_private
+from .accounts import accounts_of, with_uids
+from .directories import (
+    erase_run_directory,
+    give_directories,
+    lasting_token,
+    locked,
+    prepare_directories,
+    write_private,
+)
 from .exits import ExitStatus, exit_status
 from .installation import Installation
 from .ports import check_port, choose_ports
 from .programs import PROXY_TOKEN, held_sockets, plan_programs
+from .reach import ONE_UID, check_reach
 from .readiness import Prober, public_url
 from .requirements import check_programs
 from .supervisor import Supervisor
@@ -36,14 +44,26 @@ def run(installation: Installation, keep_sandboxes: bool = False) -> ExitStatus:
     With `keep_sandboxes` they go on, and the next run on the same directories takes them over.
     """
     check_programs(installation)
+    installation = replace(installation, site=with_uids(installation.site))
     prepare_directories(installation.site)
     with locked(installation.site):
         installation = replace(installation, site=choose_ports(installation.site))
         _check_ports(installation)
+        _separate(installation)
         status = asyncio.run(_run(installation, keep_sandboxes))
         if status != ExitStatus.LEFT_OVER and not keep_sandboxes:
             erase_run_directory(installation.site)
     return status
+
+
+def _separate(installation: Installation) -> None:
+    """Give every program what is its own, and say so where they share one uid instead."""
+    accounts = accounts_of(installation.site)
+    give_directories(installation.site, accounts)
+    check_reach(installation, accounts)
+    if not accounts:
+        why = ONE_UID if installation.site.one_uid else f"not root, uid {os.geteuid()}"
+        _say(f"one uid for all programs ({why}): a program that is broken into can read what the others hold")
 
 
 def _check_ports(installation: Installation) -> None:
@@ -118,11 +138,10 @@ def _write_files(site: Site) -> tuple[str, Path, dict[str, str]]:
     path = f"{site.run_dir}/site.json"
     try:
         write_site(path, site)
-        logs = Path(private_directory(f"{site.state_dir}/logs"))
+        logs = Path(site.state_dir, "logs")
         # The hub keeps a service's tokens for good, so this one is made once; the proxy forgets its own.
         control = lasting_token(Path(site.state_dir, "control.token"))
-        write_private(Path(site.run_dir, "control.token"), control)
-        private_directory(f"{site.run_dir}/control")
+        write_private(Path(site.run_dir, "control.token"), control, accounts_of(site).get("control"))
         return path, logs, {PROXY_TOKEN: secrets.token_hex(32), CONTROL_TOKEN: control}
     except OSError as error:
         raise ConfigurationError(

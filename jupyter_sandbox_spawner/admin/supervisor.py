@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -21,6 +22,7 @@ from circus.watcher import Watcher
 from tornado.ioloop import IOLoop
 
 from ..errors import ProgramError, SandboxError
+from .accounts import as_account
 from .program_log import ProgramLog
 from .programs import HeldSocket, Program
 from .starts import STARTS, Starts, ending
@@ -105,8 +107,8 @@ class Supervisor:
         }
         return Watcher(
             program.name,
-            # The kernel ends the program when the supervisor dies, even by SIGKILL.
-            "setpriv --pdeathsig TERM --",
+            " ".join(as_account(program.account)),
+            working_dir=program.directory,
             args=[descriptors.get(part, part) for part in program.argv],
             env=dict(program.environment),
             use_sockets=bool(program.sockets),
@@ -173,7 +175,21 @@ class _Arbiter(Arbiter):  # type: ignore[misc]
             await super().manage_watchers()
 
 
+class _HeldSocket(CircusSocket):  # type: ignore[misc]
+    """A unix socket that one group may connect to; its group and mode are set before any program starts."""
+
+    group: int | None = None
+
+    def bind_and_listen(self) -> None:
+        super().bind_and_listen()
+        if self.group is not None:
+            os.chown(self.path, -1, self.group)
+            os.chmod(self.path, 0o660)
+
+
 def _circus_socket(held: HeldSocket) -> CircusSocket:
     if held.path:
-        return CircusSocket(name=held.name, path=held.path, umask=0o177, replace=True, backlog=1024)
+        bound = _HeldSocket(name=held.name, path=held.path, umask=0o177, replace=True, backlog=1024)
+        bound.group = held.group
+        return bound
     return CircusSocket(name=held.name, host="127.0.0.1", port=held.port, backlog=1024)

@@ -28,7 +28,8 @@ def main(arguments: list[str] | None = None) -> int:
         sockets = Sockets(
             descriptors={name: number for name, number in descriptors.items() if number is not None},
             callers={
-                caller: frozenset(getattr(options, f"{caller}_uid") or site.callers) for caller in CALLERS
+                caller: frozenset(getattr(options, f"{caller}_uid") or site.callers_of(f"control-{caller}"))
+                for caller in CALLERS
             },
         )
         max_age = None if options.max_age is None else parse_duration(options.max_age, "max-age")

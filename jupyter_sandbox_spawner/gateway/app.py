@@ -37,7 +37,7 @@ class Held:
 async def run(site: Site, held: Held, hold: HoldTimes, times: AnswerTimes) -> None:
     """Serve until SIGTERM or SIGINT; sandboxes and their records stay."""
     limit = raise_descriptor_limit()
-    private_directory(site.run_dir)
+    private_directory(site.run_dir, site.shared_mode)
     spool_dir = private_directory(f"{site.state_dir}/gateway")
     async with AsyncExitStack() as stack:
         spool = Spool(f"{spool_dir}/events.ndjson")
@@ -60,7 +60,7 @@ async def run(site: Site, held: Held, hold: HoldTimes, times: AnswerTimes) -> No
         front = Front(registry.routes, times)
         stack.push_async_callback(front.close)
         await front.start(_front_socket(site, held.front))
-        app = application(frozenset(site.callers))
+        app = application(site.callers_of("gateway"))
         add_routes(app, registry, spool, site.front_url)
         log.info("The gateway serves; %s descriptors, doors in %s.", limit, site.doors_dir)
         await serve_until_signal(app, listening_socket(site.gateway_socket, held.own))

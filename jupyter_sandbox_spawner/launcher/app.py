@@ -23,14 +23,14 @@ _INSIDE = Path(__file__).resolve().parent.parent / "singleuser" / "inside"
 
 async def run_launcher(site: Site, descriptor: int | None = None) -> None:
     """Serve until SIGTERM; sandboxes go on. `descriptor` is the supervisor's listening socket."""
-    private_directory(site.run_dir)
+    private_directory(site.run_dir, site.shared_mode)
     private_directory(site.launcher_dir)
-    private_directory(site.state_dir)
+    private_directory(site.state_dir, site.shared_mode)
     with _only_one(site.launcher_dir):
         users = UserRegistry(site.homes_dir, site.uid_base, site.uid_count)
         listener = listening_socket(site.launcher_socket, descriptor)
         async with OciBackend.opened(_oci_site(site, users)) as backend:
-            app = application(frozenset(site.callers))
+            app = application(site.callers_of("launcher"))
             LauncherRoutes(site, backend, users).add_to(app)
             await serve_until_signal(app, listener)
 

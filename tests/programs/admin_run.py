@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.lanes import CHECKOUT, VENVS
+from tests.lanes import CHECKOUT, VENVS, missing
 
 __all__ = ["AdminRun", "admin", "site_directory"]
 
@@ -29,13 +29,16 @@ setup_hub(
     state_dir={state!r},
     environments={{"default": {prefix!r}}},
     public_port={port},
+    one_uid={one_uid},
 )
 """
 
 
 def site_directory() -> Path:
-    """A short directory: sockets have to fit below it."""
-    return Path(tempfile.mkdtemp(prefix="jsa", dir="/tmp"))
+    """A short directory: sockets have to fit below it, and the programs' uids pass through."""
+    top = Path(tempfile.mkdtemp(prefix="jsa", dir="/tmp"))
+    top.chmod(0o711)
+    return top
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -64,6 +67,7 @@ class AdminRun:
             "state": str(top / "state"),
             "prefix": sys.prefix,
             "port": 0,
+            "one_uid": bool(missing("uids")),
         }
         self.config.write_text(CONFIGURATION.format(**{**values, **settings}) + more)
         self.output = top / "output"

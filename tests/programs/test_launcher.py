@@ -58,7 +58,7 @@ class House:
             environments={"tiny": Environment(prefix=str(directory / "env"))},
             uid_base=BASE,
             uid_count=100,
-            callers=(CALLER,),
+            callers={"launcher": (CALLER,)},
         )
         write_site(directory / "site.json", self.site)
         self.client = LauncherClient(self.site.launcher_socket)
