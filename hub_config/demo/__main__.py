@@ -62,6 +62,13 @@ Ctrl-C ends everything and leaves nothing behind.
 """
 
 
+def _uids(running: RunningSite) -> str:
+    """Which protection between the programs this demo has."""
+    if running.shared_uid:
+        return f"All programs share one uid (one_uid=True): {running.shared_uid}."
+    return "Each program runs under a uid of its own; only the launcher is root."
+
+
 def _row(step: Step) -> str:
     return (
         f"{'ok  ' if step.ok else 'FAIL'} {step.seconds:7.2f} s  {step.name}\n                 {step.detail}"
@@ -85,6 +92,8 @@ async def _check(options: argparse.Namespace) -> int:
             _say(_row(step))
 
     async with running_site(port=options.port, keep=options.keep) as running:
+        if not options.json:
+            _say(_uids(running))
         story = Story(running, told)
         steps = await story.play()
         failed = [step for step in steps if not step.ok]
@@ -109,6 +118,7 @@ async def _show(options: argparse.Namespace) -> int:
     async with running_site(port=options.port, keep=options.keep, stopping=stopping) as running:
         if running.process is None:
             raise DemoError("The programs were not started.")
+        _say(_uids(running))
         if running.base:
             _say(_invitation(running))
         ended = asyncio.create_task(running.process.wait())

@@ -17,6 +17,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from jupyter_sandbox_spawner.admin.accounts import Account, accounts_of, with_uids
+from jupyter_sandbox_spawner.admin.reach import find_barrier, python_barrier
 from jupyter_sandbox_spawner.settings import Site, load_site
 
 from .authenticator import USERS_VARIABLE, write_users
@@ -39,7 +41,10 @@ class DemoError(Exception):
 
 @dataclass
 class RunningSite:
-    """A running product: its address, its users' passwords, its directories and programs' log."""
+    """A running product: its address, its users' passwords, its directories and programs' log.
+
+    `shared_uid` says why all programs run under one uid; empty where each has its own.
+    """
 
     root: Path
     base: str = ""
@@ -48,6 +53,7 @@ class RunningSite:
     process: asyncio.subprocess.Process | None = None
     site: Site | None = None
     after: Trace | None = None
+    shared_uid: str = ""
 
     @property
     def run_dir(self) -> Path:
@@ -95,10 +101,36 @@ def _environment(running: RunningSite, profiles: Path | None) -> dict[str, str]:
             "SANDBOX_STATE_DIR": str(running.state_dir),
             "SANDBOX_USER_ENV": str((VENVS / "user").resolve()),
             "SANDBOX_PUBLIC_PORT": "0",
+            "SANDBOX_ONE_UID": "1" if running.shared_uid else "0",
             "SANDBOX_INTERNAL_SERVICES": ",".join(f"{name}={place}" for name, place in services.items()),
             USERS_VARIABLE: str(running.root / "users.json"),
         }
     )
+
+
+def _why_one_uid() -> str:
+    """What keeps other uids from running this checkout; empty if nothing does."""
+    if os.geteuid() != 0:
+        return "not root"
+    stranger = Account(uid=65534, gid=65534)
+    barrier = python_barrier(stranger) or find_barrier(stranger, (f"{CHECKOUT}/hub_config/.", f"{VENVS}/."))
+    return f"other uids cannot use {barrier}" if barrier else ""
+
+
+def _write_users(running: RunningSite) -> None:
+    """The users' file, readable by the hub's uid alone."""
+    file = running.root / "users.json"
+    users = {
+        name: {"password": running.passwords[name], "groups": groups, "admin": name == "admin"}
+        for name, groups in _GROUPS.items()
+    }
+    write_users(file, users)
+    ports = dict.fromkeys(("public_port", "hub_port", "proxy_api_port", "front_port"), 0)
+    directories = {"run_dir": str(running.run_dir), "state_dir": str(running.state_dir)}
+    site = Site(profiles="", one_uid=bool(running.shared_uid), **directories, **ports)
+    hub = accounts_of(with_uids(site)).get("hub")
+    if hub is not None:
+        os.chown(file, hub.uid, hub.gid)
 
 
 async def _start(running: RunningSite, environment: Mapping[str, str], port: int) -> None:
@@ -155,15 +187,13 @@ async def running_site(
     `keep` leaves the directory (logs, homes, database) for a look. When `stopping` is set before all is
     ready, it yields at once, with no `base`. Raises DemoError.
     """
-    running = RunningSite(Path(tempfile.mkdtemp(prefix="jsd-", dir="/tmp")))
+    running = RunningSite(Path(tempfile.mkdtemp(prefix="jsd-", dir="/tmp")), shared_uid=_why_one_uid())
+    # The programs' uids pass through; what lies in it lets in one of them each.
+    running.root.chmod(0o711)
     running.run_dir.mkdir(mode=0o700)
     running.state_dir.mkdir(mode=0o700)
     running.passwords = {name: secrets.token_urlsafe(12) for name in _GROUPS}
-    users = {
-        name: {"password": running.passwords[name], "groups": groups, "admin": name == "admin"}
-        for name, groups in _GROUPS.items()
-    }
-    write_users(running.root / "users.json", users)
+    _write_users(running)
     try:
         async with serve_upstreams() as running.upstreams:
             try:

@@ -44,8 +44,9 @@ def needs(installation: Installation) -> Mapping[str, tuple[str, ...]]:
     profiles = (site.profiles,) if site.profiles else ()
     node = shutil.which("node", path=search_path()) or ""
     proxy = shutil.which(installation.proxy_command[0], path=search_path()) or ""
+    images = (f"{environment.prefix}/bin/python" for environment in site.environments.values())
     return {
-        "hub": (f"{site.run_dir}/.", f"{site.state_dir}/.", installation.config_file, *profiles),
+        "hub": (f"{site.run_dir}/.", f"{site.state_dir}/.", installation.config_file, *profiles, *images),
         "gateway": (f"{site.run_dir}/.", f"{site.state_dir}/."),
         "control": (f"{site.run_dir}/.", f"{site.state_dir}/.", *profiles),
         "proxy": tuple(path for path in (node, proxy, *installation.tls) if path),
