@@ -6,13 +6,14 @@ from typing import Any
 
 from aiohttp import web
 
+from .. import __version__
 from ..clients.control import Claims
 from ..errors import ConfigurationError, ProgramError, RefusedError
 from ..models import Usage
 from ..rules.idleness import decide
 from ..wire import decode_json, encode
 from . import happenings, records
-from .extending import extend_now, possible_extension
+from .extending import ExtensionWish, extend_now, possible_extension
 from .lifetime import Lifetime, limits_of
 from .parts import Parts
 from .people import People
@@ -62,6 +63,8 @@ class SelfApi:
         document = {
             **summary(record, now),
             "now": timestamp(now),
+            "version": __version__,
+            "ttl": spec.get("ttl"),
             "lifetime": verdict_view(verdict, signals) if verdict and signals else None,
             "extension": self._extension(record),
             "limits": spec.get("resources"),
@@ -77,7 +80,8 @@ class SelfApi:
     async def _extend(self, request: web.Request) -> web.Response:
         record = await self._people.sandbox(request.headers)
         actor = await self._people.actor(request.headers, record)
-        answer = await extend_now(self._parts, record, actor)
+        wish = decode_json(ExtensionWish, await request.read() or b"{}")
+        answer = await extend_now(self._parts, record, actor, wish.by)
         if not answer.granted:
             refusal = RefusedError(answer.message, code=answer.code)
             refusal.status = 409

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from sqlalchemy import Connection
 
 from ..rules.audit import Entry
@@ -10,7 +12,14 @@ from . import happenings, records
 from .parts import Parts
 from .records import SandboxRecord
 
-__all__ = ["extend_now", "possible_extension"]
+__all__ = ["ExtensionWish", "extend_now", "possible_extension"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtensionWish:
+    """Body of `extend`: seconds from now, None for what the profile gives."""
+
+    by: int | None = None
 
 
 def _terms(record: SandboxRecord) -> ExtensionTerms:
@@ -22,14 +31,17 @@ def possible_extension(parts: Parts, record: SandboxRecord) -> Extension:
     return extend(parts.clock.now(), record.deadline, record.first_deadline, _terms(record))
 
 
-async def extend_now(parts: Parts, record: SandboxRecord, actor: str) -> Extension:
-    """Extend in one transaction; audited either way. The audit comes first: an unwritable one refuses."""
+async def extend_now(parts: Parts, record: SandboxRecord, actor: str, by: int | None = None) -> Extension:
+    """Extend in one transaction; audited either way. The audit comes first: an unwritable one refuses.
+
+    `by` seconds from now where the user wants less than the profile offers.
+    """
     parts.audit.check()
     now = parts.clock.now()
 
     def transaction(connection: Connection) -> Extension:
         current = records.by_id(connection, record.id) or record
-        answer = extend(now, current.deadline, current.first_deadline, _terms(current))
+        answer = extend(now, current.deadline, current.first_deadline, _terms(current), by)
         if answer.granted and answer.deadline is not None:
             records.extend_deadline(connection, current, answer.deadline, actor, now)
             detail = {"until": answer.deadline.isoformat()}

@@ -29,9 +29,13 @@ class Extension:
 
 
 def extend(
-    now: datetime, deadline: datetime | None, first_deadline: datetime | None, terms: ExtensionTerms
+    now: datetime,
+    deadline: datetime | None,
+    first_deadline: datetime | None,
+    terms: ExtensionTerms,
+    wish: int | None = None,
 ) -> Extension:
-    """Pure; a refusal says the cap."""
+    """Pure; a refusal says the cap. `wish` seconds from now are given where the profile's `by` is more."""
     if deadline is None or first_deadline is None:
         return _refused(deadline, "extend.no_deadline", "This server has no time limit to extend.")
     if not terms.by:
@@ -39,12 +43,13 @@ def extend(
     if now >= deadline:
         return _refused(deadline, "extend.too_late", "The time of this server is up.")
     cap = first_deadline + timedelta(seconds=terms.at_most or terms.by)
-    wanted = min(now + timedelta(seconds=terms.by), cap)
+    step = terms.by if wish is None else max(min(wish, terms.by), 1)
+    wanted = min(now + timedelta(seconds=step), cap)
     if wanted <= deadline:
         at_cap = deadline >= cap
         code = "extend.at_cap" if at_cap else "extend.not_yet"
         room = format_duration(terms.at_most or terms.by)
-        by = format_duration(terms.by)
+        by = format_duration(step)
         message = (
             f"The profile allows {room} more in all, and that is used up."
             if at_cap

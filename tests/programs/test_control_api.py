@@ -224,6 +224,16 @@ async def test_an_extension_counts_from_now_up_to_its_cap(control_program: Contr
     assert actions[:4] == ["extension.denied", "sandbox.extend", "sandbox.extend", "sandbox.extend"]
 
 
+async def test_an_extension_may_be_smaller(control_program: Control) -> None:
+    """The user may ask for less than the profile offers, not for nonsense."""
+    control_program.here.clock.pass_time(3000)
+    path = "/api/self/extend"
+    status, answer = await control_program.ask("POST", path, token="alice-token", body={"by": "soon"})
+    assert (status, answer["code"]) == (400, "wire.invalid")
+    status, answer = await control_program.ask("POST", path, token="alice-token", body={"by": 1800})
+    assert (status, answer["deadline"]) == (200, "2026-11-25T13:20:00Z")
+
+
 async def test_a_user_stops_from_inside(control_program: Control) -> None:
     """A stop asked for inside ends the server through the hub and names the person."""
     status, answer = await control_program.ask("POST", "/api/self/stop", token="alice-token")

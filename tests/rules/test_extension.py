@@ -22,6 +22,20 @@ def test_an_extension_counts_from_now() -> None:
     assert answer.deadline == START + 2 * HOUR - timedelta(minutes=5)
 
 
+@pytest.mark.parametrize(("wish", "minutes"), [(1800, 30), (7200, 60), (None, 60), (10**30, 60)])
+def test_a_wish_is_capped_by_the_profile(wish: int | None, minutes: int) -> None:
+    """Half an hour is given where it is asked for; more than the profile's hour is not."""
+    answer = extend(START + HOUR - timedelta(minutes=5), START + HOUR, START + HOUR, TERMS, wish)
+    assert answer.deadline == START + HOUR + timedelta(minutes=minutes - 5)
+
+
+@pytest.mark.parametrize("wish", [0, -(10**30), 60])
+def test_a_wish_for_less_than_is_left_changes_nothing(wish: int) -> None:
+    """An end is never moved towards now."""
+    answer = extend(START, START + HOUR, START + HOUR, TERMS, wish)
+    assert (answer.granted, answer.code, answer.deadline) == (False, "extend.not_yet", START + HOUR)
+
+
 @pytest.mark.parametrize(
     ("now", "deadline", "terms", "code"),
     [
