@@ -96,6 +96,10 @@ class Site:
         """Where the gateway's own door listens."""
         return f"{self.run_dir}/gateway.sock"
 
+    def control_socket(self, caller: str) -> str:
+        """Where control listens for `hub`, `gateway` or `admin`."""
+        return f"{self.run_dir}/control/{caller}.sock"
+
     @property
     def doors_dir(self) -> str:
         """The gateway's directory of doors, one sub-directory a sandbox."""

@@ -17,15 +17,32 @@ from traitlets.config.loader import LazyConfigValue
 
 from .errors import ConfigurationError
 from .hub.catalogue import load_profiles
+from .hub.notes import page_variables
 from .settings import SITE_VARIABLE, Environment, Site, load_site
 
-__all__ = ["SUPERVISOR_TOKEN", "setup_hub", "site_from_config"]
+__all__ = ["CONTROL_TOKEN", "setup_hub", "site_from_config"]
 
-SUPERVISOR_TOKEN = "JUPYTER_SANDBOX_SUPERVISOR_TOKEN"  # noqa: S105 - the name of a variable
+CONTROL_TOKEN = "JUPYTER_SANDBOX_CONTROL_TOKEN"  # noqa: S105 - the name of a variable
 
+_POLL_INTERVAL = 30  # seconds; the launcher's events tell of a death at once, this finds what they missed
 _SPAWNER = "jupyter_sandbox_spawner.hub.local.SandboxLocalSpawner"
-_MORE = frozenset({"callers", "consecutive_failure_limit", "public_url", "runtime", "uid_base", "uid_count"})
-_SCOPES = ["users:activity!user", "access:servers!server"]
+_MORE = frozenset(
+    {
+        "callers",
+        "consecutive_failure_limit",
+        "one_uid",
+        "program_uids",
+        "public_url",
+        "runtime",
+        "uid_base",
+        "uid_count",
+    }
+)
+_SELF = "custom:sandbox:self"
+_USER_SCOPES = ["self", "custom:sandbox:self!user"]
+_SERVER_SCOPES = ["users:activity!user", "access:servers!server", "custom:sandbox:self!server"]
+_CONTROL_SCOPES = ["list:users", "read:users:name", "read:servers", "delete:servers", "proxy"]
+_TEMPLATES = str(Path(__file__).resolve().parent / "hub" / "templates" / "pages")
 
 
 def setup_hub(
@@ -45,8 +62,10 @@ def setup_hub(
     the directory of a Python environment; the first is the default.
     `accept_shared_origin`: True lets servers share the hub's origin off loopback; see the threat model.
     `more`: public_host ("127.0.0.1"), public_port (8000, 0: any free one), base_url ("/"), public_url (""),
-    internal_services ({}: none; `name:port` to `host:port`), runtime ("runc"), uid_base, uid_count, callers,
-    consecutive_failure_limit (0: the hub never exits for failed starts).
+    internal_services ({}: none; `name:port` to `host:port`), runtime ("runc"), uid_base, uid_count,
+    program_uids ({}: system users `jss-NAME` if they exist, else ids below uid_base), one_uid (False; True: all
+    programs share root's uid), callers ({}: by socket, further uids), consecutive_failure_limit (0: the hub
+    never exits for failed starts).
 
     Raises ProfileError (`FILE:LINE: FIELD: ...`) and ConfigurationError.
     """
@@ -105,7 +124,7 @@ def _site(
         environments=_environments(environments),
         base_url=base_url,
         internal_services=dict(more.pop("internal_services", None) or {}),
-        callers=tuple(more.pop("callers", ())),
+        callers={name: tuple(uids) for name, uids in dict(more.pop("callers", {})).items()},
         **more,
     )
 
@@ -174,21 +193,48 @@ def _configure(c: Any, site: Site, public_host: str) -> None:
     c.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{site.proxy_api_port}"
     c.JupyterHub.cleanup_proxy = False
     c.JupyterHub.cleanup_servers = False
-    _unless_given(c, "JupyterHub", "db_url", f"sqlite:///{site.state_dir}/jupyterhub.sqlite")
-    _unless_given(c, "JupyterHub", "cookie_secret_file", f"{site.state_dir}/jupyterhub_cookie_secret")
+    _unless_given(c, "JupyterHub", "db_url", f"sqlite:///{site.hub_dir}/jupyterhub.sqlite")
+    _unless_given(c, "JupyterHub", "cookie_secret_file", f"{site.hub_dir}/cookie_secret")
     _unless_given(c, "JupyterHub", "concurrent_spawn_limit", 20)
     _unless_given(c, "Spawner", "consecutive_failure_limit", site.consecutive_failure_limit)
-    _unless_given(c, "Spawner", "server_token_scopes", list(_SCOPES))
-    _admit_supervisor(c)
+    _unless_given(c, "Spawner", "poll_interval", _POLL_INTERVAL)
+    _add_pages(c)
+    _add_own_scope(c)
+    _admit_control(c)
 
 
-def _admit_supervisor(c: Any) -> None:
-    """Let the supervisor ask for routes when it has started a killed proxy again, and for nothing else."""
-    token = os.environ.get(SUPERVISOR_TOKEN)
+def _add_pages(c: Any) -> None:
+    """Ours come after the admin's own templates and before JupyterHub's."""
+    c.JupyterHub.template_paths = [*_given(c, "JupyterHub").get("template_paths", ()), _TEMPLATES]
+    c.JupyterHub.template_vars.update(page_variables())
+
+
+def _add_own_scope(c: Any) -> None:
+    """Users may ask about their own sandboxes; tokens of their servers about that server alone."""
+    given = _given(c, "JupyterHub")
+    about = {"description": "Ask about one's own sandbox: time left, limits, refusals; extend or stop it."}
+    c.JupyterHub.custom_scopes.update({_SELF: about})
+    roles = list(given.get("load_roles", ()))
+    users = next((role for role in roles if role.get("name") == "user"), None)
+    if users is None:
+        # JupyterHub 6 ignores extra_user_scopes where the role is set, and 5.x has none: both are kept here.
+        roles.append({"name": "user", "scopes": [*_USER_SCOPES, *given.get("extra_user_scopes", ())]})
+    else:
+        own = {**users, "scopes": [*users.get("scopes", _USER_SCOPES[:1]), _USER_SCOPES[1]]}
+        roles[roles.index(users)] = own
+    c.JupyterHub.load_roles = roles
+    scopes = _given(c, "Spawner").get("server_token_scopes", _SERVER_SCOPES)
+    if not callable(scopes):
+        c.Spawner.server_token_scopes = list(dict.fromkeys([*scopes, _SERVER_SCOPES[-1]]))
+
+
+def _admit_control(c: Any) -> None:
+    """Control asks who runs and for ends and routes; it may see and do nothing else."""
+    token = os.environ.get(CONTROL_TOKEN)
     if token:
-        name = "sandbox-supervisor"
+        name = "sandbox-control"
         c.JupyterHub.services.append({"name": name, "api_token": token})
-        c.JupyterHub.load_roles.append({"name": name, "scopes": ["proxy"], "services": [name]})
+        c.JupyterHub.load_roles.append({"name": name, "scopes": list(_CONTROL_SCOPES), "services": [name]})
 
 
 def _given(c: Any, section: str) -> dict[str, Any]:

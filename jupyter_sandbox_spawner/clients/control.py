@@ -29,7 +29,7 @@ __all__ = [
 
 def control_socket(site: Site, caller: str) -> str:
     """The socket of `hub`, `gateway` or `admin`, in a 0700 directory of control's own."""
-    return f"{site.run_dir}/control/{caller}.sock"
+    return site.control_socket(caller)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +63,7 @@ class Ended:
     """Why a server's last sandbox ended, or, while it runs, when it will; for the hub's pages."""
 
     sandbox: str
+    server: str
     status: str
     profile: str
     now: datetime
@@ -99,7 +100,7 @@ class ControlClient(UnixClient):
         return None if found is None else decode(Ended, found)
 
     async def servers(self, user: str) -> Sequence[Ended]:
-        """The user's open sandboxes, for the home page's panel."""
+        """The newest sandbox of each server: open, or ended within the last week; for the home page."""
         found = await self.call("GET", f"/api/users/{quote(user, safe='')}/servers")
         return [decode(Ended, item) for item in found]
 

@@ -107,7 +107,8 @@ async def _decide(parts: Parts, request: AdmissionRequest) -> Admission:
             for older in answer.supersedes:
                 why = "A new sandbox of the same server was admitted."
                 records.release(connection, older, "ended.superseded", why, now)
-            records.admit(connection, request, now, answer.deadline)
+            # What may be extended is what control read itself, where it did.
+            records.admit(connection, replace(request, terms=own or request.terms), now, answer.deadline)
         return answer
 
     return await parts.store.run(transaction)

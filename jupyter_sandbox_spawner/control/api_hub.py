@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from aiohttp import web
 from sqlalchemy import Connection
 
@@ -20,6 +22,8 @@ from .stopping import Stopper
 from .views import ended
 
 __all__ = ["HubApi"]
+
+_ENDED = timedelta(days=7)
 
 
 class HubApi:
@@ -75,13 +79,12 @@ class HubApi:
         return web.json_response(encode(ended(record, self._parts.clock.now())))
 
     async def _servers(self, request: web.Request) -> web.Response:
-        user = request.match_info["user"]
+        user, now = request.match_info["user"], self._parts.clock.now()
 
         def find(connection: Connection) -> list[SandboxRecord]:
-            return records.recent(connection, None, user=user)
+            return records.newest_of_servers(connection, user, now - _ENDED)
 
         found = await self._parts.store.run(find)
-        now = self._parts.clock.now()
         return web.json_response([encode(ended(record, now)) for record in found])
 
     async def _record(self, request: web.Request) -> SandboxRecord:

@@ -93,7 +93,7 @@ async def _parts(stack: AsyncExitStack, site: Site, token_file: str, tuning: Tun
         store=store,
         audit=audit,
         denials=DenialLedger(audit, clock),
-        terms=OwnTerms(site.profiles),
+        terms=OwnTerms(site.profiles, site.servers_per_user),
         hub=hub,
         launcher=launcher,
         gateway=gateway,

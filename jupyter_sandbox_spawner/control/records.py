@@ -31,6 +31,7 @@ __all__ = [
     "previous_of",
     "mark_audited",
     "mark_ready",
+    "newest_of_servers",
     "recent",
     "release",
     "remember_use",
@@ -107,6 +108,14 @@ def latest_of(connection: Connection, user: str, server: str) -> SandboxRecord |
     """The newest record of a server, open or not."""
     query = select(sandboxes).where(sandboxes.c.user == user, sandboxes.c.server == server)
     return _one(connection, query.order_by(sandboxes.c.admitted_at.desc()).limit(1))
+
+
+def newest_of_servers(connection: Connection, user: str, since: datetime) -> list[SandboxRecord]:
+    """Each server's newest record if it is open or was released after `since`, by server name."""
+    mine = select(sandboxes).where(sandboxes.c.user == user)
+    wanted = mine.where(or_(sandboxes.c.status.in_(_OPEN), sandboxes.c.released_at >= since))
+    found = _many(connection, wanted.order_by(sandboxes.c.server, sandboxes.c.admitted_at))
+    return list({record.server: record for record in found}.values())
 
 
 def all_open(connection: Connection) -> list[SandboxRecord]:

@@ -7,7 +7,7 @@ import logging
 from pathlib import Path
 
 from ..errors import ConfigurationError
-from ..rules.admission import AdmissionRequest, ProfileTerms
+from ..rules.admission import AdmissionRequest, ProfileTerms, terms_of
 from ..rules.profile_file import parse_profiles
 from ..rules.profiles import Profile, profile_digest
 
@@ -22,7 +22,8 @@ class OwnTerms:
     Without a file (profiles given in Python) control knows none and checks what the hub plugin sends.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, servers_per_user: int | None = None) -> None:
+        self._servers_per_user = servers_per_user
         self._path = Path(path) if path else None
         self._profiles: dict[str, Profile] | None = None
 
@@ -37,14 +38,7 @@ class OwnTerms:
             profile = await self.profile(slug)
         if profile is None:
             return ProfileTerms(slug=slug, digest="")
-        return ProfileTerms(
-            slug=slug,
-            digest=profile_digest(profile),
-            allowed_groups=profile.allowed_groups,
-            servers_per_user=request.terms.servers_per_user,
-            extend_by=request.terms.extend_by,
-            extend_at_most=request.terms.extend_at_most,
-        )
+        return terms_of(profile, self._servers_per_user)
 
     async def profile(self, slug: str) -> Profile | None:
         """The profile of this name today."""

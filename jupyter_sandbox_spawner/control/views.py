@@ -21,6 +21,7 @@ def ended(record: SandboxRecord, now: datetime) -> Ended:
     """For the hub's pages: why it ended, or when it will."""
     return Ended(
         sandbox=record.id,
+        server=record.server,
         status=record.status,
         profile=record.profile,
         now=now,

@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from ..rules.profiles import Profile, reason_against
 from ..units import format_duration, format_size
+from .notes import Note
 
 __all__ = ["profile_form"]
 
@@ -22,10 +23,17 @@ class _Card:
     checked: bool
 
 
-def profile_form(profiles: Sequence[Profile], groups: Collection[str], checked: str, notice: str = "") -> str:
+def profile_form(
+    profiles: Sequence[Profile],
+    groups: Collection[str],
+    checked: str,
+    notice: str = "",
+    ending: Note | None = None,
+) -> str:
     """The inside of the hub's form: radio cards with limits; what may not be had is grey and says why.
 
-    `checked` is the slug of the profile that is chosen at first, `notice` a sentence above the cards.
+    `checked` is the slug of the profile that is chosen at first; above the cards stand `notice`, a sentence,
+    and `ending`, why the server ended the last time.
     """
     cards = [
         _Card(
@@ -36,7 +44,7 @@ def profile_form(profiles: Sequence[Profile], groups: Collection[str], checked: 
         )
         for profile in profiles
     ]
-    return _template().render(cards=cards, notice=notice)
+    return _template().render(cards=cards, notice=notice, ending=ending)
 
 
 def _limits(profile: Profile) -> tuple[tuple[str, str], ...]:

@@ -1,6 +1,7 @@
-"""In which order are launcher and gateway asked to start and end one sandbox?
+"""In which order are control, launcher and gateway asked to start and end one sandbox?
 
-Law: whatever started is ended on every way out; an end counts only when the launcher has verified it.
+Law: nothing is made before control admitted it; whatever started is ended on every way out; an end counts
+only when the launcher has verified it, and needs no control.
 """
 
 from __future__ import annotations
@@ -14,19 +15,23 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, TypeVar
 
+from ..clients.control import AdmissionRequest, ControlClient, control_socket
 from ..clients.gateway import GatewayClient
 from ..clients.launcher import LauncherClient
 from ..errors import AnswerError, BackendError, BootError, SandboxError, UnreachableError
 from ..models import BootDocument, Doors, GatewayEntry, SandboxSpec, Status, UserPlace
 from ..settings import Site
+from .permission import control_away, denial
 from .stages import Stages
 
-__all__ = ["Lifecycle", "StartPlan", "to_its_end"]
+__all__ = ["LAST_LINES", "Lifecycle", "StartPlan", "to_its_end"]
 
 log = logging.getLogger("jupyter_sandbox_spawner.hub")
 T = TypeVar("T")
+LAST_LINES = " Its last lines:"
 _PATIENCE = 5.0  # seconds a program may be away; the supervisor brings one back in 0.1-0.2 s
 _LONG_POLL = 20.0  # seconds
+_NEWS = 2.0  # seconds for telling control something it also finds out by itself
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +39,7 @@ class StartPlan:
     """All that one start needs. `secrets` are texts that no message may show; `limit` is in seconds."""
 
     spec: SandboxSpec
+    request: AdmissionRequest
     entry: GatewayEntry
     document: BootDocument
     overlay: Mapping[str, Any] = field(default_factory=dict)
@@ -42,14 +48,16 @@ class StartPlan:
 
 
 class Lifecycle:
-    """Launcher and gateway of one site, for one operation: `async with Lifecycle(site) as lifecycle`."""
+    """Control, launcher and gateway for one operation: `async with Lifecycle(site) as lifecycle`."""
 
     def __init__(self, site: Site) -> None:
+        self._control = ControlClient(control_socket(site, "hub"))
         self._launcher = LauncherClient(site.launcher_socket)
         self._gateway = GatewayClient(site.gateway_socket)
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Lifecycle:
+        await self._stack.enter_async_context(self._control)
         await self._stack.enter_async_context(self._launcher)
         await self._stack.enter_async_context(self._gateway)
         return self
@@ -70,6 +78,8 @@ class Lifecycle:
     async def start(self, plan: StartPlan, stages: Stages) -> None:
         """From nothing to a server that answers. On an error the caller ends what is there."""
         spec, sandbox_id = plan.spec, plan.spec.id
+        with stages.stage("admission"):
+            await self._admit(plan.request, stages)
         with stages.stage("doors"):
             opened = await _insist(lambda: self._gateway.open(sandbox_id, plan.entry))
         doors = Doors(directory=opened.directory)
@@ -80,6 +90,7 @@ class Lifecycle:
             await _insist(lambda: self._launcher.start(sandbox_id))
         with stages.stage("server"):
             await self._wait_for_server(plan)
+        await self._tell(lambda: self._control.ready(sandbox_id, stages.seconds()), sandbox_id)
 
     async def end(self, sandbox_id: str, grace: float) -> None:
         """Stop, verify, remove, close the doors; no-op for what is gone.
@@ -92,6 +103,13 @@ class Lifecycle:
         finally:
             await self._close(sandbox_id)
 
+    async def released(self, sandbox_id: str, code: str, why: str, exit_code: int | None = None) -> None:
+        """Tell control why it ended, now that nothing of it is left.
+
+        Where control is away this is put off, not lost: its reconciler closes the record.
+        """
+        await self._tell(lambda: self._control.released(sandbox_id, code, why, exit_code), sandbox_id)
+
     async def clear(self, user: str, server: str) -> None:
         """End whatever an earlier start of this server left behind."""
         for item in await _insist(self._launcher.inventory):
@@ -101,6 +119,22 @@ class Lifecycle:
         for entry in await _insist(self._gateway.inventory):
             if (entry.user, entry.server) == (user, server):
                 await self._close(entry.id)
+
+    async def _admit(self, request: AdmissionRequest, stages: Stages) -> None:
+        try:
+            answer = await _insist(lambda: self._control.admit(request))
+        except UnreachableError as error:
+            raise control_away(error) from error
+        if not answer.admitted:
+            raise denial(answer)
+        for notice in answer.notices:
+            stages.note(notice)
+
+    async def _tell(self, news: Callable[[], Awaitable[None]], sandbox_id: str) -> None:
+        try:
+            await asyncio.wait_for(news(), _NEWS)
+        except (SandboxError, asyncio.TimeoutError) as error:
+            log.warning("%s: control was not told: %s", sandbox_id, error or "it does not answer")
 
     async def _close(self, sandbox_id: str) -> None:
         await _insist(lambda: self._gateway.close_sandbox(sandbox_id))
@@ -151,7 +185,7 @@ class Lifecycle:
             lines = _last_lines(await self._launcher.log_tail(plan.spec.id), plan.secrets)
         except SandboxError as error:
             lines = f"(its log cannot be read: {error.message})"
-        told = f" Its last lines: {lines}" if lines else ""
+        told = f"{LAST_LINES} {lines}" if lines else ""
         if status is None:
             return BootError(
                 f"The server in the sandbox did not answer within {plan.limit:.0f} s.{told}",

@@ -11,8 +11,9 @@ from typing import Any
 from tornado import web
 
 from ..errors import SandboxError
+from .lifecycle import LAST_LINES
 
-__all__ = ["FailedStart", "RefusedStart", "start_error"]
+__all__ = ["FailedStart", "RefusedStart", "reason_of_failure", "start_error"]
 
 try:
     from jupyterhub.spawner import SpawnException
@@ -53,6 +54,14 @@ def start_error(error: SandboxError, spawner: Any) -> web.HTTPError:
     refusal = RefusedStart(error)
     _do_not_count(refusal, spawner)
     return refusal
+
+
+def reason_of_failure(cause: BaseException) -> tuple[str, str]:
+    """Code and sentence under which control closes the record of a start that came to nothing."""
+    if isinstance(cause, SandboxError):
+        # The server's own last lines stay with the user; they are not for the audit.
+        return cause.code, cause.message.partition(LAST_LINES)[0]
+    return "start.cancelled", "The start was cancelled or took too long."
 
 
 def _do_not_count(refusal: web.HTTPError, spawner: Any) -> None:

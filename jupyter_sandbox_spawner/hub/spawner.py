@@ -1,4 +1,4 @@
-"""What does the hub call? Start, poll and stop of one server, by asking launcher and gateway.
+"""What does the hub call? Start, poll and stop of one server, by asking control, launcher and gateway.
 
 Law: a profile never changes this object; whatever was started is ended on every way out of `start`.
 """
@@ -18,10 +18,13 @@ from ..models import GatewayEntry, SandboxSpec, Status, UserPlace
 from ..names import canonical_username, sandbox_id
 from ..rules.profiles import Choice, Defaults, Profile, to_spec
 from .choice import asked_now, decide
+from .deaths import follow_deaths
 from .environment import ServerPlan, boot_document
 from .form import profile_form
 from .lifecycle import Lifecycle, StartPlan, to_its_end
-from .refusals import start_error
+from .notes import last_ending
+from .permission import admission_request
+from .refusals import reason_of_failure, start_error
 from .stages import Stages
 from .traits import SandboxTraits
 
@@ -55,14 +58,16 @@ class SandboxSpawner(SandboxTraits, Spawner):  # type: ignore[misc]  # JupyterHu
         """How the server inside is started."""
         raise NotImplementedError
 
-    def render_form(self) -> str:
-        """The form, with the saved choice or the default checked. HTML, everything escaped."""
+    async def render_form(self) -> str:
+        """The form, with the saved choice or the default checked and why the server ended the last time.
+        HTML, everything escaped."""
         offered, groups = self.offered, self.groups
+        ending = await last_ending(self.site, self.user.name, self.name)
         try:
             current = decide(offered, self.orm_spawner.user_options, False, groups)
         except ProfileRefusedError as error:
-            return profile_form(offered, groups, "", str(error))
-        return profile_form(offered, groups, current.profile.slug, current.notice)
+            return profile_form(offered, groups, "", str(error), ending)
+        return profile_form(offered, groups, current.profile.slug, current.notice, ending)
 
     async def start(self) -> str:
         """Decide, prepare, start, wait for the answer; the URL of the one front.
@@ -94,10 +99,11 @@ class SandboxSpawner(SandboxTraits, Spawner):  # type: ignore[misc]  # JupyterHu
         self.sandbox_id, self.profile_slug = plan.spec.id, profile.slug
         try:
             await lifecycle.start(plan, self.stages)
-        except BaseException:
+        except BaseException as error:
             # Cancelled by start_timeout or by a stop as well: nothing may be left running.
-            await to_its_end(self._undo(lifecycle, plan.spec.id))
+            await to_its_end(self._undo(lifecycle, plan.spec.id, error))
             raise
+        follow_deaths(self)
         self.stages.finish()
 
     def _decide(self) -> Choice:
@@ -126,6 +132,7 @@ class SandboxSpawner(SandboxTraits, Spawner):  # type: ignore[misc]  # JupyterHu
         spec = to_spec(profile, new_id, place, self.name, defaults)
         return StartPlan(
             spec=spec,
+            request=admission_request(profile, spec, self.groups, site),
             entry=GatewayEntry(
                 user=place.user,
                 server=self.name,
@@ -140,7 +147,7 @@ class SandboxSpawner(SandboxTraits, Spawner):  # type: ignore[misc]  # JupyterHu
             limit=self.start_timeout * 0.9 - (time.monotonic() - began),
         )
 
-    async def _undo(self, lifecycle: Lifecycle, started: str) -> None:
+    async def _undo(self, lifecycle: Lifecycle, started: str, cause: BaseException) -> None:
         try:
             await lifecycle.end(started, 0)
         except SandboxError as error:
@@ -149,6 +156,7 @@ class SandboxSpawner(SandboxTraits, Spawner):  # type: ignore[misc]  # JupyterHu
             self._stop_failed = True
             return
         self.sandbox_id = self.profile_slug = ""
+        await lifecycle.released(started, *reason_of_failure(cause))
 
     async def poll(self) -> int | None:
         """None while it runs, and while nobody can tell; else its exit status, after cleaning up.
@@ -161,6 +169,7 @@ class SandboxSpawner(SandboxTraits, Spawner):  # type: ignore[misc]  # JupyterHu
             async with Lifecycle(self.site) as lifecycle:
                 status = await lifecycle.status(self.sandbox_id)
                 if status is not None and status.value not in ("stopped", "failed"):
+                    follow_deaths(self)
                     return None
                 return await self._bury(lifecycle, status)
         except SandboxError as error:
@@ -168,10 +177,11 @@ class SandboxSpawner(SandboxTraits, Spawner):  # type: ignore[misc]  # JupyterHu
             return None
 
     async def _bury(self, lifecycle: Lifecycle, status: Status | None) -> int:
-        reason = status.reason if status else "the launcher does not know it"
+        reason = (status.reason if status else "") or "Its sandbox ended by itself."
         self.log.warning("%s: %s is over: %s", self._log_name, self.sandbox_id, reason)
+        exit_code = status.exit_code if status else None
         try:
-            await to_its_end(lifecycle.end(self.sandbox_id, 0))
+            await to_its_end(self._end(lifecycle, 0, "ended.died", reason, exit_code))
         except SandboxError as error:
             # It is dead all the same; the next poll or start tries the clean-up again.
             self.log.critical("%s: %s is not cleaned up: %s", self._log_name, self.sandbox_id, error)
@@ -179,7 +189,13 @@ class SandboxSpawner(SandboxTraits, Spawner):  # type: ignore[misc]  # JupyterHu
         else:
             self.sandbox_id = self.profile_slug = ""
             self._stop_failed = False
-        return 1 if status is None or status.exit_code is None else status.exit_code
+        return 1 if exit_code is None else exit_code
+
+    async def _end(
+        self, lifecycle: Lifecycle, grace: float, code: str, why: str, exit_code: int | None = None
+    ) -> None:
+        await lifecycle.end(self.sandbox_id, grace)
+        await lifecycle.released(self.sandbox_id, code, why, exit_code)
 
     async def stop(self, now: bool = False) -> None:
         """End the server; returns when its death is verified.
@@ -191,7 +207,8 @@ class SandboxSpawner(SandboxTraits, Spawner):  # type: ignore[misc]  # JupyterHu
             return
         try:
             async with Lifecycle(self.site) as lifecycle:
-                await to_its_end(lifecycle.end(self.sandbox_id, 0 if now else self.stop_grace))
+                grace = 0 if now else self.stop_grace
+                await to_its_end(self._end(lifecycle, grace, "stop.at_hub", "It was stopped at the hub."))
         except SandboxError as error:
             self._stop_failed = True
             self.log.critical("%s: %s may still run: %s", self._log_name, self.sandbox_id, error)

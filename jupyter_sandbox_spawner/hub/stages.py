@@ -14,6 +14,7 @@ __all__ = ["STAGES", "Stage", "Stages"]
 STAGES = {
     "profile": "Checking the profile",
     "place": "Preparing your home",
+    "admission": "Asking for admission",
     "doors": "Opening the doors",
     "create": "Building the sandbox",
     "start": "Starting the sandbox",
@@ -81,6 +82,10 @@ class Stages:
             if self.closed:
                 return
             await changed.wait()
+
+    def seconds(self) -> dict[str, float]:
+        """The stages that are over, each with its seconds."""
+        return {stage.name: stage.seconds for stage in self.done}
 
     def summary(self) -> str:
         """`profile 0.00 s, place 0.01 s, ...` for the log."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from traitlets import Any as AnyTrait
@@ -81,7 +81,7 @@ class SandboxTraits(HasTraits):
         return os.environ.get(SITE_VARIABLE, "")
 
     @default("options_form")
-    def _default_options_form(self) -> Callable[[Any], str]:
+    def _default_options_form(self) -> Callable[[Any], Awaitable[str]]:
         return lambda spawner: spawner.render_form()
 
     @default("options_from_form")

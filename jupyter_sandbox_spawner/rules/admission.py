@@ -13,8 +13,9 @@ from datetime import datetime, timedelta
 from ..models import SandboxSpec
 from ..names import is_sandbox_id
 from ..units import format_duration
+from .profiles import Profile, profile_digest
 
-__all__ = ["Admission", "AdmissionRequest", "KnownSandbox", "ProfileTerms", "decide"]
+__all__ = ["Admission", "AdmissionRequest", "KnownSandbox", "ProfileTerms", "decide", "terms_of"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +71,19 @@ class Admission:
     retry_at: datetime | None = None
     supersedes: tuple[str, ...] = ()
     repeated: bool = False
+
+
+def terms_of(profile: Profile, servers_per_user: int | None) -> ProfileTerms:
+    """The terms of a profile; `servers_per_user` is the site's, for profiles that are silent about it."""
+    offer = profile.extend
+    return ProfileTerms(
+        slug=profile.slug,
+        digest=profile_digest(profile),
+        allowed_groups=profile.allowed_groups,
+        servers_per_user=profile.servers_per_user or servers_per_user,
+        extend_by=offer.by if offer else None,
+        extend_at_most=offer.at_most if offer else None,
+    )
 
 
 def decide(

@@ -7,15 +7,19 @@ from typing import Any
 
 from ..errors import ConfigurationError
 from ..models import IsolationLevel
+from ..units import parse_duration
+from .profiles import ExtensionOffer
 
 __all__ = [
     "boolean",
+    "extension",
     "groups",
     "isolation",
     "line_of_text",
     "paragraph",
     "processes",
     "runtime",
+    "servers",
     "shown",
     "slug",
     "variables",
@@ -75,6 +79,27 @@ def processes(value: Any, field: str) -> int:
     if isinstance(value, int) and not isinstance(value, bool) and 16 <= value <= 1_000_000:
         return value
     raise wrong(field, value, "is not a number of processes", "Write a whole number from 16, such as 512.")
+
+
+def servers(value: Any, field: str) -> int:
+    """How many servers one user may have."""
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 1000:
+        return value
+    raise wrong(field, value, "is not a number of servers", "Write a whole number from 1, such as 3.")
+
+
+def extension(value: Any, field: str) -> ExtensionOffer:
+    """How much more time a user may ask for: at a time, and in all."""
+    remedy = "Write extend: {by: 1h, at_most: 4h}, or leave it out."
+    if not isinstance(value, dict) or set(value) != {"by", "at_most"}:
+        raise wrong(field, value, "does not have exactly by and at_most", remedy)
+    offer = ExtensionOffer(
+        by=parse_duration(value["by"], f"{field}.by"),
+        at_most=parse_duration(value["at_most"], f"{field}.at_most"),
+    )
+    if offer.at_most < offer.by:
+        raise wrong(f"{field}.at_most", value["at_most"], "is less than by", remedy)
+    return offer
 
 
 def isolation(value: Any, field: str) -> IsolationLevel:

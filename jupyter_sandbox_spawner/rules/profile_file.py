@@ -20,7 +20,7 @@ from .profiles import Profile
 __all__ = ["parse_profiles", "profiles_from_python"]
 
 T = TypeVar("T")
-_TOP = ("display_name", "slug", "description", "default", "allowed_groups", "sandbox")
+_TOP = ("display_name", "slug", "description", "default", "allowed_groups", "servers_per_user", "sandbox")
 _SANDBOX = (
     "cpu",
     "memory",
@@ -29,6 +29,7 @@ _SANDBOX = (
     "tmpfs",
     "ttl",
     "idle_timeout",
+    "extend",
     "egress",
     "isolation",
     "runtime",
@@ -103,6 +104,7 @@ class _Reader:
         description = self._text(keys, "description", node, fields.paragraph) or ""
         default = self._field(keys, "default", fields.boolean) or False
         allowed_groups = self._field(keys, "allowed_groups", fields.groups)
+        servers_per_user = self._field(keys, "servers_per_user", fields.servers)
         if slug is None or name is None or resources is None:
             return None
         return Profile(
@@ -111,14 +113,19 @@ class _Reader:
             description=description,
             default=default,
             allowed_groups=allowed_groups,
+            servers_per_user=servers_per_user,
             resources=resources,
             **options,
         )
 
     def _options(self, keys: dict[str, Node]) -> dict[str, Any]:
+        if "extend" in keys and "ttl" not in keys:
+            remedy = "Write a ttl, or remove extend."
+            self._add(keys["extend"], keys["extend"].field, f"there is no ttl to extend. {remedy}")
         return {
             "ttl": self._field(keys, "ttl", parse_duration),
             "idle_timeout": self._field(keys, "idle_timeout", parse_duration),
+            "extend": self._field(keys, "extend", fields.extension),
             "egress": EgressPolicy(rules=self._egress(keys.get("egress"))),
             "isolation": self._field(keys, "isolation", fields.isolation),
             "runtime": self._field(keys, "runtime", fields.runtime) or "",

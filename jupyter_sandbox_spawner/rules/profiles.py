@@ -15,6 +15,7 @@ __all__ = [
     "HOME",
     "Choice",
     "Defaults",
+    "ExtensionOffer",
     "Profile",
     "choose",
     "profile_digest",
@@ -28,12 +29,21 @@ _OPTIONS = frozenset({"profile"})
 
 
 @dataclass(frozen=True, kw_only=True)
+class ExtensionOffer:
+    """More time on request, in seconds: `by` from that moment, `at_most` past the first end in all."""
+
+    by: int
+    at_most: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Profile:
     """A named choice that an admin offers.
 
     `allowed_groups`: None means everyone, an empty tuple nobody. `ttl` and `idle_timeout` are seconds;
-    None means no such limit. `environment` names a user image of the site, "" its default one.
-    `runtime` "" means the site's. `variables` are handed to the server; they are not secret.
+    None means no such limit. `extend` None: the end stays. `servers_per_user` is how many servers a user may
+    have when this one starts, None the site's number. `environment` names a user image of the site, "" its
+    default one. `runtime` "" means the site's. `variables` are handed to the server; they are not secret.
     """
 
     slug: str
@@ -44,6 +54,8 @@ class Profile:
     allowed_groups: tuple[str, ...] | None = None
     ttl: int | None = None
     idle_timeout: int | None = None
+    extend: ExtensionOffer | None = None
+    servers_per_user: int | None = None
     egress: EgressPolicy = field(default_factory=EgressPolicy)
     isolation: IsolationLevel | None = None
     runtime: str = ""

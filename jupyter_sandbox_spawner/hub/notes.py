@@ -1,0 +1,116 @@
+"""What do the hub's pages say about a user's servers: how long they run, or why they ended?
+
+Law: a page never waits for control longer than a moment, and is shown without notes rather than not at all.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from ..clients.control import ControlClient, Ended, control_socket
+from ..errors import ProgramError
+from ..settings import SITE_VARIABLE, Site
+from ..units import format_duration
+from .catalogue import site_of
+
+__all__ = ["Note", "Notes", "last_ending", "note_of", "page_variables"]
+
+log = logging.getLogger("jupyter_sandbox_spawner.hub")
+_PATIENCE = 1.5  # seconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class Note:
+    """One server on a page, in plain text; `why` is set for one that ended, `left` for one that runs."""
+
+    server: str
+    profile: str
+    running: bool
+    left: str = ""
+    why: str = ""
+    code: str = ""
+    at: str = ""
+
+
+class Notes:
+    """What the hub's templates see as `sandbox`; they await what these methods give."""
+
+    async def of(self, user: str) -> list[Note] | None:
+        """Every server of the user that runs or ended lately; None while control does not answer."""
+        control = _control(_site())
+        try:
+            return [note_of(found) for found in await control.servers(user)]
+        except ProgramError as error:
+            log.warning("The home page of %s is shown without notes: %s", user, error)
+            return None
+        finally:
+            await control.close()
+
+    async def ending(self, user: str, server: str) -> Note | None:
+        """See `last_ending`."""
+        return await last_ending(_site(), user, server)
+
+
+def page_variables() -> dict[str, Any]:
+    """For `c.JupyterHub.template_vars`; a function there would be called by the hub, with a user."""
+    return {"sandbox": Notes()}
+
+
+def note_of(found: Ended) -> Note:
+    """One server's line."""
+    if found.status == "released":
+        return Note(
+            server=found.server,
+            profile=found.profile,
+            running=False,
+            why=found.why,
+            code=found.code,
+            at=_moment(found.ended_at),
+        )
+    return Note(
+        server=found.server,
+        profile=found.profile,
+        running=True,
+        left=_left(found),
+        why=found.why if found.status == "stopping" else "",
+        at=_moment(found.deadline),
+    )
+
+
+async def last_ending(site: Site, user: str, server: str) -> Note | None:
+    """Why this server's last sandbox ended; None where it runs, never ran, or control does not answer."""
+    control = _control(site)
+    try:
+        found = await control.last(user, server)
+    except ProgramError as error:
+        log.warning("A page of %s/%s is shown without a note: %s", user, server, error)
+        return None
+    finally:
+        await control.close()
+    return note_of(found) if found is not None and found.status == "released" else None
+
+
+def _site() -> Site:
+    return site_of(os.environ.get(SITE_VARIABLE, ""))
+
+
+def _control(site: Site) -> ControlClient:
+    return ControlClient(control_socket(site, "hub"), timeout=_PATIENCE)
+
+
+def _left(found: Ended) -> str:
+    parts = []
+    if found.deadline is not None:
+        seconds = max((found.deadline - found.now).total_seconds(), 0)
+        parts.append(f"{format_duration(seconds)} left")
+    if found.idle_timeout is not None:
+        parts.append(f"stops when it is not used for {format_duration(found.idle_timeout)}")
+    return "; ".join(parts) or "no time limit"
+
+
+def _moment(instant: datetime | None) -> str:
+    return "" if instant is None else f"{instant:%Y-%m-%d %H:%M} UTC"
