@@ -12,10 +12,13 @@ from typing import Any
 
 from tests.lanes import VENVS
 from tests.singleuser.sandbox import INSIDE, SECRET, Sandbox
+from tests.singleuser.selfapi import ME
 
 PREFIX = VENVS / "user"
 STARTED = 90.0  # seconds for an ordinary start on a busy machine; alone it takes 8
 BASE_URL = "/user/alice/"
+SELF = "/services/sandbox/api/self"
+CLAIMS = "/services/sandbox/api/self/claims"
 ALICE = {
     "name": "alice",
     "kind": "user",
@@ -29,10 +32,13 @@ class _Hub(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        self._answer(ALICE if self.path.endswith("/user") else {"version": "6.1.1"})
+        answers = {"/hub/api/user": ALICE, SELF: ME}
+        self._answer(answers.get(self.path, {"version": "6.1.1"}))
 
     def do_POST(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.path == CLAIMS:
+            self.server.claims.append(json.loads(body))  # type: ignore[attr-defined]
         self._answer({})
 
     def _answer(self, document: object) -> None:
@@ -52,14 +58,24 @@ class _Hub(BaseHTTPRequestHandler):
 
 
 class HubThatKnowsAlice(ThreadingMixIn, UnixStreamServer):
-    """Answers on a unix socket what a single-user server asks its hub; every token is Alice's."""
+    """Answers on a unix socket what a single-user server asks its hub; every token is Alice's.
+
+    `claims` are what it was told for control.
+    """
 
     daemon_threads = True
     request_queue_size = 64
 
     def __init__(self, path: Path) -> None:
+        self.claims: list[dict[str, Any]] = []
         super().__init__(str(path), _Hub)
         threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
+
+    def close_for_good(self) -> None:
+        """Answer nobody any more; no-op when closed."""
+        if self.fileno() >= 0:
+            self.shutdown()
+            self.server_close()
 
 
 class UserServer:
@@ -139,5 +155,4 @@ class UserServer:
 
     def close(self) -> None:
         """Stop the hub."""
-        self.hub.shutdown()
-        self.hub.server_close()
+        self.hub.close_for_good()

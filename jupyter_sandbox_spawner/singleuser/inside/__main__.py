@@ -1,4 +1,4 @@
-"""Which of the programs inside is asked for? `python -I -B inside [kernel|shell] ...`; none named = pid 1."""
+"""Which program inside is asked for? `python -I -B inside [kernel|shell|claims] ...`; none named = pid 1."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 
 __all__ = ["main"]
 
-PROGRAMS = {"kernel": "inside.kernel", "shell": "inside.shell"}
+PROGRAMS = {"kernel": "inside.kernel", "shell": "inside.shell", "claims": "inside.claims"}
 
 
 def _load_package(directory: str) -> None:

@@ -20,6 +20,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from .claims import tell_from
+
 __all__ = ["KNOWN_HUB_VERSIONS", "UnknownServerError", "load_lean"]
 
 KNOWN_HUB_VERSIONS = (5, 6)
@@ -92,8 +94,21 @@ def _import_extension() -> Callable[[], Any]:
     with _stand_ins():
         for name in ("utils", "scopes", "services.auth", "log"):
             importlib.import_module(f"jupyterhub.{name}")
-    main: Callable[[], Any] = importlib.import_module("jupyterhub.singleuser.extension").main
+    extension = importlib.import_module("jupyterhub.singleuser.extension")
+    _tell_control(extension.JupyterHubSingleUser)
+    main: Callable[[], Any] = extension.main
     return main
+
+
+def _tell_control(application: Any) -> None:
+    """Let the server say of itself, once it is set up, what it is busy with."""
+    initialize = application.initialize
+
+    def initialize_and_tell(self: Any, *arguments: Any, **named: Any) -> None:
+        initialize(self, *arguments, **named)
+        tell_from(self.serverapp)
+
+    application.initialize = initialize_and_tell
 
 
 def _old_name(name: str) -> Any:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from .boot import EXIT_INVALID_DOCUMENT, Document
+from .claims import start_process
 from .lean import UnknownServerError, load_lean
 
 __all__ = ["run"]
@@ -39,6 +40,7 @@ def run(document: Document) -> int:
         main = _load(document)
     except Exception as surprise:  # noqa: BLE001 - whatever it is, the ordinary start does not need it
         _say(f"ordinary start of {document.argv[0]}: {surprise}")
+        start_process(document.environment)
         _execute(document)
     _say(f"lean start, imports took {time.monotonic() - started:.2f} s")
     _log_without_buffer()
