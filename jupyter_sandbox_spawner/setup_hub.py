@@ -63,9 +63,9 @@ def setup_hub(
     `accept_shared_origin`: True lets servers share the hub's origin off loopback; see the threat model.
     `more`: public_host ("127.0.0.1"), public_port (8000, 0: any free one), base_url ("/"), public_url (""),
     internal_services ({}: none; `name:port` to `host:port`), runtime ("runc"), uid_base, uid_count,
-    program_uids ({}: system users `jss-NAME` if they exist, else ids below uid_base), one_uid (False; True: all
-    programs share root's uid), callers ({}: by socket, further uids), consecutive_failure_limit (0: the hub
-    never exits for failed starts).
+    program_uids ({}: system users `jss-NAME` if they exist, else ids below uid_base), one_uid (False; True:
+    all programs share root's uid), callers ({}: by socket, further uids), consecutive_failure_limit (0: the
+    hub never exits for failed starts).
 
     Raises ProfileError (`FILE:LINE: FIELD: ...`) and ConfigurationError.
     """

@@ -120,8 +120,9 @@ def locked(site: Site) -> Iterator[None]:
         except BaseException:
             # Nothing was started: a directory made for this run goes again, one with contents stays.
             path.unlink()
-            with suppress(OSError):
-                path.parent.rmdir()
+            for directory in (*(item for item in path.parent.iterdir() if item.is_dir()), path.parent):
+                with suppress(OSError):
+                    directory.rmdir()
             raise
     finally:
         os.close(descriptor)

@@ -5,7 +5,7 @@
 2  the command line, the configuration file or profiles.yaml is wrong
 3  a program that this needs is not installed
 4  a port is taken or may not be bound
-5  a directory cannot be used: another owner, a path too long for a socket, no space left
+5  a directory cannot be used: another owner, unreadable for a program's uid, a path too long, no space left
 6  another run uses the same run directory
 7  one of the programs ended again and again, or did not get ready
 8  after the stop something was left over; it is named
@@ -42,6 +42,7 @@ _BY_CODE = {
     "site.directory_foreign": ExitStatus.DIRECTORY,
     "site.directory_unusable": ExitStatus.DIRECTORY,
     "site.run_dir_too_long": ExitStatus.DIRECTORY,
+    "site.unreachable": ExitStatus.DIRECTORY,
     "site.disk_full": ExitStatus.DIRECTORY,
     "site.running": ExitStatus.ALREADY_RUNNING,
     "program.failed_repeatedly": ExitStatus.PROGRAM_FAILED,

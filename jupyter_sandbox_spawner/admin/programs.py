@@ -79,7 +79,7 @@ def plan_programs(
     site_argument = ("--site", site_file)
     launcher = (*python, "jupyter_sandbox_spawner.launcher", *site_argument, "--fd", "{launcher}")
     gateway = (*python, "jupyter_sandbox_spawner.gateway", *site_argument, "--fd", "{gateway}")
-    control = (*python, "jupyter_sandbox_spawner.control", *site_argument)
+    control: tuple[str, ...] = (*python, "jupyter_sandbox_spawner.control", *site_argument)
     for caller in CONTROL_CALLERS:
         control = (*control, f"--{caller}-fd", f"{{control-{caller}}}")
     hub = (sys.executable, "-m", "jupyterhub", "-f", installation.config_file)

@@ -59,8 +59,8 @@ def run(installation: Installation, keep_sandboxes: bool = False) -> ExitStatus:
 def _separate(installation: Installation) -> None:
     """Give every program what is its own, and say so where they share one uid instead."""
     accounts = accounts_of(installation.site)
-    give_directories(installation.site, accounts)
     check_reach(installation, accounts)
+    give_directories(installation.site, accounts)
     if not accounts:
         why = ONE_UID if installation.site.one_uid else f"not root, uid {os.geteuid()}"
         _say(f"one uid for all programs ({why}): a program that is broken into can read what the others hold")
