@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
+import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 
 from ..errors import SandboxError
 from . import audit, exits, ps
@@ -56,9 +55,13 @@ def _add_doctor(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     doctor = commands.add_parser(
         "doctor",
         help="say what this machine lacks, and the command that helps",
-        description="Looks at what a sandbox needs of this machine. Status 3 when something is missing.",
+        description="Looks at what a site needs of this machine, at its uids and directories, and at"
+        " versions with known holes. Status 3 when something is missing; what is WEAK only warns.",
     )
-    doctor.add_argument("--json", action="store_true", help="print a list of {name, fine, seen, remedy}")
+    doctor.add_argument("-f", "--config", metavar="FILE", help="jupyterhub_config.py of the site to look at")
+    doctor.add_argument(
+        "--json", action="store_true", help="print a list of {name, fine, seen, remedy, needed}"
+    )
     doctor.set_defaults(action=_doctor)
 
 
@@ -92,17 +95,9 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
-    from .doctor import examine
+    from .doctor import diagnose
 
-    findings = examine()
-    if arguments.json:
-        print(json.dumps([asdict(finding) for finding in findings], indent=1))
-    else:
-        for finding in findings:
-            print(f"{'ok     ' if finding.fine else 'MISSING'} {finding.name:<16} {finding.seen}")
-            if not finding.fine:
-                print(f"        {'':<16} -> {finding.remedy}")
-    return ExitStatus.OK if all(finding.fine for finding in findings) else ExitStatus.PROGRAM_MISSING
+    return diagnose(arguments)
 
 
 def _check_profiles(arguments: argparse.Namespace) -> int:
@@ -118,7 +113,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     action: Callable[[argparse.Namespace], int] = arguments.action
     try:
-        return action(arguments)
+        status = action(arguments)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        # Whoever read us has seen enough (`doctor | head`); nothing more can be written, not even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitStatus.OK
     except SandboxError as error:
         print(f"jupyter-sandbox-admin: {error.message}", file=sys.stderr)
         if error.remedy:

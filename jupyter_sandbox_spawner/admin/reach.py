@@ -19,7 +19,7 @@ from .accounts import Account, as_account
 from .installation import Installation
 from .requirements import search_path
 
-__all__ = ["ONE_UID", "Barrier", "check_reach", "find_barrier", "needs", "python_barrier"]
+__all__ = ["ONE_UID", "Barrier", "check_reach", "existing", "find_barrier", "needs", "python_barrier"]
 
 ONE_UID = "one_uid=True"
 _PACKAGE = "import jupyter_sandbox_spawner.settings, jupyter_sandbox_spawner.errors"
@@ -45,10 +45,11 @@ def needs(installation: Installation) -> Mapping[str, tuple[str, ...]]:
     node = shutil.which("node", path=search_path()) or ""
     proxy = shutil.which(installation.proxy_command[0], path=search_path()) or ""
     images = (f"{environment.prefix}/bin/python" for environment in site.environments.values())
+    passed = tuple(f"{existing(path)}/." for path in (site.run_dir, site.state_dir))
     return {
-        "hub": (f"{site.run_dir}/.", f"{site.state_dir}/.", installation.config_file, *profiles, *images),
-        "gateway": (f"{site.run_dir}/.", f"{site.state_dir}/."),
-        "control": (f"{site.run_dir}/.", f"{site.state_dir}/.", *profiles),
+        "hub": (*passed, installation.config_file, *profiles, *images),
+        "gateway": passed,
+        "control": (*passed, *profiles),
         "proxy": tuple(path for path in (node, proxy, *installation.tls) if path),
     }
 
@@ -68,6 +69,14 @@ def check_reach(installation: Installation, accounts: Mapping[str, Account]) -> 
                 remedy="Put it where others may read it, such as below /opt or /etc, with a Python of the"
                 f" system (/usr/bin/python3); or accept one uid for all programs: setup_hub(c, {ONE_UID}).",
             )
+
+
+def existing(path: str) -> Path:
+    """The path, or the nearest directory above it that is there."""
+    place = Path(path)
+    while not place.exists():
+        place = place.parent
+    return place
 
 
 def python_barrier(account: Account) -> Barrier | None:

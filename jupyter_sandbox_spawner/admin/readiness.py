@@ -32,7 +32,10 @@ class Prober:
             "hub": f"{site.hub_api_url}/",
             "proxy": f"http://127.0.0.1:{site.proxy_api_port}/api/routes",
         }
-        self._headers: dict[str, dict[str, str]] = {"hub": {}, "proxy": {"Authorization": f"token {tokens[PROXY_TOKEN]}"}}
+        self._headers: dict[str, dict[str, str]] = {
+            "hub": {},
+            "proxy": {"Authorization": f"token {tokens[PROXY_TOKEN]}"},
+        }
 
     async def probe(self, name: str) -> None:
         """Return when the program answers."""
