@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from setuptools import find_packages, setup
+from setuptools import Distribution, find_packages, setup
 
 HERE = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "jupyter_sandbox_spawner/__init__.py").read_text())[1]
@@ -32,7 +32,19 @@ TEST = [
     "types-PyYAML>=6,<7",
 ]
 
+SINGLEUSER = "jupyter_sandbox_spawner/singleuser"
+
+
+class WithData(Distribution):
+    """Editable installs ask this before they install data_files; without it they leave them out."""
+
+    def has_data(self) -> bool:
+        """Are there data_files?"""
+        return bool(self.data_files)
+
+
 setup(
+    distclass=WithData,
     name="jupyter_sandbox_spawner",
     version=VERSION,
     description="A JupyterHub spawner whose servers run isolated, with no way out but what policy allows",
@@ -40,7 +52,15 @@ setup(
     long_description_content_type="text/markdown",
     license="BSD-3-Clause",
     python_requires=">=3.10",
-    packages=find_packages(include=["jupyter_sandbox_spawner", "jupyter_sandbox_spawner.*"]),
+    packages=[
+        *find_packages(
+            include=["jupyter_sandbox_spawner", "jupyter_sandbox_spawner.*"],
+            exclude=["jupyter_sandbox_spawner.singleuser.jupyter_sandbox"],
+        ),
+        "jupyter_sandbox",
+    ],
+    package_dir={"jupyter_sandbox": f"{SINGLEUSER}/jupyter_sandbox"},
+    data_files=[("etc/ipython/startup", [f"{SINGLEUSER}/startup/20-jupyter-sandbox.py"])],
     package_data={
         "jupyter_sandbox_spawner": ["py.typed"],
         "jupyter_sandbox_spawner.backends": ["seccomp.json"],
@@ -69,7 +89,10 @@ setup(
         ],
     },
     entry_points={
-        "console_scripts": ["jupyter-sandbox-admin = jupyter_sandbox_spawner.admin.cli:main"],
+        "console_scripts": [
+            "jupyter-sandbox = jupyter_sandbox_spawner.singleuser.commands:main",
+            "jupyter-sandbox-admin = jupyter_sandbox_spawner.admin.cli:main",
+        ],
         "jupyterhub.spawners": ["sandbox-local = jupyter_sandbox_spawner.hub.local:SandboxLocalSpawner"],
     },
 )

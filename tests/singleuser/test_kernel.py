@@ -24,7 +24,7 @@ AUTHORIZATION = {"Authorization": f"token {SECRET}"}
 def alice(place: Sandbox) -> Iterator[UserServer]:
     """Alice's server, running."""
     server = UserServer(place)
-    server.start()
+    server.start(JUPYTER_SANDBOX="1")
     yield server
     server.close()
 
@@ -125,5 +125,21 @@ async def test_a_kernel_runs_in_the_overlay(alice: UserServer, tmp_path: Path) -
         await kernel.restart()
         assert await kernel.run("import sandboxdemo; print(sandboxdemo.VERSION)") == "1.2\n"
         assert "sandboxdemo 1.2" in await kernel.run("!sandboxdemo-run")
+    finally:
+        kernel.close()
+
+
+async def test_a_kernel_knows_its_limits_and_ends_first(alice: UserServer) -> None:
+    """In a kernel of the overlay `%sandbox` is loaded, and out of memory it ends before the server."""
+    kernel = await Kernel.started(alice)
+    try:
+        assert "Stops at" in await kernel.run("left = %sandbox ttl\nprint(left)")
+        assert await kernel.run("import jupyter_sandbox; print(jupyter_sandbox.ttl().kind)") == "ttl\n"
+        blocked = "raise OSError('Tunnel connection failed: 403 Blocked by sandbox: example.com; see')"
+        assert "Blocked by sandbox: example.com; see %sandbox egress" in await kernel.run(blocked)
+        (server,) = alice.place.children()
+        scores = "for who in ('self', {}): print(int(open(f'/proc/{{who}}/oom_score_adj').read()))"
+        own, servers = (await kernel.run(scores.format(server))).split()
+        assert (int(own), int(servers) < 500) == (500, True)
     finally:
         kernel.close()

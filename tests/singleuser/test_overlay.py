@@ -170,3 +170,25 @@ def _snapshot(directory: Path) -> set[tuple[str, int]]:
         for path in directory.rglob("*")
         if "__pycache__" not in path.parts
     }
+
+
+def test_start_up_files_of_the_image_are_linked(tmp_path: Path) -> None:
+    """IPython in an overlay runs the image's start-up files of today; a user's own stay."""
+    image = tmp_path / "image"
+    files = image / "etc/ipython/startup"
+    files.mkdir(parents=True)
+    (files / "20-one.py").touch()
+    base = overlay.this_base()._replace(prefix=str(image))
+    own = Path(overlay.ensure_overlay(str(tmp_path), base)) / "etc/ipython/startup"
+    assert (own / "20-one.py").samefile(files / "20-one.py")
+    (own / "50-mine.py").touch()
+    (files / "20-one.py").rename(files / "30-two.py")
+    overlay.ensure_overlay(str(tmp_path), base)
+    assert sorted(os.listdir(own)) == ["30-two.py", "50-mine.py"]
+
+
+def test_a_terminal_ends_before_the_server_when_memory_runs_out(tmp_path: Path, control: Any) -> None:
+    """What a terminal runs has an OOM score that pid 1 and the server have not."""
+    own = int(Path("/proc/self/oom_score_adj").read_text())
+    control("this process, which stands for the server, has less", own < 500)
+    assert _in_terminal(tmp_path, "cat /proc/self/oom_score_adj") == "500\n"

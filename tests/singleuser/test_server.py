@@ -190,3 +190,14 @@ def _image_with_hub_5(directory: Path) -> Path:
     (packages / "jupyterhub").symlink_to(VENVS / "hub5/lib" / version / "site-packages/jupyterhub")
     (packages / "base.pth").write_text(f"{PREFIX}/lib/{version}/site-packages\n")
     return directory
+
+
+def test_no_start_runs_npm(alice: UserServer, tmp_path: Path) -> None:
+    """Where Node.js is installed, nothing asks npm for its prefix, which takes time and leaves files."""
+    called = tmp_path / "called"
+    npm = tmp_path / "npm"
+    npm.write_text(f"#!/bin/sh\ntouch {called}\necho /usr\n")
+    npm.chmod(0o755)
+    alice.start(PATH=f"{tmp_path}:{PREFIX}/bin:/usr/bin:/bin")
+    assert "sessions" in _ask(alice, "lsp/status")  # answers when the language servers have been looked for
+    assert not called.exists()

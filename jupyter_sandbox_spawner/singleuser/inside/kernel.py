@@ -7,12 +7,14 @@ import sys
 from typing import NoReturn
 
 from .overlay import OverlayError, ensure_overlay, this_base, user_environment
+from .victim import be_ended_first
 
 __all__ = ["main"]
 
 
 def main(arguments: list[str]) -> NoReturn:
     """Become `python -m ipykernel_launcher ARGUMENTS` with the user's own environment."""
+    be_ended_first()
     python, directory = sys.executable, None
     try:
         directory = ensure_overlay(os.path.expanduser("~"), this_base())

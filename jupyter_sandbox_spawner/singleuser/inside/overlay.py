@@ -21,6 +21,7 @@ __all__ = ["Base", "OverlayError", "ensure_overlay", "overlay_directory", "this_
 LAST_PTH = (
     "zzzz-sandbox-base.pth"  # .pth files are read in this order: the user's own paths stay before the base's
 )
+STARTUP = os.path.join("etc", "ipython", "startup")
 FOR_THE_SERVER_ONLY = (
     "PYTHONSAFEPATH",
     "PYTHONNOUSERSITE",
@@ -116,6 +117,28 @@ def _repair(directory: str, base: Base) -> None:
     texts_right = all(_has(os.path.join(directory, name), text) for name, text in _texts(base).items())
     if not (links_right and texts_right):
         _write_files(directory, directory, base)
+    _link_startup(directory, base)
+
+
+def _link_startup(directory: str, base: Base) -> None:
+    """IPython runs start-up files below its own prefix, the overlay: those of the image are linked there."""
+    here, images = os.path.join(directory, STARTUP), os.path.join(base.prefix, STARTUP)
+    wanted, found = _startup_files(images), _startup_files(here)
+    if wanted:
+        os.makedirs(here, exist_ok=True)
+    for name in wanted - found:
+        _link(os.path.join(images, name), os.path.join(here, name))
+    for name in found - wanted:
+        path = os.path.join(here, name)
+        if os.path.islink(path) and os.path.dirname(os.readlink(path)) == images:
+            os.unlink(path)  # an updated image has it no more
+
+
+def _startup_files(directory: str) -> set[str]:
+    try:
+        return {name for name in os.listdir(directory) if name.endswith((".py", ".ipy"))}
+    except FileNotFoundError:
+        return set()
 
 
 def _write_files(into: str, final: str, base: Base) -> None:

@@ -8,6 +8,7 @@ import sys
 from typing import NoReturn
 
 from .overlay import OverlayError, ensure_overlay, this_base, user_environment
+from .victim import be_ended_first
 
 __all__ = ["main"]
 
@@ -17,6 +18,7 @@ def main(arguments: list[str]) -> NoReturn:
 
     Not a login shell: /etc/profile would set PATH anew and hide the overlay.
     """
+    be_ended_first()
     directory = None
     try:
         directory = ensure_overlay(os.path.expanduser("~"), this_base())

@@ -1,0 +1,218 @@
+"""What is an answer of control, once it is here? Typed values that show themselves.
+
+All times are aware UTC and the server's: `left` is counted from its `now`, not from this machine's clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from ..units import format_duration, format_size
+from .view import Shown, Table, clock, when
+
+__all__ = ["Denial", "Egress", "EndKind", "Extension", "PreviousStop", "Quota", "Status", "TimeLeft"]
+
+EndKind = Literal["ttl", "idle", "max_age", ""]
+_WHY_DENIED = {
+    "egress.not_allowed": "not on the allowlist",
+    "egress.port_not_allowed": "another port is allowed",
+    "egress.ip_literal": "an address instead of a name",
+    "egress.resolved_private": "resolves to a private address",
+    "egress.sni_mismatch": "TLS asks for another name",
+    "egress.bad_host": "not a host name",
+    "egress.bad_request": "not a proxy request",
+    "egress.unresolved": "no address in DNS",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extension:
+    """May the end be moved now? `until` where it may, a sentence where it may not."""
+
+    possible: bool
+    until: datetime | None
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class TimeLeft(Shown):
+    """When the server stops and why then. `expires_at` and `left` (seconds) are None without a limit.
+
+    `kind` is `ttl` (the sandbox TTL, `span` seconds before extensions), `idle` (not used for `span`) or
+    `max_age`. `deadline` is the end by TTL, which `expires_at` may come before.
+    """
+
+    now: datetime
+    expires_at: datetime | None
+    left: float | None
+    kind: EndKind
+    span: float | None
+    deadline: datetime | None
+    extended: bool
+    extension: Extension
+    note: str = ""
+
+    def sentence(self) -> str:
+        """`Stops at 16:42 UTC, in 41 min, because sandbox TTL 8 h.`"""
+        if self.expires_at is None:
+            return "It has no time limit."
+        span = format_duration(self.span or 0)
+        reason = {
+            "ttl": f"because sandbox TTL {span}{', extended' if self.extended else ''}",
+            "idle": f"because it is not used (idle timeout {span}); any use keeps it",
+            "max_age": f"because no server may get older here than {span}",
+        }.get(self.kind, "")
+        latest = ""
+        if self.deadline is not None and self.deadline != self.expires_at:
+            latest = f"; {when(self.deadline, self.now)} in any case"
+        return f"Stops {when(self.expires_at, self.now)}, {reason}{latest}.".replace(", .", ".")
+
+    def blocks(self) -> Iterator[str | Table]:
+        """The sentence, and what an extension would give."""
+        yield self.sentence()
+        if self.note:
+            yield self.note
+        if self.extension.possible and self.extension.until is not None:
+            yield f"Can be extended to {clock(self.extension.until, self.now)}: %sandbox ttl extend"
+        elif self.extension.message and self.expires_at is not None:
+            yield f"Cannot be extended now: {self.extension.message}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreviousStop:
+    """Why the server before this one ended."""
+
+    at: datetime | None
+    code: str
+    why: str
+
+    def sentence(self, now: datetime) -> str:
+        """One line for people."""
+        at = "" if self.at is None else f" {when(self.at, now)}"
+        return f"Your last server was stopped{at}, because: {self.why or self.code}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quota:
+    """Cores, bytes and processes: what is allowed and what is used; None where it is not measured."""
+
+    cpu: float | None
+    cpu_seconds: float | None
+    memory: int | None
+    memory_used: int | None
+    memory_peak: int | None
+    pids: int | None
+    pids_used: int | None
+
+    def rows(self) -> Iterator[tuple[str, str]]:
+        """Rows of a table."""
+        if self.cpu is not None:
+            used = "" if self.cpu_seconds is None else f", {format_duration(self.cpu_seconds)} used"
+            yield "CPU", f"{self.cpu:g} {'core' if self.cpu == 1 else 'cores'}{used}"
+        if self.memory is not None:
+            peak = "" if self.memory_peak is None else f" (peak {format_size(self.memory_peak)})"
+            used = "" if self.memory_used is None else f"{format_size(self.memory_used)} of "
+            yield "Memory", f"{used}{format_size(self.memory)}{peak}"
+        if self.pids is not None:
+            used = "" if self.pids_used is None else f"{self.pids_used} of "
+            yield "Processes", f"{used}{self.pids}"
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Status(Shown):
+    """Everything about this server. `version` is the hub side's; empty where it does not say."""
+
+    id: str
+    user: str
+    server: str
+    profile: str
+    status: str
+    started_at: datetime | None
+    time: TimeLeft
+    quota: Quota
+    allowed: tuple[str, ...]
+    denials: int
+    why: str
+    stopping: str
+    last: PreviousStop | None
+    version: str
+
+    def blocks(self) -> Iterator[str | Table]:
+        """One table."""
+        now = self.time.now
+        named = f" {self.server}" if self.server else ""
+        since = "" if self.started_at is None else f" since {clock(self.started_at, now)}"
+        network = f"{_count(len(self.allowed), 'rule')}, {_count(self.denials, 'denied host')}"
+        rows = [
+            ("Server", f"{self.user}{named}, profile {self.profile}"),
+            ("Status", f"{self.status}{since}"),
+            *self._time_rows(),
+            *self.quota.rows(),
+            ("Network", f"{network}: %sandbox egress"),
+        ]
+        yield Table(rows)
+        if self.last is not None:
+            yield self.last.sentence(now)
+
+    def _time_rows(self) -> Iterator[tuple[str, str]]:
+        if self.stopping:
+            yield "Stops", f"now: {self.stopping}"
+            return
+        first, *rest = (block for block in self.time.blocks() if isinstance(block, str))
+        yield "Time", first
+        yield from (("", line) for line in rest)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Denial:
+    """Attempts to reach one host and port that were refused; `rule` is the one that refused, if any."""
+
+    host: str
+    port: int
+    code: str
+    rule: str
+    count: int
+    first_at: datetime
+    last_at: datetime
+
+    def place(self) -> str:
+        """`example.com:443`."""
+        return f"{self.host}:{self.port}" if self.port else self.host or "-"
+
+    def reason(self) -> str:
+        """Words, the rule where one refused, and the code for an admin."""
+        words = _WHY_DENIED.get(self.code, "refused")
+        rule = f", rule {self.rule}" if self.rule else ""
+        return f"{words}{rule} ({self.code})"
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Egress(Shown):
+    """What this sandbox may reach, and what it was refused, the latest first."""
+
+    allowed: tuple[str, ...]
+    denied: tuple[Denial, ...]
+
+    def blocks(self) -> Iterator[str | Table]:
+        """The rules, then the denials."""
+        if self.allowed:
+            yield Table([(rule,) for rule in self.allowed], ("Allowed",))
+        else:
+            yield "This sandbox may reach nothing outside."
+        if not self.denied:
+            yield "Nothing was denied."
+            return
+        latest = self.denied[0].last_at
+        rows = [
+            (item.place(), str(item.count), clock(item.last_at, latest), item.reason())
+            for item in self.denied
+        ]
+        yield Table(rows, ("Denied", "Times", "Last", "Why"))
+        yield "Ask the hub's admin for a host that your work needs."
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -1,0 +1,91 @@
+"""What does control say about this sandbox? Asked through the API door, as the server's own token.
+
+Law: the door is on loopback, so neither a proxy nor a redirect ever sees the token.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from ..errors import AnswerError, RefusedError, SandboxError, UnreachableError
+
+__all__ = ["PATIENCE", "ask", "is_inside"]
+
+PATIENCE = 4.0  # seconds; people wait, and the relay waits 5 for a gateway that restarts
+_MOST_BYTES = 4 << 20
+_HUB_API = "hub/api"
+_AWAY = (
+    "Your kernels and files are not affected; try again in a minute, and tell the hub's admin if it stays."
+)
+
+
+def is_inside() -> bool:
+    """Does this process run in a sandbox?"""
+    return bool(os.environ.get("JUPYTER_SANDBOX"))
+
+
+def ask(path: str = "", body: Mapping[str, Any] | None = None, timeout: float = PATIENCE) -> dict[str, Any]:
+    """The document at `.../api/self` + `path`; a body makes it a POST.
+
+    Raises SandboxError `sandbox.outside`, UnreachableError `door.unreachable`, RefusedError or AnswerError.
+    """
+    address, token = _address()
+    headers = {"Authorization": f"token {token}", "Accept": "application/json"}
+    raw = None
+    if body is not None:
+        raw, headers["Content-Type"] = json.dumps(body).encode(), "application/json"
+    connection = http.client.HTTPConnection(address.hostname or "", address.port or 80, timeout=timeout)
+    try:
+        connection.request("GET" if raw is None else "POST", address.path + path, raw, headers)
+        answer = connection.getresponse()
+        content = answer.read(_MOST_BYTES)
+    except (OSError, http.client.HTTPException) as error:
+        what = "in time" if isinstance(error, TimeoutError) else f"({error})"
+        message = f"The sandbox's API door does not answer {what}."
+        raise UnreachableError(message, code="door.unreachable", remedy=_AWAY) from error
+    finally:
+        connection.close()
+    document = _document(answer.status, content)
+    if answer.status >= 400:
+        raise _refusal(answer.status, document)
+    return document
+
+
+def _address() -> Any:
+    """Where the door is, and the token."""
+    url, token = os.environ.get("JUPYTERHUB_API_URL", ""), os.environ.get("JUPYTERHUB_API_TOKEN", "")
+    if not is_inside() or not token or not url.rstrip("/").endswith(_HUB_API):
+        raise SandboxError(
+            "This is not a sandbox, so there is nothing to show.",
+            code="sandbox.outside",
+            remedy="Run it in a notebook or terminal of a server that the hub started.",
+        )
+    base = url.rstrip("/").removesuffix(_HUB_API)
+    return urlsplit(f"{base}services/sandbox/api/self"), token
+
+
+def _document(status: int, content: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(content)
+    except ValueError:
+        document = None
+    if isinstance(document, dict):
+        return document
+    message = f"The answer of control (HTTP {status}) is not one this version understands."
+    raise AnswerError(
+        message, code="door.unreadable", remedy="Run %sandbox doctor, and tell the hub's admin."
+    )
+
+
+def _refusal(status: int, document: Mapping[str, Any]) -> SandboxError:
+    code, message = str(document.get("code") or "door.refused"), str(document.get("message") or "")
+    remedy = str(document.get("remedy") or "")
+    if status >= 500:
+        message = f"Control does not answer at the moment ({code})."
+        return UnreachableError(message, code=code, remedy=_AWAY)
+    return RefusedError(message or f"Control refused it (HTTP {status}).", code=code, remedy=remedy)

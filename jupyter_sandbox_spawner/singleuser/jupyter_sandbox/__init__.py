@@ -1,0 +1,8 @@
+"""What may a notebook ask about its own sandbox? `import jupyter_sandbox; jupyter_sandbox.ttl()`
+
+The functions raise errors with a `code` and a sentence; their answers show themselves as text and as HTML.
+"""
+
+from jupyter_sandbox_spawner.singleuser.questions import egress, extend, status, ttl
+
+__all__ = ["egress", "extend", "status", "ttl"]

@@ -1,0 +1,122 @@
+"""How does `%sandbox` come into a notebook? Registered at start; what it needs is imported when it is used.
+
+Law: a cell that succeeds pays for reading a clock and an attribute, nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import shlex
+import sys
+import time
+from collections.abc import Callable
+from datetime import datetime, timezone
+from typing import Any, NoReturn
+
+from ..errors import SandboxError
+
+__all__ = ["load", "sandbox", "unload"]
+
+_HINT_PATIENCE = 1.0  # seconds
+_WORDS = ("status", "ttl", "egress", "doctor")
+
+
+class _CommandLineError(Exception):
+    """The line is wrong; the message holds the usage."""
+
+
+class _SentenceError(Exception):
+    """Ends a cell with one sentence where IPython would show a traceback."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [str(self)]
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises where the command would end its process."""
+
+    def error(self, message: str) -> NoReturn:
+        raise _CommandLineError(f"{message}\n{self.format_usage()}".strip())
+
+
+class _Watch:
+    """Sees cells begin and end, for the hint."""
+
+    def __init__(self) -> None:
+        self._began = 0.0
+
+    def began(self, _info: Any) -> None:
+        """A cell begins."""
+        self._began = time.time()
+
+    def ended(self, result: Any) -> None:
+        """A cell has ended; only a failed one is looked at."""
+        if result.error_in_exec is not None:
+            _tell(result.error_in_exec, self._began)
+
+
+_watch = _Watch()
+
+
+def load(shell: Any) -> None:
+    """Register magic, completion and hint with an IPython shell."""
+    shell.register_magic_function(sandbox, "line", "sandbox")
+    shell.set_hook("complete_command", _complete, str_key="%sandbox")
+    shell.events.register("pre_run_cell", _watch.began)
+    shell.events.register("post_run_cell", _watch.ended)
+
+
+def unload(shell: Any) -> None:
+    """Take magic and hint away again."""
+    shell.events.unregister("pre_run_cell", _watch.began)
+    shell.events.unregister("post_run_cell", _watch.ended)
+    shell.magics_manager.magics["line"].pop("sandbox", None)
+
+
+def sandbox(line: str) -> Any:
+    """See and change the limits of your own server.
+
+    %sandbox [status]            profile, time left, quotas, why the last server stopped
+    %sandbox ttl                 when this server stops, and why then
+    %sandbox ttl extend [BY]     move the end: "45m", "2h", or the profile's own step
+    %sandbox egress              what may be reached, and what was denied
+    %sandbox doctor              what is wrong in here, and what to do
+
+    Each takes --json and --help. The answer can be kept: left = %sandbox ttl
+    """
+    from .commands import answer
+
+    try:
+        options = _parser().parse_args(shlex.split(line))
+        shown = answer(options)
+    except SystemExit:  # --help has been printed
+        return None
+    except (_CommandLineError, SandboxError, ValueError) as error:
+        raise _SentenceError(str(error)) from error
+    return shown.as_document() if options.json else shown
+
+
+@functools.cache
+def _parser() -> argparse.ArgumentParser:
+    from .commands import parser
+
+    return parser("%sandbox", _Parser)
+
+
+def _complete(_shell: Any, event: Any) -> list[str]:
+    """Words that may follow; IPython keeps those that begin as typed."""
+    words = event.line.split()
+    done = words[1:-1] if event.symbol else words[1:]
+    following = {(): _WORDS, ("ttl",): ("extend",)}.get(tuple(done), ())
+    return [*following, "--json", "--help"]
+
+
+def _tell(error: BaseException, began: float) -> None:
+    from .hint import hint
+    from .questions import egress
+
+    ask: Callable[[], Any] = functools.partial(egress, _HINT_PATIENCE)
+    line = hint(error, datetime.fromtimestamp(began, timezone.utc), ask)
+    if line:
+        print(line, file=sys.stderr)

@@ -1,0 +1,174 @@
+"""Which questions may a program ask about its own sandbox? These four; the answers show themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta, timezone
+from typing import Any, TypeVar
+
+from ..errors import AnswerError
+from ..units import format_duration, parse_duration
+from .answers import Denial, Egress, EndKind, Extension, PreviousStop, Quota, Status, TimeLeft
+from .door import PATIENCE, ask
+
+__all__ = ["egress", "extend", "status", "ttl"]
+
+_Document = Mapping[str, Any]
+_Answer = TypeVar("_Answer")
+_SAME = 1.5  # seconds; control writes whole ones
+
+
+def status() -> Status:
+    """Profile, time left, quotas, network, and why the last server ended. Raises SandboxError."""
+    return _read(_status, ask())
+
+
+def ttl() -> TimeLeft:
+    """When this server stops and why then. Raises SandboxError."""
+    return _read(_time_left, ask())
+
+
+def extend(by: int | str | None = None) -> TimeLeft:
+    """Move the end, at most as far as the profile allows; the new time left.
+
+    `by` is counted from now, in seconds or as `"30m"`; without it the profile's own step. Raises
+    RefusedError `extend.*` with the cap, ConfigurationError for what is no duration.
+    """
+    seconds = None if by is None else parse_duration(by, "by")
+    answer = ask("/extend", {} if seconds is None else {"by": seconds})
+    note = _read(lambda document: _differs(document, seconds), answer)
+    return _read(lambda document: _time_left(document, note), ask())
+
+
+def egress(timeout: float = PATIENCE) -> Egress:
+    """What may be reached and what was refused. Raises SandboxError."""
+    return _read(_egress, ask("/egress", timeout=timeout))
+
+
+def _read(parse: Callable[[_Document], _Answer], document: _Document) -> _Answer:
+    try:
+        return parse(document)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise AnswerError(
+            f"The answer of control lacks what this version expects ({error!r}).",
+            code="door.unreadable",
+            remedy="Run %sandbox doctor, and tell the hub's admin.",
+        ) from error
+
+
+def _instant(text: str | None) -> datetime | None:
+    return None if text is None else _time(text)
+
+
+def _time(text: str) -> datetime:
+    # Python 3.10 does not read the Z that stands for +00:00.
+    return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(timezone.utc)
+
+
+def _differs(document: _Document, asked: int | None) -> str:
+    """A sentence where the profile gave another time than was asked for."""
+    given = (_time(document["deadline"]) - _time(document["now"])).total_seconds()
+    if asked is None or abs(given - asked) < 60:
+        return ""
+    return f"You asked for {format_duration(asked)} from now; the profile gives {format_duration(given)}."
+
+
+def _time_left(document: _Document, note: str = "") -> TimeLeft:
+    now, deadline = _time(document["now"]), _instant(document["deadline"])
+    lifetime = document.get("lifetime") or {}
+    expires_at = _instant(lifetime.get("ends_at")) or deadline
+    kind, span = _end(document, expires_at, deadline)
+    extension = document["extension"]
+    return TimeLeft(
+        now=now,
+        expires_at=expires_at,
+        left=None if expires_at is None else max((expires_at - now).total_seconds(), 0.0),
+        kind=kind,
+        span=span,
+        deadline=deadline,
+        extended=_is_extended(document, deadline),
+        extension=Extension(
+            possible=bool(extension["possible"]),
+            until=_instant(extension["until"]),
+            message=str(extension["message"]),
+        ),
+        note=note,
+    )
+
+
+def _end(
+    document: _Document, expires_at: datetime | None, deadline: datetime | None
+) -> tuple[EndKind, float | None]:
+    """Which limit ends it, and how long that limit is."""
+    if expires_at is None:
+        return "", None
+    admitted = _time(document["admitted_at"])
+    if deadline is not None and expires_at >= deadline:
+        return "ttl", float(document.get("ttl") or (deadline - admitted).total_seconds())
+    idle, since = document.get("idle_timeout"), (document.get("lifetime") or {}).get("idle_since")
+    if idle and since and abs((_time(since) + timedelta(seconds=idle) - expires_at).total_seconds()) < _SAME:
+        return "idle", float(idle)
+    started = _instant(document.get("ready_at")) or admitted
+    return "max_age", (expires_at - started).total_seconds()
+
+
+def _is_extended(document: _Document, deadline: datetime | None) -> bool:
+    if deadline is None or not document.get("ttl"):
+        return False
+    return (deadline - _time(document["admitted_at"])).total_seconds() > float(document["ttl"]) + _SAME
+
+
+def _status(document: _Document) -> Status:
+    lifetime, stop, last = document.get("lifetime") or {}, document.get("stop"), document.get("last")
+    return Status(
+        id=str(document["id"]),
+        user=str(document["user"]),
+        server=str(document["server"]),
+        profile=str(document["profile"]),
+        status="running" if document["status"] == "ready" else str(document["status"]),
+        started_at=_instant(document["ready_at"]),
+        time=_time_left(document),
+        quota=_quota(document.get("limits") or {}, document.get("usage") or {}),
+        allowed=tuple(map(str, document["egress"])),
+        denials=int(document["denials"]),
+        why=str(lifetime.get("why") or ""),
+        stopping=str(stop["why"] or stop["code"]) if stop else "",
+        last=_previous(last) if last else None,
+        version=str(document.get("version") or ""),
+    )
+
+
+def _quota(limits: _Document, usage: _Document) -> Quota:
+    return Quota(
+        cpu=limits.get("cpu"),
+        cpu_seconds=usage.get("cpu_seconds"),
+        memory=limits.get("memory"),
+        memory_used=usage.get("memory"),
+        memory_peak=usage.get("memory_peak"),
+        pids=limits.get("pids"),
+        pids_used=usage.get("pids"),
+    )
+
+
+def _previous(last: _Document) -> PreviousStop | None:
+    stop = last.get("stop")
+    if not stop:
+        return None
+    at = _instant(last.get("released_at") or stop.get("decided_at"))
+    return PreviousStop(at=at, code=str(stop["code"]), why=str(stop["why"] or ""))
+
+
+def _egress(document: _Document) -> Egress:
+    denied = tuple(
+        Denial(
+            host=str(item["host"]),
+            port=int(item["port"]),
+            code=str(item["code"]),
+            rule=str(item["rule"] or ""),
+            count=int(item["count"]),
+            first_at=_time(item["first_at"]),
+            last_at=_time(item["last_at"]),
+        )
+        for item in document["denied"]
+    )
+    return Egress(allowed=tuple(map(str, document["allowed"])), denied=denied)
