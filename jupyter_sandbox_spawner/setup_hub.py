@@ -34,6 +34,7 @@ _MORE = frozenset(
         "program_uids",
         "public_url",
         "runtime",
+        "servers_per_user",
         "uid_base",
         "uid_count",
     }
@@ -65,7 +66,7 @@ def setup_hub(
     internal_services ({}: none; `name:port` to `host:port`), runtime ("runc"), uid_base, uid_count,
     program_uids ({}: system users `jss-NAME` if they exist, else ids below uid_base), one_uid (False; True:
     all programs share root's uid), callers ({}: by socket, further uids), consecutive_failure_limit (0: the
-    hub never exits for failed starts).
+    hub never exits for failed starts), servers_per_user (None: no cap where a profile names none).
 
     Raises ProfileError (`FILE:LINE: FIELD: ...`) and ConfigurationError.
     """
@@ -218,14 +219,15 @@ def _add_own_scope(c: Any) -> None:
     users = next((role for role in roles if role.get("name") == "user"), None)
     if users is None:
         # JupyterHub 6 ignores extra_user_scopes where the role is set, and 5.x has none: both are kept here.
-        roles.append({"name": "user", "scopes": [*_USER_SCOPES, *given.get("extra_user_scopes", ())]})
+        more = given.get("extra_user_scopes", ())
+        roles.append({"name": "user", "scopes": [*_USER_SCOPES, *more]})
     else:
-        own = {**users, "scopes": [*users.get("scopes", _USER_SCOPES[:1]), _USER_SCOPES[1]]}
-        roles[roles.index(users)] = own
+        known = users.get("scopes", _USER_SCOPES[:1])
+        roles[roles.index(users)] = {**users, "scopes": [*known, _USER_SCOPES[1]]}
     c.JupyterHub.load_roles = roles
-    scopes = _given(c, "Spawner").get("server_token_scopes", _SERVER_SCOPES)
-    if not callable(scopes):
-        c.Spawner.server_token_scopes = list(dict.fromkeys([*scopes, _SERVER_SCOPES[-1]]))
+    wanted = _given(c, "Spawner").get("server_token_scopes", _SERVER_SCOPES)
+    if not callable(wanted):
+        c.Spawner.server_token_scopes = list(dict.fromkeys([*wanted, _SERVER_SCOPES[-1]]))
 
 
 def _admit_control(c: Any) -> None:

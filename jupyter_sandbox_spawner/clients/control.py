@@ -104,6 +104,11 @@ class ControlClient(UnixClient):
         found = await self.call("GET", f"/api/users/{quote(user, safe='')}/servers")
         return [decode(Ended, item) for item in found]
 
+    async def forget_user(self, user: str) -> None:
+        """The user was deleted at the hub: open records are closed, and a new user of this name starts
+        with none; idempotent."""
+        await self.call("DELETE", f"/api/users/{quote(user, safe='')}")
+
 
 class ControlAdminClient(UnixClient):
     """The admin command's socket. Answers are JSON documents as in docs/reference/api."""

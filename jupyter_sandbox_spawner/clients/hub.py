@@ -136,8 +136,8 @@ class HubClient:
             if error.status in (401, 403):
                 return None
             raise
-        scopes = tuple(str(scope) for scope in found.get("scopes") or ())
-        return TokenOwner(name=str(found["name"]), kind=str(found.get("kind", "")), scopes=scopes)
+        granted = tuple(str(scope) for scope in found.get("scopes") or ())
+        return TokenOwner(name=str(found["name"]), kind=str(found.get("kind", "")), scopes=granted)
 
     async def _pages(self, path: str) -> AsyncIterator[Mapping[str, Any]]:
         offset = 0

@@ -41,6 +41,11 @@ class LauncherClient(UnixClient):
         """The user's host uid and home, allocated and made on first use."""
         return decode(UserPlace, await self.call("PUT", f"/users/{quote(user, safe='')}"))
 
+    async def retire(self, user: str) -> None:
+        """The user is deleted: their home goes into quarantine; no-op if unknown. `users.busy` while a
+        sandbox of theirs exists."""
+        await self.call("DELETE", f"/users/{quote(user, safe='')}")
+
     async def create(
         self, spec: SandboxSpec, doors: Doors, overlay: Mapping[str, Any] | None = None
     ) -> Handle:

@@ -11,7 +11,7 @@ from ..clients.control import Released, Stages
 from ..names import is_sandbox_id
 from ..rules.admission import AdmissionRequest
 from ..wire import decode_json, encode
-from . import records
+from . import records, users
 from .admission import Admissions
 from .lifetime import Lifetime
 from .parts import Parts
@@ -46,6 +46,7 @@ class HubApi:
                 web.post("/api/admissions", self._admit),
                 web.post("/api/sandboxes/{id}/ready", self._ready),
                 web.post("/api/sandboxes/{id}/released", self._released),
+                web.delete("/api/users/{user}", self._forget_user),
                 web.get("/api/users/{user}/servers", self._servers),
                 web.get("/api/users/{user}/servers/{server:[^/]*}/last", self._last),
             ]
@@ -71,6 +72,12 @@ class HubApi:
         self._people.forget(record.id)
         return web.Response(status=204)
 
+    async def _forget_user(self, request: web.Request) -> web.Response:
+        for gone in await self._stopper.forget_user(request.match_info["user"]):
+            self._watcher.forget(gone)
+            self._people.forget(gone)
+        return web.Response(status=204)
+
     async def _last(self, request: web.Request) -> web.Response:
         user, server = request.match_info["user"], request.match_info["server"]
         record = await self._parts.store.run(lambda db: records.latest_of(db, user, server))
@@ -82,7 +89,7 @@ class HubApi:
         user, now = request.match_info["user"], self._parts.clock.now()
 
         def find(connection: Connection) -> list[SandboxRecord]:
-            return records.newest_of_servers(connection, user, now - _ENDED)
+            return users.newest_of_servers(connection, user, now - _ENDED)
 
         found = await self._parts.store.run(find)
         return web.json_response([encode(ended(record, now)) for record in found])

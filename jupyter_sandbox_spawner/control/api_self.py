@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from aiohttp import web
@@ -12,7 +13,7 @@ from ..errors import ConfigurationError, ProgramError, RefusedError
 from ..models import Usage
 from ..rules.idleness import decide
 from ..wire import decode_json, encode
-from . import happenings, records
+from . import happenings, records, users
 from .extending import ExtensionWish, extend_now, possible_extension
 from .lifetime import Lifetime, limits_of
 from .parts import Parts
@@ -125,7 +126,10 @@ class SelfApi:
         record = await self._reader(request)
         before = _number(request, "before", 0) or None
         found = await self._parts.audit.lines(user=record.user, limit=_MOST_EVENTS, before=before)
-        return _answer({"items": found, "next": found[-1]["seq"] if found else None})
+        since = await self._parts.store.run(lambda db: users.began_anew(db, record.user))
+        # Lines of a deleted user of the same name are not this person's.
+        own = [line for line in found if since is None or datetime.fromisoformat(line["time"]) > since]
+        return _answer({"items": own, "next": own[-1]["seq"] if own and len(own) == len(found) else None})
 
     async def _reader(self, request: web.Request) -> SandboxRecord:
         record = await self._people.sandbox(request.headers)

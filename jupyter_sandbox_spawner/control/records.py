@@ -16,6 +16,7 @@ from ..wire import decode, encode
 from .tables import extensions, sandboxes
 
 __all__ = [
+    "OPEN",
     "RecordStatus",
     "Adopted",
     "SandboxRecord",
@@ -31,16 +32,16 @@ __all__ = [
     "previous_of",
     "mark_audited",
     "mark_ready",
-    "newest_of_servers",
     "recent",
     "release",
     "remember_use",
     "remember_warning",
+    "select_records",
     "shift_deadlines",
 ]
 
 RecordStatus = Literal["admitted", "ready", "stopping", "released"]
-_OPEN = ("admitted", "ready", "stopping")
+OPEN = ("admitted", "ready", "stopping")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +77,7 @@ class SandboxRecord:
     @property
     def is_open(self) -> bool:
         """Does it hold anything yet?"""
-        return self.status in _OPEN
+        return self.status in OPEN
 
     def parsed_spec(self) -> SandboxSpec:
         """The spec as it was admitted."""
@@ -93,7 +94,7 @@ def by_ids(connection: Connection, wanted: Sequence[str]) -> list[SandboxRecord]
     found: list[SandboxRecord] = []
     for start in range(0, len(wanted), 500):
         piece = sandboxes.c.id.in_(wanted[start : start + 500])
-        found += _many(connection, select(sandboxes).where(piece))
+        found += select_records(connection, select(sandboxes).where(piece))
     return found
 
 
@@ -110,17 +111,9 @@ def latest_of(connection: Connection, user: str, server: str) -> SandboxRecord |
     return _one(connection, query.order_by(sandboxes.c.admitted_at.desc()).limit(1))
 
 
-def newest_of_servers(connection: Connection, user: str, since: datetime) -> list[SandboxRecord]:
-    """Each server's newest record if it is open or was released after `since`, by server name."""
-    mine = select(sandboxes).where(sandboxes.c.user == user)
-    wanted = mine.where(or_(sandboxes.c.status.in_(_OPEN), sandboxes.c.released_at >= since))
-    found = _many(connection, wanted.order_by(sandboxes.c.server, sandboxes.c.admitted_at))
-    return list({record.server: record for record in found}.values())
-
-
 def all_open(connection: Connection) -> list[SandboxRecord]:
     """Every record that is not released."""
-    return _many(connection, select(sandboxes).where(sandboxes.c.status.in_(_OPEN)))
+    return select_records(connection, select(sandboxes).where(sandboxes.c.status.in_(OPEN)))
 
 
 def recent(
@@ -131,19 +124,21 @@ def recent(
     user: str | None = None,
 ) -> list[SandboxRecord]:
     """Open records, and those released after `since` (None: open ones only), ordered by id after `after`."""
-    wanted: ColumnElement[bool] = sandboxes.c.status.in_(_OPEN)
+    wanted: ColumnElement[bool] = sandboxes.c.status.in_(OPEN)
     if since is not None:
         wanted = or_(wanted, sandboxes.c.released_at >= since)
     conditions = [wanted, sandboxes.c.id > after]
     if user is not None:
         conditions.append(sandboxes.c.user == user)
-    return _many(connection, select(sandboxes).where(and_(*conditions)).order_by(sandboxes.c.id).limit(limit))
+    return select_records(
+        connection, select(sandboxes).where(and_(*conditions)).order_by(sandboxes.c.id).limit(limit)
+    )
 
 
 def known_for(connection: Connection, spec: SandboxSpec) -> list[KnownSandbox]:
     """What admission must look at: the user's open sandboxes, and any with this id."""
-    mine = and_(sandboxes.c.user == spec.user, sandboxes.c.status.in_(_OPEN))
-    found = _many(connection, select(sandboxes).where(or_(mine, sandboxes.c.id == spec.id)))
+    mine = and_(sandboxes.c.user == spec.user, sandboxes.c.status.in_(OPEN))
+    found = select_records(connection, select(sandboxes).where(or_(mine, sandboxes.c.id == spec.id)))
     return [
         KnownSandbox(
             id=item.id, user=item.user, server=item.server, is_open=item.is_open, deadline=item.deadline
@@ -233,7 +228,7 @@ def release(
     connection: Connection, sandbox: str, code: str, why: str, now: datetime, exit_code: int | None = None
 ) -> bool:
     """Close a record; a reason that was decided before stays. False when it was closed already."""
-    query = update(sandboxes).where(sandboxes.c.id == sandbox, sandboxes.c.status.in_(_OPEN))
+    query = update(sandboxes).where(sandboxes.c.id == sandbox, sandboxes.c.status.in_(OPEN))
     undecided = query.where(sandboxes.c.stop_code.is_(None)).values(stop_code=code, stop_why=why)
     connection.execute(undecided)
     done = connection.execute(query.values(status="released", released_at=now, exit_code=exit_code))
@@ -279,7 +274,8 @@ def _one(connection: Connection, query: Select[Any]) -> SandboxRecord | None:
     return None if row is None else _record(row)
 
 
-def _many(connection: Connection, query: Select[Any]) -> list[SandboxRecord]:
+def select_records(connection: Connection, query: Select[Any]) -> list[SandboxRecord]:
+    """The records that a query over the table of sandboxes finds."""
     return [_record(row) for row in _rows(connection, query)]
 
 

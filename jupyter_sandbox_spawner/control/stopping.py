@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from ..errors import AnswerError, ProgramError, UnreachableError
 from ..rules.audit import Entry
-from . import happenings, records
+from . import happenings, records, users
 from .parts import Parts
 from .records import SandboxRecord
 
@@ -91,6 +91,20 @@ class Stopper:
         detail = {"why": closed.stop_why or "", "exit_code": exit_code}
         await self._audit(closed, "sandbox.released", closed.stop_code or code, detail, "control")
         return True
+
+    async def forget_user(self, user: str) -> list[str]:
+        """The user was deleted: close what is open, put the name away. Ids of all records of the name."""
+        now = self._parts.clock.now()
+
+        found = await self._parts.store.run(lambda db: users.put_away(db, user, now))
+        entry = Entry(
+            actor="hub", action="user.deleted", outcome="done", user=user, detail={"records": len(found)}
+        )
+        try:
+            await self._parts.audit.write(entry)
+        except ProgramError as error:
+            log.error("%s: the deletion is not in the audit: %s", user, error)
+        return [record.id for record in found]
 
     async def _audit(
         self, record: SandboxRecord, action: str, code: str, detail: dict[str, str | int | None], actor: str

@@ -36,7 +36,8 @@ _NEWS = 2.0  # seconds for telling control something it also finds out by itself
 
 @dataclass(frozen=True, kw_only=True)
 class StartPlan:
-    """All that one start needs. `secrets` are texts that no message may show; `limit` is in seconds."""
+    """All that one start needs. `secrets` are texts that no message may show; the server has to answer
+    within `limit` seconds of `began` (of time.monotonic)."""
 
     spec: SandboxSpec
     request: AdmissionRequest
@@ -44,6 +45,7 @@ class StartPlan:
     document: BootDocument
     overlay: Mapping[str, Any] = field(default_factory=dict)
     secrets: tuple[str, ...] = ()
+    began: float
     limit: float = 60.0
 
 
@@ -110,21 +112,27 @@ class Lifecycle:
         """
         await self._tell(lambda: self._control.released(sandbox_id, code, why, exit_code), sandbox_id)
 
-    async def clear(self, user: str, server: str) -> None:
-        """End whatever an earlier start of this server left behind."""
+    async def clear(self, user: str, server: str | None) -> None:
+        """End whatever an earlier start of this server, or (None) of any server of the user, left behind."""
         for item in await _insist(self._launcher.inventory):
-            if (item.user, item.server) == (user, server):
-                log.warning("%s/%s: ending a leftover sandbox %s", user, server, item.id)
+            if item.user == user and server in (None, item.server):
+                log.warning("%s/%s: ending a leftover sandbox %s", user, item.server, item.id)
                 await self.end(item.id, 0)
         for entry in await _insist(self._gateway.inventory):
-            if (entry.user, entry.server) == (user, server):
+            if entry.user == user and server in (None, entry.server):
                 await self._close(entry.id)
+
+    async def forget(self, user: str) -> None:
+        """The user was deleted: end all of theirs, home into quarantine, records closed; repeatable."""
+        await self.clear(user, None)
+        await _insist(lambda: self._launcher.retire(user))
+        await _insist(lambda: self._control.forget_user(user))
 
     async def _admit(self, request: AdmissionRequest, stages: Stages) -> None:
         try:
             answer = await _insist(lambda: self._control.admit(request))
         except UnreachableError as error:
-            raise control_away(error) from error
+            raise control_away() from error
         if not answer.admitted:
             raise denial(answer)
         for notice in answer.notices:
@@ -157,8 +165,9 @@ class Lifecycle:
         ready = asyncio.create_task(self._ready(plan.spec.id))
         ended = asyncio.create_task(self._ended(plan.spec.id))
         try:
+            left = plan.began + plan.limit - time.monotonic()
             done, _ = await asyncio.wait(
-                {ready, ended}, timeout=max(plan.limit, 1.0), return_when=asyncio.FIRST_COMPLETED
+                {ready, ended}, timeout=max(left, 0.5), return_when=asyncio.FIRST_COMPLETED
             )
             if ended in done:
                 raise await self._boot_error(plan, ended.result())

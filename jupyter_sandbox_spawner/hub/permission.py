@@ -32,10 +32,10 @@ def denial(answer: Admission) -> SandboxError:
     return error
 
 
-def control_away(error: UnreachableError) -> SandboxError:
+def control_away() -> SandboxError:
     """Fail closed: without control nothing starts; what runs goes on."""
     return UnreachableError(
         "No server can be started now, because control does not answer; servers that run go on.",
-        code=error.code,
+        code="control.unreachable",
         remedy="Try again in a moment; if it stays like this, tell your admin.",
     )

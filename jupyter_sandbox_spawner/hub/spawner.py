@@ -93,6 +93,8 @@ class SandboxSpawner(SandboxTraits, Spawner):  # type: ignore[misc]  # JupyterHu
         with self.stages.stage("profile"):
             profile = self._decide().profile
         with self.stages.stage("place"):
+            if self.farewells.has(user):
+                await self._say_farewell(lifecycle, user)
             await self._clear_leftovers(lifecycle, user)
             place = await lifecycle.place(user)
         plan = self._plan(profile, place, began)
@@ -144,7 +146,8 @@ class SandboxSpawner(SandboxTraits, Spawner):  # type: ignore[misc]  # JupyterHu
             overlay=self.overlay(spec),
             secrets=(self.api_token,),
             # Less than the hub's own limit, so that the user reads our sentence and not "timeout".
-            limit=self.start_timeout * 0.9 - (time.monotonic() - began),
+            began=began,
+            limit=self.start_timeout * 0.9,
         )
 
     async def _undo(self, lifecycle: Lifecycle, started: str, cause: BaseException) -> None:
@@ -217,6 +220,28 @@ class SandboxSpawner(SandboxTraits, Spawner):  # type: ignore[misc]  # JupyterHu
             raise BackendError(str(error), code="stop.failed") from error
         self._stop_failed = False
         self.sandbox_id = self.profile_slug = ""
+
+    async def delete_forever(self) -> None:
+        """The user is deleted: the home goes into quarantine and the records are closed.
+
+        Named servers share the user's home, so for them there is nothing to do. Raises SandboxError; then
+        the deletion is done before a user of this name gets a server again.
+        """
+        if self.name or any(other.active for other in self.user.spawners.values()):
+            return  # the hub does not delete a user with a running server
+        user = canonical_username(self.user.name)
+        self.farewells.add(user)
+        async with Lifecycle(self.site) as lifecycle:
+            await self._say_farewell(lifecycle, user)
+
+    async def _say_farewell(self, lifecycle: Lifecycle, user: str) -> None:
+        try:
+            await lifecycle.forget(user)
+        except SandboxError as error:
+            self.log.critical("%s: the home of the deleted user is not in quarantine yet: %s", user, error)
+            raise
+        self.farewells.remove(user)
+        self.log.info("%s was deleted; the home is in quarantine", user)
 
     async def progress(self) -> AsyncIterator[dict[str, Any]]:
         """The stages of the start as they come; the last event has the seconds and share of each."""

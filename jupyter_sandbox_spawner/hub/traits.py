@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 from traitlets import Any as AnyTrait
@@ -12,6 +13,7 @@ from traitlets import Bool, Float, HasTraits, List, Unicode, Union, default
 from ..rules.profiles import Profile
 from ..settings import SITE_VARIABLE, Site
 from .catalogue import load_profiles, site_of
+from .farewells import Farewells
 
 __all__ = ["SandboxTraits"]
 
@@ -96,6 +98,11 @@ class SandboxTraits(HasTraits):
     def site(self) -> Site:
         """The site, read once a process."""
         return site_of(self.site_file)
+
+    @property
+    def farewells(self) -> Farewells:
+        """Deleted users whose homes are not in quarantine yet."""
+        return Farewells(Path(self.site.hub_dir, "farewells"))
 
     @property
     def offered(self) -> tuple[Profile, ...]:

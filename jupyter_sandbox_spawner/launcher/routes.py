@@ -8,7 +8,7 @@ import math
 from aiohttp import web
 
 from ..backends.base import Backend, unknown_sandbox
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, RefusedError
 from ..models import CreateRequest
 from ..settings import Site
 from ..wire import decode_json, encode
@@ -36,6 +36,7 @@ class LauncherRoutes:
                 web.get("/health", self.health),
                 web.get("/capabilities", self.capabilities),
                 web.put("/users/{user}", self.place),
+                web.delete("/users/{user}", self.retire),
                 web.get("/sandboxes", self.inventory),
                 web.put("/sandboxes/{id}", self.create),
                 web.get("/sandboxes/{id}", self.status),
@@ -60,6 +61,21 @@ class LauncherRoutes:
     async def place(self, request: web.Request) -> web.Response:
         """The user's host uid and home, made on first use."""
         return web.json_response(encode(self._users.place(request.match_info["user"])))
+
+    async def retire(self, request: web.Request) -> web.Response:
+        """The user is deleted: home into quarantine; refused while a sandbox of theirs exists."""
+        user = request.match_info["user"]
+        found = [item.id for item in await self._backend.inventory() if item.user == user]
+        if found:
+            error = RefusedError(
+                f"{user!r} still has the sandbox {found[0]}.",
+                code="users.busy",
+                remedy="Stop and remove it first.",
+            )
+            error.status = 409
+            raise error
+        self._users.retire(user)
+        return web.Response(status=204)
 
     async def create(self, request: web.Request) -> web.Response:
         """Prepare a sandbox, after comparing the request with our own books."""

@@ -1,11 +1,16 @@
-"""Which host uid and which home does a user have? One uid a user, written down before use, never reused."""
+"""Which host uid and which home does a user have? One uid a user, written down before use.
+
+A user who is deleted leaves the home in quarantine, and the uid is nobody else's while that remains.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 
 from ..errors import ConfigurationError
@@ -13,9 +18,21 @@ from ..models import UserPlace
 from ..names import canonical_username, stable_hash
 from ..serving import private_directory
 
-__all__ = ["UserRegistry"]
+__all__ = ["Retired", "UserRegistry"]
 
-_VERSION = 1
+_VERSION = 2
+_READABLE = (1, 2)  # 1 knew no retired users
+_QUARANTINE = ".quarantine"  # beside the homes, so that a move is one step on one file system
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retired:
+    """A deleted user: the uid, the name of the home below the homes, and its name in quarantine."""
+
+    user: str
+    uid: int
+    home: str
+    kept_as: str
 
 
 class UserRegistry:
@@ -31,7 +48,9 @@ class UserRegistry:
         self._file = self._homes.parent / "uids.json"
         self._base = uid_base
         self._end = uid_base + uid_count
-        self._uids = self._read()
+        self._uids, self._retired = self._read()
+        for gone in self._retired:
+            self._move_away(gone)
 
     @property
     def root_uid(self) -> int:
@@ -47,7 +66,9 @@ class UserRegistry:
         """The user's uid and home, made on first use; idempotent."""
         canonical_username(user)
         if user not in self._uids:
-            self._write({**self._uids, user: self._next()})
+            uid = self._next()
+            kept = tuple(gone for gone in self._retired if gone.uid != uid)
+            self._write({**self._uids, user: uid}, kept)
         uid, home = self._uids[user], self._home(user)
         if not os.path.lexists(home):
             _make_home(home, uid)
@@ -60,22 +81,55 @@ class UserRegistry:
             )
         return UserPlace(user=user, host_uid=uid, home=str(home))
 
+    def retire(self, user: str) -> Retired | None:
+        """The user is deleted: the home goes into quarantine, a new user of this name gets another uid.
+
+        None if the registry does not know the name; so a repetition is harmless.
+        """
+        canonical_username(user)
+        if user not in self._uids:
+            return None
+        uid, home = self._uids[user], self._home(user).name
+        stamp = f"{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}"
+        gone = Retired(user=user, uid=uid, home=home, kept_as=f"{home}-{uid}-{stamp}")
+        others = {name: number for name, number in self._uids.items() if name != user}
+        self._write(others, (*self._retired, gone))
+        self._move_away(gone)
+        return gone
+
+    def _move_away(self, gone: Retired) -> None:
+        """No-op once it is done; after a crash the next start of the launcher does it."""
+        source, target = self._homes / gone.home, self._quarantine / gone.kept_as
+        if target.exists() or not os.path.lexists(source) or os.lstat(source).st_uid != gone.uid:
+            return
+        private_directory(str(self._quarantine))
+        os.rename(source, target)
+
+    @property
+    def _quarantine(self) -> Path:
+        return self._homes / _QUARANTINE
+
     def _home(self, user: str) -> Path:
         readable = re.sub(r"[^a-z0-9]+", "-", user.lower())[:24].strip("-") or "user"
         return self._homes / f"{readable}-{stable_hash('home', user, length=12)}"
 
     def _next(self) -> int:
-        uid = max([self._base, *self._uids.values()]) + 1
-        if uid >= self._end:
+        retired = {gone.uid for gone in self._retired}
+        uid = max([self._base, *self._uids.values(), *retired]) + 1
+        if uid < self._end:
+            return uid
+        # The range was given out once: uids whose files an admin removed are free again.
+        free = [gone.uid for gone in self._retired if not (self._quarantine / gone.kept_as).exists()]
+        if not free:
             raise ConfigurationError(
                 f"All {self._end - self._base - 1} host uids from {self._base + 1} are taken.",
                 code="users.range_full",
                 field="uid_count",
-                remedy="Raise uid_count (the range must be free on this host).",
+                remedy="Raise uid_count (the range must be free on this host), or empty the quarantine.",
             )
-        return uid
+        return min(free)
 
-    def _read(self) -> dict[str, int]:
+    def _read(self) -> tuple[dict[str, int], tuple[Retired, ...]]:
         if not self._file.exists():
             if any(self._homes.iterdir()):
                 raise ConfigurationError(
@@ -83,11 +137,13 @@ class UserRegistry:
                     code="users.registry_missing",
                     remedy="Restore it from a backup: without it a new user could get an old one's uid.",
                 )
-            return {}
+            return {}, ()
         try:
             document = json.loads(self._file.read_bytes())
             uids = {str(user): int(uid) for user, uid in document["users"].items()}
-            if document["version"] != _VERSION or len(set(uids.values())) != len(uids):
+            retired = tuple(Retired(**item) for item in document.get("retired", ()))
+            given = [*uids.values(), *(gone.uid for gone in retired)]
+            if document["version"] not in _READABLE or len(set(given)) != len(given):
                 raise ValueError("another version, or a uid twice")
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ConfigurationError(
@@ -95,14 +151,15 @@ class UserRegistry:
                 code="users.registry_broken",
                 remedy="Restore it from a backup.",
             ) from error
-        return uids
+        return uids, retired
 
-    def _write(self, uids: Mapping[str, int]) -> None:
+    def _write(self, uids: Mapping[str, int], retired: Sequence[Retired]) -> None:
         """Durable before anybody uses the uid: file and directory are synced."""
         temporary = self._file.with_name("uids.json.new")
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as stream:
-            json.dump({"version": _VERSION, "users": dict(uids)}, stream, indent=1)
+            gone = [asdict(item) for item in retired]
+            json.dump({"version": _VERSION, "users": dict(uids), "retired": gone}, stream, indent=1)
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(temporary, self._file)
@@ -111,7 +168,7 @@ class UserRegistry:
             os.fsync(directory)
         finally:
             os.close(directory)
-        self._uids = dict(uids)
+        self._uids, self._retired = dict(uids), tuple(retired)
 
 
 def _make_home(home: Path, uid: int) -> None:

@@ -24,13 +24,14 @@ PROFILES = """
   slug: cpu-large
   allowed_groups: [research]
   sandbox: {cpu: 4, memory: 8G, egress: ["mirror.sandbox.internal:80"]}
+- {display_name: Short, slug: short, sandbox: {cpu: 1, memory: 1G, ttl: 30m, idle_timeout: 20m}}
 - {display_name: Closed, slug: closed, allowed_groups: [], sandbox: {cpu: 1, memory: 1G}}
 """
 
 
 @pytest.fixture(scope="session")
 def profiles_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three profiles: for everyone, for the group research, for nobody."""
+    """Four profiles: for everyone, for the group research, for nobody, and one with limits of time."""
     file = tmp_path_factory.mktemp("profiles") / "profiles.yaml"
     file.write_text(PROFILES)
     return file
@@ -67,3 +68,4 @@ def without_faults(request: pytest.FixtureRequest) -> Iterator[None]:
         running: HubProcess = request.getfixturevalue("hub")
         running.launcher.away = running.launcher.immortal = running.gateway.silent = False
         running.launcher.dies_with = None
+        running.control.start()

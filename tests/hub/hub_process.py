@@ -1,4 +1,4 @@
-"""How does a test get a real JupyterHub, 5.5 or 6.1, with our spawner and stand-ins around it?"""
+"""How does a test get a real JupyterHub, 5.5 or 6.1, with our spawner, the real control, and stand-ins?"""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from jupyter_sandbox_spawner.clients.control import control_socket
 from jupyter_sandbox_spawner.settings import Environment, Site, write_site
 
 from .standins import GatewayWithMemory, LauncherOverMemory, LoopThread, ProxyWithRoutes
@@ -26,6 +27,7 @@ __all__ = ["PASSWORD", "Answer", "HubProcess", "run_hub"]
 
 PASSWORD = "only-on-loopback-in-this-test"
 _TOKEN = "0123456789abcdef0123456789abcdef"
+_CONTROL_TOKEN = "fedcba9876543210fedcba9876543210"
 _CONFIG = """
 from jupyter_sandbox_spawner.setup_hub import setup_hub
 import os
@@ -40,7 +42,7 @@ scopes = "admin:users admin:servers groups admin:groups list:users read:hub admi
 c.JupyterHub.load_roles = [{"name": "test", "services": ["test"], "scopes": scopes.split()}]
 c.Spawner.start_timeout = float(os.environ["TEST_START_TIMEOUT"])
 c.Spawner.http_timeout = 10
-c.Spawner.poll_interval = 1
+c.Spawner.poll_interval = int(os.environ["TEST_POLL_INTERVAL"])
 c.Spawner.environment = {"FROM_ADMIN": "yes", "JUPYTERHUB_API_URL": "http://elsewhere"}
 setup_hub(
     c,
@@ -74,6 +76,7 @@ class HubProcess:
     gateway: GatewayWithMemory
     proxy: ProxyWithRoutes
     begin: Callable[[], subprocess.Popen[bytes]]
+    control: ControlProcess
 
     def restart(self) -> None:
         """Kill the hub and start it again over the same database."""
@@ -124,9 +127,62 @@ class HubProcess:
             time.sleep(0.05)
 
 
+class ControlProcess:
+    """The real control program; `stop` kills it, `start` returns when it answers."""
+
+    def __init__(self, site: Site, checkout: Path) -> None:
+        self._site = site
+        self._checkout = checkout
+        self._process: subprocess.Popen[bytes] | None = None
+        token = Path(site.run_dir, "control.token")
+        token.touch(0o600)
+        token.write_text(_CONTROL_TOKEN)
+
+    def start(self) -> None:
+        """Start it unless it runs."""
+        if self._process is not None:
+            return
+        with Path(self._site.run_dir, "control.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-m",
+                    "jupyter_sandbox_spawner.control",
+                    "--site",
+                    f"{self._site.run_dir}/site.json",
+                ],
+                env={"PATH": "/usr/bin:/bin", "HOME": "/", "PYTHONPATH": str(self._checkout)},
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+            )
+        deadline = time.monotonic() + 60
+        while not _listens(control_socket(self._site, "admin")):
+            assert self._process.poll() is None, self.log()
+            assert time.monotonic() < deadline, self.log()
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """Kill it; its sockets refuse from now on."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(20)
+            self._process = None
+
+    def log(self) -> str:
+        """What it wrote."""
+        return Path(self._site.run_dir, "control.log").read_text(errors="replace")
+
+
 @contextmanager
 def run_hub(
-    interpreter: Path, profiles: Path, checkout: Path, limit: int = 0, start_timeout: float = 20.0
+    interpreter: Path,
+    profiles: Path,
+    checkout: Path,
+    limit: int = 0,
+    start_timeout: float = 20.0,
+    poll_interval: int = 1,
+    servers_per_user: int | None = None,
 ) -> Iterator[HubProcess]:
     """A hub of that interpreter's JupyterHub; everything is gone afterwards."""
     directory = Path(tempfile.mkdtemp(prefix="hub", dir="/tmp"))
@@ -134,19 +190,29 @@ def run_hub(
     gateway = GatewayWithMemory(launcher.backend)
     launcher.token = gateway.last_token
     hub: HubProcess | None = None
+    control: ControlProcess | None = None
     try:
         with LoopThread() as loop:
             gateway.front_port = loop.serve(gateway.front())
             site = _site(directory, profiles, loop.serve(proxy.app()), gateway.front_port, limit)
+            site = replace(site, servers_per_user=servers_per_user)
             loop.serve(launcher.app(), site.launcher_socket)
             loop.serve(gateway.app(), site.gateway_socket)
             write_site(directory / "site.json", site)
+            Path(site.hub_dir).mkdir()
+            control = ControlProcess(site, checkout)
+            control.start()
+            settings = {
+                "TEST_LIMIT": str(limit),
+                "TEST_START_TIMEOUT": str(start_timeout),
+                "TEST_POLL_INTERVAL": str(poll_interval),
+            }
 
             def begin() -> subprocess.Popen[bytes]:
-                return _start(interpreter, directory, profiles, checkout, limit, start_timeout)
+                return _start(interpreter, directory, profiles, checkout, settings)
 
             base = f"http://127.0.0.1:{site.hub_port}/"
-            hub = HubProcess(begin(), base, "", directory, loop, launcher, gateway, proxy, begin)
+            hub = HubProcess(begin(), base, "", directory, loop, launcher, gateway, proxy, begin, control)
             hub.wait_for("the hub answers", lambda: _answers(hub), 90)
             hub.version = hub.api("GET", "").document["version"]
             gateway.version = hub.version
@@ -155,7 +221,18 @@ def run_hub(
         if hub is not None:
             hub.process.terminate()
             hub.process.wait(20)
+        if control is not None:
+            control.stop()
         shutil.rmtree(directory)
+
+
+def _listens(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(path)
+        except OSError:
+            return False
+    return True
 
 
 def _site(directory: Path, profiles: Path, proxy_port: int, front_port: int, limit: int) -> Site:
@@ -182,7 +259,7 @@ def _free_port() -> int:
 
 
 def _start(
-    interpreter: Path, directory: Path, profiles: Path, checkout: Path, limit: int, start_timeout: float
+    interpreter: Path, directory: Path, profiles: Path, checkout: Path, settings: Mapping[str, str]
 ) -> subprocess.Popen[bytes]:
     (directory / "config.py").write_text(_CONFIG)
     environment = {
@@ -190,6 +267,7 @@ def _start(
         "HOME": str(directory),
         "PYTHONPATH": str(checkout),
         "CONFIGPROXY_AUTH_TOKEN": "proxy-token",
+        "JUPYTER_SANDBOX_CONTROL_TOKEN": _CONTROL_TOKEN,
         "JUPYTER_SANDBOX_SITE": str(directory / "site.json"),
         "SECRET_OF_THE_HUB": "canary-of-the-hub",
         "TEST_TOKEN": _TOKEN,
@@ -197,8 +275,7 @@ def _start(
         "TEST_PROFILES": str(profiles),
         "TEST_DIR": str(directory),
         "TEST_ENVIRONMENT": str(directory / "image"),
-        "TEST_LIMIT": str(limit),
-        "TEST_START_TIMEOUT": str(start_timeout),
+        **settings,
         "LANG": os.environ.get("LANG", "C.UTF-8"),
     }
     with (directory / "hub.log").open("ab") as log:

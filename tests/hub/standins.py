@@ -86,11 +86,15 @@ class LauncherOverMemory:
     dies_with: tuple[int, str] | None = None
     token: Callable[[], str] = lambda: ""
     requests: list[CreateRequest] = field(default_factory=list)
+    retired: list[str] = field(default_factory=list)
 
     def app(self) -> web.Application:
         """The routes."""
         app = application(frozenset())
         app.router.add_put("/users/{user}", self._guarded(self._place))
+        app.router.add_delete("/users/{user}", self._guarded(self._retire))
+        app.router.add_get("/events", self._guarded(self._events))
+        app.router.add_get("/sandboxes/{id}/usage", self._guarded(self._usage))
         app.router.add_put("/sandboxes/{id}", self._guarded(self._create))
         app.router.add_post("/sandboxes/{id}/start", self._guarded(self._start))
         app.router.add_get("/sandboxes/{id}", self._guarded(self._status))
@@ -108,6 +112,22 @@ class LauncherOverMemory:
             return await handler(request)
 
         return guarded
+
+    async def _events(self, request: web.Request) -> web.Response:
+        # Long polls here are short, so that a test's end need not wait for one.
+        wait = min(1.0, float(request.query["timeout"]))
+        found = await self.backend.events(int(request.query["after"]), wait)
+        return web.json_response([encode(event) for event in found])
+
+    async def _usage(self, request: web.Request) -> web.Response:
+        return web.json_response(encode(await self.backend.usage(request.match_info["id"])))
+
+    async def _retire(self, request: web.Request) -> web.Response:
+        user = request.match_info["user"]
+        if any(item.user == user for item in await self.backend.inventory()):
+            return web.json_response({"code": "users.busy", "message": "It has a sandbox."}, status=409)
+        self.retired.append(user)
+        return web.Response(status=204)
 
     async def _place(self, request: web.Request) -> web.Response:
         user = request.match_info["user"]
@@ -174,6 +194,7 @@ class GatewayWithMemory:
         app.router.add_get("/sandboxes/{id}/ready", self._ready)
         app.router.add_delete("/sandboxes/{id}", self._close)
         app.router.add_get("/sandboxes", self._inventory)
+        app.router.add_get("/events", self._events)
         return app
 
     def front(self) -> web.Application:
@@ -225,6 +246,10 @@ class GatewayWithMemory:
             for sandbox, entry in self.entries.items()
         ]
         return web.json_response([encode(item) for item in items])
+
+    async def _events(self, request: web.Request) -> web.Response:
+        await asyncio.sleep(min(1.0, float(request.query["timeout"])))
+        return web.json_response([])
 
     async def _answer(self, request: web.Request) -> web.Response:
         open_here = any(request.path.startswith(entry.prefix) for entry in self.entries.values())

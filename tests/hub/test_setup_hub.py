@@ -62,9 +62,41 @@ def test_what_the_admin_set_before_stays(setup: Setup) -> None:
     c = Config()
     c.JupyterHub.db_url = "postgresql://db/hub"
     c.JupyterHub.load_roles = [{"name": "mine"}]
+    c.JupyterHub.template_paths = ["/mine"]
+    c.JupyterHub.custom_scopes = {"custom:mine": {"description": "mine"}}
+    c.Spawner.server_token_scopes = ["self"]
     setup(c)
     assert c.JupyterHub.db_url == "postgresql://db/hub"
-    assert c.JupyterHub.load_roles == [{"name": "mine"}]
+    assert c.JupyterHub.load_roles[0] == {"name": "mine"}
+    assert c.JupyterHub.template_paths[0] == "/mine"
+    assert sorted(c.JupyterHub.custom_scopes) == ["custom:mine", "custom:sandbox:self"]
+    assert c.Spawner.server_token_scopes == ["self", "custom:sandbox:self!server"]
+
+
+@pytest.mark.parametrize(
+    ("before", "expected"),
+    [
+        ({}, ["self", "custom:sandbox:self!user"]),
+        (
+            {"load_roles": [{"name": "user", "scopes": ["self", "shares!user"]}]},
+            ["self", "shares!user", "custom:sandbox:self!user"],
+        ),
+        (
+            {"load_roles": [{"name": "user", "description": "x"}]},
+            ["self", "custom:sandbox:self!user"],
+        ),
+        ({"extra_user_scopes": {"shares!user"}}, ["self", "custom:sandbox:self!user", "shares!user"]),
+    ],
+    ids=["absent", "role", "role without scopes", "extra scopes"],
+)
+def test_users_may_ask_about_their_own_sandbox(
+    setup: Setup, before: dict[str, Any], expected: list[str]
+) -> None:
+    """The role of every user gets our scope beside what the admin gave it."""
+    c = Config()
+    c.JupyterHub.update(before)
+    roles = {role["name"]: role for role in setup(c).JupyterHub.load_roles}
+    assert roles["user"]["scopes"] == expected
 
 
 @pytest.mark.proves("T19")

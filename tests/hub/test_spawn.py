@@ -232,7 +232,15 @@ async def test_the_progress_shows_each_stage(hub: HubProcess) -> None:
         events = [event async for event in mona.progress()]
     assert events[-1].get("ready"), events
     stages = next(event["stages"] for event in events if "stages" in event)
-    assert [stage["name"] for stage in stages] == ["profile", "place", "doors", "create", "start", "server"]
+    assert [stage["name"] for stage in stages] == [
+        "profile",
+        "place",
+        "admission",
+        "doors",
+        "create",
+        "start",
+        "server",
+    ]
     assert sum(stage["share"] for stage in stages) == pytest.approx(1, abs=0.01)
 
 
@@ -242,7 +250,7 @@ async def test_the_form_shows_what_may_not_be_had(hub: HubProcess) -> None:
         await paula.login()
         page = await paula.open(paula.hub("spawn/paula"))
         form = await paula.spawn_form()
-    assert [profile.slug for profile in form.allowed()] == ["cpu-small"]
+    assert [profile.slug for profile in form.allowed()] == ["cpu-small", "short"]
     assert [profile.slug for profile in form.refused()] == ["cpu-large", "closed"]
     assert "It is for group research" in page.text
 
