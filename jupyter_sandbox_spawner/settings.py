@@ -77,7 +77,7 @@ class Site:
         return 0o711 if self.program_uids else 0o700
 
     def callers_of(self, socket: str) -> frozenset[int]:
-        """Who may use a socket (`launcher`, `control-hub`, ...) besides root and the program that serves it."""
+        """Who may use a socket (`launcher`, `control-hub`, ...) besides root and its own program."""
         known = (self.program_uids.get(name) for name in _CALLERS.get(socket, ()))
         return frozenset({*(uid for uid in known if uid is not None), *self.callers.get(socket, ())})
 

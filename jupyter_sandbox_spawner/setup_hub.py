@@ -30,8 +30,11 @@ _MORE = frozenset(
     {
         "callers",
         "consecutive_failure_limit",
+        "front_port",
+        "hub_port",
         "one_uid",
         "program_uids",
+        "proxy_api_port",
         "public_url",
         "runtime",
         "servers_per_user",
@@ -62,7 +65,8 @@ def setup_hub(
     `state_dir`: homes, the uid registry and the hub's database. `environments`: user images by name, each
     the directory of a Python environment; the first is the default.
     `accept_shared_origin`: True lets servers share the hub's origin off loopback; see the threat model.
-    `more`: public_host ("127.0.0.1"), public_port (8000, 0: any free one), base_url ("/"), public_url (""),
+    `more`: public_host ("127.0.0.1"), public_port (8000, 0: any free one), hub_port, proxy_api_port
+    and front_port (0: `run` chooses; units need fixed ones), base_url ("/"), public_url (""),
     internal_services ({}: none; `name:port` to `host:port`), runtime ("runc"), uid_base, uid_count,
     program_uids ({}: system users `jss-NAME` if they exist, else ids below uid_base), one_uid (False; True:
     all programs share root's uid), callers ({}: by socket, further uids), consecutive_failure_limit (0: the
@@ -119,9 +123,9 @@ def _site(
         run_dir=run_dir.rstrip("/"),
         state_dir=state_dir.rstrip("/"),
         public_port=int(more.pop("public_port", 8000)),
-        hub_port=0,
-        proxy_api_port=0,
-        front_port=0,
+        hub_port=int(more.pop("hub_port", 0)),
+        proxy_api_port=int(more.pop("proxy_api_port", 0)),
+        front_port=int(more.pop("front_port", 0)),
         environments=_environments(environments),
         base_url=base_url,
         internal_services=dict(more.pop("internal_services", None) or {}),

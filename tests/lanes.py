@@ -55,6 +55,10 @@ def _cgroup() -> str:
     return ""
 
 
+def _systemd() -> str:
+    return "" if shutil.which("systemd-analyze") else "no systemd-analyze; run: apt-get install systemd"
+
+
 def _npm() -> str:
     if shutil.which("node") is None:
         return "no node; run: apt-get install nodejs npm"
@@ -96,6 +100,7 @@ LANES: Mapping[str, Callable[[], str]] = {
     "runc": _runc,
     "cgroup": _cgroup,
     "npm": _npm,
+    "systemd": _systemd,
     "hub6": lambda: _hub("hub", "6"),
     "hub5": lambda: _hub("hub5", "5"),
     "userenv": _userenv,

@@ -28,6 +28,7 @@ def parser() -> argparse.ArgumentParser:
     _add_profiles(commands)
     ps.add_commands(commands)
     audit.add_commands(commands)
+    _add_site(commands)
     return top
 
 
@@ -77,6 +78,19 @@ def _add_profiles(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     check.set_defaults(action=_check_profiles)
 
 
+def _add_site(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    site = commands.add_parser("site", help="prepare a site whose programs systemd runs")
+    verbs = site.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    write = verbs.add_parser(
+        "write",
+        help="write site.json, tokens and environment files for units",
+        description="Makes directories, checks what each program's uid can read, and writes site.json,"
+        " tokens and environment files to run_dir. Nothing is started. Writing again changes no token.",
+    )
+    write.add_argument("-f", "--config", required=True, metavar="FILE", help="jupyterhub_config.py")
+    write.set_defaults(action=_write_site)
+
+
 # The actions import what they need: a look at --help or doctor must not wait for circus and the hub.
 
 
@@ -98,6 +112,16 @@ def _doctor(arguments: argparse.Namespace) -> int:
     from .doctor import diagnose
 
     return diagnose(arguments)
+
+
+def _write_site(arguments: argparse.Namespace) -> int:
+    from .installation import load_installation
+    from .site_files import write_for_units
+
+    site = write_for_units(load_installation(arguments.config))
+    uids = ", ".join(f"{name} {uid}" for name, uid in site.program_uids.items())
+    print(f"{site.run_dir}/site.json is written. Uids: {uids or 'one for all programs'}.")
+    return ExitStatus.OK
 
 
 def _check_profiles(arguments: argparse.Namespace) -> int:

@@ -8,6 +8,7 @@ import logging
 import sys
 
 from ..errors import SandboxError
+from ..held import take_held_sockets
 from ..settings import load_site
 from ..units import parse_duration
 from .app import CALLERS, Sockets, run
@@ -24,9 +25,11 @@ def main(arguments: list[str] | None = None) -> int:
     )
     try:
         site = load_site(options.site)
-        descriptors = {caller: getattr(options, f"{caller}_fd") for caller in CALLERS}
+        held = take_held_sockets()
+        descriptors = {caller: held[name] for caller in CALLERS if (name := f"control-{caller}") in held}
+        given = {caller: getattr(options, f"{caller}_fd") for caller in CALLERS}
         sockets = Sockets(
-            descriptors={name: number for name, number in descriptors.items() if number is not None},
+            descriptors=descriptors | {name: number for name, number in given.items() if number is not None},
             callers={
                 caller: frozenset(getattr(options, f"{caller}_uid") or site.callers_of(f"control-{caller}"))
                 for caller in CALLERS

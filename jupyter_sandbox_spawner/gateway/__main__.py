@@ -10,6 +10,7 @@ import os
 import sys
 
 from ..errors import SandboxError
+from ..held import take_held_sockets
 from ..settings import load_site
 from .app import Held, run
 from .exchange import AnswerTimes
@@ -34,11 +35,14 @@ def main() -> int:
         import uvloop
 
         asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    held = take_held_sockets()
+    own = held.get("gateway") if options.fd is None else options.fd
+    front = held.get("front") if options.front_fd is None else options.front_fd
     try:
         site = load_site(options.site)
         hold = HoldTimes(starting=options.start_hold)
         times = AnswerTimes(begin=options.answer_timeout)
-        asyncio.run(run(site, Held(options.fd, options.front_fd), hold, times))
+        asyncio.run(run(site, Held(own, front), hold, times))
     except SandboxError as error:
         logging.getLogger("jupyter_sandbox_spawner.gateway").error("%s: %s", error.code, error)
         return 2

@@ -8,6 +8,7 @@ import logging
 import sys
 
 from ..errors import SandboxError
+from ..held import take_held_sockets
 from ..settings import load_site
 from .app import run_launcher
 
@@ -18,11 +19,13 @@ def main(arguments: list[str] | None = None) -> int:
     """Exit status 0 after SIGTERM, 1 when a setting or the host is wrong (one line on stderr says what)."""
     parser = argparse.ArgumentParser(prog="launcher")
     parser.add_argument("--site", help="path of site.json")
-    parser.add_argument("--fd", type=int, help="descriptor of the listening socket")
+    parser.add_argument("--fd", type=int, help="descriptor of the listening socket (or LISTEN_FDS: launcher)")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s launcher %(levelname)s %(message)s")
+    held = take_held_sockets()
+    descriptor = held.get("launcher") if options.fd is None else options.fd
     try:
-        asyncio.run(run_launcher(load_site(options.site), options.fd))
+        asyncio.run(run_launcher(load_site(options.site), descriptor))
     except SandboxError as error:
         logging.getLogger("jupyter_sandbox_spawner").error("%s %s", error.code, error)
         return 1

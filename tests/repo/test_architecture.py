@@ -15,7 +15,7 @@ FLOORS = (
     WORDS,
     {"wire", "settings"},
     {"rules"},
-    {"serving", "clients"},
+    {"serving", "held", "clients"},
     {"backends"},
     {"hub", "launcher", "gateway", "control"},
     {"admin", "setup_hub"},
