@@ -13,12 +13,21 @@ import socket
 import struct
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-
-from aiohttp import web
+from typing import TYPE_CHECKING
 
 from .errors import ConfigurationError, RefusedError, SandboxError
 
-__all__ = ["application", "listening_socket", "peer_credentials", "private_directory", "serve_until_signal"]
+if TYPE_CHECKING:
+    from aiohttp import web
+
+__all__ = [
+    "application",
+    "listening_socket",
+    "peer_credentials",
+    "private_directory",
+    "serve_until_signal",
+    "until_signal",
+]
 
 log = logging.getLogger("jupyter_sandbox_spawner")
 _CREDENTIALS = struct.Struct("iII")
@@ -65,6 +74,8 @@ def listening_socket(path: str, descriptor: int | None = None, mode: int = 0o600
 
 def application(callers: frozenset[int]) -> web.Application:
     """An aiohttp application that serves only these uids (root and our own are always among them)."""
+    from aiohttp import web  # half of a program's start; the gateway serves without it
+
     allowed = callers | {0, os.geteuid()}
 
     @web.middleware
@@ -98,14 +109,20 @@ def _check_caller(request: web.Request, allowed: frozenset[int]) -> None:
 
 async def serve_until_signal(app: web.Application, listener: socket.socket) -> None:
     """Serve on a listening unix socket until SIGTERM or SIGINT, then finish what is running."""
+    from aiohttp import web
+
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0, handler_cancellation=False)
     await runner.setup()
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
     try:
         await web.SockSite(runner, listener, backlog=1024).start()
-        await stopping.wait()
+        await until_signal()
     finally:
         await runner.cleanup()
+
+
+async def until_signal() -> None:
+    """Return at SIGTERM or SIGINT."""
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    await stopping.wait()

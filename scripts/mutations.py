@@ -87,8 +87,8 @@ _GATEWAY_GUARDS = (
     Guard(
         name="api door: four calls only",
         file="jupyter_sandbox_spawner/rules/api_filter.py",
-        pattern=r"return calls\.get\(\(method, target\)\)",
-        replacement='return ApiCall(method.decode(), target.decode().partition("/hub/api")[2])',
+        pattern=r"call = calls\.get\(\(method, path\)\)",
+        replacement='call = ApiCall(to="hub", method=method.decode(), target=path.decode())',
         tests="tests/attacks/test_hub_api.py -k h01",
         live=True,
     ),

@@ -7,7 +7,7 @@ import socket
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
-from ..serving import application, listening_socket, private_directory, serve_until_signal
+from ..serving import listening_socket, private_directory, until_signal
 from ..settings import Site
 from .api import ApiDoor
 from .door import raise_descriptor_limit
@@ -18,8 +18,9 @@ from .events import Spool
 from .exchange import AnswerTimes
 from .front import Front
 from .ingress import HoldTimes
+from .own_door import OwnDoor
 from .registry import Registry, Surroundings
-from .routes import add_routes
+from .routes import routes_of
 
 __all__ = ["Held", "run"]
 
@@ -44,8 +45,7 @@ async def run(site: Site, held: Held, hold: HoldTimes, times: AnswerTimes) -> No
         stack.callback(spool.close)
         egress = EgressHandler(SystemResolver(), site.internal_services)
         stack.push_async_callback(egress.close)
-        api = ApiDoor(site.hub_api_url)
-        stack.push_async_callback(api.close)
+        api = ApiDoor(site.hub_port, site.control_socket("gateway"))
         around = Surroundings(
             doors_dir=site.doors_dir,
             state_dir=f"{site.run_dir}/gateway",
@@ -60,10 +60,11 @@ async def run(site: Site, held: Held, hold: HoldTimes, times: AnswerTimes) -> No
         front = Front(registry.routes, times)
         stack.push_async_callback(front.close)
         await front.start(_front_socket(site, held.front))
-        app = application(site.callers_of("gateway"))
-        add_routes(app, registry, spool, site.front_url)
+        own = OwnDoor(site.callers_of("gateway"), routes_of(registry, spool, site.front_url))
+        stack.push_async_callback(own.close)
+        await own.start(listening_socket(site.gateway_socket, held.own))
         log.info("The gateway serves; %s descriptors, doors in %s.", limit, site.doors_dir)
-        await serve_until_signal(app, listening_socket(site.gateway_socket, held.own))
+        await until_signal()
 
 
 def _front_socket(site: Site, descriptor: int | None) -> socket.socket:

@@ -10,7 +10,8 @@ import logging
 
 import h11
 
-from ..rules import heads
+from ..rules import activity, heads
+from ..rules.frames import FrameReader
 from .answers import Refusal, refusal_bytes
 from .ingress import HAND_OFF
 from .sandbox import OpenSandbox
@@ -47,18 +48,24 @@ class Exchange:
         self._inside = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_LIMIT)
         self._counts = True
         self._method = b"GET"
+        self._target = b""
+        self._frames = FrameReader()
         self._upload: asyncio.Task[None] | None = None
 
     async def run(self, request: h11.Request) -> bool:
         """Carry it; True when the browser's connection may carry another request."""
-        self._counts = heads.tracks_activity(request.target)
+        websocket = heads.wants_websocket(request.method, request.headers)
+        self._counts = activity.request_counts(
+            request.method, request.target, self._sandbox.entry.prefix, websocket
+        )
         self._method = request.method
+        self._target = request.target
         self._used()
         self._client.on_gone = self._ingress.abort
         if self._client.ended:
             self._ingress.abort()
         try:
-            self._upload = self._send_request(request)
+            self._upload = self._send_request(request, websocket)
             switched = await self._answer()
             return not switched and self._both_done()
         except h11.ProtocolError as error:
@@ -77,8 +84,7 @@ class Exchange:
                 await asyncio.gather(self._upload, return_exceptions=True)
         return False
 
-    def _send_request(self, request: h11.Request) -> asyncio.Task[None] | None:
-        websocket = heads.wants_websocket(request.method, request.headers)
+    def _send_request(self, request: h11.Request, websocket: bool) -> asyncio.Task[None] | None:
         headers = heads.request_headers(request.headers, websocket)
         head = self._inside.send(h11.Request(method=request.method, target=request.target, headers=headers))
         first = self._peer.next_event()
@@ -156,7 +162,7 @@ class Exchange:
         headers = heads.switch_headers(event.headers, self._sandbox.pages)
         self._out(self._peer.send(h11.InformationalResponse(status_code=101, headers=headers)) or b"")
         self._out(self._inside.trailing_data[0])
-        self._into(self._peer.trailing_data[0])
+        self._upgraded_into(self._peer.trailing_data[0])
         ways = [
             asyncio.create_task(self._pump(self._client, self._ingress, inward=True)),
             asyncio.create_task(self._pump(self._ingress, self._client, inward=False)),
@@ -173,13 +179,18 @@ class Exchange:
         try:
             while chunk := await source.read():
                 if inward:
-                    self._counts = not heads.is_keepalive_frame(chunk)
-                    self._into(chunk)
+                    self._upgraded_into(chunk)
                 else:
                     self._out(chunk)
                 await target.drain(self._times.stall)
         except (StreamLostError, TimeoutError):
             log.debug("%s: one end of an upgraded connection left.", self._sandbox.id)
+
+    def _upgraded_into(self, chunk: bytes) -> None:
+        prefix = self._sandbox.entry.prefix
+        seen = list(self._frames.feed(chunk))
+        self._counts = any(activity.message_counts(self._target, prefix, frame) for frame in seen)
+        self._into(chunk)
 
     def _into(self, data: bytes) -> None:
         if data:

@@ -64,6 +64,9 @@ class IngressPool:
 
     async def acquire(self) -> Stream | None:
         """The next connection, first come first served; None when none came in time."""
+        # One may have come between the caller's `take` and this task's first step.
+        if (stream := self.take()) is not None:
+            return stream
         loop = asyncio.get_running_loop()
         place: asyncio.Future[Stream] = loop.create_future()
         self._waiting.append(place)

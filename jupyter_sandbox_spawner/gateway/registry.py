@@ -20,6 +20,7 @@ from .door import Reserve
 from .doorway import Carriers, open_doors, resize_egress
 from .events import Spool
 from .ingress import HoldTimes, IngressPool
+from .memory import Memory, Use
 from .repeats import Reporter
 from .routing import RouteTable
 from .sandbox import OpenSandbox
@@ -50,6 +51,7 @@ class Registry:
         self._carriers = carriers
         self._spool = spool
         self._state = StateDirectory(around.state_dir)
+        self._memory = Memory(f"{around.state_dir}/use")
         self._reserve = Reserve()
         self._locks: dict[str, asyncio.Lock] = {}
         self._open: dict[str, OpenSandbox] = {}
@@ -62,8 +64,10 @@ class Registry:
 
     async def restore(self) -> None:
         """Re-open the doors of every sandbox on disk, each in the directory it had."""
+        uses = self._memory.load()
         for sandbox, record in self._state.load().items():
-            self._admit(sandbox, record)
+            self._admit(sandbox, record, uses.get(sandbox, Use()))
+        self._memory.start(self._uses)
         log.info("%s sandboxes re-opened.", len(self._open))
 
     async def open(self, sandbox: str, entry: GatewayEntry) -> str:
@@ -78,7 +82,7 @@ class Registry:
             if known is None:
                 record = Record(entry=entry)
                 await self._state.save(sandbox, record)
-                self._admit(sandbox, record)
+                self._admit(sandbox, record, Use())
             elif replace(known.entry, egress=entry.egress) != entry:
                 raise ConfigurationError(
                     f"{sandbox} is open with another owner, uid, prefix or limits.",
@@ -118,6 +122,7 @@ class Registry:
     async def shut_down(self) -> None:
         """End every connection but keep all records: the next gateway re-opens the doors."""
         await asyncio.gather(*(found.close() for found in self._open.values()))
+        await self._memory.close(self._uses)
         await asyncio.gather(*self._saving, return_exceptions=True)
         self._state.close()
         self._reserve.close()
@@ -149,7 +154,10 @@ class Registry:
             # Only the hold time after a restart depends on it.
             log.error("That a server is ready is not on disk: %s", error)
 
-    def _admit(self, sandbox: str, record: Record) -> None:
+    def _uses(self) -> dict[str, Use]:
+        return {name: found.use for name, found in self._open.items()}
+
+    def _admit(self, sandbox: str, record: Record, before: Use) -> None:
         entry = record.entry
         around = self._around
         found = OpenSandbox(
@@ -158,6 +166,7 @@ class Registry:
             PagePolicy(prefix=entry.prefix, hub_origin=around.hub_origin, own_host=around.own_host),
             allowed_calls(around.base_url, entry.user),
             Reporter(self._spool, sandbox, entry.user, entry.server),
+            before,
         )
         found.boot = BootDesk(record.booted, lambda: self._save(found), found.deny)
         found.ingress = IngressPool(record.ready, around.hold, lambda: self._became_ready(found))

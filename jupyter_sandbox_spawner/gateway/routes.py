@@ -1,19 +1,27 @@
-"""What may other programs ask of the gateway? HTTP in, one call of the registry, JSON out."""
+"""What may other programs ask of the gateway? One call of the registry each."""
 
 from __future__ import annotations
 
-from aiohttp import web
+from dataclasses import dataclass
+from typing import Any
 
 from ..errors import BootError, ConfigurationError
 from ..models import BootDocument, EgressPolicy, GatewayEntry, OpenDoors
 from ..wire import decode_json, encode
 from .events import Spool
 from .metrics import render
+from .own_door import Asked, Route, Text
 from .registry import Registry
 
-__all__ = ["add_routes"]
+__all__ = ["routes_of"]
 
 _LONGEST_POLL = 600.0  # seconds
+_OK = {"ok": True}
+
+
+@dataclass(frozen=True)
+class _Acknowledged:
+    seq: int
 
 
 class _Routes:
@@ -22,82 +30,76 @@ class _Routes:
         self._spool = spool
         self._front_url = front_url
 
-    async def open(self, request: web.Request) -> web.Response:
-        entry = decode_json(GatewayEntry, await request.read())
-        directory = await self._registry.open(request.match_info["id"], entry)
-        return web.json_response(encode(OpenDoors(directory=directory, front_url=self._front_url)))
+    async def open(self, asked: Asked) -> Any:
+        directory = await self._registry.open(asked.sandbox, decode_json(GatewayEntry, asked.body))
+        return encode(OpenDoors(directory=directory, front_url=self._front_url))
 
-    async def boot(self, request: web.Request) -> web.Response:
-        sandbox = self._registry.get(request.match_info["id"])
-        sandbox.boot.offer(decode_json(BootDocument, await request.read()))
-        return web.json_response({"ok": True})
+    async def boot(self, asked: Asked) -> Any:
+        sandbox = self._registry.get(asked.sandbox)
+        sandbox.boot.offer(decode_json(BootDocument, asked.body))
+        return _OK
 
-    async def ready(self, request: web.Request) -> web.Response:
-        sandbox = self._registry.get(request.match_info["id"])
-        timeout = _number(request, "timeout", 0.0, _LONGEST_POLL)
-        ready = await sandbox.wait_ready(timeout)
+    async def ready(self, asked: Asked) -> Any:
+        sandbox = self._registry.get(asked.sandbox)
+        ready = await sandbox.wait_ready(_number(asked, "timeout", 0.0, _LONGEST_POLL))
         if sandbox.boot.aborted.is_set():
             raise BootError(
                 "Another uid connected to the boot door; this start is aborted.",
                 code="boot.foreign",
                 remedy="Start the server again; the gateway's events name the uid.",
             )
-        return web.json_response({"ready": ready})
+        return {"ready": ready}
 
-    async def egress(self, request: web.Request) -> web.Response:
-        policy = decode_json(EgressPolicy, await request.read())
-        await self._registry.set_egress(request.match_info["id"], policy)
-        return web.json_response({"ok": True})
+    async def egress(self, asked: Asked) -> Any:
+        await self._registry.set_egress(asked.sandbox, decode_json(EgressPolicy, asked.body))
+        return _OK
 
-    async def drain(self, request: web.Request) -> web.Response:
-        self._registry.get(request.match_info["id"]).draining = True
-        return web.json_response({"ok": True})
+    async def drain(self, asked: Asked) -> Any:
+        self._registry.get(asked.sandbox).draining = True
+        return _OK
 
-    async def close(self, request: web.Request) -> web.Response:
-        await self._registry.close(request.match_info["id"])
-        return web.Response(status=204)
+    async def close(self, asked: Asked) -> Any:
+        await self._registry.close(asked.sandbox)
 
-    async def inventory(self, request: web.Request) -> web.Response:
-        return web.json_response([encode(sandbox.inventory()) for sandbox in self._registry])
+    async def inventory(self, asked: Asked) -> Any:
+        return [encode(sandbox.inventory()) for sandbox in self._registry]
 
-    async def events(self, request: web.Request) -> web.Response:
-        after = int(_number(request, "after", 0, 2**62))
-        found = await self._spool.after(after, _number(request, "timeout", 0.0, _LONGEST_POLL))
-        return web.json_response([encode(event) for event in found])
+    async def events(self, asked: Asked) -> Any:
+        after = int(_number(asked, "after", 0, 2**62))
+        found = await self._spool.after(after, _number(asked, "timeout", 0.0, _LONGEST_POLL))
+        return [encode(event) for event in found]
 
-    async def acknowledge(self, request: web.Request) -> web.Response:
-        document = await request.json()
-        seq = document.get("seq") if isinstance(document, dict) else None
-        if not isinstance(seq, int) or isinstance(seq, bool):
-            raise ConfigurationError(f"seq: {seq!r} is not a number.", code="wire.invalid", field="seq")
-        self._spool.acknowledge(seq)
-        return web.json_response({"ok": True})
+    async def acknowledge(self, asked: Asked) -> Any:
+        self._spool.acknowledge(decode_json(_Acknowledged, asked.body).seq)
+        return _OK
 
-    async def health(self, request: web.Request) -> web.Response:
-        return web.json_response({"ok": True})
+    async def health(self, asked: Asked) -> Any:
+        return _OK
 
-    async def metrics(self, request: web.Request) -> web.Response:
-        return web.Response(text=render(self._registry, self._spool))
+    async def metrics(self, asked: Asked) -> Any:
+        return Text(render(self._registry, self._spool))
 
 
-def add_routes(app: web.Application, registry: Registry, spool: Spool, front_url: str) -> None:
-    """Put the gateway's own door on an application."""
+def routes_of(registry: Registry, spool: Spool, front_url: str) -> tuple[Route, ...]:
+    """The gateway's own API."""
     routes = _Routes(registry, spool, front_url)
-    app.router.add_put("/sandboxes/{id}", routes.open)
-    app.router.add_put("/sandboxes/{id}/boot", routes.boot)
-    app.router.add_get("/sandboxes/{id}/ready", routes.ready)
-    app.router.add_patch("/sandboxes/{id}/egress", routes.egress)
-    app.router.add_post("/sandboxes/{id}/drain", routes.drain)
-    app.router.add_delete("/sandboxes/{id}", routes.close)
-    app.router.add_get("/sandboxes", routes.inventory)
-    app.router.add_get("/events", routes.events)
-    app.router.add_post("/events/ack", routes.acknowledge)
-    app.router.add_get("/health", routes.health)
-    app.router.add_get("/metrics", routes.metrics)
+    return (
+        Route("PUT", "/sandboxes/{id}", routes.open),
+        Route("PUT", "/sandboxes/{id}/boot", routes.boot),
+        Route("GET", "/sandboxes/{id}/ready", routes.ready),
+        Route("PATCH", "/sandboxes/{id}/egress", routes.egress),
+        Route("POST", "/sandboxes/{id}/drain", routes.drain),
+        Route("DELETE", "/sandboxes/{id}", routes.close),
+        Route("GET", "/sandboxes", routes.inventory),
+        Route("GET", "/events", routes.events),
+        Route("POST", "/events/ack", routes.acknowledge),
+        Route("GET", "/health", routes.health),
+        Route("GET", "/metrics", routes.metrics),
+    )
 
 
-def _number(request: web.Request, name: str, default: float, most: float) -> float:
-    text = request.query.get(name, str(default))
+def _number(asked: Asked, name: str, default: float, most: float) -> float:
+    text = asked.query.get(name, str(default))
     try:
         value = float(text)
     except ValueError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import date, datetime, timezone
+from datetime import datetime, timezone
 
 from ..models import EgressPolicy, GatewayEntry, GatewayInventory
 from ..rules.api_filter import ApiCall
@@ -16,9 +16,13 @@ from .bucket import Bucket
 from .door import Door
 from .events import Detail
 from .ingress import IngressPool
+from .memory import Use
 from .repeats import Reporter
 
 __all__ = ["OpenSandbox"]
+
+# A download is work; the heartbeats of a forgotten program take hours for as many bytes.
+_EGRESS_IN_USE = 1 << 20
 
 
 class OpenSandbox:
@@ -34,6 +38,7 @@ class OpenSandbox:
         pages: PagePolicy,
         calls: dict[tuple[bytes, bytes], ApiCall],
         reporter: Reporter,
+        before: Use,
     ) -> None:
         self.id = sandbox
         self.entry = entry
@@ -45,14 +50,15 @@ class OpenSandbox:
         self.boot: BootDesk
         self.ingress: IngressPool
         self.draining = False
-        self.bytes_in = 0
-        self.bytes_out = 0
-        self.denials = 0
+        self.bytes_in = before.bytes_in
+        self.bytes_out = before.bytes_out
+        self.denials = before.denials
         self.front_running = 0
-        self.last_activity: datetime | None = None
+        self.last_activity = before.last_activity
         self._enders: set[Callable[[], None]] = set()
-        self._egress_day: date | None = None
-        self._egress_today = 0
+        self._egress_day = before.egress_day
+        self._egress_today = before.egress_today
+        self._egress_uncounted = 0
 
     @property
     def policy(self) -> EgressPolicy:
@@ -84,6 +90,10 @@ class OpenSandbox:
         self.bytes_in += down
         self._roll_day()
         self._egress_today += up + down
+        self._egress_uncounted += up + down
+        if self._egress_uncounted >= _EGRESS_IN_USE:
+            self._egress_uncounted = 0
+            self.used()
 
     def egress_allowance(self) -> int | None:
         """Bytes left today (UTC), both ways together; None without a cap."""
@@ -111,8 +121,20 @@ class OpenSandbox:
         return True
 
     def used(self) -> None:
-        """A person's request or its bytes passed just now."""
+        """A person's request or message, or so many egress bytes, passed just now."""
         self.last_activity = datetime.now(timezone.utc)
+
+    @property
+    def use(self) -> Use:
+        """What a restarted gateway should still know."""
+        return Use(
+            last_activity=self.last_activity,
+            egress_day=self._egress_day,
+            egress_today=self._egress_today,
+            bytes_in=self.bytes_in,
+            bytes_out=self.bytes_out,
+            denials=self.denials,
+        )
 
     async def wait_ready(self, timeout: float) -> bool:
         """Was an ingress connection seen? Waits `timeout` seconds, less when the boot is aborted."""

@@ -6,6 +6,7 @@ Law: at most one reader and one writer wait at a time; a chunk is handed on as i
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections import deque
 from collections.abc import Callable
 
@@ -87,6 +88,13 @@ class Stream(asyncio.Protocol):
             self.on_gone()
 
     # what the programs use
+
+    @property
+    def socket(self) -> socket.socket:
+        """The connected socket, to ask it for its peer."""
+        if self._transport is None:
+            raise StreamLostError("There is no connection yet.")
+        return self._transport.get_extra_info("socket")  # type: ignore[no-any-return]
 
     @property
     def ended(self) -> bool:

@@ -1,43 +1,98 @@
-"""Which calls of the hub's API may a sandbox make through its door?
+"""Which calls may a sandbox make through its API door, and of whom: the hub or control?
 
-Law: the path that reaches the hub is built here from the route and the door's owner; no byte of the
-request's own path goes further.
-ref: jupyterhub/services/auth.py and jupyterhub/singleuser/extension.py (the four calls they make)
+Law: the path that reaches either is built here from the route and the door's owner; no byte of the
+request's own path goes further, and of its query whole numbers only.
+ref: jupyterhub/services/auth.py and jupyterhub/singleuser/extension.py (the four calls of the hub they make)
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 from urllib.parse import quote
 
 __all__ = ["ANSWER_HEADERS", "REQUEST_HEADERS", "ApiCall", "allowed_calls", "decide"]
 
 # HubAuth sends these four; X-JupyterHub-Version of the answer is what a server checks at start.
 REQUEST_HEADERS = frozenset((b"authorization", b"content-type", b"accept", b"user-agent"))
-ANSWER_HEADERS = frozenset(("content-type", "x-jupyterhub-version", "www-authenticate"))
+ANSWER_HEADERS = frozenset((b"content-type", b"x-jupyterhub-version", b"www-authenticate", b"cache-control"))
+
+_SERVICE = "services/sandbox/api"
+_MOST_DIGITS = 15  # fits a 64-bit integer and a double
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ApiCall:
-    """The hub's answer is asked at `suffix` below its API URL; an empty one is the API's root."""
+    """`target` is what `to` is asked for, `numbers` are its possible parameters, `seconds` its patience."""
 
+    to: Literal["hub", "control"]
     method: str
-    suffix: str
+    target: str
+    numbers: tuple[str, ...] = ()
+    seconds: float = 30.0
 
 
 def allowed_calls(base_url: str, user: str) -> dict[tuple[bytes, bytes], ApiCall]:
-    """Method and exact request target of each call that `user`'s sandbox may make."""
+    """Method and exact path of each call that `user`'s sandbox may make."""
+    calls = {}
+    for call in _hub_calls(base_url, user):
+        calls[call.method.encode(), call.target.encode()] = call
+    for call in _self_calls():
+        # Control serves its API at the root of a socket of its own.
+        path = f"{base_url}{_SERVICE}{call.target.removeprefix('/api')}"
+        calls[call.method.encode(), path.encode()] = call
+    return calls
+
+
+def _hub_calls(base_url: str, user: str) -> tuple[ApiCall, ...]:
+    api = f"{base_url}hub/api"
     # The hub's own spelling: jupyterhub.utils.url_escape_path
     escaped = quote(user, safe="@~")
-    calls = (
-        ApiCall("GET", ""),
-        ApiCall("GET", "/user"),
-        ApiCall("POST", f"/users/{escaped}/activity"),
-        ApiCall("POST", "/oauth2/token"),
+    return (
+        ApiCall(to="hub", method="GET", target=api),
+        ApiCall(to="hub", method="GET", target=f"{api}/user"),
+        ApiCall(to="hub", method="POST", target=f"{api}/users/{escaped}/activity"),
+        ApiCall(to="hub", method="POST", target=f"{api}/oauth2/token"),
     )
-    return {(call.method.encode(), f"{base_url}hub/api{call.suffix}".encode()): call for call in calls}
+
+
+def _self_calls() -> tuple[ApiCall, ...]:
+    # A sandbox is named by a header that the door sets, so these paths hold no name at all.
+    return (
+        ApiCall(to="control", method="GET", target="/api/self"),
+        ApiCall(
+            to="control",
+            method="GET",
+            target="/api/self/events",
+            numbers=("after", "timeout"),
+            seconds=75.0,
+        ),
+        ApiCall(to="control", method="GET", target="/api/self/egress"),
+        ApiCall(to="control", method="GET", target="/api/self/audit", numbers=("before",)),
+        ApiCall(to="control", method="POST", target="/api/self/extend"),
+        ApiCall(to="control", method="POST", target="/api/self/stop"),
+        ApiCall(to="control", method="POST", target="/api/self/claims"),
+    )
 
 
 def decide(calls: dict[tuple[bytes, bytes], ApiCall], method: bytes, target: bytes) -> ApiCall | None:
     """The call this request makes, or None: an exact match, so no spelling of a path has to be understood."""
-    return calls.get((method, target))
+    path, mark, query = target.partition(b"?")
+    call = calls.get((method, path))
+    if call is None or not mark:
+        return call
+    numbers = _numbers(query, call.numbers)
+    if numbers is None:
+        return None
+    return replace(call, target=call.target + "?" + "&".join(f"{name}={n}" for name, n in numbers.items()))
+
+
+def _numbers(query: bytes, known: tuple[str, ...]) -> dict[str, int] | None:
+    found: dict[str, int] = {}
+    for part in query.split(b"&"):
+        name, _, digits = part.decode("latin-1").partition("=")
+        plain = digits.isascii() and digits.isdigit() and len(digits) <= _MOST_DIGITS
+        if name not in known or name in found or not plain:
+            return None
+        found[name] = int(digits)
+    return found

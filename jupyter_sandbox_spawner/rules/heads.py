@@ -14,12 +14,10 @@ __all__ = [
     "PagePolicy",
     "fault",
     "is_ambiguous",
-    "is_keepalive_frame",
     "request_headers",
     "response_headers",
     "scoped_cookie",
     "switch_headers",
-    "tracks_activity",
     "wants_websocket",
 ]
 
@@ -88,16 +86,6 @@ def wants_websocket(method: bytes, headers: Iterable[tuple[bytes, bytes]]) -> bo
     found = {name: value.strip().lower() for name, value in headers}
     tokens = [token.strip() for token in found.get(b"connection", b"").split(b",")]
     return method == b"GET" and found.get(b"upgrade") == b"websocket" and b"upgrade" in tokens
-
-
-def tracks_activity(target: bytes) -> bool:
-    """Does this request count as use? Jupyter marks background polls with no_track_activity=1."""
-    return b"no_track_activity=1" not in target.partition(b"?")[2]
-
-
-def is_keepalive_frame(chunk: bytes) -> bool:
-    """Is this chunk one masked WebSocket ping or pong, which browsers answer without a person?"""
-    return 6 <= len(chunk) <= 131 and chunk[0] in (0x89, 0x8A) and chunk[1] == 0x80 | len(chunk) - 6
 
 
 def request_headers(headers: Iterable[tuple[bytes, bytes]], websocket: bool) -> Headers:

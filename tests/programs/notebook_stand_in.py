@@ -83,7 +83,8 @@ class Server:
         self.app.router.add_get(prefix + "/bulk", _bulk)
         self.app.router.add_get(prefix + "/echo", _echo)
         self.app.router.add_get(prefix + "/slow", _slow)
-        self.app.router.add_get(prefix + "/{tail:.*}", _who)
+        self.app.router.add_get(prefix + "/api/kernels/{id}/channels", _echo)
+        self.app.router.add_route("*", prefix + "/{tail:.*}", _who)
         self._runner = web.AppRunner(self.app, handler_cancellation=True)
 
     async def start(self, directory: str) -> None:

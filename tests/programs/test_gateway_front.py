@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import io
+import socket
 import time
 from collections.abc import AsyncIterator, Callable
 
@@ -13,6 +14,7 @@ import pytest
 import pytest_asyncio
 from yarl import URL
 
+from jupyter_sandbox_spawner.gateway.ingress import HoldTimes, IngressPool
 from tests.programs.gateway_house import GatewayHouse, entry, gateway_house, raw_request, shut
 from tests.programs.notebook_stand_in import BEGUN, BLOCK, LEFT, Server
 
@@ -166,6 +168,21 @@ async def test_200_requests_at_once_all_succeed(house: GatewayHouse, ada: Server
         return int(got.split()[1])
 
     assert await asyncio.gather(*(ask() for _ in range(200))) == [200] * 200
+
+
+async def test_a_connection_that_came_just_before_is_taken() -> None:
+    """A request that begins to wait takes an idle connection that came in the same turn of the loop."""
+    pool = IngressPool(ready=False, hold=HoldTimes(), on_ready=lambda: None)
+    outside, inside = socket.socketpair()
+    with outside:
+        inside.setblocking(False)
+        assert pool.take() is None
+        serving = asyncio.create_task(pool.handle(inside))
+        await pool.first.wait()
+        stream = await asyncio.wait_for(pool.acquire(), 1)
+        assert stream is not None
+        stream.abort()
+        await serving
 
 
 async def test_a_request_waits_for_the_first_ready(

@@ -1,4 +1,4 @@
-"""Which calls of the hub's API are open to a sandbox?"""
+"""Which calls of hub and control are open to a sandbox?"""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from yarl import URL
 
 from jupyter_sandbox_spawner.rules.api_filter import allowed_calls, decide
 
+SELF = b"/services/sandbox/api/self"
+
 
 @pytest.mark.proves("H02")
-def test_exactly_four_calls_are_allowed() -> None:
+def test_exactly_four_calls_of_the_hub_are_allowed() -> None:
     """A server may ask the version, who a token is, tell its own activity and exchange an OAuth code."""
-    assert sorted(allowed_calls("/", "ada")) == [
+    assert sorted(key for key, call in allowed_calls("/", "ada").items() if call.to == "hub") == [
         (b"GET", b"/hub/api"),
         (b"GET", b"/hub/api/user"),
         (b"POST", b"/hub/api/oauth2/token"),
@@ -21,11 +23,31 @@ def test_exactly_four_calls_are_allowed() -> None:
     ]
 
 
+@pytest.mark.proves("H02")
+def test_control_answers_about_the_own_sandbox_only() -> None:
+    """Every call of control is below api/self, where no path names a sandbox or a user."""
+    calls = {key: call for key, call in allowed_calls("/", "ada").items() if call.to == "control"}
+    assert sorted((key[0], key[1].removeprefix(SELF)) for key in calls) == [
+        (b"GET", b""),
+        (b"GET", b"/audit"),
+        (b"GET", b"/egress"),
+        (b"GET", b"/events"),
+        (b"POST", b"/claims"),
+        (b"POST", b"/extend"),
+        (b"POST", b"/stop"),
+    ]
+    assert {call.target.partition("/api/self")[0] for call in calls.values()} == {""}
+
+
 def test_the_base_url_is_part_of_the_path() -> None:
-    """Below a base URL the calls start with it, and those of the root are refused."""
+    """Below a base URL the calls start with it, and those of the root are refused; control knows no base."""
     calls = allowed_calls("/jupyter/", "ada")
     assert decide(calls, b"GET", b"/jupyter/hub/api/user") is not None
     assert decide(calls, b"GET", b"/hub/api/user") is None
+    call = decide(calls, b"GET", b"/jupyter/services/sandbox/api/self")
+    assert call is not None
+    assert call.target == "/api/self"
+    assert decide(calls, b"GET", SELF) is None
 
 
 @pytest.mark.parametrize("name", ["ada@example.org", "ada lovelace", "a~b", "äda", "a-b_c.d"])
@@ -35,17 +57,47 @@ def test_the_own_name_is_spelled_as_the_hub_and_its_client_do(name: str) -> None
     assert URL(f"http://x{path.decode()}").raw_path.encode() == path
 
 
+@pytest.mark.parametrize(
+    ("target", "asked"),
+    [
+        (b"/events?after=5", "/api/self/events?after=5"),
+        (b"/events?timeout=20&after=007", "/api/self/events?timeout=20&after=7"),
+        (b"/audit?before=12", "/api/self/audit?before=12"),
+        (b"/events?", None),
+        (b"/events?after", None),
+        (b"/events?after=", None),
+        (b"/events?after=-1", None),
+        (b"/events?after=1&after=2", None),
+        (b"/events?after=1&user=bob", None),
+        (b"/events?after=%31", None),
+        (b"/events?after=\xb2", None),
+        (b"/events?after=1#x", None),
+        (b"/events?after=" + b"9" * 16, None),
+        (b"?after=1", None),
+        (b"/egress?after=1", None),
+        (b"/../admissions", None),
+        (b"/events/", None),
+        (b"/claims", None),
+    ],
+)
+def test_a_query_passes_as_whole_numbers(target: bytes, asked: str | None) -> None:
+    """Known parameters with whole numbers pass, written anew; anything else in a query is refused."""
+    call = decide(allowed_calls("/", "ada"), b"GET", SELF + target)
+    assert (None if call is None else call.target) == asked
+
+
 @given(st.text(), st.text())
 def test_nobody_else_is_reached(mine: str, other: str) -> None:
     """No user name gives a door whose calls name another user."""
     if mine != other:
-        calls = allowed_calls("/", mine)
-        theirs = set(allowed_calls("/", other)) - {(b"GET", b"/hub/api"), (b"GET", b"/hub/api/user")}
-        assert set(calls).isdisjoint(theirs - {(b"POST", b"/hub/api/oauth2/token")})
+        asked = {call.target for call in allowed_calls("/", mine).values()}
+        theirs = {call.target for call in allowed_calls("/", other).values()}
+        assert not any("/users/" in target for target in asked & theirs)
 
 
 @given(st.binary(), st.binary())
-def test_what_is_forwarded_is_one_of_four(method: bytes, target: bytes) -> None:
-    """Whatever bytes are asked, what goes to the hub is one of the four paths or nothing."""
-    call = decide(allowed_calls("/", "ada"), method, target)
-    assert call is None or call.suffix in {"", "/user", "/oauth2/token", "/users/ada/activity"}
+def test_what_is_forwarded_is_one_of_these(method: bytes, target: bytes) -> None:
+    """Whatever bytes are asked, what goes on is one of the known paths or nothing."""
+    calls = allowed_calls("/", "ada")
+    call = decide(calls, method, target)
+    assert call is None or call.target.partition("?")[0] in {known.target for known in calls.values()}

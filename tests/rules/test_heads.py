@@ -9,11 +9,9 @@ from hypothesis import strategies as st
 from jupyter_sandbox_spawner.rules.heads import (
     PagePolicy,
     fault,
-    is_keepalive_frame,
     request_headers,
     response_headers,
     scoped_cookie,
-    tracks_activity,
     wants_websocket,
 )
 
@@ -151,16 +149,6 @@ def test_a_body_has_one_length_and_a_request_a_host() -> None:
     assert fault([host]) == ""
     assert "two lengths" in fault([host, (b"content-length", b"1"), (b"transfer-encoding", b"chunked")])
     assert "no host" in fault([])
-
-
-def test_background_polls_and_keepalives_are_no_activity() -> None:
-    """Jupyter's marked polls and WebSocket pongs do not count as use; other requests and frames do."""
-    assert not tracks_activity(b"/user/ada/api/status?a=1&no_track_activity=1")
-    assert tracks_activity(b"/user/ada/api/status")
-    assert is_keepalive_frame(b"\x8a\x80abcd")
-    assert is_keepalive_frame(b"\x89\x82abcdxy")
-    assert not is_keepalive_frame(b"\x81\x82abcdxy")
-    assert not is_keepalive_frame(b"\x8a\x80abcd" + b"\x81\x80abcd")
 
 
 @given(st.binary(), st.sampled_from([ADA, OWN_HOST]))
