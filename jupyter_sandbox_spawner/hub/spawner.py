@@ -180,7 +180,8 @@ class SandboxSpawner(SandboxTraits, Spawner):  # type: ignore[misc]  # JupyterHu
             return None
 
     async def _bury(self, lifecycle: Lifecycle, status: Status | None) -> int:
-        reason = (status.reason if status else "") or "Its sandbox ended by itself."
+        told = status.reason.rstrip(".") if status else ""
+        reason = f"It ended by itself: {told}." if told else "It ended by itself."
         self.log.warning("%s: %s is over: %s", self._log_name, self.sandbox_id, reason)
         exit_code = status.exit_code if status else None
         try:

@@ -141,7 +141,8 @@ class UserRegistry:
         try:
             document = json.loads(self._file.read_bytes())
             uids = {str(user): int(uid) for user, uid in document["users"].items()}
-            retired = tuple(Retired(**item) for item in document.get("retired", ()))
+            first = document["version"] == 1
+            retired = () if first else tuple(Retired(**item) for item in document["retired"])
             given = [*uids.values(), *(gone.uid for gone in retired)]
             if document["version"] not in _READABLE or len(set(given)) != len(given):
                 raise ValueError("another version, or a uid twice")

@@ -28,9 +28,9 @@ def end_with_reason(hub: HubProcess, user: str, why: str) -> None:
 
 async def test_the_home_page_has_the_time_left(hub: HubProcess) -> None:
     """The home page lists each running server with its profile, time left, end and idle limit."""
-    hub.start("ruth", {"profile": "short"})
     async with Visitor(hub.base, "ruth", PASSWORD) as ruth:
         await ruth.login()
+        hub.start("ruth", {"profile": "short"})
         words = plain((await ruth.open(ruth.hub("home"))).text)
     assert re.search(
         r"Default server short Running: (30|29) min left; stops when it is not used for 20 min \(ends .*UTC",

@@ -9,7 +9,14 @@ import pytest
 
 from jupyter_sandbox_spawner.models import Mount, Resources, SandboxSpec
 from jupyter_sandbox_spawner.names import sandbox_id
-from jupyter_sandbox_spawner.rules.admission import AdmissionRequest, KnownSandbox, ProfileTerms, decide
+from jupyter_sandbox_spawner.rules.admission import (
+    AdmissionRequest,
+    KnownSandbox,
+    ProfileTerms,
+    decide,
+    terms_of,
+)
+from jupyter_sandbox_spawner.rules.profiles import ExtensionOffer, Profile, profile_digest
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=timezone.utc)
 TERMS = ProfileTerms(slug="cpu-small", digest="d1", servers_per_user=2)
@@ -117,3 +124,18 @@ def test_an_id_is_never_used_again(old: KnownSandbox) -> None:
 def test_a_spec_that_is_not_itself_is_refused(change: dict[str, str], code: str) -> None:
     """Ids, names and profile must be what they say."""
     assert decide(NOW, replace(ASKED, spec=replace(SPEC, **change)), ()).code == code
+
+
+@pytest.mark.parametrize(("own", "site", "cap"), [(1, 5, 1), (None, 5, 5), (None, None, None)])
+def test_a_profile_may_be_silent_about_servers(own: int | None, site: int | None, cap: int | None) -> None:
+    """The profile's number of servers counts, else the site's; without both there is no cap."""
+    profile = Profile(
+        slug="a",
+        display_name="A",
+        resources=Resources(cpu=1, memory=1 << 30),
+        servers_per_user=own,
+        extend=ExtensionOffer(by=60, at_most=120),
+    )
+    terms = terms_of(profile, site)
+    assert (terms.servers_per_user, terms.extend_by, terms.extend_at_most) == (cap, 60, 120)
+    assert terms.digest == profile_digest(profile)

@@ -14,6 +14,7 @@ from jupyter_sandbox_spawner.models import UserPlace
 from jupyter_sandbox_spawner.rules.profile_file import parse_profiles, profiles_from_python
 from jupyter_sandbox_spawner.rules.profiles import (
     Defaults,
+    ExtensionOffer,
     Profile,
     choose,
     profile_digest,
@@ -45,6 +46,8 @@ GOOD = """\
     runtime: runsc
     environment: gpu
     variables: {PIP_INDEX_URL: "http://mirror.example/simple"}
+    extend: {by: 1h, at_most: 4h}
+  servers_per_user: 2
 - display_name: Closed
   slug: closed
   allowed_groups: []
@@ -66,6 +69,8 @@ def test_every_field_is_read() -> None:
     assert closed.allowed_groups == ()
     assert large.allowed_groups == ("research", "clinical")
     assert (large.ttl, large.idle_timeout) == (8 * 3600, 45 * 60)
+    assert large.extend == ExtensionOffer(by=3600, at_most=4 * 3600)
+    assert (large.servers_per_user, small.servers_per_user, small.extend) == (2, None, None)
     assert (large.resources.disk, large.resources.tmpfs) == (20 << 30, 1 << 30)
     assert (large.isolation, large.runtime, large.environment) == ("hard", "runsc", "gpu")
     assert [rule.pattern for rule in large.egress.rules] == ["mirror.example", "db.example"]
@@ -135,6 +140,25 @@ def test_absent_egress_allows_nothing() -> None:
         ("small: {cpu: 1}", "P:1: file: has no profiles."),
         ("- {slug: 2020-13-45}", "P:1: file: the YAML cannot be read: month must be in 1..12"),
         ("- [" + "[" * 5000, "P:1: file: the YAML cannot be read: it is nested too deeply."),
+        (
+            _with("    ttl: 8h\n", ""),
+            "P:22: profiles[1].sandbox.extend: there is no ttl to extend. Write a ttl, or remove extend.",
+        ),
+        (_with("{by: 1h, at_most: 4h}", "1h"), "sandbox.extend: '1h' does not have exactly by and at_most."),
+        (
+            _with("{by: 1h, at_most: 4h}", "{by: 1h}"),
+            "does not have exactly by and at_most. Write",
+        ),
+        (_with("by: 1h", "by: soon"), "P:23: profiles[1].sandbox.extend.by: 'soon' is not a duration."),
+        (_with("at_most: 4h", "at_most: 1m"), "profiles[1].sandbox.extend.at_most: '1m' is less than by."),
+        (
+            _with("per_user: 2", "per_user: 0"),
+            "P:24: profiles[1].servers_per_user: 0 is not a number",
+        ),
+        (
+            _with("per_user: 2", "per_user: yes"),
+            "P:24: profiles[1].servers_per_user: True is not a",
+        ),
         ("- small", "P:1: profiles[0]: 'small' is not a mapping."),
         ("- &a [*a]", "the file is too large or too deep."),
     ],
