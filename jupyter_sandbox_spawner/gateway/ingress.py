@@ -63,7 +63,10 @@ class IngressPool:
         return None
 
     async def acquire(self) -> Stream | None:
-        """The next connection, first come first served; None when none came in time."""
+        """An idle connection or the next that comes, first come first served; None when none came in time."""
+        # One may have come since the caller looked: it is idle, and nobody would offer it again.
+        if stream := self.take():
+            return stream
         loop = asyncio.get_running_loop()
         place: asyncio.Future[Stream] = loop.create_future()
         self._waiting.append(place)
