@@ -53,7 +53,7 @@ def boot_document(plan: ServerPlan, spec: SandboxSpec, expires_at: datetime) -> 
 
 
 def _argv(plan: ServerPlan) -> tuple[str, ...]:
-    shell = [f"{plan.python_prefix}/bin/python", "-I", "-B", f"{INSIDE}/shell.py"]
+    shell = [f"{plan.python_prefix}/bin/python", "-I", "-B", INSIDE, "shell"]
     command = plan.command if plan.command.startswith("/") else f"{plan.python_prefix}/bin/{plan.command}"
     root = () if "JUPYTERHUB_ROOT_DIR" in plan.environment else (f"--ServerApp.root_dir={HOME}",)
     terminals = f"--ServerApp.terminado_settings={ {'shell_command': shell}!r}"

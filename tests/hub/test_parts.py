@@ -92,6 +92,7 @@ def test_admin_arguments_come_last() -> None:
     document = boot_document(plan, spec, datetime.now(timezone.utc))
     assert document.argv[0] == "/opt/user/bin/jupyterhub-singleuser"
     assert document.argv[-1] == "--debug"
+    assert "'/run/sandbox/inside', 'shell']" in document.argv[2]  # its files import each other: not shell.py
     environment = document.environment
     assert environment["PATH"] == "/opt/user/bin:/usr/local/bin:/usr/bin:/bin"
     assert environment["HTTP_PROXY"] == "http://127.0.0.1:3128"
