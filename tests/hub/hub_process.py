@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_sandbox_spawner.settings import Environment, Site, write_site
+from tests.lanes import HUB_PYTHONPATH
 
 from .standins import GatewayWithMemory, LauncherOverMemory, LoopThread, ProxyWithRoutes
 
@@ -126,14 +127,13 @@ class HubProcess:
 
 @contextmanager
 def run_hub(
-    interpreter: Path, profiles: Path, checkout: Path, limit: int = 0, start_timeout: float = 20.0
+    interpreter: Path, profiles: Path, limit: int = 0, start_timeout: float = 20.0
 ) -> Iterator[HubProcess]:
     """A hub of that interpreter's JupyterHub; everything is gone afterwards."""
     directory = Path(tempfile.mkdtemp(prefix="hub", dir="/tmp"))
     launcher, proxy = LauncherOverMemory(), ProxyWithRoutes()
     gateway = GatewayWithMemory(launcher.backend)
     launcher.token = gateway.last_token
-    hub: HubProcess | None = None
     try:
         with LoopThread() as loop:
             gateway.front_port = loop.serve(gateway.front())
@@ -143,18 +143,20 @@ def run_hub(
             write_site(directory / "site.json", site)
 
             def begin() -> subprocess.Popen[bytes]:
-                return _start(interpreter, directory, profiles, checkout, limit, start_timeout)
+                return _start(interpreter, directory, profiles, limit, start_timeout)
 
             base = f"http://127.0.0.1:{site.hub_port}/"
             hub = HubProcess(begin(), base, "", directory, loop, launcher, gateway, proxy, begin)
-            hub.wait_for("the hub answers", lambda: _answers(hub), 90)
-            hub.version = hub.api("GET", "").document["version"]
-            gateway.version = hub.version
-            yield hub
+            try:
+                hub.wait_for("the hub answers", lambda: _answers(hub), 90)
+                hub.version = hub.api("GET", "").document["version"]
+                gateway.version = hub.version
+                yield hub
+            finally:
+                # Before its programs end: a hub that still calls them would keep their connections open.
+                hub.process.terminate()
+                hub.process.wait(20)
     finally:
-        if hub is not None:
-            hub.process.terminate()
-            hub.process.wait(20)
         shutil.rmtree(directory)
 
 
@@ -182,13 +184,13 @@ def _free_port() -> int:
 
 
 def _start(
-    interpreter: Path, directory: Path, profiles: Path, checkout: Path, limit: int, start_timeout: float
+    interpreter: Path, directory: Path, profiles: Path, limit: int, start_timeout: float
 ) -> subprocess.Popen[bytes]:
     (directory / "config.py").write_text(_CONFIG)
     environment = {
         "PATH": f"{interpreter.parent}:/usr/bin:/bin",
         "HOME": str(directory),
-        "PYTHONPATH": str(checkout),
+        "PYTHONPATH": HUB_PYTHONPATH,
         "CONFIGPROXY_AUTH_TOKEN": "proxy-token",
         "JUPYTER_SANDBOX_SITE": str(directory / "site.json"),
         "SECRET_OF_THE_HUB": "canary-of-the-hub",
