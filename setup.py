@@ -25,6 +25,7 @@ TEST = [
     "pytest>=8,<10",
     "pytest-asyncio>=1,<2",
     "pytest-timeout>=2.3,<3",
+    "pytest-xdist>=3.6,<4",
     "hypothesis>=6,<7",
     "trustme>=1.2,<2",
     "ruff>=0.12,<1",

@@ -1,12 +1,16 @@
 """What does every test get: lanes that skip or fail, a control to record, a clean environment, evidence.
 
 Law: a "blocked" result counts only beside its positive control; both land in .results/tests.json.
+Law: with `-n N` only the controlling process writes; workers send what they saw in reports.
 """
 
 from __future__ import annotations
 
+import gc
 import json
 import os
+import sys
+import warnings
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,10 +18,12 @@ from typing import Any
 import pytest
 
 from tests.lanes import CHECKOUT, LANES, VENVS, missing, required
+from tests.sharing import Shares, in_order
 
 RESULTS = Path(os.environ.get("SANDBOX_RESULTS", CHECKOUT / ".results/tests.json"))
 REQUIRED = pytest.StashKey[frozenset[str]]()
-RECORDS = pytest.StashKey[list[dict[str, Any]]]()
+RECORDS = pytest.StashKey[dict[str, list[dict[str, Any]]]]()
+FAILED = pytest.StashKey[bool]()
 CONTROLS = pytest.StashKey[list[bool]]()
 Evidence = tuple[str, Callable[[], str]]
 EVIDENCE = pytest.StashKey[list[Evidence]]()
@@ -32,16 +38,25 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[REQUIRED] = required(os.environ)
     except ValueError as error:
         raise pytest.UsageError(str(error)) from error
-    config.stash[RECORDS] = []
+    config.stash[RECORDS] = {}
     config.stash[EVIDENCE] = []
+    config.pluginmanager.register(_Results(config))
 
 
 def _lanes(item: pytest.Item) -> list[str]:
     return sorted({name for marker in item.iter_markers("lane") for name in marker.args})
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Shares:
+    """How `-n N` shares the tests out. (xdist's own groups need node ids that pytest 9.2 does not give.)"""
+    return Shares(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Refuse a lane nobody knows: a typing error would otherwise never run."""
+    if hasattr(config, "workerinput"):
+        in_order(items)
     for item in items:
         unknown = [name for name in _lanes(item) if name not in LANES]
         if unknown:
@@ -71,10 +86,23 @@ def pytest_runtest_makereport(
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid} skipped although SANDBOX_REQUIRE names its lanes: {call.excinfo}"
     if report.failed:
+        item.stash[FAILED] = True
         report.sections.extend(_collect(item.config.stash[EVIDENCE]))
     if report.when == "call" or report.outcome != "passed":
-        _record(item, report)
+        report.user_properties.append(("proves", _records(item, report)))
     return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, bool | None, bool | None]:
+    """What a failed test left open is closed here, silently: one failure must not fail its neighbours."""
+    handled = yield
+    if item.stash.get(FAILED, False):
+        sys.last_value = sys.last_traceback = None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            gc.collect()
+    return handled
 
 
 def _collect(sources: list[Evidence]) -> Iterator[tuple[str, str]]:
@@ -85,31 +113,43 @@ def _collect(sources: list[Evidence]) -> Iterator[tuple[str, str]]:
             yield title, f"(evidence not readable: {error!r})"
 
 
-def _record(item: pytest.Item, report: pytest.TestReport) -> None:
-    """One line for each id the test proves; a failure in teardown overrides a pass."""
+def _records(item: pytest.Item, report: pytest.TestReport) -> list[dict[str, Any]]:
+    """One record for each id that the test proves."""
     controls = item.stash.get(CONTROLS, [])
     parameters = getattr(item, "callspec", None)
     backend = str(parameters.params.get("backend", "")) if parameters else ""
-    records = item.config.stash[RECORDS]
-    records[:] = [record for record in records if record["test"] != item.nodeid]
-    for name in sorted({name for marker in item.iter_markers("proves") for name in marker.args}):
-        records.append(
-            {
-                "id": name,
-                "backend": backend or ("oci" if "runc" in _lanes(item) else ""),
-                "test": item.nodeid,
-                "outcome": report.outcome,
-                "control": "none" if not controls else "passed" if all(controls) else "failed",
-                "seconds": round(report.duration, 3),
-            }
-        )
+    return [
+        {
+            "id": name,
+            "backend": backend or ("oci" if "runc" in _lanes(item) else ""),
+            "test": item.nodeid,
+            "outcome": report.outcome,
+            "control": "none" if not controls else "passed" if all(controls) else "failed",
+            "seconds": round(report.duration, 3),
+        }
+        for name in sorted({name for marker in item.iter_markers("proves") for name in marker.args})
+    ]
+
+
+class _Results:
+    """Collects the records of all reports, also of those that workers sent."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """A later report of the same test (a failure in teardown) replaces the earlier one."""
+        for name, found in report.user_properties:
+            if name == "proves":
+                self._config.stash[RECORDS][report.nodeid] = found  # type: ignore[assignment]
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Write .results/tests.json in one step, sorted by id."""
-    if session.config.option.collectonly:
+    if session.config.option.collectonly or hasattr(session.config, "workerinput"):
         return
-    records = sorted(session.config.stash[RECORDS], key=lambda record: (record["id"], record["test"]))
+    found = [record for records in session.config.stash[RECORDS].values() for record in records]
+    records = sorted(found, key=lambda record: (record["id"], record["test"]))
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
     temporary = RESULTS.with_name(f"{RESULTS.name}.{os.getpid()}")
     temporary.write_text(json.dumps(records, indent=1) + "\n")

@@ -10,10 +10,11 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 
-__all__ = ["CHECKOUT", "LANES", "VENVS", "missing", "required"]
+__all__ = ["CHECKOUT", "HUB_PYTHONPATH", "LANES", "VENVS", "missing", "required"]
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 VENVS = Path(os.environ.get("SANDBOX_VENVS", CHECKOUT / ".venv"))
+HUB_PYTHONPATH = f"{CHECKOUT}:{CHECKOUT}/tests/support/lean"  # of every hub that a test starts
 PROXY = VENVS / "proxy/node_modules/.bin/configurable-http-proxy"
 
 

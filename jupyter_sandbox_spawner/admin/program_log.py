@@ -15,6 +15,7 @@ __all__ = ["ProgramLog"]
 
 _LARGEST = 8 << 20  # bytes of one file; one older file is kept beside it
 _LINES = 20
+_LONGEST = 64 << 10  # bytes kept of a line that does not end
 
 
 class ProgramLog:
@@ -29,8 +30,9 @@ class ProgramLog:
 
     def __call__(self, data: Mapping[str, Any]) -> None:
         chunk: bytes = data["data"]
-        *lines, self._partial = (self._partial + chunk).split(b"\n")
-        self._tail.extend(lines)
+        *lines, rest = (self._partial + chunk).split(b"\n")
+        self._tail.extend(line[-_LONGEST:] for line in lines)
+        self._partial = rest[-_LONGEST:]
         try:
             self._write(chunk)
         except OSError:

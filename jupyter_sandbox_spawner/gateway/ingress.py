@@ -63,9 +63,9 @@ class IngressPool:
         return None
 
     async def acquire(self) -> Stream | None:
-        """The next connection, first come first served; None when none came in time."""
-        # One may have come between the caller's `take` and this task's first step.
-        if (stream := self.take()) is not None:
+        """An idle connection or the next that comes, first come first served; None when none came in time."""
+        # One may have come since the caller looked: it is idle, and nobody would offer it again.
+        if stream := self.take():
             return stream
         loop = asyncio.get_running_loop()
         place: asyncio.Future[Stream] = loop.create_future()

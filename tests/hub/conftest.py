@@ -39,10 +39,10 @@ def profiles_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module", params=VERSIONS)
 def hub(
-    request: pytest.FixtureRequest, venvs: Path, checkout: Path, profiles_file: Path, evidence: Any
+    request: pytest.FixtureRequest, venvs: Path, profiles_file: Path, evidence: Any
 ) -> Iterator[HubProcess]:
     """A running hub; its log is printed with every failure."""
-    with run_hub(venvs / request.param / "bin/python", profiles_file, checkout) as running:
+    with run_hub(venvs / request.param / "bin/python", profiles_file) as running:
         forget = evidence("hub.log", lambda: running.log()[-8000:])
         yield running
         forget()
@@ -50,12 +50,12 @@ def hub(
 
 @pytest.fixture(params=VERSIONS)
 def new_hub(
-    request: pytest.FixtureRequest, venvs: Path, checkout: Path, profiles_file: Path
+    request: pytest.FixtureRequest, venvs: Path, profiles_file: Path
 ) -> Callable[..., AbstractContextManager[HubProcess]]:
     """`with new_hub(limit=5) as hub`: a hub for this test alone."""
 
     def start(**settings: Any) -> AbstractContextManager[HubProcess]:
-        return run_hub(venvs / request.param / "bin/python", profiles_file, checkout, **settings)
+        return run_hub(venvs / request.param / "bin/python", profiles_file, **settings)
 
     return start
 

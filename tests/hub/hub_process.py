@@ -20,6 +20,7 @@ from typing import Any
 
 from jupyter_sandbox_spawner.clients.control import control_socket
 from jupyter_sandbox_spawner.settings import Environment, Site, write_site
+from tests.lanes import CHECKOUT, HUB_PYTHONPATH
 
 from .standins import GatewayWithMemory, LauncherOverMemory, LoopThread, ProxyWithRoutes
 
@@ -130,9 +131,8 @@ class HubProcess:
 class ControlProcess:
     """The real control program; `stop` kills it, `start` returns when it answers."""
 
-    def __init__(self, site: Site, checkout: Path) -> None:
+    def __init__(self, site: Site) -> None:
         self._site = site
-        self._checkout = checkout
         self._process: subprocess.Popen[bytes] | None = None
         token = Path(site.run_dir, "control.token")
         token.touch(0o600)
@@ -151,7 +151,7 @@ class ControlProcess:
                     "--site",
                     f"{self._site.run_dir}/site.json",
                 ],
-                env={"PATH": "/usr/bin:/bin", "HOME": "/", "PYTHONPATH": str(self._checkout)},
+                env={"PATH": "/usr/bin:/bin", "HOME": "/", "PYTHONPATH": str(CHECKOUT)},
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
@@ -178,7 +178,6 @@ class ControlProcess:
 def run_hub(
     interpreter: Path,
     profiles: Path,
-    checkout: Path,
     limit: int = 0,
     start_timeout: float = 20.0,
     poll_interval: int = 1,
@@ -189,7 +188,6 @@ def run_hub(
     launcher, proxy = LauncherOverMemory(), ProxyWithRoutes()
     gateway = GatewayWithMemory(launcher.backend)
     launcher.token = gateway.last_token
-    hub: HubProcess | None = None
     control: ControlProcess | None = None
     try:
         with LoopThread() as loop:
@@ -200,7 +198,7 @@ def run_hub(
             loop.serve(gateway.app(), site.gateway_socket)
             write_site(directory / "site.json", site)
             Path(site.hub_dir).mkdir()
-            control = ControlProcess(site, checkout)
+            control = ControlProcess(site)
             control.start()
             settings = {
                 "TEST_LIMIT": str(limit),
@@ -209,18 +207,20 @@ def run_hub(
             }
 
             def begin() -> subprocess.Popen[bytes]:
-                return _start(interpreter, directory, profiles, checkout, settings)
+                return _start(interpreter, directory, profiles, settings)
 
             base = f"http://127.0.0.1:{site.hub_port}/"
             hub = HubProcess(begin(), base, "", directory, loop, launcher, gateway, proxy, begin, control)
-            hub.wait_for("the hub answers", lambda: _answers(hub), 90)
-            hub.version = hub.api("GET", "").document["version"]
-            gateway.version = hub.version
-            yield hub
+            try:
+                hub.wait_for("the hub answers", lambda: _answers(hub), 90)
+                hub.version = hub.api("GET", "").document["version"]
+                gateway.version = hub.version
+                yield hub
+            finally:
+                # Before its programs end: a hub that still calls them would keep their connections open.
+                hub.process.terminate()
+                hub.process.wait(20)
     finally:
-        if hub is not None:
-            hub.process.terminate()
-            hub.process.wait(20)
         if control is not None:
             control.stop()
         shutil.rmtree(directory)
@@ -259,13 +259,13 @@ def _free_port() -> int:
 
 
 def _start(
-    interpreter: Path, directory: Path, profiles: Path, checkout: Path, settings: Mapping[str, str]
+    interpreter: Path, directory: Path, profiles: Path, settings: Mapping[str, str]
 ) -> subprocess.Popen[bytes]:
     (directory / "config.py").write_text(_CONFIG)
     environment = {
         "PATH": f"{interpreter.parent}:/usr/bin:/bin",
         "HOME": str(directory),
-        "PYTHONPATH": str(checkout),
+        "PYTHONPATH": HUB_PYTHONPATH,
         "CONFIGPROXY_AUTH_TOKEN": "proxy-token",
         "JUPYTER_SANDBOX_CONTROL_TOKEN": _CONTROL_TOKEN,
         "JUPYTER_SANDBOX_SITE": str(directory / "site.json"),

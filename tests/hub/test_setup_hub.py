@@ -16,6 +16,7 @@ from jupyter_sandbox_spawner.errors import ConfigurationError, ProfileError
 from jupyter_sandbox_spawner.settings import Site
 from jupyter_sandbox_spawner.setup_hub import setup_hub, site_from_config
 from jupyter_sandbox_spawner.wire import decode
+from tests.lanes import HUB_PYTHONPATH
 
 Setup = Callable[..., Config]
 
@@ -161,7 +162,7 @@ def test_a_broken_file_stops_the_hub(room: str, venvs: Path, checkout: Path, tmp
     environment = {
         "PATH": "/usr/bin:/bin",
         "HOME": str(tmp_path),
-        "PYTHONPATH": str(checkout),
+        "PYTHONPATH": HUB_PYTHONPATH,
         "SANDBOX_PROFILES": str(broken),
         "SANDBOX_USER_ENV": str(venvs / room),
         "LANG": os.environ.get("LANG", "C.UTF-8"),

@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.lanes import CHECKOUT, VENVS, missing
+from tests.lanes import CHECKOUT, HUB_PYTHONPATH, VENVS, missing
 
 __all__ = ["AdminRun", "admin", "site_directory"]
 
@@ -44,7 +44,7 @@ def site_directory() -> Path:
 def environment(**more: str) -> dict[str, str]:
     """What an admin's shell gives: the proxy on PATH, and nothing of ours."""
     path = f"{VENVS}/proxy/node_modules/.bin:{os.environ['PATH']}"
-    return {"PATH": path, "HOME": "/tmp", "PYTHONPATH": str(CHECKOUT), **more}
+    return {"PATH": path, "HOME": "/tmp", "PYTHONPATH": HUB_PYTHONPATH, **more}
 
 
 def admin(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:

@@ -85,11 +85,17 @@ class Door:
 
     async def ask(self, raw: bytes, timeout: float = 10.0) -> bytes:
         """Send bytes, then read to the end."""
-        reader, writer = await asyncio.open_unix_connection(self.path)
-        try:
+        async with self.streams() as (reader, writer):
             writer.write(raw)
             await writer.drain()
             return await asyncio.wait_for(reader.read(), timeout)
+
+    @asynccontextmanager
+    async def streams(self) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+        """A connection, closed whatever happens in the block."""
+        reader, writer = await asyncio.open_unix_connection(self.path)
+        try:
+            yield reader, writer
         finally:
             await shut(writer)
 

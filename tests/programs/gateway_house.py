@@ -27,6 +27,7 @@ from jupyter_sandbox_spawner.models import (
 )
 from jupyter_sandbox_spawner.names import sandbox_id
 from jupyter_sandbox_spawner.settings import Site, write_site
+from tests.programs.streams import shut
 
 __all__ = [
     "GatewayHouse",
@@ -35,8 +36,6 @@ __all__ = [
     "entry",
     "free_port",
     "gateway_house",
-    "raw_request",
-    "shut",
 ]
 
 
@@ -142,6 +141,16 @@ class GatewayHouse:
         name = sandbox_id(item.user, item.server, nonce)
         return name, (await self.client.open(name, item)).directory
 
+    async def carries(self, sandbox: str, connections: int) -> None:
+        """Wait until the gateway serves so many connections of a sandbox: it announces no change."""
+        deadline = asyncio.get_running_loop().time() + 20
+        while True:
+            (found,) = [item for item in await self.client.inventory() if item.id == sandbox]
+            if found.connections == connections:
+                return
+            assert asyncio.get_running_loop().time() < deadline, found
+            await asyncio.sleep(0.02)
+
     async def close(self) -> None:
         """End everything and remove the directories."""
         await self.client.close()
@@ -220,13 +229,6 @@ class Relay:
             await shut(inner_writer)
 
 
-async def shut(writer: asyncio.StreamWriter) -> None:
-    """Close a stream and see its end, however it ended."""
-    writer.close()
-    with contextlib.suppress(OSError):
-        await writer.wait_closed()
-
-
 async def _marker(reader: asyncio.StreamReader) -> bytes:
     try:
         return await reader.read(1)
@@ -240,13 +242,3 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
             writer.write(chunk)
             await writer.drain()
         writer.write_eof()
-
-
-async def raw_request(port: int, data: bytes, seconds: float = 10) -> bytes:
-    """Send bytes to a loopback port and read until the other side closes."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    try:
-        writer.write(data)
-        return await asyncio.wait_for(reader.read(), seconds)
-    finally:
-        await shut(writer)

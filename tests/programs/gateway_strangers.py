@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 from jupyter_sandbox_spawner.models import Event
-from tests.programs.gateway_house import GatewayHouse, shut
+from tests.programs.gateway_house import GatewayHouse
+from tests.programs.streams import shut
 
 __all__ = ["CONNECT_AS", "REPLACE_AS", "STRANGER", "reachable", "run_as", "through", "told"]
 

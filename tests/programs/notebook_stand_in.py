@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
+from collections.abc import AsyncIterator
 
 import aiohttp
 from aiohttp import web
 
 from tests.programs.gateway_house import Relay
 
-__all__ = ["BEGUN", "BLOCK", "LEFT", "Server"]
+__all__ = ["BEGUN", "BLOCK", "LEFT", "Server", "notebook"]
 
 BLOCK = bytes(range(256)) * 4096  # 1 MiB
 NAME = web.AppKey("name", str)
@@ -99,3 +101,14 @@ class Server:
         """End relay and server."""
         await self.relay.__aexit__()
         await self._runner.cleanup()
+
+
+@contextlib.asynccontextmanager
+async def notebook(name: str, directory: str) -> AsyncIterator[Server]:
+    """A stand-in that serves through the doors in a directory until the block ends."""
+    server = Server(name)
+    await server.start(directory)
+    try:
+        yield server
+    finally:
+        await server.stop()

@@ -77,6 +77,18 @@ def test_a_log_is_bounded(tmp_path: Path) -> None:
     assert sum(sizes) <= 20 << 20
 
 
+def test_a_line_without_end_is_not_kept_whole(tmp_path: Path) -> None:
+    """Of a line that never ends the supervisor keeps the last 64 KiB in memory; the file has all of it."""
+    log = ProgramLog(tmp_path / "hub.log")
+    for _ in range(4):
+        log({"data": b"x" * (1 << 20)})
+    log({"data": b"the end"})
+    (kept,) = log.last_lines()
+    log.close()
+    assert (len(kept), kept[-7:]) == (64 << 10, "the end")
+    assert log.path.stat().st_size == (4 << 20) + 7
+
+
 def test_a_disk_that_is_full_does_not_stop_the_log() -> None:
     """Lines that cannot be written are counted, and the last ones are still at hand."""
     log = ProgramLog(Path("/dev/full"))

@@ -68,12 +68,11 @@ async def test_a_second_request_is_not_served(control: Control) -> None:
         control("the first was served", answer.endswith(b"hello"))
         assert answer.count(b"HTTP/1.1 ") == 1
 
-        reader, writer = await asyncio.open_unix_connection(door.path)
-        writer.write(first)
-        got = await asyncio.wait_for(reader.readuntil(b"hello"), 5)
-        writer.write(second)
-        rest = await asyncio.wait_for(reader.read(), 5)
-        writer.close()
+        async with door.streams() as (reader, writer):
+            writer.write(first)
+            got = await asyncio.wait_for(reader.readuntil(b"hello"), 5)
+            writer.write(second)
+            rest = await asyncio.wait_for(reader.read(), 5)
         assert got.startswith(b"HTTP/1.1 200 ")
         assert rest == b""
         assert server.hits == 2
@@ -175,14 +174,16 @@ async def test_head_has_no_body() -> None:
 
 async def test_expect_continue_is_answered() -> None:
     """A client that waits for 100 Continue gets it and then its answer."""
-    async with serving(_mirror) as server, between(server) as (door, _):
-        reader, writer = await asyncio.open_unix_connection(door.path)
+    async with (
+        serving(_mirror) as server,
+        between(server) as (door, _),
+        door.streams() as (reader, writer),
+    ):
         url = f"http://ok.test:{server.port}/"
         writer.write(get_head(url, "Content-Length: 5", "Expect: 100-continue", method="PUT"))
         assert (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)).startswith(b"HTTP/1.1 100")
         writer.write(b"12345")
         assert (await asyncio.wait_for(reader.read(), 5)).endswith(b"12345")
-        writer.close()
 
 
 async def test_an_early_answer_is_delivered() -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import socket
 from collections.abc import AsyncIterator, Callable
 
 import pytest
 import pytest_asyncio
 from aiohttp import web
 
-from tests.programs.gateway_house import GatewayHouse, entry, free_port, gateway_house, shut
+from tests.programs.gateway_house import GatewayHouse, entry, free_port, gateway_house
+from tests.programs.streams import connected
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 Control = Callable[[str, bool], None]
@@ -66,12 +69,24 @@ async def door(house: GatewayHouse) -> str:
 
 async def ask(door: str, data: bytes, seconds: float = 10) -> bytes:
     """Send bytes through a door and read until it closes."""
-    reader, writer = await asyncio.open_unix_connection(door)
-    try:
+    async with connected(door) as (reader, writer):
         writer.write(data)
         return await asyncio.wait_for(reader.read(), seconds)
-    finally:
-        await shut(writer)
+
+
+async def ask_a_closing_door(door: str, data: bytes) -> bytes:
+    """Like `ask`, also when the door has answered and closed before all was sent, as curl would see it."""
+    loop = asyncio.get_running_loop()
+    with socket.socket(socket.AF_UNIX) as client:
+        client.setblocking(False)
+        await loop.sock_connect(client, door)
+        with contextlib.suppress(BrokenPipeError):
+            await loop.sock_sendall(client, data)
+        got = b""
+        with contextlib.suppress(ConnectionResetError):
+            while chunk := await asyncio.wait_for(loop.sock_recv(client, 4096), 10):
+                got += chunk
+        return got
 
 
 def request(line: str, *headers: str, body: bytes = b"") -> bytes:
@@ -211,26 +226,26 @@ async def test_large_bodies_are_refused(hub: Hub, door: str, control: Control) -
 
 async def test_slow_bodies_do_not_hold_others(door: str, control: Control) -> None:
     """Requests that never finish leave the door answering others."""
-    slow = [await asyncio.open_unix_connection(door) for _ in range(20)]
-    for _, writer in slow:
-        writer.write(b"POST /hub/api/users/ada/activity HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
-    got = await ask(door, request("GET /hub/api/user"), 5)
-    control("another request passes", got.startswith(b"HTTP/1.1 200 "))
-    for _, writer in slow:
-        await shut(writer)
+    begun = b"POST /hub/api/users/ada/activity HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{"
+    async with contextlib.AsyncExitStack() as slow:
+        for _ in range(20):
+            _, writer = await slow.enter_async_context(connected(door))
+            writer.write(begun)
+        got = await ask(door, request("GET /hub/api/user"), 5)
+        control("another request passes", got.startswith(b"HTTP/1.1 200 "))
 
 
 async def test_connections_over_the_cap_are_told(house: GatewayHouse, control: Control) -> None:
     """A connection over the cap reads a 503 that says so; it passes again when one ends."""
-    _, directory = await house.open(entry("cap", api_connections=3))
+    name, directory = await house.open(entry("cap", api_connections=3))
     door = f"{directory}/api.sock"
-    idle = [await asyncio.open_unix_connection(door) for _ in range(3)]
-    got = await ask(door, request("GET /hub/api/user"))
-    assert got.startswith(b"HTTP/1.1 503 Blocked by sandbox: more than 3 connections")
-    assert b"X-Sandbox-Deny: door.capped" in got
-    for _, writer in idle:
-        await shut(writer)
-    await asyncio.sleep(0.1)  # the gateway sees an end only when it is told by the kernel
+    async with contextlib.AsyncExitStack() as idle:
+        for _ in range(3):
+            await idle.enter_async_context(connected(door))
+        got = await ask_a_closing_door(door, request("GET /hub/api/user"))
+        assert got.startswith(b"HTTP/1.1 503 Blocked by sandbox: more than 3 connections")
+        assert b"X-Sandbox-Deny: door.capped" in got
+    await house.carries(name, 0)
     control("below the cap it passes", b" 200 " in await ask(door, request("GET /hub/api/user")))
 
 

@@ -10,8 +10,9 @@ import pytest
 import pytest_asyncio
 
 from jupyter_sandbox_spawner.errors import AnswerError
-from tests.programs.gateway_house import GatewayHouse, boot_document, entry, gateway_house, shut
+from tests.programs.gateway_house import GatewayHouse, boot_document, entry, gateway_house
 from tests.programs.gateway_strangers import CONNECT_AS, STRANGER, reachable, run_as, through, told
+from tests.programs.streams import connected
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 Control = Callable[[str, bool], None]
@@ -39,7 +40,7 @@ async def test_a_reader_waits_for_the_document(house: GatewayHouse) -> None:
     """A sandbox that is faster than the hub is held until its document comes; another reader is not."""
     name, directory = await house.open(entry("b2"))
     waiting = asyncio.create_task(through(f"{directory}/boot.sock"))
-    await asyncio.sleep(0.2)  # that it has connected has no other sign
+    await house.carries(name, 1)
     assert await through(f"{directory}/boot.sock") == b""
     assert not waiting.done()
     await house.client.boot(name, boot_document())
@@ -49,9 +50,9 @@ async def test_a_reader_waits_for_the_document(house: GatewayHouse) -> None:
 async def test_a_reader_that_left_does_not_use_up_the_document(house: GatewayHouse) -> None:
     """A reader that leaves before the document came leaves it to the next."""
     name, directory = await house.open(entry("b3"))
-    _, writer = await asyncio.open_unix_connection(f"{directory}/boot.sock")
-    await shut(writer)
-    await asyncio.sleep(0.2)  # as above
+    async with connected(f"{directory}/boot.sock"):
+        await house.carries(name, 1)
+    await house.carries(name, 0)
     await house.client.boot(name, boot_document())
     assert json.loads(await through(f"{directory}/boot.sock"))["version"] == 1
 
@@ -60,10 +61,9 @@ async def test_an_expired_document_is_gone(house: GatewayHouse) -> None:
     """A document past its time is withdrawn; one that has expired already is not taken."""
     name, directory = await house.open(entry("b4"))
     await house.client.boot(name, boot_document(seconds=0.5, TOKEN="old"))
-    waiting = asyncio.create_task(asyncio.sleep(0.8))
-    await waiting
+    await asyncio.sleep(0.8)  # the document's time passes; nobody is told
     reader = asyncio.create_task(through(f"{directory}/boot.sock"))
-    await asyncio.sleep(0.1)  # nothing comes; the reader waits for a new document
+    await house.carries(name, 1)
     assert not reader.done()
     with pytest.raises(AnswerError, match="expired") as caught:
         await house.client.boot(name, boot_document(seconds=-1))

@@ -15,8 +15,9 @@ import pytest_asyncio
 from yarl import URL
 
 from jupyter_sandbox_spawner.gateway.ingress import HoldTimes, IngressPool
-from tests.programs.gateway_house import GatewayHouse, entry, gateway_house, raw_request, shut
-from tests.programs.notebook_stand_in import BEGUN, BLOCK, LEFT, Server
+from tests.programs.gateway_house import GatewayHouse, entry, gateway_house
+from tests.programs.notebook_stand_in import BEGUN, BLOCK, LEFT, Server, notebook
+from tests.programs.streams import raw_request, shut
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 Control = Callable[[str, bool], None]
@@ -42,10 +43,8 @@ async def bob(house: GatewayHouse) -> AsyncIterator[Server]:
 
 async def _served(house: GatewayHouse, name: str) -> AsyncIterator[Server]:
     sandbox, directory = await house.open(entry(name))
-    server = Server(name)
-    await server.start(directory)
-    yield server
-    await server.stop()
+    async with notebook(name, directory) as server:
+        yield server
     await house.client.close_sandbox(sandbox)
 
 
@@ -193,12 +192,10 @@ async def test_a_request_waits_for_the_first_ready(
     held = asyncio.create_task(browser.get("/user/kim/who"))
     assert await house.client.ready(name, 0.3) is False
     assert not held.done()
-    server = Server("kim")
-    await server.start(directory)
-    assert await house.client.ready(name, 5) is True
-    async with await held as answer:
-        assert answer.status == 200
-    await server.stop()
+    async with notebook("kim", directory):
+        assert await house.client.ready(name, 5) is True
+        async with await held as answer:
+            assert answer.status == 200
 
 
 async def test_a_dead_sandbox_is_503_in_about_a_second(
@@ -218,25 +215,27 @@ async def test_a_dead_sandbox_is_503_in_about_a_second(
 async def test_a_browser_that_leaves_frees_the_server(house: GatewayHouse, ada: Server) -> None:
     """When a browser leaves a slow request, the server inside sees its connection end."""
     _, writer = await asyncio.open_connection("127.0.0.1", house.front_port)
-    writer.write(b"GET /user/ada/slow HTTP/1.1\r\nHost: x\r\n\r\n")
-    await asyncio.wait_for(ada.app[BEGUN].wait(), 5)
-    await shut(writer)
+    try:
+        writer.write(b"GET /user/ada/slow HTTP/1.1\r\nHost: x\r\n\r\n")
+        await asyncio.wait_for(ada.app[BEGUN].wait(), 5)
+    finally:
+        await shut(writer)
     await asyncio.wait_for(ada.app[LEFT].wait(), 5)
 
 
 async def test_requests_over_the_cap_are_refused(house: GatewayHouse, control: Control) -> None:
     """More requests to one server at once than its cap are answered 503 front.capped."""
     _, directory = await house.open(entry("liz", front_requests=2))
-    server = Server("liz")
-    await server.start(directory)
     ask = b"GET /user/liz/%s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-    slow = [asyncio.create_task(raw_request(house.front_port, ask % b"slow")) for _ in range(2)]
-    await asyncio.wait_for(server.app[BEGUN].wait(), 5)
-    await asyncio.sleep(0.2)  # the second slow request has no sign of its own
-    assert b"X-Sandbox-Deny: front.capped" in await raw_request(house.front_port, ask % b"who")
-    await asyncio.gather(*slow)
-    control("below the cap it passes", b'"server"' in await raw_request(house.front_port, ask % b"who"))
-    await server.stop()
+    async with notebook("liz", directory) as server:
+        slow = []
+        for _ in range(2):
+            server.app[BEGUN].clear()
+            slow.append(asyncio.create_task(raw_request(house.front_port, ask % b"slow")))
+            await asyncio.wait_for(server.app[BEGUN].wait(), 5)
+        assert b"X-Sandbox-Deny: front.capped" in await raw_request(house.front_port, ask % b"who")
+        await asyncio.gather(*slow)
+        control("below the cap it passes", b'"server"' in await raw_request(house.front_port, ask % b"who"))
 
 
 async def test_a_draining_sandbox_takes_no_new_requests(house: GatewayHouse, ada: Server) -> None:

@@ -9,8 +9,9 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from tests.programs.gateway_house import GatewayHouse, Relay, entry, gateway_house, raw_request, shut
-from tests.programs.notebook_stand_in import Server
+from tests.programs.gateway_house import GatewayHouse, Relay, entry, gateway_house
+from tests.programs.notebook_stand_in import Server, notebook
+from tests.programs.streams import connected, raw_request, serving
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 Control = Callable[[str, bool], None]
@@ -30,10 +31,8 @@ async def ada(house: GatewayHouse) -> AsyncIterator[Server]:
 
 async def _served(house: GatewayHouse, name: str) -> AsyncIterator[Server]:
     sandbox, directory = await house.open(entry(name))
-    server = Server(name)
-    await server.start(directory)
-    yield server
-    await server.stop()
+    async with notebook(name, directory) as server:
+        yield server
     await house.client.close_sandbox(sandbox)
 
 
@@ -75,11 +74,9 @@ async def test_a_bad_server_gets_an_explained_error(
             await done.wait()
         else:
             writer.write(answer)
-        await shut(writer)
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
     _, directory = await house.open(entry("mal"))
-    async with Relay(directory, server.sockets[0].getsockname()[1]):
+    async with serving(serve) as port, Relay(directory, port):
         ask = b"GET /user/mal/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
         got = await raw_request(house.front_port, ask)
         if got.startswith(b"HTTP/1.1 103"):
@@ -87,8 +84,6 @@ async def test_a_bad_server_gets_an_explained_error(
         assert got.startswith(b"HTTP/1.1 %d " % status), got[:200]
         assert b"X-Sandbox-Deny: " + code in got
         done.set()
-    server.close()
-    await server.wait_closed()
     ask = b"GET /user/ada/who HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
     assert (await raw_request(house.front_port, ask)).startswith(b"HTTP/1.1 200 ")
 
@@ -99,14 +94,10 @@ async def test_an_answer_cut_short_is_not_completed(house: GatewayHouse) -> None
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
-        await shut(writer)
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
     _, directory = await house.open(entry("mal"))
-    async with Relay(directory, server.sockets[0].getsockname()[1]):
+    async with serving(serve) as port, Relay(directory, port):
         got = await raw_request(house.front_port, b"GET /user/mal/ HTTP/1.1\r\nHost: x\r\n\r\n")
-    server.close()
-    await server.wait_closed()
     assert got.endswith(b"5\r\nhello\r\n")
 
 
@@ -140,12 +131,8 @@ async def test_idle_connections_that_speak_are_dropped(
 ) -> None:
     """Bytes on an idle ingress connection close it, so no answer can be planted before its question."""
     _, directory = await house.open(entry("eve"))
-    reader, writer = await asyncio.open_unix_connection(f"{directory}/ingress.sock")
-    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nforge")
-    assert await asyncio.wait_for(reader.read(), 5) == b""
-    await shut(writer)
-    server = Server("eve")
-    await server.start(directory)
-    async with browser.get("/user/eve/who") as answer:
+    async with connected(f"{directory}/ingress.sock") as (reader, writer):
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nforge")
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+    async with notebook("eve", directory), browser.get("/user/eve/who") as answer:
         assert (await answer.json())["server"] == "eve"
-    await server.stop()

@@ -18,7 +18,8 @@ from jupyter_sandbox_spawner.gateway.bucket import Bucket
 from jupyter_sandbox_spawner.gateway.events import Spool
 from jupyter_sandbox_spawner.gateway.repeats import Reporter
 from jupyter_sandbox_spawner.models import EgressPolicy, EgressRule
-from tests.programs.gateway_house import GatewayHouse, boot_document, entry, gateway_house, shut
+from tests.programs.gateway_house import GatewayHouse, boot_document, entry, gateway_house
+from tests.programs.streams import connected, serving
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 Control = Callable[[str, bool], None]
@@ -30,12 +31,9 @@ async def upstream() -> AsyncIterator[int]:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\nConnection: close\r\n\r\npackages")
-        await shut(writer)
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    yield server.sockets[0].getsockname()[1]
-    server.close()
-    await server.wait_closed()
+    async with serving(serve) as port:
+        yield port
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -46,12 +44,9 @@ async def house(upstream: int) -> AsyncIterator[GatewayHouse]:
 
 async def fetch(directory: str, host: str) -> bytes:
     """Ask for a page through an egress door."""
-    reader, writer = await asyncio.open_unix_connection(f"{directory}/egress.sock")
-    try:
+    async with connected(f"{directory}/egress.sock") as (reader, writer):
         writer.write(f"GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
         return await asyncio.wait_for(reader.read(), 15)
-    finally:
-        await shut(writer)
 
 
 async def test_opening_again_changes_nothing(house: GatewayHouse) -> None:
@@ -102,13 +97,12 @@ async def test_unknown_sandboxes_are_404_and_close_is_idempotent(house: GatewayH
 async def test_closing_ends_connections_and_forgets(house: GatewayHouse) -> None:
     """Closing a sandbox ends its connections and removes doors and record."""
     name, directory = await house.open(entry("s4"))
-    reader, writer = await asyncio.open_unix_connection(f"{directory}/ingress.sock")
-    assert await house.client.ready(name, 5)
-    record = f"{house.site.run_dir}/gateway/{name}.json"
-    assert stat.S_IMODE(os.stat(record).st_mode) == 0o600
-    await house.client.close_sandbox(name)
-    assert await asyncio.wait_for(reader.read(), 5) == b""
-    await shut(writer)
+    async with connected(f"{directory}/ingress.sock") as (reader, _):
+        assert await house.client.ready(name, 5)
+        record = f"{house.site.run_dir}/gateway/{name}.json"
+        assert stat.S_IMODE(os.stat(record).st_mode) == 0o600
+        await house.client.close_sandbox(name)
+        assert await asyncio.wait_for(reader.read(), 5) == b""
     assert name not in os.listdir(house.site.doors_dir)
     assert f"{name}.json" not in os.listdir(f"{house.site.run_dir}/gateway")
     await house.client.close_sandbox(name)

@@ -33,31 +33,55 @@ def test_skips_by_itself():
 '''
 
 
-def run_inner(directory: Path, text: str, **environ: str) -> tuple[subprocess.CompletedProcess[str], Path]:
+ASYNC = ("-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=function")
+LITTER = '''
+import asyncio
+import socket
+
+async def test_leaves_a_stream_open():
+    """A test that fails and closes nothing."""
+    near, far = socket.socketpair()
+    reader, writer = await asyncio.open_connection(sock=near)
+    loop = asyncio.get_running_loop()
+    assert loop is None
+
+def test_neighbour():
+    """A test that cleans memory up."""
+    import gc
+    gc.collect()
+'''
+
+
+def run_inner(
+    directory: Path, text: str, *options: str, **environ: str
+) -> tuple[subprocess.CompletedProcess[str], Path]:
     """Run pytest with our conftest on one file; returns its output and the results file."""
     (directory / "test_inner.py").write_text(text)
     results = directory / "results.json"
     command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-p", "no:cacheprovider", "-q", "-rs"]
-    command += ["--rootdir", str(directory), "-c", os.devnull, str(directory / "test_inner.py")]
+    command += ["--rootdir", str(directory), "-c", os.devnull, str(directory / "test_inner.py"), *options]
     setting = {**os.environ, "SANDBOX_RESULTS": str(results), "PYTHONDONTWRITEBYTECODE": "1", **environ}
     setting.pop("PYTEST_ADDOPTS", None)
     done = subprocess.run(command, cwd=CHECKOUT, env=setting, capture_output=True, text=True, check=False)
     return done, results
 
 
-def test_results_tell_control_and_outcome(tmp_path: Path) -> None:
-    """Each proved id is written with its outcome and the outcome of its positive control."""
-    _, results = run_inner(tmp_path, INNER)
-    found = {
-        record["id"]: (record["outcome"], record["control"]) for record in json.loads(results.read_text())
-    }
-    assert found == {"X98": ("passed", "passed"), "X99": ("failed", "failed")}
-
-
-def test_a_failure_shows_its_evidence(tmp_path: Path) -> None:
-    """Evidence that a fixture registered is printed with a failed test."""
-    done, _ = run_inner(tmp_path, INNER)
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_results_tell_control_and_outcome(tmp_path: Path, workers: str) -> None:
+    """Each proved id is written once, with its test, its outcome, and its positive control's outcome."""
+    done, results = run_inner(tmp_path, INNER, "-n", workers)
+    records = json.loads(results.read_text())
+    assert [tuple(record[name] for name in ("id", "test", "outcome", "control")) for record in records] == [
+        ("X98", "test_inner.py::test_held", "passed", "passed"),
+        ("X99", "test_inner.py::test_broken", "failed", "failed"),
+    ]
     assert "the house burned" in done.stdout
+
+
+def test_a_failure_stays_one_failure(tmp_path: Path) -> None:
+    """A stream that a failed test left open does not fail the tests after it."""
+    done, _ = run_inner(tmp_path, LITTER, "-o", "filterwarnings=error", *ASYNC)
+    assert "1 failed, 1 passed" in done.stdout, done.stdout
 
 
 def test_a_skip_in_a_required_lane_fails(tmp_path: Path) -> None:

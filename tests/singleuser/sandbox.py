@@ -8,6 +8,7 @@ import json
 import os
 import queue
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -194,6 +195,7 @@ class Sandbox:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=True,
             preexec_fn=_adopt_orphans,  # noqa: PLW1509 - one prctl between fork and exec
         )
         return self.process
@@ -211,16 +213,29 @@ class Sandbox:
         return [int(word) for word in path.read_text().split()]
 
     def close(self) -> None:
-        """End what still runs."""
+        """End what still runs: kernels (sessions of their own) below pid 1, then pid 1's own session."""
         if self.process is not None:
-            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-                for child in self.children():
-                    os.kill(child, 9)
-            self.process.kill()
+            if self.process.poll() is None:
+                self.process.send_signal(signal.SIGSTOP)  # it goes on collecting orphans, and does not end
+                eventually(lambda: not _kill_below(self.process.pid), "nothing runs below pid 1")
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
             self.process.communicate()
         for holder in self._reserved:
             holder.close()
         self.doors.close()
+
+
+def _kill_below(process: int) -> list[int]:
+    """Kill every process below this one; which ones still ran."""
+    running: list[int] = []
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # ended meanwhile
+        for word in Path(f"/proc/{process}/task/{process}/children").read_text().split():
+            running += _kill_below(int(word))
+            if Path(f"/proc/{word}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z":
+                os.kill(int(word), signal.SIGKILL)
+                running.append(int(word))
+    return running
 
 
 def _adopt_orphans() -> None:

@@ -1,0 +1,50 @@
+"""Which tests stay together on one worker of xdist, and which begin first?
+
+Law: what shares a fixture of a module or of the house stays together, so that nothing is started twice.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from xdist.scheduler import LoadScopeScheduling
+
+__all__ = ["Shares", "group", "in_order"]
+
+# The longest first, so that no worker ends alone with one of them; the others follow as they come.
+FIRST = (
+    "tests/attacks",
+    "tests/programs/test_admin_sandboxes.py",
+)
+HOUSE = "tests/attacks"
+
+
+def group(name: str) -> str:
+    """What a test (by its node id) stays with: the house, a file, or a file and one version of the hub."""
+    file, _, rest = name.partition("::")
+    if file.startswith(HOUSE + "/"):
+        return HOUSE
+    version = re.search(r"\b(hub\d*)\b", rest.partition("[")[2]) if file.startswith("tests/hub/") else None
+    return f"{file}[{version[1]}]" if version else file
+
+
+def in_order(items: list[pytest.Item]) -> None:
+    """Bring the long groups to the front."""
+    items.sort(key=lambda item: _place(group(item.nodeid)))
+
+
+def _place(name: str) -> int:
+    return next((place for place, first in enumerate(FIRST) if name.startswith(first)), len(FIRST))
+
+
+class Shares(LoadScopeScheduling):
+    """Gives a free worker the next group, in the order of collection."""
+
+    def __init__(self, config: pytest.Config, log: Any) -> None:
+        config.option.loadscopereorder = False
+        super().__init__(config, log)
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group(nodeid)
