@@ -51,6 +51,7 @@ def test_o05_names_that_look_alike_share_nothing(house: House, control: Control)
     admin = house.visitor("admin")
 
     async def play() -> None:
+        await admin.open(admin.hub("home"))
         for name in NAMES:
             await admin.call("POST", _user(admin, name))
         for name in NAMES:
@@ -83,6 +84,7 @@ def test_o06_a_new_user_of_an_old_name_gets_nothing_old(house: House, control: C
     admin, name = house.visitor("admin"), "carol"
 
     async def make() -> str:
+        await admin.open(admin.hub("home"))
         await admin.call("POST", _user(admin, name))
         made = await admin.call("POST", _user(admin, name, "tokens"), {"note": "old"})
         await admin.call("POST", _user(admin, name, "server"), {"profile": "small"})

@@ -144,6 +144,10 @@ class House:
             kernel = self._kernels[name] = self.wait(self.new_kernel(name))
         return kernel
 
+    def kernel_as_it_is(self, name: str) -> Kernel:
+        """The kernel that was used last, without a look at its server."""
+        return self._kernels[name]
+
     async def new_kernel(self, name: str) -> Kernel:
         """Start another kernel on this person's running server."""
         return await Kernel(self._visitors[name]).__aenter__()
