@@ -53,7 +53,7 @@ def test_o05_names_that_look_alike_share_nothing(house: House, control: Control)
     async def play() -> None:
         await admin.open(admin.hub("home"))
         for name in NAMES:
-            await admin.call("POST", _user(admin, name))
+            await admin.call("POST", _user(admin, name), {})
         for name in NAMES:
             await admin.call("POST", _user(admin, name, "server"), {"profile": "small"})
         await _wait_for_servers(admin, NAMES, True)
@@ -85,7 +85,7 @@ def test_o06_a_new_user_of_an_old_name_gets_nothing_old(house: House, control: C
 
     async def make() -> str:
         await admin.open(admin.hub("home"))
-        await admin.call("POST", _user(admin, name))
+        await admin.call("POST", _user(admin, name), {})
         made = await admin.call("POST", _user(admin, name, "tokens"), {"note": "old"})
         await admin.call("POST", _user(admin, name, "server"), {"profile": "small"})
         await _wait_for_servers(admin, (name,), True)
