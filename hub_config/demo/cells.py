@@ -7,7 +7,17 @@ from __future__ import annotations
 
 from .upstream import MIRROR_HOST, PACKAGE
 
-__all__ = ["ALLOWED", "DEAD", "HELLO", "IMPORT", "INSTALL", "REFUSED", "REFUSED_HOST"]
+__all__ = [
+    "ALLOWED",
+    "DEAD",
+    "HELLO",
+    "IMPORT",
+    "INSTALL",
+    "KILL_SERVER",
+    "LAST",
+    "REFUSED",
+    "REFUSED_HOST",
+]
 
 REFUSED_HOST = "refused.example"
 
@@ -78,4 +88,19 @@ attempt("udp", lambda: send(("203.0.113.10", 5000)))
 attempt("dns by name", lambda: socket.getaddrinfo("example.com", 443))
 attempt("dns by query", lambda: ask("203.0.113.53"))
 print(json.dumps(seen))
+"""
+
+KILL_SERVER = """
+import os, signal
+os.kill(os.getppid(), signal.SIGKILL)
+"""
+
+LAST = """
+import json, os, urllib.request
+base = os.environ["JUPYTERHUB_API_URL"].removesuffix("hub/api")
+token = {"Authorization": "token " + os.environ["JUPYTERHUB_API_TOKEN"]}
+asked = urllib.request.Request(base + "services/sandbox/api/self", headers=token)
+direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+with direct.open(asked, timeout=10) as answer:
+    print(json.dumps(json.load(answer)["last"]["stop"]))
 """

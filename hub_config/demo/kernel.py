@@ -73,6 +73,24 @@ class Kernel:
         headers = {"Origin": str(self.visitor.base.origin()), "Sec-Fetch-Mode": "websocket"}
         return await self.visitor.session.ws_connect(url, headers=headers, max_msg_size=0)
 
+    async def reconnect(self) -> None:
+        """Open the WebSocket anew, as a page does that lost it; messages of meanwhile may be lost."""
+        old, self._socket = self._socket, await self.connect()
+        if old is not None:
+            await old.close()
+
+    async def disconnect(self) -> None:
+        """Close the WebSocket, as a browser does that is shut; the kernel runs on."""
+        old, self._socket = self._socket, None
+        if old is not None:
+            await old.close()
+
+    async def submit(self, code: str) -> None:
+        """Send code and do not wait for what becomes of it. Raises Refusal."""
+        if self._socket is None:
+            raise Refusal(500, "the kernel's WebSocket is not open")
+        await self._socket.send_str(json.dumps(self._message("execute_request", code)))
+
     async def execute(self, code: str, timeout: float = 60.0) -> Output:
         """Run code and wait until the kernel is idle again. Raises TimeoutError after `timeout` seconds."""
         message = self._message("execute_request", code)

@@ -8,13 +8,13 @@ from __future__ import annotations
 import os
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from jupyter_sandbox_spawner.settings import Site
 
-__all__ = ["Trace", "look", "sandbox_traces"]
+__all__ = ["Trace", "dead_traces", "look", "sandbox_traces"]
 
 _ID = re.compile(r"sb-[a-z2-7]{20}")
 
@@ -61,6 +61,20 @@ def sandbox_traces(root: Path, identifier: str) -> Trace:
     )
 
 
+def dead_traces(root: Path, alive: Collection[str]) -> Trace:
+    """What is left of sandboxes that a site had and that are not `alive`, while the site runs on."""
+    dead = _known_ids(root).difference(alive)
+    return Trace(
+        processes=tuple(_processes(*dead)),
+        cgroups=tuple(_cgroups(dead)),
+        mounts=tuple(_mounts(*dead)),
+        sockets=tuple(_unix_sockets(*dead)),
+        directories=tuple(
+            path for path in _sandbox_directories(root) if dead.intersection(_ID.findall(path))
+        ),
+    )
+
+
 def _read(path: Path) -> str:
     try:
         return path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
@@ -68,8 +82,8 @@ def _read(path: Path) -> str:
         return ""  # the process ended while we looked, which is what we hope for
 
 
-def _processes(word: str) -> Iterator[str]:
-    """Processes that name `word` in their command or environment, or live in a mount namespace that does."""
+def _processes(*words: str) -> Iterator[str]:
+    """Processes that name a word in their command or environment, or live in a mount namespace that does."""
     ours = os.readlink("/proc/self/ns/mnt")
     for place in Path("/proc").glob("[0-9]*"):
         if int(place.name) == os.getpid():
@@ -82,7 +96,7 @@ def _processes(word: str) -> Iterator[str]:
         except OSError:
             continue
         texts = command + _read(place / "environ") + (_read(place / "mountinfo") if foreign else "")
-        if word in texts and not _is_ancestor(int(place.name)):
+        if any(word in texts for word in words) and not _is_ancestor(int(place.name)):
             yield f"{place.name} {command[:120]}"
 
 
@@ -113,16 +127,16 @@ def _cgroups(ids: set[str]) -> Iterator[str]:
             yield place
 
 
-def _mounts(word: str) -> Iterator[str]:
+def _mounts(*words: str) -> Iterator[str]:
     for line in _read(Path("/proc/self/mountinfo")).splitlines():
-        if word in line:
+        if any(word in line for word in words):
             yield line.split()[4]
 
 
-def _unix_sockets(word: str) -> Iterator[str]:
+def _unix_sockets(*words: str) -> Iterator[str]:
     for line in _read(Path("/proc/net/unix")).splitlines():
         path = line.split()[-1]
-        if word in path:
+        if any(word in path for word in words):
             yield path
 
 

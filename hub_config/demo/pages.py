@@ -9,7 +9,16 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from urllib.parse import urlsplit
 
-__all__ = ["FormProfile", "Page", "SpawnForm", "read_all_hidden", "read_form", "read_hidden", "read_reason"]
+__all__ = [
+    "FormProfile",
+    "Page",
+    "SpawnForm",
+    "read_all_hidden",
+    "read_endings",
+    "read_form",
+    "read_hidden",
+    "read_reason",
+]
 
 
 @dataclass(frozen=True)
@@ -119,6 +128,13 @@ def read_reason(text: str) -> str:
         if found:
             return _plain(found[1])
     return _plain(text)[:300]
+
+
+def read_endings(text: str) -> dict[str, str]:
+    """What the home page's panel says about each server: why it stopped, or how long it runs."""
+    panel = re.search(r'<section class="sandbox-panel".*?</section>', text, re.DOTALL)
+    rows = re.findall(r"<tr>\s*" + r"<td>(.*?)</td>\s*" * 3 + "</tr>", panel[0] if panel else "", re.DOTALL)
+    return {_plain(server): _plain(state) for server, _, state in rows}
 
 
 def _plain(fragment: str) -> str:

@@ -89,23 +89,27 @@ def _environment(running: RunningSite, profiles: Path | None) -> dict[str, str]:
     path = f"{Path(sys.executable).parent}:{proxy}:{os.environ.get('PATH', '/usr/bin:/bin')}"
     unwanted = {"JUPYTERHUB_API_TOKEN", "CONFIGPROXY_AUTH_TOKEN", "JUPYTER_SANDBOX_SITE"}
     kept = {name: value for name, value in os.environ.items() if name not in unwanted}
-    chosen = {"SANDBOX_PROFILES": str(profiles)} if profiles else {}
-    return (
-        kept
-        | chosen
-        | {
-            "PATH": path,
-            "PYTHONPATH": str(CHECKOUT),
-            "PYTHONUNBUFFERED": "1",
-            "SANDBOX_RUN_DIR": str(running.run_dir),
-            "SANDBOX_STATE_DIR": str(running.state_dir),
-            "SANDBOX_USER_ENV": str((VENVS / "user").resolve()),
-            "SANDBOX_PUBLIC_PORT": "0",
-            "SANDBOX_ONE_UID": "1" if running.shared_uid else "0",
-            "SANDBOX_INTERNAL_SERVICES": ",".join(f"{name}={place}" for name, place in services.items()),
-            USERS_VARIABLE: str(running.root / "users.json"),
-        }
-    )
+    return kept | {
+        "PATH": path,
+        "SANDBOX_PROFILES": str(profiles or _write_profiles(running)),
+        "PYTHONPATH": str(CHECKOUT),
+        "PYTHONUNBUFFERED": "1",
+        "SANDBOX_RUN_DIR": str(running.run_dir),
+        "SANDBOX_STATE_DIR": str(running.state_dir),
+        "SANDBOX_USER_ENV": str((VENVS / "user").resolve()),
+        "SANDBOX_PUBLIC_PORT": "0",
+        "SANDBOX_ONE_UID": "1" if running.shared_uid else "0",
+        "SANDBOX_INTERNAL_SERVICES": ",".join(f"{name}={place}" for name, place in services.items()),
+        USERS_VARIABLE: str(running.root / "users.json"),
+    }
+
+
+def _write_profiles(running: RunningSite) -> Path:
+    """The profiles that are shipped, and the demo's own after them."""
+    file = running.root / "profiles.yaml"
+    parts = (CHECKOUT / "hub_config/profiles.yaml", CHECKOUT / "hub_config/demo/profiles.yaml")
+    file.write_text("\n".join(part.read_text() for part in parts))
+    return file
 
 
 def _why_one_uid() -> str:
@@ -113,7 +117,8 @@ def _why_one_uid() -> str:
     if os.geteuid() != 0:
         return "not root"
     stranger = Account(uid=65534, gid=65534)
-    barrier = python_barrier(stranger) or find_barrier(stranger, (f"{CHECKOUT}/hub_config/.", f"{VENVS}/."))
+    places = (f"{CHECKOUT}/hub_config/.", f"{VENVS}/user/bin/python")
+    barrier = python_barrier(stranger) or find_barrier(stranger, places)
     return f"other uids cannot use {barrier}" if barrier else ""
 
 
@@ -125,9 +130,16 @@ def _write_users(running: RunningSite) -> None:
         for name, groups in _GROUPS.items()
     }
     write_users(file, users)
-    ports = dict.fromkeys(("public_port", "hub_port", "proxy_api_port", "front_port"), 0)
-    directories = {"run_dir": str(running.run_dir), "state_dir": str(running.state_dir)}
-    site = Site(profiles="", one_uid=bool(running.shared_uid), **directories, **ports)
+    site = Site(
+        run_dir=str(running.run_dir),
+        state_dir=str(running.state_dir),
+        profiles="",
+        public_port=0,
+        hub_port=0,
+        proxy_api_port=0,
+        front_port=0,
+        one_uid=bool(running.shared_uid),
+    )
     hub = accounts_of(with_uids(site)).get("hub")
     if hub is not None:
         os.chown(file, hub.uid, hub.gid)

@@ -6,7 +6,6 @@ Law: a step raises when its proof is missing; what it returns is what the table 
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -14,13 +13,14 @@ from typing import Any
 
 import aiohttp
 
-from . import cells
-from .kernel import Kernel, Output
+from . import cells, proofs
+from .endings import Crashes, Minute
+from .kernel import Kernel
 from .leftovers import sandbox_traces
-from .pages import SpawnForm
+from .programs import PROGRAMS
 from .running import DemoError, RunningSite
 from .stages import describe_stages, shares
-from .upstream import GREETING, INDEX_HOST, MIRROR_HOST
+from .upstream import INDEX_HOST, MIRROR_HOST
 from .visitor import Refusal, Visitor
 
 __all__ = ["Step", "Story"]
@@ -48,13 +48,22 @@ class Story:
     steps: list[Step] = field(default_factory=list)
     sandbox: str = ""
     kernel: Kernel | None = None
+    known: set[str] = field(default_factory=set)
 
     async def play(self) -> list[Step]:
         """Play every step; one that fails does not end the story unless the rest needs it."""
         async with self.running.visitor("alice") as alice, self.running.visitor("bob") as bob:
-            if await self._log_in(alice, bob) and await self._first_server(alice):
-                await self._second_server(alice, bob)
-                await self._step("stop", self._stop(alice))
+            if await self._log_in(alice, bob):
+                # It lives while the rest of the story is played, and ends by itself.
+                minute = Minute.begin(bob)
+                await self._step("a second person's one-minute server", minute.started())
+                self.known = self._doors()
+                if await self._first_server(alice):
+                    await self._second_server(alice, bob)
+                    await self._step("stop", self._stop(alice))
+                    await self._crashes(alice)
+                await self._step("time is up: reason on the page", minute.culled())
+                await self._step("reason in the next server", minute.told())
         return self.steps
 
     async def _log_in(self, alice: Visitor, bob: Visitor) -> bool:
@@ -71,18 +80,35 @@ class Story:
         if not await self._step("spawn with stages", self._spawn(alice)):
             return False
         await self._step("page", self._page(alice))
-        if not await self._step("kernel over WebSocket", self._cell(alice, cells.HELLO, _hello)):
+        if not await self._step("kernel over WebSocket", self._cell(alice, cells.HELLO, proofs.hello)):
             return False
         await self._step("%pip install through the proxy", self._install(alice))
         return await self._step("server restart", self._restart(alice))
 
     async def _second_server(self, alice: Visitor, bob: Visitor) -> None:
-        await self._step("import after the restart", self._cell(alice, cells.IMPORT, _imported))
-        await self._step("allowed host answers", self._cell(alice, cells.ALLOWED, _allowed))
-        await self._step("refused host: 403 with the sentence", self._cell(alice, cells.REFUSED, _refused))
-        await self._step("direct TCP, UDP and DNS dead", self._cell(alice, cells.DEAD, _dead))
+        await self._step("import after the restart", self._cell(alice, cells.IMPORT, proofs.imported))
+        await self._step("allowed host answers", self._cell(alice, cells.ALLOWED, proofs.allowed))
+        await self._step("refused host: 403, why", self._cell(alice, cells.REFUSED, proofs.refused))
+        await self._step("direct TCP, UDP and DNS dead", self._cell(alice, cells.DEAD, proofs.dead))
         await self._step("bob locked out (HTTP, WebSocket)", self._locked_out(alice, bob))
         await self._step("admin let in", self._admin())
+
+    async def _crashes(self, alice: Visitor) -> None:
+        if not await self._step("third start", self._again(alice)):
+            return
+        crashes = Crashes(self.running, await self._notebook(alice))
+        await self._step("a long cell", crashes.begin())
+        for name in PROGRAMS:
+            await self._step(f"kill -9 of {name} during the cell", crashes.kill(name))
+        await self._step("the cell finished", crashes.end())
+        await self._step("the server crashes: reason on the page", crashes.server_dies())
+
+    async def _again(self, alice: Visitor) -> str:
+        self.kernel = None
+        await alice.start(proofs.profile(await alice.spawn_form(), INDEX_HOST))
+        await self._page(alice)
+        await self._notebook(alice)
+        return "page and kernel of a new sandbox answer"
 
     async def _step(self, name: str, work: Awaitable[str]) -> bool:
         start = time.monotonic()
@@ -98,29 +124,29 @@ class Story:
     async def _login(self, visitor: Visitor) -> str:
         wrong = Visitor(self.running.base, visitor.name, "wrong")
         async with wrong:
-            status = await _status_of(wrong.login())
-        _require(status == 403, f"a wrong password was answered with {status}")
+            status = await proofs.status_of(wrong.login())
+        proofs.require(status == 403, f"a wrong password was answered with {status}")
         bare = await visitor.open(visitor.hub("login"), {"username": visitor.name, "password": "x"})
-        _require(bare.status == 403, f"a form without its token was answered with {bare.status}")
+        proofs.require(bare.status == 403, f"a form without its token was answered with {bare.status}")
         page = await visitor.login()
         return f"{visitor.name} at {page.url}; without token 403, wrong password 403"
 
     async def _form(self, alice: Visitor) -> str:
         form = await alice.spawn_form()
-        _require(len(form.profiles) >= 3, f"the form shows {len(form.profiles)} profiles")
-        _require(bool(form.allowed()), "no profile is allowed")
+        proofs.require(len(form.profiles) >= 3, f"the form shows {len(form.profiles)} profiles")
+        proofs.require(bool(form.allowed()), "no profile is allowed")
         return ", ".join(f"{p.slug}{'' if p.allowed else ' (refused)'}" for p in form.profiles)
 
     async def _forbidden_by_form(self, bob: Visitor) -> str:
         refused = (await bob.spawn_form()).refused()
-        _require(bool(refused), "no profile is shown as refused")
+        proofs.require(bool(refused), "no profile is shown as refused")
         try:
             await bob.spawn(refused[0].slug)
             async for event in bob.progress():
                 if event.get("failed"):
-                    return _reason(400, str(event["message"]), refused[0].slug)
+                    return proofs.reason(400, str(event["message"]), refused[0].slug)
         except Refusal as refusal:
-            return _reason(refusal.status, refusal.reason, refused[0].slug)
+            return proofs.reason(refusal.status, refusal.reason, refused[0].slug)
         raise DemoError(f"{bob.name} was given {refused[0].slug}")
 
     async def _forbidden_by_api(self, bob: Visitor) -> str:
@@ -132,33 +158,38 @@ class Story:
             session.post(url, json={"profile": slug}, headers=headers) as answer,
         ):
             document = await answer.json()
-            return _reason(answer.status, str(document.get("message")), slug)
+            return proofs.reason(answer.status, str(document.get("message")), slug)
 
     async def _spawn(self, alice: Visitor) -> str:
-        profile = _profile(await alice.spawn_form(), INDEX_HOST)
+        profile = proofs.profile(await alice.spawn_form(), INDEX_HOST)
         start = time.monotonic()
         await alice.spawn(profile)
         events = []
         async for event in alice.progress():
             events.append((time.monotonic() - start, event))
-        _require(bool(events) and bool(events[-1][1].get("ready")), f"not ready: {events[-1:]}")
-        _require(len(shares(events)) >= 3, "the progress page shows no stages")
+        proofs.require(bool(events) and bool(events[-1][1].get("ready")), f"not ready: {events[-1:]}")
+        proofs.require(len(shares(events)) >= 3, "the progress page shows no stages")
         self.sandbox = self._new_sandbox()
         return f"{profile}: {describe_stages(events)}"
 
+    def _doors(self) -> set[str]:
+        return {place.name for place in self.running.run_dir.joinpath("doors").glob("sb-*")}
+
     def _new_sandbox(self) -> str:
-        doors = sorted(self.running.run_dir.joinpath("doors").glob("sb-*"))
-        _require(len(doors) == 1, f"{len(doors)} sandboxes have doors, not one")
-        return doors[0].name
+        doors = sorted(self._doors() - self.known)
+        proofs.require(len(doors) == 1, f"{len(doors)} sandboxes have doors, not one")
+        return doors[0]
 
     async def _page(self, alice: Visitor) -> str:
         page = await alice.open(alice.server("lab"))
-        _require(page.status == 200 and "jupyter-config-data" in page.text, f"{page.status} at {page.url}")
+        proofs.require(
+            page.status == 200 and "jupyter-config-data" in page.text, f"{page.status} at {page.url}"
+        )
         return f"{page.status} JupyterLab, {len(page.text)} characters"
 
     async def _cell(self, alice: Visitor, code: str, proof: Callable[[Any], str]) -> str:
         kernel = await self._notebook(alice)
-        return proof(_printed(await kernel.execute(code)))
+        return proof(proofs.printed(await kernel.execute(code)))
 
     async def _notebook(self, alice: Visitor) -> Kernel:
         """One kernel a server; it ends with its server."""
@@ -170,38 +201,38 @@ class Story:
         kernel = await self._notebook(alice)
         output = await kernel.execute(cells.INSTALL, timeout=120)
         installed = [line for line in output.stdout.splitlines() if "Successfully installed" in line]
-        _require(bool(installed), str(output))
+        proofs.require(bool(installed), str(output))
         asked = [line for line in self.running.upstreams.requests if line.startswith("GET pkg.")]
-        _require(bool(asked), "the local index was not asked")
+        proofs.require(bool(asked), "the local index was not asked")
         return f"{installed[0].strip()} ({len(asked)} requests at the index)"
 
     async def _restart(self, alice: Visitor) -> str:
         first, self.kernel = self.sandbox, None
         await alice.stop()
-        profile = _profile(await alice.spawn_form(), MIRROR_HOST)
+        profile = proofs.profile(await alice.spawn_form(), MIRROR_HOST)
         await alice.start(profile)
         page = await alice.open(alice.server("lab"))
-        _require(page.status == 200, f"{page.status} at {page.url}")
+        proofs.require(page.status == 200, f"{page.status} at {page.url}")
         self.sandbox = self._new_sandbox()
-        _require(self.sandbox != first, "the same sandbox came back")
+        proofs.require(self.sandbox != first, "the same sandbox came back")
         return f"{first[:9]}... ended, {self.sandbox[:9]}... began with {profile}"
 
     async def _locked_out(self, alice: Visitor, bob: Visitor) -> str:
         page = await bob.open(bob.server("lab", alice.name))
-        _require(page.status == 403, f"bob's page was answered with {page.status}")
-        called = await _status_of(bob.call("GET", bob.server("api/status", alice.name)))
-        _require(called == 403, f"bob's call was answered with {called}")
+        proofs.require(page.status == 403, f"bob's page was answered with {page.status}")
+        called = await proofs.status_of(bob.call("GET", bob.server("api/status", alice.name)))
+        proofs.require(called == 403, f"bob's call was answered with {called}")
         foreign, own = Kernel(bob, owner=alice.name), Kernel(alice)
         foreign.id = own.id = (await self._notebook(alice)).id
-        _require(await _handshake(foreign) == 403, "bob's WebSocket was not refused")
-        _require(await _handshake(own) == 101, "alice's own second WebSocket failed")
+        proofs.require(await proofs.handshake(foreign) == 403, "bob's WebSocket was not refused")
+        proofs.require(await proofs.handshake(own) == 101, "alice's own second WebSocket failed")
         return f"page 403, call {called}, WebSocket 403 (alice's own: 101)"
 
     async def _admin(self) -> str:
         async with self.running.visitor("admin") as admin:
             await admin.login()
             page = await admin.open(admin.server("lab", "alice"))
-            _require(
+            proofs.require(
                 page.status == 200 and page.path.startswith(admin.server("", "alice").path),
                 f"{page.status} at {page.url}",
             )
@@ -211,75 +242,7 @@ class Story:
     async def _stop(self, alice: Visitor) -> str:
         await alice.stop()
         found = await asyncio.to_thread(sandbox_traces, self.running.root, self.sandbox)
-        _require(not found.found(), f"left over: {found.found()}")
+        proofs.require(not found.found(), f"left over: {found.found()}")
         page = await alice.open(alice.server("api/status"))
-        _require(page.status in {404, 424, 503}, f"the stopped server was answered with {page.status}")
+        proofs.require(page.status in {404, 424, 503}, f"the stopped server was answered with {page.status}")
         return f"no process, cgroup, mount, socket or directory of {self.sandbox}; route gone ({page.status})"
-
-
-def _profile(form: SpawnForm, host: str) -> str:
-    """The first allowed profile whose card names this host."""
-    for profile in form.allowed():
-        if host in profile.text:
-            return profile.slug
-    raise DemoError(f"no allowed profile opens {host}")
-
-
-def _require(condition: bool, otherwise: str) -> None:
-    if not condition:
-        raise DemoError(otherwise)
-
-
-async def _status_of(call: Awaitable[Any]) -> int:
-    try:
-        await call
-    except Refusal as refusal:
-        return refusal.status
-    return 200
-
-
-async def _handshake(kernel: Kernel) -> int:
-    try:
-        socket = await kernel.connect()
-    except aiohttp.WSServerHandshakeError as error:
-        return error.status
-    await socket.close()
-    return 101
-
-
-def _printed(output: Output) -> Any:
-    _require(output.ok, str(output))
-    return json.loads(output.stdout.strip().splitlines()[-1])
-
-
-def _reason(status: int, reason: str, slug: str) -> str:
-    _require(400 <= status < 500, f"{slug} was answered with {status}: {reason}")
-    _require(len(reason) > 20, f"{slug} was refused without a reason: {reason!r}")
-    return f"{status}: {reason}"
-
-
-def _hello(seen: Any) -> str:
-    return f"Python {seen['python']} as {seen['user']} in {seen['home']}"
-
-
-def _imported(seen: Any) -> str:
-    _require(seen["says"].startswith("installed") and seen["file"].startswith("/home/"), str(seen))
-    return f"{seen['says']} from {seen['file']}"
-
-
-def _allowed(seen: Any) -> str:
-    _require(seen == {"status": 200, "text": GREETING}, str(seen))
-    return f"200: {seen['text']}"
-
-
-def _refused(seen: Any) -> str:
-    sentence = f"Blocked by sandbox: {cells.REFUSED_HOST}"
-    _require(str(seen["http"]).startswith(f"403 {sentence}"), str(seen))
-    _require(sentence in str(seen["https"]) and bool(seen["code"]), str(seen))
-    return f"{seen['http']} [{seen['code']}]"
-
-
-def _dead(seen: Any) -> str:
-    alive = sorted(name for name, state in seen.items() if state == "alive")
-    _require(alive == ["loopback tcp", "loopback udp"], str(seen))
-    return f"tcp {seen['tcp']}; udp {seen['udp']}; dns {seen['dns by name']}; own loopback alive"

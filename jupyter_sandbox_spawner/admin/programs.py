@@ -7,8 +7,8 @@ admin's own configuration file, sees the admin's environment. The proxy's token 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from ..clients.control import control_socket
 from ..settings import SITE_VARIABLE
@@ -73,52 +73,48 @@ def plan_programs(
     installation: Installation, site_file: str, tokens: Mapping[str, str], environ: Mapping[str, str]
 ) -> tuple[Program, ...]:
     """The programs in the order of their start. `tokens` are for hub and proxy, by variable."""
-    site, accounts = installation.site, accounts_of(installation.site)
+    accounts = accounts_of(installation.site)
     base = _environment(environ, site_file, bool(accounts))
-    python = (sys.executable, "-I", "-m")
-    site_argument = ("--site", site_file)
-    launcher = (*python, "jupyter_sandbox_spawner.launcher", *site_argument, "--fd", "{launcher}")
-    gateway = (*python, "jupyter_sandbox_spawner.gateway", *site_argument, "--fd", "{gateway}")
-    control: tuple[str, ...] = (*python, "jupyter_sandbox_spawner.control", *site_argument)
-    for caller in CONTROL_CALLERS:
-        control = (*control, f"--{caller}-fd", f"{{control-{caller}}}")
-    hub = (sys.executable, "-m", "jupyterhub", "-f", installation.config_file)
-    proxy_token = {PROXY_TOKEN: tokens[PROXY_TOKEN]}
-    return (
-        Program(name="launcher", argv=launcher, environment=base, sockets=("launcher",)),
-        Program(
-            name="gateway",
-            argv=(*gateway, "--front-fd", "{front}"),
-            environment=base,
-            sockets=("gateway", "front"),
-            account=accounts.get("gateway"),
-        ),
-        Program(
-            name="control",
-            argv=control,
-            environment=base,
-            sockets=tuple(f"control-{caller}" for caller in CONTROL_CALLERS),
-            account=accounts.get("control"),
-        ),
-        Program(
-            name="proxy",
-            argv=_proxy(installation),
-            environment={**base, **proxy_token},
-            account=accounts.get("proxy"),
-        ),
-        Program(
-            name="hub",
-            argv=hub,
-            environment={**environ, **base, **tokens, **({"HOME": site.hub_dir} if accounts else {})},
-            grace=30.0,
-            account=accounts.get("hub"),
-            directory=site.hub_dir,
-        ),
+    proxy = {**base, PROXY_TOKEN: tokens[PROXY_TOKEN]}
+    programs = (
+        *_own_programs(site_file, base),
+        Program(name="proxy", argv=_proxy(installation), environment=proxy),
+        _hub(installation, {**environ, **base, **tokens}, bool(accounts)),
+    )
+    return tuple(replace(program, account=accounts.get(program.name)) for program in programs)
+
+
+def _own_programs(site_file: str, environment: Mapping[str, str]) -> Iterator[Program]:
+    """Launcher, gateway and control, each with the sockets that the supervisor holds for it."""
+    options = {
+        "launcher": {"fd": "launcher"},
+        "gateway": {"fd": "gateway", "front-fd": "front"},
+        "control": {f"{caller}-fd": f"control-{caller}" for caller in CONTROL_CALLERS},
+    }
+    for name, sockets in options.items():
+        argv = [sys.executable, "-I", "-m", f"jupyter_sandbox_spawner.{name}", "--site", site_file]
+        for option, socket in sockets.items():
+            argv += [f"--{option}", f"{{{socket}}}"]
+        yield Program(name=name, argv=tuple(argv), environment=environment, sockets=tuple(sockets.values()))
+
+
+def _hub(installation: Installation, environment: Mapping[str, str], own_uids: bool) -> Program:
+    directory = installation.site.hub_dir
+    kept = dict(environment)
+    if own_uids:  # the admin's home and temporary directory are of no use to another uid
+        kept["HOME"] = directory
+        kept.pop("TMPDIR", None)
+    return Program(
+        name="hub",
+        argv=(sys.executable, "-m", "jupyterhub", "-f", installation.config_file),
+        environment=kept,
+        grace=30.0,
+        directory=directory,
     )
 
 
 def _environment(environ: Mapping[str, str], site_file: str, own_uids: bool) -> dict[str, str]:
-    # The admin's home and temporary directory are of no use to another uid.
+    # Those two are the admin's own.
     names = [name for name in _KEPT if not (own_uids and name in ("HOME", "TMPDIR"))]
     kept = {name: environ[name] for name in names if name in environ}
     path = f"{environ['PATH']}:{_PATH}" if environ.get("PATH") else _PATH

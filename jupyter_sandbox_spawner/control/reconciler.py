@@ -91,6 +91,8 @@ class Reconciler:
         record = await self._parts.store.run(lambda db: records.by_id(db, action.sandbox))
         if action.verb == "adopt":
             await self._adopt(action)
+        elif action.verb == "confirm":
+            await self._confirm(action)
         elif action.verb == "reopen" and record is not None:
             await self._reopen(record)
         elif action.verb in ("quarantine", "close_doors"):
@@ -123,6 +125,11 @@ class Reconciler:
                 records.adopt(connection, found, now)
 
         await self._parts.store.run(adopt_once)
+        self._lifetime.watch(action.sandbox)
+
+    async def _confirm(self, action: Action) -> None:
+        now = self._parts.clock.now()
+        await self._parts.store.run(lambda db: records.mark_ready(db, action.sandbox, now, {}))
         self._lifetime.watch(action.sandbox)
 
     async def _reopen(self, record: SandboxRecord) -> None:

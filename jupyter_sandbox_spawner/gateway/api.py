@@ -24,7 +24,7 @@ __all__ = ["ApiDoor"]
 log = logging.getLogger("jupyter_sandbox_spawner.gateway")
 
 # The largest bodies are an activity report and an OAuth form; both are below 2 KiB.
-_LIMITS = Limits(codes="api", body=64 << 10)
+_LIMITS = Limits(bad_request="api.bad_request", too_slow="api.too_slow", body=64 << 10)
 _AWAY = {"hub": ("api.hub_away", "The hub"), "control": ("api.control_away", "Control")}
 
 

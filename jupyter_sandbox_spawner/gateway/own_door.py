@@ -25,7 +25,7 @@ __all__ = ["Asked", "OwnDoor", "Route", "Text"]
 
 log = logging.getLogger("jupyter_sandbox_spawner.gateway")
 
-_LIMITS = Limits(codes="wire", body=2 << 20)
+_LIMITS = Limits(bad_request="wire.bad_request", too_slow="wire.too_slow", body=2 << 20)
 _JSON = ((b"content-type", b"application/json"),)
 _TEXT = ((b"content-type", b"text/plain; charset=utf-8"),)
 _ID = "{id}"

@@ -25,10 +25,11 @@ log = logging.getLogger("jupyter_sandbox_spawner.gateway")
 class Limits:
     """Bytes of a head and of a body; seconds for a whole request to arrive and a connection to say nothing.
 
-    `codes` is the first part of the codes of refusals made here.
+    `bad_request` and `too_slow` are the codes of the refusals made here.
     """
 
-    codes: str
+    bad_request: str
+    too_slow: str
     head: int = 16 << 10
     body: int = 64 << 10
     request: float = 15.0
@@ -69,10 +70,10 @@ async def serve_requests(stream: Stream, limits: Limits, respond: Respond) -> No
         while await connection.one_request(respond):
             pass
     except h11.RemoteProtocolError as error:
-        connection.refuse(Refusal(error.error_status_hint, f"{limits.codes}.bad_request", "Not HTTP", True))
+        connection.refuse(Refusal(error.error_status_hint, limits.bad_request, "Not HTTP", True))
     except TimeoutError:
         sentence = "The request did not arrive in time"
-        connection.refuse(Refusal(408, f"{limits.codes}.too_slow", sentence, True))
+        connection.refuse(Refusal(408, limits.too_slow, sentence, True))
     except StreamLostError:
         log.debug("A client left before its answer.")
     finally:
@@ -107,7 +108,7 @@ class _Connection:
 
     async def _respond(self, request: Request, respond: Respond) -> Answer | Refusal:
         if fault := heads.fault(request.headers):
-            return Refusal(400, f"{self._limits.codes}.bad_request", fault, True)
+            return Refusal(400, self._limits.bad_request, fault, True)
         return await respond(request)
 
     async def body(self, deadline: float) -> bytes | None:

@@ -15,6 +15,7 @@ __all__ = ["Action", "HubServer", "Inventories", "LauncherEntry", "OpenRecord", 
 
 Verb = Literal[
     "adopt",  # the database learns of a sandbox that hub and launcher both have
+    "confirm",  # the record learns that its server became ready
     "reopen",  # the gateway opens the doors again
     "quarantine",  # doors are closed: nothing reaches it, nothing of it is lost yet
     "remove",  # stopped, erased at the launcher, doors closed
@@ -25,6 +26,7 @@ Verb = Literal[
 ]
 PATIENCE: Mapping[Verb, int] = {
     "adopt": 0,
+    "confirm": 0,
     "reopen": 0,
     "quarantine": 60,
     "remove": 600,
@@ -34,7 +36,8 @@ PATIENCE: Mapping[Verb, int] = {
     "finish_stop": 60,
 }
 # Leftovers of what ended by its record go at once; so, soon, does what the hub says it stopped and lives.
-_PATIENCE_OF_CODE: Mapping[str, int] = {"orphan.released": 0, "stop.unverified": 60}
+# A start that the hub lost never became anybody's work.
+_PATIENCE_OF_CODE: Mapping[str, int] = {"orphan.released": 0, "stop.unverified": 60, "orphan.never_ready": 60}
 _ALIVE = frozenset({"pending", "running", "stopping"})
 
 
@@ -135,6 +138,10 @@ class _View:
     def hub_has(self, user: str, server: str) -> bool | None:
         return None if self.seen.hub is None else (user, server) in self._hub
 
+    def runs(self, user: str, server: str) -> bool:
+        item = self._hub.get((user, server))
+        return item is not None and item.ready and not item.pending
+
     def pending(self, user: str, server: str) -> bool:
         item = self._hub.get((user, server))
         return item is not None and item.pending != ""
@@ -159,10 +166,14 @@ def _of_record(view: _View, record: OpenRecord) -> list[Action]:
         return [_action("release", record, "ended.gone", "Neither hub nor launcher has it.")]
     if alive is False and hub and record.status == "ready" and not pending:
         return [_action("stop_at_hub", record, "ended.died", "Its sandbox ended and the hub still lists it.")]
+    if alive and hub is False and record.status == "admitted":
+        return [_action("remove", record, "orphan.never_ready", "The hub lost its start.")]
     if alive and hub is False:
         return _cut_off(view, record, "orphan.hub_forgot", "The hub does not know it.")
     if alive and hub and view.seen.gateway is not None and record.id not in view.seen.gateway:
         return [_action("reopen", record, "doors.missing", "The gateway lost its doors.")]
+    if alive and record.status == "admitted" and view.runs(record.user, record.server):
+        return [_action("confirm", record, "record.late", "It runs, and its record says that it starts.")]
     return []
 
 

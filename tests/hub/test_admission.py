@@ -85,18 +85,18 @@ def test_a_cap_of_servers_is_a_refusal(new_hub: NewHub, control: Any) -> None:
 
 
 def test_a_server_that_died_is_known_at_once(new_hub: NewHub) -> None:
-    """With the hub's own poll far away, a death is known to the hub within three seconds."""
+    """With the hub's own poll minutes away, a death is known to the hub within seconds."""
     with new_hub(poll_interval=300) as hub:
         hub.start("gina")
         (sandbox,) = [item.id for item in hub.loop.run(hub.launcher.backend.inventory())]
         hub.loop.run(hub.launcher.backend.finish(sandbox, 1, "the server ended"))
-        hub.wait_for("the death is noticed", lambda: hub.servers("gina") == {}, 3)
+        hub.wait_for("the death is noticed", lambda: hub.servers("gina") == {}, 15)
         hub.start("gina")
         hub.restart()
         hub.wait_for("it is taken up again", lambda: "gina" in str(hub.servers("gina")))
         (sandbox,) = [item.id for item in hub.loop.run(hub.launcher.backend.inventory())]
         hub.loop.run(hub.launcher.backend.finish(sandbox, 1, "the server ended"))
-        hub.wait_for("a death after a restart is noticed", lambda: hub.servers("gina") == {}, 3)
+        hub.wait_for("a death after a restart is noticed", lambda: hub.servers("gina") == {}, 15)
 
 
 def test_a_denial_is_a_refusal() -> None:

@@ -89,6 +89,16 @@ async def test_lost_doors_are_opened_again(mending: Mending) -> None:
     assert await mending.actions() == ["reconcile.reopen"]
 
 
+async def test_a_ready_server_that_control_was_not_told_of_is_ready(mending: Mending) -> None:
+    """A record left at "admitted" by a crash is corrected, so that idleness counts for its server, too."""
+    other = spec("bob")
+    assert (await Admissions(mending.parts, mending.lifetime.watch).admit(asked(other))).admitted
+    mending.here.running(other)
+    await mending.reconciler.step()
+    assert await mending.status(other.id) == ("ready", None)
+    assert await mending.actions() == ["reconcile.confirm"]
+
+
 async def test_a_lost_database_is_learned_again(mending: Mending) -> None:
     """A running server that only the database forgot is adopted, not stopped."""
     other = spec("bob")

@@ -53,6 +53,8 @@ def test_agreement_needs_nothing() -> None:
         ({"launcher": [], "gateway": {}}, ("stop_at_hub", "ended.died")),
         ({"launcher": [], "hub": []}, ("release", "ended.gone")),
         ({"hub": []}, ("quarantine", "orphan.hub_forgot")),
+        ({"hub": [], "database": [replace(RECORD, status="admitted")]}, ("remove", "orphan.never_ready")),
+        ({"database": [replace(RECORD, status="admitted")]}, ("confirm", "record.late")),
         ({"hub": [], "database": []}, ("quarantine", "orphan.unrecorded")),
         ({"hub": [], "database": [], "launcher": []}, ("close_doors", "doors.orphaned")),
         ({"hub": [], "database": [replace(RECORD, status="released")]}, ("remove", "orphan.released")),

@@ -16,8 +16,10 @@ from typing import Any, TypeVar
 import aiohttp
 
 from hub_config.demo.kernel import Kernel, Output
+from hub_config.demo.programs import Programs
 from hub_config.demo.running import RunningSite, running_site
 from hub_config.demo.visitor import Refusal, Visitor
+from jupyter_sandbox_spawner.clients.control import ControlAdminClient, control_socket
 from jupyter_sandbox_spawner.clients.gateway import GatewayClient
 from jupyter_sandbox_spawner.clients.launcher import LauncherClient
 from jupyter_sandbox_spawner.models import Event, InventoryItem
@@ -114,6 +116,15 @@ class House:
         """Call the gateway's own door, as root may."""
         return self.wait(self._ask(GatewayClient(self.site.gateway_socket), ask))
 
+    def ask_control(self, ask: Callable[[ControlAdminClient], Awaitable[T]]) -> T:
+        """Call control's socket for admins."""
+        return self.wait(self._ask(ControlAdminClient(control_socket(self.site, "admin")), ask))
+
+    @property
+    def programs(self) -> Programs:
+        """The processes of the site's programs."""
+        return Programs(self.running.log_file)
+
     async def _ask(self, client: Any, ask: Callable[[Any], Awaitable[T]]) -> T:
         try:
             return await ask(client)
@@ -132,6 +143,10 @@ class House:
         if kernel is None or not self.wait(_alive(kernel)):
             kernel = self._kernels[name] = self.wait(self.new_kernel(name))
         return kernel
+
+    def kernel_as_it_is(self, name: str) -> Kernel:
+        """The kernel that was used last, without a look at its server."""
+        return self._kernels[name]
 
     async def new_kernel(self, name: str) -> Kernel:
         """Start another kernel on this person's running server."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import os
 import zipfile
@@ -11,7 +12,8 @@ import aiohttp
 import pytest
 
 from hub_config.demo.authenticator import DemoAuthenticator, read_users, write_users
-from hub_config.demo.pages import read_form, read_hidden, read_reason
+from hub_config.demo.pages import read_endings, read_form, read_hidden, read_reason
+from hub_config.demo.programs import Programs
 from hub_config.demo.upstream import GREETING, PACKAGE, build_wheel, serve_upstreams
 from jupyter_sandbox_spawner.errors import ConfigurationError
 
@@ -94,3 +96,30 @@ def test_pages_are_read_as_a_person_reads_them() -> None:
     assert "ask group x" in form.refused()[0].text
     assert read_reason('{"message": "no"}') == "no"
     assert read_reason('<p class="login_error">Bad\n <b>name</b></p>') == "Bad name"
+
+
+def test_the_panel_says_how_each_server_is() -> None:
+    """Each server's line of the home page is read as one sentence; a page without a panel has none."""
+    row = "<tr>\n<td>{}</td>\n<td>Small</td>\n<td>{}</td>\n</tr>"
+    page = '<section class="sandbox-panel"><table>' + row.format("Default server", "Stopped\n now. Its time")
+    page += row.format("two", "Running: 5 min left") + "</table></section>"
+    assert read_endings(page) == {"Default server": "Stopped now. Its time", "two": "Running: 5 min left"}
+    assert read_endings("<p>nothing</p>") == {}
+
+
+async def test_a_killed_program_counts_once_it_answers_again(tmp_path: Path) -> None:
+    """The newest process of a program is killed, and only its own next start counts as its answer."""
+    log = tmp_path / "programs.log"
+    victim = await asyncio.create_subprocess_exec("sleep", "60")
+    log.write_text(f"hub       started, pid 1\nhub       ready, 0.1 s\nhub       started, pid {victim.pid}\n")
+    programs = Programs(log)
+    assert programs.pid("hub") == victim.pid
+    killing = asyncio.create_task(programs.kill(["hub"]))
+    assert await victim.wait() == -9
+    with log.open("a") as stream:
+        stream.write("gateway   ready, 0.1 s\nhub       started, pid 3\n")
+    await asyncio.sleep(0.1)
+    assert not killing.done()
+    with log.open("a") as stream:
+        stream.write("hub       ready, 0.2 s\n")
+    assert (await killing).seconds.keys() == {"hub"}

@@ -1,0 +1,40 @@
+"""Where are programs killed? In one house for all of these tests, on the real local backend."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.lanes import missing
+from tests.support.house import House, open_house
+
+NEEDS = ("root", "runc", "cgroup", "npm", "userenv", "hub6")
+PROFILES = Path(__file__).with_name("profiles.yaml")
+
+
+@pytest.fixture(scope="package")
+def house(
+    clean_environ: None, evidence: Callable[[str, Callable[[], str]], Callable[[], None]]
+) -> Iterator[House]:
+    """The whole product with alice, bob and admin; nothing of it may be left at its end."""
+    for lane in NEEDS:
+        if missing(lane):
+            pytest.skip(f"lane {lane}: {missing(lane)}")
+    with open_house(PROFILES) as opened:
+        forget = evidence("the house's programs", opened.running.log)
+        try:
+            yield opened
+        finally:
+            forget()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Every one of them needs the same lanes, and patience."""
+    here = os.path.dirname(__file__)
+    for item in items:
+        if str(item.path).startswith(here):
+            item.add_marker(pytest.mark.lane(*NEEDS))
+            item.add_marker(pytest.mark.timeout(300))
