@@ -122,6 +122,7 @@ def read_reason(text: str) -> str:
         r'<p class="login_error">(.*?)</p>',
         r'class="spawn-error-msg[^"]*">(.*?)</p>',
         r'<div class="error">(.*?)</div>',
+        r"has failed\.\s*</p>\s*<p>(.*?)</p>",  # of a start that failed after the page had moved on
         r"<title>(.*?)</title>",
     ):
         found = re.search(pattern, text, re.DOTALL)

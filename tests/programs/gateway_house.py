@@ -107,7 +107,7 @@ class GatewayHouse:
         if self._hard_files:
             command = ["prlimit", f"--nofile={self._hard_files}:{self._hard_files}", *command]
         self._launch([*command, *self._options])
-        deadline = asyncio.get_running_loop().time() + 20
+        deadline = asyncio.get_running_loop().time() + 60  # a busy machine imports slowly
         while True:
             try:
                 await self.client.health()

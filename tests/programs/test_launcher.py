@@ -68,7 +68,7 @@ class House:
         """Start the launcher and wait until it answers."""
         command = (sys.executable, "-m", "jupyter_sandbox_spawner.launcher", "--site", "site.json")
         self.process = launch(command, self.directory)
-        for _ in range(400):
+        for _ in range(1200):  # a busy machine imports slowly
             if self.process.poll() is not None:
                 raise RuntimeError(log_of(self.directory))
             try:

@@ -95,6 +95,8 @@ def test_pages_are_read_as_a_person_reads_them() -> None:
     assert [profile.slug for profile in form.allowed()] == ["small"]
     assert "ask group x" in form.refused()[0].text
     assert read_reason('{"message": "no"}') == "no"
+    late = "<title>JupyterHub</title><p>The latest attempt has failed. </p> <p>Not you</p> <p>Retry?</p>"
+    assert read_reason(late) == "Not you"
     assert read_reason('<p class="login_error">Bad\n <b>name</b></p>') == "Bad name"
 
 
