@@ -16,7 +16,7 @@ from ..errors import ProgramError
 from ..models import Event
 from ..settings import Site
 
-__all__ = ["Deaths", "follow_deaths"]
+__all__ = ["Deaths", "Followed", "follow_deaths"]
 
 log = logging.getLogger("jupyter_sandbox_spawner.hub")
 _POLL = 20.0

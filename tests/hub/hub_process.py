@@ -28,7 +28,7 @@ __all__ = ["PASSWORD", "Answer", "HubProcess", "run_hub"]
 
 PASSWORD = "only-on-loopback-in-this-test"
 _TOKEN = "0123456789abcdef0123456789abcdef"
-_CONTROL_TOKEN = "fedcba9876543210fedcba9876543210"
+_CONTROL_TOKEN = "control" * 5
 _CONFIG = """
 from jupyter_sandbox_spawner.setup_hub import setup_hub
 import os
