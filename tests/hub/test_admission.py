@@ -8,6 +8,8 @@ from contextlib import AbstractContextManager
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+import pytest
+
 from jupyter_sandbox_spawner.hub.permission import denial
 from jupyter_sandbox_spawner.hub.refusals import reason_of_death
 from jupyter_sandbox_spawner.models import Status
