@@ -11,9 +11,10 @@ from typing import Any
 from tornado import web
 
 from ..errors import SandboxError
+from ..models import Status
 from .lifecycle import LAST_LINES
 
-__all__ = ["FailedStart", "RefusedStart", "reason_of_failure", "start_error"]
+__all__ = ["FailedStart", "RefusedStart", "reason_of_death", "reason_of_failure", "start_error"]
 
 try:
     from jupyterhub.spawner import SpawnException
@@ -62,6 +63,14 @@ def reason_of_failure(cause: BaseException) -> tuple[str, str]:
         # The server's own last lines stay with the user; they are not for the audit.
         return cause.code, cause.message.partition(LAST_LINES)[0]
     return "start.cancelled", "The start was cancelled or took too long."
+
+
+def reason_of_death(status: Status | None) -> str:
+    """The launcher's words about an end, as a sentence for people."""
+    told = status.reason.rstrip(".") if status else ""
+    if not told:
+        return "It ended by itself."
+    return f"{told}." if told.startswith("It ") else f"It ended by itself: {told}."
 
 
 def _do_not_count(refusal: web.HTTPError, spawner: Any) -> None:

@@ -24,7 +24,7 @@ from .form import profile_form
 from .lifecycle import Lifecycle, StartPlan, to_its_end
 from .notes import last_ending
 from .permission import admission_request
-from .refusals import reason_of_failure, start_error
+from .refusals import reason_of_death, reason_of_failure, start_error
 from .stages import Stages
 from .traits import SandboxTraits
 
@@ -180,8 +180,7 @@ class SandboxSpawner(SandboxTraits, Spawner):  # type: ignore[misc]  # JupyterHu
             return None
 
     async def _bury(self, lifecycle: Lifecycle, status: Status | None) -> int:
-        told = status.reason.rstrip(".") if status else ""
-        reason = f"It ended by itself: {told}." if told else "It ended by itself."
+        reason = reason_of_death(status)
         self.log.warning("%s: %s is over: %s", self._log_name, self.sandbox_id, reason)
         exit_code = status.exit_code if status else None
         try:

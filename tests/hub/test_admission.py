@@ -8,7 +8,11 @@ from contextlib import AbstractContextManager
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+import pytest
+
 from jupyter_sandbox_spawner.hub.permission import denial
+from jupyter_sandbox_spawner.hub.refusals import reason_of_death
+from jupyter_sandbox_spawner.models import Status
 from jupyter_sandbox_spawner.rules.admission import Admission
 
 from .hub_process import HubProcess
@@ -117,3 +121,16 @@ def test_trouble_of_control_is_no_refusal() -> None:
     error = denial(answer)
     assert (error.status, error.code) == (503, "audit.full")
     assert str(error) == "Its disk is full. Try again after 12:01:00 UTC."
+
+
+@pytest.mark.parametrize(
+    ("told", "sentence"),
+    [
+        ("", "It ended by itself."),
+        ("killed for memory", "It ended by itself: killed for memory."),
+        ("It was killed for memory.", "It was killed for memory."),
+    ],
+)
+def test_a_death_is_told_in_a_sentence(told: str, sentence: str) -> None:
+    """Whatever the launcher says about an end, people read one sentence."""
+    assert reason_of_death(Status(value="stopped", reason=told)) == sentence
