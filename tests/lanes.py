@@ -83,6 +83,12 @@ def _userenv() -> str:
     return "" if server.exists() else f"no {server}; run: scripts/prepare user"
 
 
+def _chaos() -> str:
+    if os.environ.get("SANDBOX_CHAOS") == "1":
+        return ""
+    return "it kills programs for a quarter of an hour; run: SANDBOX_CHAOS=1 scripts/test -n0 tests/chaos"
+
+
 def _uids() -> str:
     """Can another uid run this Python with this checkout?"""
     if os.geteuid() != 0:
@@ -97,6 +103,7 @@ def _uids() -> str:
 
 LANES: Mapping[str, Callable[[], str]] = {
     "root": _root,
+    "chaos": _chaos,
     "uids": _uids,
     "runc": _runc,
     "cgroup": _cgroup,

@@ -67,7 +67,7 @@ def as_account(account: Account | None) -> tuple[str, ...]:
 
     Either way the kernel ends it when the process that started it dies, even by SIGKILL.
     """
-    end = ("--pdeathsig", "TERM", "--")
+    end = ("--pdeathsig", "KILL", "--")
     if account is None:
         return ("setpriv", *end)
     held = "+net_bind_service" if account.low_ports else ""

@@ -31,7 +31,9 @@ class DenialLedger:
         floods = dict(self._floods)
         entries: list[Entry] = []
         for event in events:
-            key = event.sandbox or f"user {event.user}"
+            # Allowed and denied apart: neither flood may hide the other.
+            verdict = event.kind.rpartition(".")[2]
+            key = f"{verdict} {event.sandbox or event.user}"
             lines, state = entries_of(now, (event,), floods.get(key))
             entries += lines
             floods.pop(key, None)

@@ -33,7 +33,7 @@ class GatewayEvents:
         if not events:
             await self._notice_reset()
             return 0
-        await self._parts.denials.write([event for event in events if event.kind != "egress.allowed"])
+        await self._parts.denials.write(events)
         await self._parts.store.run(lambda db: _keep(db, events))
         await self._parts.gateway.acknowledge(events[-1].seq)
         self._seq = events[-1].seq

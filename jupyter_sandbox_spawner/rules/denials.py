@@ -1,4 +1,4 @@
-"""Which denials get an audit line of their own, so that a flood of them fills nobody's disk?
+"""Which decisions of the doors get an audit line of their own, so that a flood of them fills nobody's disk?
 
 Law: in each window a sandbox gets a fixed number of lines; what is more is counted and told in one line.
 """
@@ -42,7 +42,7 @@ def entries_of(
         entries += _counted(state)
         state = None
     for event in events:
-        if not event.kind.endswith(".denied"):
+        if not event.kind.endswith((".denied", ".allowed")):
             entries.append(entry_of(event))
             continue
         state = state or Flood(began=now)
@@ -73,15 +73,16 @@ def entry_of(event: Event) -> Entry:
 def _counted(flood: Flood) -> list[Entry]:
     if flood.last is None:
         return []
+    denied = flood.last.kind.endswith(".denied")
     return [
         Entry(
             actor="control",
-            action="denials.aggregated",
-            outcome="denied",
+            action="denials.aggregated" if denied else "egress.aggregated",
+            outcome="denied" if denied else "done",
             user=flood.last.user,
             server=flood.last.server,
             sandbox=flood.last.sandbox,
-            code="denials.flood",
+            code="denials.flood" if denied else "egress.allowed",
             detail={"left_out": flood.left_out, "window_seconds": WINDOW, "last_seq": flood.last.seq},
         )
     ]

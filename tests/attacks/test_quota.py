@@ -132,7 +132,8 @@ attempt("small", lambda: subprocess.run([sys.executable, "-c", code]).returncode
     sandbox = house.server(bomber)
     killed, peak = _bomb(house, bomber, sandbox, ALLOCATIONS[way], processes)
     assert killed
-    assert peak is None or peak <= MEMORY
+    # The kernel books a page before it refuses the next.
+    assert peak is None or peak <= MEMORY + (1 << 20)
     control("the neighbour starts a kernel", _neighbour_works(house))
     control("the bomber's server runs again", bool(house.server(bomber)))
 

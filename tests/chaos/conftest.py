@@ -11,7 +11,7 @@ import pytest
 from tests.lanes import missing
 from tests.support.house import House, open_house
 
-NEEDS = ("root", "runc", "cgroup", "npm", "userenv", "hub6")
+NEEDS = ("chaos", "root", "runc", "cgroup", "npm", "userenv", "hub6")
 PROFILES = Path(__file__).with_name("profiles.yaml")
 
 

@@ -10,6 +10,7 @@ import json
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -132,8 +133,13 @@ class House:
             await client.close()
 
     def events(self, kind: str, user: str) -> list[Event]:
-        """What the gateway's audit says of one kind about one person, oldest first."""
-        found = self.ask_gateway(lambda client: client.events(0, 0))
+        """What gateway and audit say of one kind about one person, oldest first.
+
+        The gateway is asked first: it forgets an event only once control has it in the audit.
+        """
+        found = list(self.ask_gateway(lambda client: client.events(0, 0)))
+        audit = self.ask_control(lambda client: client.audit(user=user, limit=500))
+        found = [_event(item) for item in reversed(audit["items"]) if item["actor"] == "gateway"] + found
         return [event for event in found if event.kind == kind and event.user == user]
 
     def kernel(self, name: str) -> Kernel:
@@ -212,3 +218,16 @@ async def _enter(site: Any) -> RunningSite:
 
 async def _leave(site: Any) -> None:
     await site.__aexit__(None, None, None)
+
+
+def _event(item: dict[str, Any]) -> Event:
+    """A line of the audit as the gateway's event that it was."""
+    return Event(
+        seq=item["detail"]["source_seq"],
+        time=datetime.fromisoformat(item["time"].replace("Z", "+00:00")),
+        kind=item["action"],
+        sandbox=item["subject"]["sandbox"],
+        user=item["subject"]["user"],
+        server=item["subject"]["server"],
+        detail=item["detail"],
+    )

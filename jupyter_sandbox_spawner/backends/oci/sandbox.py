@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import shutil
@@ -168,6 +169,16 @@ class OciSandbox:
         """Erase runtime state, cgroup, mounts and bundle, and verify it; the record goes last."""
         await self.stop(0)
         await self._sweep()
+        try:
+            self._erase()
+        except OSError as error:
+            if error.errno != errno.EBUSY:
+                raise
+            # A start that was cut short mounted its log once more; nothing can any longer.
+            await self._sweep()
+            self._erase()
+
+    def _erase(self) -> None:
         for path in self.bundle.iterdir():
             if path.name != "record.json":
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
