@@ -15,12 +15,12 @@ Control = Callable[[str, bool], None]
 Seen = dict[str, dict[str, Any]]
 
 PROXY = """
-def through_proxy(request, port=3128):
+def through_proxy(request, port=3128, whole=False):
     with socket.create_connection(("127.0.0.1", port), 10) as connection:
         connection.settimeout(10)
         connection.sendall(request)
         answer = b""
-        while b"\\r\\n\\r\\n" not in answer:
+        while whole or b"\\r\\n\\r\\n" not in answer:
             block = connection.recv(65536)
             if not block:
                 break
@@ -31,7 +31,7 @@ def connect_to(target):
     return through_proxy(f"CONNECT {target} HTTP/1.1\\r\\nHost: {target}\\r\\n\\r\\n".encode())
 
 def get(url, host):
-    return through_proxy(f"GET {url} HTTP/1.1\\r\\nHost: {host}\\r\\n\\r\\n".encode())
+    return through_proxy(f"GET {url} HTTP/1.1\\r\\nHost: {host}\\r\\n\\r\\n".encode(), whole=True)
 """
 
 
