@@ -166,39 +166,45 @@ class SandboxSpawner(SandboxTraits, Spawner):  # type: ignore[misc]  # JupyterHu
 
         The hub never calls `stop` for a server that ended by itself, so that is done here.
         """
-        if not self.sandbox_id:
+        asked = self.sandbox_id
+        if not asked:
             return 0
         try:
             async with Lifecycle(self.site) as lifecycle:
-                status = await lifecycle.status(self.sandbox_id)
+                status = await lifecycle.status(asked)
+                if self.sandbox_id != asked:
+                    # A start has cleared the one that was asked about and has another on its way.
+                    return None
                 if status is not None and status.value not in ("stopped", "failed"):
                     follow_deaths(self)
                     return None
                 return await self._bury(lifecycle, status)
         except SandboxError as error:
-            self.log.error("%s: the state of %s is unknown: %s", self._log_name, self.sandbox_id, error)
+            self.log.error("%s: the state of %s is unknown: %s", self._log_name, asked, error)
             return None
 
     async def _bury(self, lifecycle: Lifecycle, status: Status | None) -> int:
-        reason = reason_of_death(status)
-        self.log.warning("%s: %s is over: %s", self._log_name, self.sandbox_id, reason)
+        dead, reason = self.sandbox_id, reason_of_death(status)
+        self.log.warning("%s: %s is over: %s", self._log_name, dead, reason)
         exit_code = status.exit_code if status else None
         try:
             await to_its_end(self._end(lifecycle, 0, "ended.died", reason, exit_code))
         except SandboxError as error:
             # It is dead all the same; the next poll or start tries the clean-up again.
-            self.log.critical("%s: %s is not cleaned up: %s", self._log_name, self.sandbox_id, error)
-            self._stop_failed = True
+            self.log.critical("%s: %s is not cleaned up: %s", self._log_name, dead, error)
+            self._stop_failed = self.sandbox_id == dead
         else:
-            self.sandbox_id = self.profile_slug = ""
-            self._stop_failed = False
+            if self.sandbox_id == dead:
+                self.sandbox_id = self.profile_slug = ""
+                self._stop_failed = False
         return 1 if exit_code is None else exit_code
 
     async def _end(
         self, lifecycle: Lifecycle, grace: float, code: str, why: str, exit_code: int | None = None
     ) -> None:
-        await lifecycle.end(self.sandbox_id, grace)
-        await lifecycle.released(self.sandbox_id, code, why, exit_code)
+        ending = self.sandbox_id  # a new start may have another by the time this one is gone
+        await lifecycle.end(ending, grace)
+        await lifecycle.released(ending, code, why, exit_code)
 
     async def stop(self, now: bool = False) -> None:
         """End the server; returns when its death is verified.
