@@ -38,7 +38,7 @@ ME: dict[str, Any] = {
     "limits": {"cpu": 2.0, "memory": 2 << 30, "pids": 512},
     "runtime": "runc",
     "isolation": None,
-    "egress": ["pypi.org", "*.example.org:443"],
+    "egress": ["idx.test", "*.example.org:443"],
     "usage": {
         "cpu_seconds": 75.2,
         "memory": 300 << 20,
@@ -59,7 +59,7 @@ DENIED: dict[str, Any] = {
     "first_at": "2026-11-25T15:00:00Z",
     "last_at": "2026-11-25T15:10:00Z",
 }
-EGRESS: dict[str, Any] = {"allowed": ["pypi.org", "*.example.org:443"], "denied": [DENIED]}
+EGRESS: dict[str, Any] = {"allowed": ["idx.test", "*.example.org:443"], "denied": [DENIED]}
 
 
 class SelfApi(ThreadingHTTPServer):

@@ -146,7 +146,7 @@ def test_egress_shows_rules_and_denials(api: SelfApi) -> None:
     shown = questions.egress()
     assert repr(shown).splitlines() == [
         "Allowed",
-        "pypi.org",
+        "idx.test",
         "*.example.org:443",
         "Denied           Times  Last       Why",
         "example.com:443  3      15:10 UTC  not on the allowlist (egress.not_allowed)",
