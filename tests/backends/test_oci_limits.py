@@ -252,3 +252,18 @@ def assert_nothing_left(oci: OciBench, sandbox_id: str) -> None:
     assert not Path(oci.site.state, "runtime", sandbox_id).exists()
     places = ["/sys/fs/cgroup", *(f"/sys/fs/cgroup/{name}" for name in os.listdir("/sys/fs/cgroup"))]
     assert not any(Path(place, f"jupyter-sandbox-spawner-{sandbox_id}").exists() for place in places)
+
+
+async def test_stop_meets_an_end_that_is_still_being_told(oci: OciBench) -> None:
+    """A stop that comes while a sandbox's own end is being told waits for it and keeps its exit status."""
+    spec = await oci.running()
+    assert isinstance(oci.backend, OciBackend)
+    async with oci.backend._events._news:  # nothing can be told meanwhile
+        await oci.end(spec, 3)
+        while (found := await oci.backend.status(spec.id)) is not None and found.value == "running":
+            await asyncio.sleep(0.01)  # the status changes before it is told
+        stopping = asyncio.create_task(oci.backend.stop(spec.id, 5))
+        await asyncio.sleep(0.05)
+        assert not stopping.done()
+    status = await stopping
+    assert (status.value, status.exit_code) == ("stopped", 3)

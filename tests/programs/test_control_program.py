@@ -173,9 +173,10 @@ async def test_kill_9_in_the_middle_of_admissions_leaves_nothing_half_admitted(p
 async def test_a_deadline_is_met_by_the_next_process(program: Program) -> None:
     """A server whose time ran out while control was dead is ended by the control that starts next."""
     wanted = spec(ttl=1)
-    program.here.running(wanted)
     await program.start()
     assert (await program.hub.admit(asked(wanted))).admitted
+    # Not before: a sandbox that runs without a record is adopted, with the TTL of today's profiles.
+    program.here.running(wanted)
     await program.hub.ready(wanted.id, {"place": 0.1})
     await program.end()
     await program.start()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import struct
+import time
 from typing import Any
 
 import pytest
@@ -36,6 +38,22 @@ def test_nothing_is_dialled_before_the_server_listens(place: Sandbox, control: A
     place.boot(place.document(["/usr/bin/sleep", "60"]))
     eventually(place.children, "the server runs")
     assert place.doors.nobody_came("ingress")
+    with socket.create_server(("127.0.0.1", place.server_port)):
+        control("it dials when the port listens", place.doors.taken("ingress") is not None)
+
+
+def test_a_server_that_only_tries_its_port_is_not_dialled(place: Sandbox, control: Any) -> None:
+    """Nothing is dialled for a listener that closes at once, as jupyter_server's trial of its port does."""
+    place.boot(place.document(["/usr/bin/sleep", "60"]))
+    eventually(place.children, "the server runs")
+    trial = socket.create_server(("127.0.0.1", place.server_port))
+    asked, _ = trial.accept()
+    asked.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # reset, as a close does
+    asked.close()
+    trial.close()
+    for _ in range(3):  # each probe has been answered by a refusal when the next one comes
+        time.sleep(0.05)
+        assert place.doors.nobody_came("ingress")
     with socket.create_server(("127.0.0.1", place.server_port)):
         control("it dials when the port listens", place.doors.taken("ingress") is not None)
 

@@ -116,8 +116,8 @@ class OciSandbox:
     async def _watch_end(self, process: InitProcess) -> None:
         await process.ended.wait()
         code = process.exit_code()
-        process.close()
         await self._end(code, self._why(code))
+        process.close()
 
     def _why(self, code: int | None) -> str:
         resources, usage = self.record.spec.resources, self._host.cgroups.usage(self.cgroup)
@@ -134,13 +134,14 @@ class OciSandbox:
         """TERM, wait, KILL, verify that no process is left."""
         if self.record.phase in ("created", "starting"):
             await self._end(None, "stopped before it started")
-        if not self.over.is_set() and self._process is not None:
+        if self.record.phase in ("running", "stopping") and self._process is not None:
             await self._set(phase="stopping")
-            self._process.send(signal.SIGTERM)
+            self._signal(self._process, signal.SIGTERM)
             if not await self._ends_within(grace):
                 # The death of its init is the death of the whole pid namespace.
-                self._process.send(signal.SIGKILL)
-                await self._ends_within(_KILL_TIME)
+                self._signal(self._process, signal.SIGKILL)
+        # Also where it ended by itself a moment ago and that is still being told.
+        await self._ends_within(_KILL_TIME)
         left = self._host.cgroups.processes(self.cgroup)
         if not self.over.is_set() or (left and not await self._left_cgroup()):
             raise BackendError(
@@ -149,6 +150,10 @@ class OciSandbox:
                 remedy="Look for processes in state D: ps -eo pid,stat,wchan,args",
             )
         return self.record.status
+
+    def _signal(self, process: InitProcess, number: signal.Signals) -> None:
+        if not self.over.is_set():  # else it is no longer watched
+            process.send(number)
 
     async def _ends_within(self, seconds: float) -> bool:
         try:

@@ -17,6 +17,8 @@ __all__ = ["Ingress"]
 
 MARKER = b"\x01"
 PROBE_INTERVAL = 0.02  # no event says that somebody else began to listen
+# jupyter_server first tries its port: it listens and closes at once, which resets who had come by then.
+PROBE_TIME = 0.05
 MAX_OPEN = 256
 
 
@@ -32,13 +34,20 @@ class Ingress:
         self._waiting: deque[_Slot] = deque()
 
     def start(self, idle_connections: int) -> None:
-        """Begin to ask for the server; once it listens, dial `idle_connections` times."""
+        """Begin to ask for the server; once it listens for good, dial `idle_connections` times."""
 
         def answered(connection: socket.socket | None) -> None:
             if connection is None:
                 self._loop.later(PROBE_INTERVAL, probe)
-                return
+            else:
+                self._loop.later(PROBE_TIME, lambda: stayed(connection))
+
+        def stayed(connection: socket.socket) -> None:
+            was_reset = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0
             self._loop.discard(connection)
+            if was_reset:
+                probe()
+                return
             for _ in range(idle_connections):
                 _Slot(self._loop, self).dial()
 
