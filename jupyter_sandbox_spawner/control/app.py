@@ -1,4 +1,4 @@
-"""How is control put together, started and ended? Parts, loops and three sockets."""
+"""How is control put together, started and ended? Parts, loops and four sockets."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TypeAlias
 
 from aiohttp import web
 
@@ -24,6 +25,7 @@ from ..settings import Site
 from . import happenings
 from .admission import close_interrupted
 from .api_admin import AdminApi
+from .api_broker import BrokerApi
 from .api_hub import HubApi
 from .api_self import SelfApi
 from .audit import AuditLog
@@ -43,7 +45,8 @@ from .terms import OwnTerms
 __all__ = ["CALLERS", "Sockets", "run"]
 
 log = logging.getLogger("jupyter_sandbox_spawner.control")
-CALLERS = ("hub", "gateway", "admin")
+CALLERS = ("hub", "gateway", "broker", "admin")
+_Api: TypeAlias = HubApi | SelfApi | BrokerApi | AdminApi
 _AFTER_ERROR = 1.0  # seconds before a failed pass is repeated: what it needs is a program that restarts
 _SIGN_EVERY = 60.0
 _EVENTS_KEPT = timedelta(days=30)
@@ -69,9 +72,10 @@ async def run(
         reconciler = Reconciler(parts, stopper, lifetime)
         people = People(parts)
         hub_api = HubApi(parts, lifetime, stopper, watcher, people)
-        apis: dict[str, HubApi | SelfApi | AdminApi] = {
+        apis: dict[str, _Api] = {
             "hub": hub_api,
             "gateway": SelfApi(parts, people, lifetime, stopper, watcher),
+            "broker": BrokerApi(parts),
             "admin": AdminApi(parts, lifetime, reconciler, watcher),
         }
         for caller, api in apis.items():
@@ -105,9 +109,7 @@ async def _parts(stack: AsyncExitStack, site: Site, token_file: str, tuning: Tun
     )
 
 
-async def _serve(
-    stack: AsyncExitStack, site: Site, caller: str, api: HubApi | SelfApi | AdminApi, sockets: Sockets
-) -> None:
+async def _serve(stack: AsyncExitStack, site: Site, caller: str, api: _Api, sockets: Sockets) -> None:
     app = application(sockets.callers.get(caller, frozenset()))
     api.add_to(app)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0)
