@@ -39,7 +39,7 @@ class Environment:
 
 @dataclass(frozen=True, kw_only=True)
 class Site:
-    """One installation. Directories are absolute; ports are loopback.
+    """One installation. Directories are absolute; ports are loopback (`control_port`: admins' API).
 
     `run_dir` holds sockets and what dies with the machine (0700, short, lower-case); `state_dir` holds
     homes, uids and spools. `internal_services` maps `name:port` to the `host:port` that answers for it.
@@ -56,6 +56,7 @@ class Site:
     hub_port: int
     proxy_api_port: int
     front_port: int
+    control_port: int = 0
     environments: Mapping[str, Environment] = field(default_factory=dict)
     base_url: str = "/"
     public_url: str = ""
@@ -119,6 +120,11 @@ class Site:
     def hub_api_url(self) -> str:
         """The hub's API on loopback, for the gateway alone."""
         return f"http://127.0.0.1:{self.hub_port}{self.base_url}hub/api"
+
+    @property
+    def admin_prefix(self) -> str:
+        """The path below which the proxy reaches control's API for admins."""
+        return f"{self.base_url}services/sandbox"
 
     @property
     def front_url(self) -> str:

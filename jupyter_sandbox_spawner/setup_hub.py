@@ -30,6 +30,7 @@ _MORE = frozenset(
     {
         "callers",
         "consecutive_failure_limit",
+        "control_port",
         "front_port",
         "hub_port",
         "one_uid",
@@ -43,6 +44,7 @@ _MORE = frozenset(
     }
 )
 _SELF = "custom:sandbox:self"
+_ADMIN = "custom:sandbox:admin"
 _USER_SCOPES = ["self", "custom:sandbox:self!user"]
 _SERVER_SCOPES = ["users:activity!user", "access:servers!server", "custom:sandbox:self!server"]
 _CONTROL_SCOPES = ["list:users", "read:users:name", "read:servers", "delete:servers", "proxy"]
@@ -65,8 +67,8 @@ def setup_hub(
     `state_dir`: homes, the uid registry and the hub's database. `environments`: user images by name, each
     the directory of a Python environment; the first is the default.
     `accept_shared_origin`: True lets servers share the hub's origin off loopback; see the threat model.
-    `more`: public_host ("127.0.0.1"), public_port (8000, 0: any free one), hub_port, proxy_api_port
-    and front_port (0: `run` chooses; units need fixed ones), base_url ("/"), public_url (""),
+    `more`: public_host ("127.0.0.1"), public_port (8000, 0: any free one), hub_port, proxy_api_port,
+    front_port and control_port (0: `run` chooses; units need fixed ones), base_url ("/"), public_url (""),
     internal_services ({}: none; `name:port` to `host:port`), runtime ("runc"), uid_base, uid_count,
     program_uids ({}: system users `jss-NAME` if they exist, else ids below uid_base), one_uid (False; True:
     all programs share root's uid), callers ({}: by socket, further uids), consecutive_failure_limit (0: the
@@ -126,6 +128,7 @@ def _site(
         hub_port=int(more.pop("hub_port", 0)),
         proxy_api_port=int(more.pop("proxy_api_port", 0)),
         front_port=int(more.pop("front_port", 0)),
+        control_port=int(more.pop("control_port", 0)),
         environments=_environments(environments),
         base_url=base_url,
         internal_services=dict(more.pop("internal_services", None) or {}),
@@ -205,7 +208,8 @@ def _configure(c: Any, site: Site, public_host: str) -> None:
     _unless_given(c, "Spawner", "poll_interval", _POLL_INTERVAL)
     _add_pages(c)
     _add_own_scope(c)
-    _admit_control(c)
+    _add_admins(c)
+    _admit_control(c, site)
 
 
 def _add_pages(c: Any) -> None:
@@ -218,7 +222,8 @@ def _add_own_scope(c: Any) -> None:
     """Users may ask about their own sandboxes; tokens of their servers about that server alone."""
     given = _given(c, "JupyterHub")
     about = {"description": "Ask about one's own sandbox: time left, limits, refusals; extend or stop it."}
-    c.JupyterHub.custom_scopes.update({_SELF: about})
+    all_of_them = {"description": "See every sandbox and the audit; stop a sandbox."}
+    c.JupyterHub.custom_scopes.update({_SELF: about, _ADMIN: all_of_them})
     roles = list(given.get("load_roles", ()))
     users = next((role for role in roles if role.get("name") == "user"), None)
     if users is None:
@@ -234,12 +239,23 @@ def _add_own_scope(c: Any) -> None:
         c.Spawner.server_token_scopes = list(dict.fromkeys([*wanted, _SERVER_SCOPES[-1]]))
 
 
-def _admit_control(c: Any) -> None:
-    """Control asks who runs and for ends and routes; it may see and do nothing else."""
+def _add_admins(c: Any) -> None:
+    """A role for admins of sandboxes; the authenticator's admins have it from the start."""
+    admins = _given(c, "Authenticator").get("admin_users", ())
+    role = {"name": "sandbox-admin", "scopes": [_ADMIN], "users": sorted(admins)}
+    c.JupyterHub.load_roles.append(role)
+
+
+def _admit_control(c: Any, site: Site) -> None:
+    """Control asks who runs and for ends and routes; it may see and do nothing else.
+
+    The proxy takes `/services/sandbox/` to its API for admins, which judges every token by its scopes.
+    """
     token = os.environ.get(CONTROL_TOKEN)
     if token:
-        name = "sandbox-control"
-        c.JupyterHub.services.append({"name": name, "api_token": token})
+        name = "sandbox"
+        url = f"http://127.0.0.1:{site.control_port}"
+        c.JupyterHub.services.append({"name": name, "api_token": token, "url": url, "display": False})
         c.JupyterHub.load_roles.append({"name": name, "scopes": list(_CONTROL_SCOPES), "services": [name]})
 
 
