@@ -46,7 +46,8 @@ class Site:
     `subdomain_host` is JupyterHub's (`https://hub.example`); empty where servers share the hub's origin.
     `program_uids` gives each program its host uid (`hub`, `proxy`, `gateway`, `control`, `broker`); empty
     where all share one. `one_uid`: the admin accepts that although root could do better;
-    `accept_shared_origin`: that servers share the hub's origin. `callers` are uids, by socket, that may use it besides root and the programs that need it.
+    `accept_shared_origin`: that servers share the hub's origin. `callers` are uids, by socket, that may use
+    it besides root and the programs that need it.
     """
 
     run_dir: str
