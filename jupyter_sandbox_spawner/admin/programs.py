@@ -78,6 +78,7 @@ def held_sockets(installation: Installation) -> tuple[HeldSocket, ...]:
         HeldSocket(name="launcher", path=site.launcher_socket, group=groups.get("hub")),
         HeldSocket(name="gateway", path=site.gateway_socket, group=groups.get("hub")),
         HeldSocket(name="front", port=site.front_port),
+        HeldSocket(name="control-public", port=site.control_port),
         *control,
         *broker,
     )
@@ -103,7 +104,7 @@ def _own_programs(site_file: str, environment: Mapping[str, str]) -> Iterator[Pr
     options = {
         "launcher": {"fd": "launcher"},
         "gateway": {"fd": "gateway", "front-fd": "front"},
-        "control": {f"{caller}-fd": f"control-{caller}" for caller in CONTROL_CALLERS},
+        "control": {f"{caller}-fd": f"control-{caller}" for caller in (*CONTROL_CALLERS, "public")},
         "broker": {f"{caller}-fd": f"broker-{caller}" for caller in BROKER_CALLERS},
     }
     for name, sockets in options.items():
