@@ -23,7 +23,7 @@ _AWS_FIELDS = {"AccessKeyId": "access_key_id", "SecretAccessKey": "secret_access
 _AWS_LASTS = timedelta(hours=1)  # boto3 then asks again, so a value that an admin replaced arrives
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Kept(Shown):
     """Which variables of this kernel hold secrets now."""
 

@@ -127,7 +127,7 @@ class GrantedSecret:
     stored: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SecretList(Shown):
     """The secrets that this server may read."""
 
