@@ -105,7 +105,7 @@ def _doors(plan: ServerPlan) -> dict[str, str]:
 
 
 def _aws(granted: Sequence[Grant]) -> dict[str, str]:
-    """Where a profile grants keys of kind aws, boto3 asks for them by itself; else it is the user's to set."""
+    """Where a profile grants keys of kind aws, boto3 asks by itself; else its settings are the user's own."""
     if not any(grant.kind == "aws" for grant in granted):
         return {}
     return {"AWS_CONFIG_FILE": f"{INSIDE}/etc/aws/config", "AWS_EC2_METADATA_DISABLED": "true"}
