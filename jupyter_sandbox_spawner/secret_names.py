@@ -8,7 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
+from .errors import ConfigurationError
+
 __all__ = [
+    "check_name",
     "LONGEST_NAME",
     "NAME_RULE",
     "is_field_name",
@@ -49,6 +52,18 @@ _AWS = {
 def is_secret_name(text: str) -> bool:
     """Is it a name by NAME_RULE? `..`, escapes, capitals and look-alikes of other alphabets are not."""
     return len(text) <= LONGEST_NAME and ".." not in text and _NAME.fullmatch(text) is not None
+
+
+def check_name(name: str) -> str:
+    """The name as it is. Raises ConfigurationError `secret.name_invalid`."""
+    if is_secret_name(name):
+        return name
+    raise ConfigurationError(
+        f"{name[:80]!r} is not a secret's name.",
+        code="secret.name_invalid",
+        field="name",
+        remedy=f"Write {NAME_RULE}.",
+    )
 
 
 def is_field_name(text: str) -> bool:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import ConfigurationError
+from ..secret_names import check_name
 from ..settings import Site, load_site
 from .exits import ExitStatus
 
@@ -94,7 +95,7 @@ def _ask(site: Site, question: Callable[[BrokerAdminClient], Awaitable[T]]) -> T
 
 
 def _put(arguments: argparse.Namespace) -> int:
-    from ..broker.store import check_fields, check_name
+    from ..broker.store import check_fields
 
     name = check_name(arguments.name)
     fields = check_fields(read_fields(arguments))
@@ -178,8 +179,6 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _delete(arguments: argparse.Namespace) -> int:
-    from ..broker.store import check_name
-
     name = check_name(arguments.name)
     _ask(load_site(arguments.site), lambda client: client.delete(name))
     print(f"{name} is deleted. Sandboxes keep what they have read: change the value where it is used.")

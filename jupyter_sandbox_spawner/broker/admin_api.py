@@ -9,9 +9,10 @@ from aiohttp import web
 
 from ..clients.grants import ControlBrokerClient, StoreChange
 from ..errors import RefusedError
+from ..secret_names import check_name
 from ..serving import peer_credentials
 from ..wire import decode_json, encode
-from .store import SecretStore, check_fields, check_name
+from .store import SecretStore, check_fields
 
 __all__ = ["AdminApi", "NewSecret"]
 

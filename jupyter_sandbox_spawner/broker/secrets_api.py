@@ -20,7 +20,8 @@ from ..names import is_sandbox_id
 from ..rules.bucket import Bucket
 from ..rules.grants import Asker, Grant
 from ..rules.identity import SANDBOX_HEADER, shown_token
-from .store import Secret, SecretStore, check_name
+from ..secret_names import check_name
+from .store import Secret, SecretStore
 
 __all__ = ["SecretsApi"]
 
@@ -66,7 +67,7 @@ class SecretsApi:
 
     async def _read(self, request: web.Request) -> web.Response:
         sandbox = _sandbox(request.headers)
-        name = check_name(request.match_info["name"])
+        name = _name(request)
         self._pace(sandbox)
         asker = await self._asker(request.headers)
         wanted = ReadRequest(asker=asker, name=name, static=self._store.static)
@@ -127,6 +128,12 @@ def _sandbox(headers: Mapping[str, str]) -> str:
         error.status = 404
         raise error
     return name
+
+
+def _name(request: web.Request) -> str:
+    """The name in the path, which has no other spelling: an escaped one is none."""
+    name = check_name(request.match_info["name"])
+    return name if request.raw_path == f"/api/secrets/{name}/read" else check_name(request.raw_path)
 
 
 def _timestamp(instant: datetime | None) -> str | None:

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Protocol
 
 from ..errors import ConfigurationError, ProgramError, RefusedError
-from ..secret_names import NAME_RULE, is_field_name, is_secret_name
+from ..secret_names import is_field_name
 
 __all__ = [
     "LARGEST",
@@ -22,7 +22,6 @@ __all__ = [
     "SecretStore",
     "Stored",
     "check_fields",
-    "check_name",
     "missing",
     "unusable",
 ]
@@ -80,18 +79,6 @@ class SecretStore(Protocol):
     async def delete(self, name: str) -> bool:
         """Forget it; False if there was none."""
         ...
-
-
-def check_name(name: str) -> str:
-    """The name. Raises ConfigurationError `secret.name_invalid`."""
-    if is_secret_name(name):
-        return name
-    raise ConfigurationError(
-        f"{name[:80]!r} is not a secret's name.",
-        code="secret.name_invalid",
-        field="name",
-        remedy=f"Write {NAME_RULE}.",
-    )
 
 
 def check_fields(fields: Mapping[str, str]) -> Mapping[str, str]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote
 
+from ..secret_names import check_name
 from .unix_http import UnixClient
 
 __all__ = ["BrokerAdminClient"]
@@ -23,8 +23,8 @@ class BrokerAdminClient(UnixClient):
 
     async def put(self, name: str, fields: Mapping[str, str]) -> None:
         """Store or replace a secret."""
-        await self.call("PUT", f"/api/secrets/{quote(name, safe='/')}", {"fields": dict(fields)})
+        await self.call("PUT", f"/api/secrets/{check_name(name)}", {"fields": dict(fields)})
 
     async def delete(self, name: str) -> None:
         """Delete a secret."""
-        await self.call("DELETE", f"/api/secrets/{quote(name, safe='/')}")
+        await self.call("DELETE", f"/api/secrets/{check_name(name)}")

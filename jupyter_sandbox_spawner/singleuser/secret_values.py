@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, NoReturn, SupportsIndex, overload
 
 from ..errors import AnswerError, ConfigurationError, SandboxError
-from ..secret_names import NAME_RULE, is_secret_name, variables_of
+from ..secret_names import check_name, variables_of
 from ..units import format_duration
 from .door import ask
 from .view import Shown, Table
@@ -179,14 +179,7 @@ def listing() -> SecretList:
 
 def read(name: str) -> Secret:
     """The values of a secret. Raises SandboxError."""
-    if not is_secret_name(name):
-        raise ConfigurationError(
-            f"{name[:80]!r} is not a secret's name.",
-            code="secret.name_invalid",
-            field="name",
-            remedy=f"Write {NAME_RULE}; %sandbox secrets lists yours.",
-        )
-    document = ask(f"/{name}/read", {}, timeout=PATIENCE, of="secrets")
+    document = ask(f"/{check_name(name)}/read", {}, timeout=PATIENCE, of="secrets")
     try:
         return Secret(document)
     except (KeyError, TypeError, ValueError, AttributeError) as error:

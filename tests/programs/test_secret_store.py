@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from jupyter_sandbox_spawner.broker.file_store import FileStore
-from jupyter_sandbox_spawner.broker.store import LARGEST, SecretStore, check_fields, check_name
+from jupyter_sandbox_spawner.broker.store import LARGEST, SecretStore, check_fields
 from jupyter_sandbox_spawner.errors import ConfigurationError, ProgramError, RefusedError
+from jupyter_sandbox_spawner.secret_names import check_name
 
 from .control_street import python_path
 
