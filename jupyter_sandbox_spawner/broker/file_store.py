@@ -164,17 +164,19 @@ class FileStore:
             status = path.stat()
         except FileNotFoundError:
             if self._files():
-                raise _key_error(path, "missing", "is gone, and there are secrets that need it") from None
+                raise _key_error(
+                    path, "secret.key_missing", "is gone, and there are secrets that need it"
+                ) from None
             _write(path, Fernet.generate_key())
             status = path.stat()
         if stat.S_IMODE(status.st_mode) & 0o077:
             raise _key_error(
-                path, "exposed", f"may be read by others (mode {stat.S_IMODE(status.st_mode):o})"
+                path, "secret.key_exposed", f"may be read by others (mode {stat.S_IMODE(status.st_mode):o})"
             )
         try:
             return Fernet(path.read_bytes())
         except ValueError:
-            raise _key_error(path, "invalid", "is not a key of this store") from None
+            raise _key_error(path, "secret.key_invalid", "is not a key of this store") from None
 
     def _opened(self) -> Fernet:
         if self._fernet is None:
@@ -185,17 +187,15 @@ class FileStore:
 _DAMAGE = (InvalidToken, ConfigurationError, json.JSONDecodeError)
 _PUT_AGAIN = "The admin puts it again: jupyter-sandbox-admin secrets put NAME"
 _KEY_REMEDIES = {
-    "missing": "Restore the key from a backup, or remove the *.secret files and put the secrets again.",
-    "exposed": "Put new values into every secret, then: chmod 600 {path}",
-    "invalid": "Restore the key from a backup, or remove it with the *.secret files and put them again.",
+    "secret.key_missing": "Restore the key from a backup, or remove the *.secret files and put the secrets again.",
+    "secret.key_exposed": "Put new values into every secret, then: chmod 600 {path}",
+    "secret.key_invalid": "Restore the key from a backup, or remove it with the *.secret files and put them again.",
 }
 
 
-def _key_error(path: Path, what: str, sentence: str) -> ConfigurationError:
-    remedy = _KEY_REMEDIES[what].format(path=path)
-    return ConfigurationError(
-        f"The key {path} {sentence}.", code=f"secret.key_{what}", field="state_dir", remedy=remedy
-    )
+def _key_error(path: Path, code: str, sentence: str) -> ConfigurationError:
+    remedy = _KEY_REMEDIES[code].format(path=path)
+    return ConfigurationError(f"The key {path} {sentence}.", code=code, field="state_dir", remedy=remedy)
 
 
 def _stored(content: _Content) -> Stored:

@@ -60,6 +60,10 @@ class SecretValue:
         raise TypeError("A secret is not pickled; read it again where it is needed.")
 
 
+class _NoFieldError(ConfigurationError, KeyError):
+    """A KeyError too, as a mapping's own methods expect one."""
+
+
 class Secret(Mapping[str, SecretValue]):
     """The values of one secret by field; at the end of a `with` block they are forgotten."""
 
@@ -79,7 +83,7 @@ class Secret(Mapping[str, SecretValue]):
     def __getitem__(self, field: str) -> SecretValue:
         if field not in self._fields:
             known = ", ".join(self._fields)
-            raise ConfigurationError(
+            raise _NoFieldError(
                 f"The secret {self.name!r} has no field {field!r}.",
                 code="secret.no_field",
                 field="field",
