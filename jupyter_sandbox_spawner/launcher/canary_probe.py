@@ -31,7 +31,7 @@ IO_URING_SETUP = 425  # the same on every architecture
 CLONE_NEWUSER = 0x10000000
 
 
-def attempt(act: Callable[[], object]) -> str:
+def _attempt(act: Callable[[], object]) -> str:
     """Run it; a false answer is a refusal, too."""
     try:
         return "ok" if act() is not False else "refused"
@@ -41,57 +41,57 @@ def attempt(act: Callable[[], object]) -> str:
         return type(error).__name__
 
 
-def call(number: int, *arguments: int) -> None:
+def _call(number: int, *arguments: int) -> None:
     """A system call; raises OSError where it is refused."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.syscall(number, *[ctypes.c_long(item) for item in arguments]) < 0:
         raise OSError(ctypes.get_errno(), "refused")
 
 
-def connect(address: tuple[str, int]) -> None:
+def _connect(address: tuple[str, int]) -> None:
     """Reach a TCP port somewhere."""
     socket.create_connection(address, 1).close()
 
 
-def loopback() -> None:
+def _loopback() -> None:
     """Serve and ask on 127.0.0.1."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         socket.create_connection(server.getsockname(), 2).close()
 
 
-def write(directory: str) -> None:
+def _write(directory: str) -> None:
     """Leave a file."""
     with tempfile.TemporaryFile(dir=directory) as stream:
         stream.write(b"x")
 
 
-def read(path: str) -> bool:
+def _read(path: str) -> bool:
     """Read a byte."""
     with open(path, "rb") as stream:
         return bool(stream.read(1))
 
 
-def command_kernel() -> None:
+def _command_kernel() -> None:
     """Give the harmless command of sysrq: show its help in the kernel's log."""
     with open("/proc/sysrq-trigger", "w") as stream:
         stream.write("h")
 
 
-def thread() -> None:
+def _thread() -> None:
     """Start one and wait for it."""
     worker = threading.Thread(target=lambda: None)
     worker.start()
     worker.join()
 
 
-def status() -> dict[str, str]:
+def _status() -> dict[str, str]:
     """Our own /proc/self/status."""
     with open("/proc/self/status") as stream:
         pairs = (line.partition(":") for line in stream)
         return {name: value.strip() for name, _, value in pairs}
 
 
-def sees_strangers() -> bool:
+def _sees_strangers() -> bool:
     """Is the first process that is seen another than the sandbox's own init?"""
     with open("/proc/1/cmdline", "rb") as stream:
         return INSIDE not in stream.read()
@@ -102,38 +102,38 @@ def main(hidden: list[str]) -> None:
     numbers = NUMBERS[platform.machine()]
     zeros = ctypes.create_string_buffer(256)
     space = ctypes.addressof(zeros)
-    mine = status()
+    mine = _status()
     sets = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
     attempts: dict[str, Callable[[], object]] = {
         "network interface": lambda: [name for _, name in socket.if_nameindex() if name != "lo"] != [],
-        "connect public": lambda: connect(("1.1.1.1", 80)),
-        "connect metadata": lambda: connect(("169.254.169.254", 80)),
+        "connect public": lambda: _connect(("1.1.1.1", 80)),
+        "connect metadata": lambda: _connect(("169.254.169.254", 80)),
         "vsock": lambda: socket.socket(40, socket.SOCK_STREAM).close(),
         "packet socket": lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW).close(),
-        "io_uring": lambda: call(IO_URING_SETUP, 1, space),
-        "bpf": lambda: call(numbers["bpf"], 0, space, 64),
-        "keyring": lambda: call(numbers["keyctl"], 0, -3, 0),
-        "user namespace": lambda: call(numbers["unshare"], CLONE_NEWUSER),
-        "mount": mount,
+        "io_uring": lambda: _call(IO_URING_SETUP, 1, space),
+        "bpf": lambda: _call(numbers["bpf"], 0, space, 64),
+        "keyring": lambda: _call(numbers["keyctl"], 0, -3, 0),
+        "user namespace": lambda: _call(numbers["unshare"], CLONE_NEWUSER),
+        "mount": _mount,
         "capability": lambda: any(int(mine[name], 16) for name in sets),
         "new privileges": lambda: mine["NoNewPrivs"] != "1",
         "unfiltered calls": lambda: mine["Seccomp"] != "2",
         "root user": lambda: "0" in mine["Uid"].split() + mine["Gid"].split(),
-        "write root": lambda: write("/usr"),
-        "write doors": lambda: write(DOORS),
-        "sysrq": command_kernel,
-        "kernel memory": lambda: read("/proc/kcore"),
-        "other processes": sees_strangers,
+        "write root": lambda: _write("/usr"),
+        "write doors": lambda: _write(DOORS),
+        "sysrq": _command_kernel,
+        "kernel memory": lambda: _read("/proc/kcore"),
+        "other processes": _sees_strangers,
         "state directory": lambda: [path for path in hidden if os.path.exists(path)] != [],
-        "thread": thread,
+        "thread": _thread,
         "process": lambda: subprocess.run(["/bin/true"], check=True) is not None,
-        "write tmp": lambda: write("/tmp"),  # noqa: S108 - the sandbox's own
-        "loopback": loopback,
+        "write tmp": lambda: _write("/tmp"),  # noqa: S108 - the sandbox's own
+        "loopback": _loopback,
     }
-    print(MARK + json.dumps({name: attempt(act) for name, act in attempts.items()}), flush=True)  # noqa: T201
+    print(MARK + json.dumps({name: _attempt(act) for name, act in attempts.items()}), flush=True)  # noqa: T201
 
 
-def mount() -> None:
+def _mount() -> None:
     """Mount a tmpfs over /tmp."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.mount(b"none", b"/tmp", b"tmpfs", 0, None) < 0:
