@@ -189,7 +189,7 @@ _PUT_AGAIN = "The admin puts it again: jupyter-sandbox-admin secrets put NAME"
 _KEY_REMEDIES = {
     "secret.key_missing": "Restore the key from a backup, or remove the *.secret files and put them again.",
     "secret.key_exposed": "Put new values into every secret, then: chmod 600 {path}",
-    "secret.key_invalid": "Restore the key from a backup, or remove it and the *.secret files, and put them again.",
+    "secret.key_invalid": "Restore the key from a backup, or remove it and all *.secret files.",
 }
 
 

@@ -42,8 +42,8 @@ CALLS = {
     "control/gateway": {"gateway"},
     "control/broker": {"broker"},
     "control/admin": set(),
-    "broker/gateway": {"gateway", "broker"},
-    "broker/admin": {"broker"},
+    "broker/gateway": {"gateway"},
+    "broker/admin": set(),
 }
 
 

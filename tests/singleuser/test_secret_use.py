@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,16 @@ def test_a_reserved_variable_is_refused_with_the_reason(
     monkeypatch.setenv("DB_PASSWORD", "x")
     secret_use.keep(["db/warehouse"])
     control("an ordinary variable is set", os.environ["DB_PASSWORD"] == CANARY)
+
+
+@pytest.mark.parametrize("error", [KeyError, KeyboardInterrupt, SystemExit])
+def test_variables_are_put_back_without_ipython(broker: SelfApi, error: type[BaseException]) -> None:
+    """Whatever ends the block, a variable that was absent is absent again."""
+    values = secret_use.variables(["db/warehouse"])
+    with suppress(error), secret_use.used(values):
+        assert os.environ["DB_PASSWORD"] == CANARY
+        raise error
+    assert not {"DB_USER", "DB_PASSWORD"} & os.environ.keys()
 
 
 def test_two_secrets_for_one_variable_are_refused(broker: SelfApi) -> None:
