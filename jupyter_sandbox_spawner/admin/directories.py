@@ -81,6 +81,7 @@ def own_directories(site: Site) -> tuple[tuple[str, str, int], ...]:
         (f"{site.state_dir}/control", "control", 0o700),
         (f"{site.state_dir}/audit", "control", 0o700),
         (f"{site.state_dir}/logs", "supervisor", 0o700),
+        *(((site.tracking_dir, "tracking", 0o700),) if site.tracking else ()),
     )
 
 

@@ -27,6 +27,7 @@ class Prober:
             "launcher": site.launcher_socket,
             "gateway": site.gateway_socket,
             "control": control_socket(site, "admin"),
+            "tracking": site.tracking_socket,
         }
         self._urls = {
             "hub": f"{site.hub_api_url}/",

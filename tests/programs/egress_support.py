@@ -40,6 +40,8 @@ class Account:
 
     policy: EgressPolicy
     id: str = "sb-aaaaaaaaaaaaaaaaaaaa"
+    user: str = "ada"
+    server: str = ""
     allowance: int | None = None
     decided: list[tuple[str, int, str, str, str]] = field(default_factory=list)
     up: int = 0
