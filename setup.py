@@ -99,7 +99,9 @@ setup(
             "jupyter-sandbox = jupyter_sandbox_spawner.singleuser.commands:main",
             "jupyter-sandbox-admin = jupyter_sandbox_spawner.admin.cli:main",
         ],
-        "mlflow.request_auth_provider": ["sandbox = jupyter_sandbox_spawner.singleuser.mlflow_auth:SandboxAuth"],
+        "mlflow.request_auth_provider": [
+            "sandbox = jupyter_sandbox_spawner.singleuser.mlflow_auth:SandboxAuth"
+        ],
         "jupyterhub.spawners": ["sandbox-local = jupyter_sandbox_spawner.hub.local:SandboxLocalSpawner"],
     },
 )

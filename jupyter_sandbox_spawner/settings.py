@@ -45,10 +45,10 @@ class Site:
     `run_dir` holds sockets and what dies with the machine (0700, short, lower-case); `state_dir` holds
     homes, uids and spools. `internal_services` maps `name:port` to the `host:port` that answers for it.
     `subdomain_host` is JupyterHub's (`https://hub.example`); empty where servers share the hub's origin.
-    `program_uids` gives each program its host uid (`hub`, `proxy`, `gateway`, `control`, `broker`, `tracking`); empty
-    where all share one. `one_uid`: the admin accepts that although root could do better. `callers` are uids,
-    by socket, that may use it besides root and the programs that need it. `tracking` is the directory of the
-    Python environment that MLflow runs in; empty where the site has none.
+    `program_uids` gives each program its host uid (`hub`, `proxy`, `gateway`, `control`, `broker`,
+    `tracking`); empty where all share one. `one_uid`: the admin accepts that although root could do better.
+    `callers` are uids, by socket, that may use it besides root and the programs that need it. `tracking` is
+    the directory of the Python environment that MLflow runs in; empty where the site has none.
     """
 
     run_dir: str

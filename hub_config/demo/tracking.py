@@ -68,7 +68,9 @@ async def log_run(running: RunningSite, kernel: Kernel) -> str:
     require((user, param, metric) == (name, "3", 0.75), str(found))
     require(workspace.startswith(f"u-{name}-"), workspace)
     files = sorted(running.state_dir.glob(f"tracking/artifacts/workspaces/*/**/{run}/artifacts/*"))
-    places = [path.relative_to(running.state_dir / "tracking/artifacts/workspaces").parts[0] for path in files]
+    places = [
+        path.relative_to(running.state_dir / "tracking/artifacts/workspaces").parts[0] for path in files
+    ]
     require(places == [workspace], f"its artifact is in {places}")
     return f"run {run[:8]} of {user} in {workspace} alone: parameter, metric, artifact"
 

@@ -118,12 +118,21 @@ def _hub(installation: Installation, environment: Mapping[str, str], own_uids: b
     )
 
 
-def _tracking(installation: Installation, site_file: str, environment: Mapping[str, str]) -> Iterator[Program]:
+def _tracking(
+    installation: Installation, site_file: str, environment: Mapping[str, str]
+) -> Iterator[Program]:
     """MLflow in its own Python; last, since nobody waits for it."""
     site = installation.site
     if not site.tracking:
         return
-    argv = (f"{site.tracking}/bin/python", "-I", "-m", "jupyter_sandbox_spawner.tracking", "--site", site_file)
+    argv = (
+        f"{site.tracking}/bin/python",
+        "-I",
+        "-m",
+        "jupyter_sandbox_spawner.tracking",
+        "--site",
+        site_file,
+    )
     yield Program(
         name="tracking",
         argv=(*argv, "--fd", "{tracking}"),

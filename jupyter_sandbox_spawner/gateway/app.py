@@ -71,9 +71,7 @@ async def run(site: Site, held: Held, hold: HoldTimes, times: AnswerTimes) -> No
 def _own_services(site: Site) -> tuple[OwnService, ...]:
     if not site.tracking:
         return ()
-    return (
-        OwnService(name="mlflow.sandbox.internal", port=80, path=site.tracking_socket, called="MLflow"),
-    )
+    return (OwnService(name="mlflow.sandbox.internal", port=80, path=site.tracking_socket, called="MLflow"),)
 
 
 def _front_socket(site: Site, descriptor: int | None) -> socket.socket:

@@ -19,8 +19,8 @@ INSIDE = "/run/sandbox/inside"
 EGRESS = RelayPort(listen=3128, door="egress")
 API = RelayPort(listen=8081, door="api")
 INGRESS = IngressPlan(port=8888, idle_connections=4)
-# What an admin or a profile sets wins over these. One try of 10 s: the gateway says at once that MLflow is away,
-# and MLflow's own patience (120 s, 7 more tries) would hold a cell for minutes.
+# What an admin or a profile sets wins over these. One try of 10 s: the gateway says at once that MLflow is
+# away, and MLflow's own patience (120 s, 7 more tries) would hold a cell for minutes.
 MLFLOW = {
     "MLFLOW_TRACKING_URI": "http://mlflow.sandbox.internal",
     "MLFLOW_REGISTRY_URI": "http://mlflow.sandbox.internal",

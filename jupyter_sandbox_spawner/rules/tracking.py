@@ -13,7 +13,17 @@ from typing import Any, Literal
 from ..errors import RefusedError
 from ..names import stable_hash
 
-__all__ = ["Call", "Visitor", "check_workspace", "checked_document", "decide", "refusal", "workspace_of"]
+__all__ = [
+    "Call",
+    "Visitor",
+    "check_workspace",
+    "checked_document",
+    "decide",
+    "foreign_run",
+    "refusal",
+    "runs_named",
+    "workspace_of",
+]
 
 _ARTIFACTS = "2.0/mlflow-artifacts/artifacts"
 # MLflow takes a call by either name, and by both versions.
@@ -88,7 +98,9 @@ def decide(method: str, path: str) -> Call:
     if rest == _ARTIFACTS or rest.startswith(f"{_ARTIFACTS}/"):
         return _artifact(method, path)
     if rest.startswith("2.0/mlflow-artifacts/"):
-        raise refusal("tracking.write_once", "Artifacts go up whole, by PUT, once; nothing else is open here.")
+        raise refusal(
+            "tracking.write_once", "Artifacts go up whole, by PUT, once; nothing else is open here."
+        )
     found = _VERSIONED.fullmatch(rest)
     if found is None or found[1] not in _RESOURCES:
         raise _closed(path)
@@ -122,10 +134,27 @@ def checked_document(visitor: Visitor, call: Call, document: Any) -> dict[str, A
     if call.resource == "runs":
         for tag in _tags(document):
             if str(tag).casefold().startswith(_OURS):
-                raise refusal("tracking.reserved_tag", f"Tags that begin with {_OURS!r} are the server's own.")
+                raise refusal(
+                    "tracking.reserved_tag", f"Tags that begin with {_OURS!r} are the server's own."
+                )
         if call.verb == "create":
             return _with_own_tags(visitor, document)
     return document
+
+
+def runs_named(call: Call, document: Mapping[str, Any]) -> frozenset[str]:
+    """Runs that a new version of a model is said to come from: each must be the visitor's own."""
+    if call.resource != "model-versions":
+        return frozenset()
+    source = str(document.get("source") or "")
+    inside = source.removeprefix("runs:/").split("/")[0] if source.startswith("runs:/") else ""
+    named = (document.get(key) for key in ("run_id", "runId"))
+    return frozenset(str(item) for item in (inside, *named) if item)
+
+
+def foreign_run(run: str) -> RefusedError:
+    """The refusal for a run that is not the visitor's."""
+    return refusal("tracking.foreign_source", f"The run {run[:80]!r} is none of yours.")
 
 
 def refusal(code: str, message: str, status: int = 403) -> RefusedError:
@@ -137,7 +166,9 @@ def refusal(code: str, message: str, status: int = 403) -> RefusedError:
 
 def _artifact(method: str, path: str) -> Call:
     if method not in ("GET", "HEAD", "PUT"):
-        raise refusal("tracking.write_once", "Artifacts are kept as they were logged; they cannot be deleted.")
+        raise refusal(
+            "tracking.write_once", "Artifacts are kept as they were logged; they cannot be deleted."
+        )
     return Call(kind="artifact")
 
 

@@ -21,9 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--site", help="site.json (default: the file named by JUPYTER_SANDBOX_SITE)")
     parser.add_argument("--fd", type=int, help="descriptor of the listening unix socket for the gateway")
     options = parser.parse_args(arguments)
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s tracking %(levelname)s %(name)s: %(message)s"
-    )
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s tracking %(levelname)s %(name)s: %(message)s")
     os.umask(0o077)
     held = take_held_sockets()
     try:

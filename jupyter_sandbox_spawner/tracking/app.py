@@ -1,6 +1,6 @@
 """How is MLflow set up and served? One process: its app behind our guard, on the socket the gateway may open.
 
-Law: settings are this file's alone; no variable of the environment reaches MLflow.
+Law: settings are this file's alone; no MLFLOW_ variable of the environment reaches MLflow.
 """
 
 from __future__ import annotations
@@ -15,20 +15,21 @@ from ..clients.hub import HubClient
 from ..errors import ConfigurationError
 from ..serving import listening_socket, peer_credentials, private_directory
 from ..settings import Site
-from .artifacts import SCHEME, keep_write_once
 from .guard import Guard
 from .identity import People
 
 __all__ = ["run"]
 
 log = logging.getLogger("jupyter_sandbox_spawner.tracking")
+_SCHEME = "sandbox-once"  # as in repository.py, which may be imported only after the settings
+_UPLOADS = "uploads"
 _GRACE = 5  # seconds for requests that are running at the end
 
 
 def run(site: Site, descriptor: int | None = None) -> None:
     """Serve until SIGTERM or SIGINT. Raises ConfigurationError `tracking.mlflow_missing`."""
     directory = private_directory(site.tracking_dir)
-    for name in ("artifacts", "tmp"):
+    for name in ("artifacts", _UPLOADS):
         private_directory(f"{directory}/{name}")
     os.environ.update(_settings(directory))
     app, store = _load(directory)
@@ -40,12 +41,12 @@ def _settings(directory: str) -> dict[str, str]:
     for name in [name for name in os.environ if name.lstrip("_").startswith("MLFLOW")]:
         del os.environ[name]
     return {
-        "TMPDIR": f"{directory}/tmp",
+        "TMPDIR": f"{directory}/{_UPLOADS}",
         "HOME": directory,
         "_MLFLOW_SERVER_FILE_STORE": _database(directory),
         "_MLFLOW_SERVER_REGISTRY_STORE": _database(directory),
         "_MLFLOW_SERVER_ARTIFACT_ROOT": "mlflow-artifacts:/",
-        "_MLFLOW_SERVER_ARTIFACT_DESTINATION": f"{SCHEME}:{directory}/artifacts",
+        "_MLFLOW_SERVER_ARTIFACT_DESTINATION": f"{_SCHEME}:{directory}/artifacts",
         "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true",
         "MLFLOW_ENABLE_WORKSPACES": "true",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
@@ -71,6 +72,8 @@ def _load(directory: str) -> tuple[Any, Any]:
         from mlflow.server import handlers
         from mlflow.server.fastapi_app import app
         from mlflow.server.workspace_helpers import _get_workspace_store
+
+        from .repository import keep_write_once
     except ImportError as error:
         raise ConfigurationError(
             f"tracking: MLflow cannot be imported: {error}.",
@@ -101,6 +104,27 @@ class _Workspaces:
             if name not in self._there:
                 await asyncio.to_thread(self._make, name, user)
                 self._there.add(name)
+
+    async def has_run(self, name: str, run: str) -> bool:
+        """See Workspaces.has_run."""
+        return await asyncio.to_thread(self._has_run, name, run)
+
+    def _has_run(self, name: str, run: str) -> bool:
+        from mlflow.exceptions import MlflowException
+        from mlflow.server.handlers import _get_tracking_store
+        from mlflow.utils.workspace_context import (
+            clear_server_request_workspace,
+            set_server_request_workspace,
+        )
+
+        set_server_request_workspace(name)
+        try:
+            _get_tracking_store().get_run(run)
+        except MlflowException:
+            return False
+        finally:
+            clear_server_request_workspace()
+        return True
 
     def _make(self, name: str, user: str) -> None:
         from mlflow.entities import Workspace

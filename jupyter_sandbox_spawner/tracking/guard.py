@@ -1,4 +1,4 @@
-"""What stands between the gateway and MLflow? Every request is known, allowed, bounded and pinned to a workspace.
+"""What stands before MLflow? Every request is known, allowed, bounded and pinned to a workspace.
 
 Law: MLflow sees no header that says who or where but ours; a document is parsed and written anew, so that
 what was checked is what is read.
@@ -13,7 +13,16 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, Protocol
 
 from ..errors import RefusedError, SandboxError, UnreachableError
-from ..rules.tracking import Call, Visitor, check_workspace, checked_document, decide, refusal
+from ..rules.tracking import (
+    Call,
+    Visitor,
+    check_workspace,
+    checked_document,
+    decide,
+    foreign_run,
+    refusal,
+    runs_named,
+)
 from .artifacts import Upload, upload
 from .identity import People
 
@@ -38,10 +47,13 @@ _CODES |= {409: "RESOURCE_ALREADY_EXISTS", _AWAY: "TEMPORARILY_UNAVAILABLE"}
 
 
 class Workspaces(Protocol):
-    """Makes workspaces: verbs ensure."""
+    """MLflow's workspaces: verbs ensure, has_run."""
 
     async def ensure(self, name: str, user: str) -> None:
         """Make the workspace unless it is there."""
+
+    async def has_run(self, name: str, run: str) -> bool:
+        """Is the run in this workspace?"""
 
 
 class Guard:
@@ -69,8 +81,8 @@ class Guard:
             visitor = await self._people.visitor(headers, asyncio.get_running_loop().time())
             call = decide(scope["method"], scope["path"])
             check_workspace(visitor, headers.get(_WORKSPACE.decode()))
-            receive, length = await _checked(visitor, call, headers, receive)
             await self._workspaces.ensure(visitor.workspace, visitor.user)
+            receive, length = await self._checked(visitor, call, headers, receive)
         except SandboxError as error:
             await _refuse(send, scope, error)
             return
@@ -79,6 +91,21 @@ class Guard:
             await self._artifact(pinned, receive, send)
         else:
             await self._mlflow(pinned, receive, send)
+
+    async def _checked(
+        self, visitor: Visitor, call: Call, headers: Mapping[str, str], receive: Receive
+    ) -> tuple[Receive, int | None]:
+        """The body to pass on, and its length where it was read and checked here."""
+        if call.kind == "artifact":
+            return receive, None
+        raw = await asyncio.wait_for(_whole(receive), _BODY_SECONDS)
+        if call.kind == "json" and raw:
+            document = checked_document(visitor, call, _parsed(raw, headers))
+            for run in runs_named(call, document):
+                if not await self._workspaces.has_run(visitor.workspace, run):
+                    raise foreign_run(run)
+            raw = json.dumps(document).encode()
+        return _replay(raw, receive), len(raw)
 
     async def _artifact(self, scope: Scope, receive: Receive, send: Send) -> None:
         seen = Upload()
@@ -105,7 +132,14 @@ def _headers(scope: Scope) -> Mapping[str, str]:
 
 def _pinned(scope: Scope, visitor: Visitor, length: int | None) -> Scope:
     """The request as MLflow sees it: in the visitor's workspace, without her token."""
-    dropped = {_WORKSPACE, b"authorization", b"cookie", b"x-forwarded-for", b"x-forwarded-proto", b"forwarded"}
+    dropped = {
+        _WORKSPACE,
+        b"authorization",
+        b"cookie",
+        b"x-forwarded-for",
+        b"x-forwarded-proto",
+        b"forwarded",
+    }
     dropped |= {b"content-length", b"transfer-encoding", b"content-encoding"} if length is not None else set()
     kept = [
         (name, value)
@@ -118,22 +152,13 @@ def _pinned(scope: Scope, visitor: Visitor, length: int | None) -> Scope:
     return {**scope, "headers": kept, "root_path": ""}
 
 
-async def _checked(
-    visitor: Visitor, call: Call, headers: Mapping[str, str], receive: Receive
-) -> tuple[Receive, int | None]:
-    """The body to pass on, and its length where it was read and checked here."""
-    if call.kind == "artifact":
-        return receive, None
-    raw = await asyncio.wait_for(_whole(receive), _BODY_SECONDS)
-    if call.kind == "json" and raw:
-        if headers.get("content-encoding"):
-            raise refusal("tracking.bad_body", "A compressed body is not taken here.", 400)
-        try:
-            document = json.loads(raw)
-        except (ValueError, RecursionError):
-            raise refusal("tracking.bad_body", "The body is not JSON.", 400) from None
-        raw = json.dumps(checked_document(visitor, call, document)).encode()
-    return _replay(raw, receive), len(raw)
+def _parsed(raw: bytes, headers: Mapping[str, str]) -> Any:
+    if headers.get("content-encoding"):
+        raise refusal("tracking.bad_body", "A compressed body is not taken here.", 400)
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError):
+        raise refusal("tracking.bad_body", "The body is not JSON.", 400) from None
 
 
 async def _whole(receive: Receive) -> bytes:

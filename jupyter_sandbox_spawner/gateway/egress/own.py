@@ -1,4 +1,4 @@
-"""How does a program of this site answer to a name that only sandboxes know? By its socket, with the door's word.
+"""How is a program of this site reached by a name that only sandboxes know?
 
 Law: who is asking is said here, by headers that a client cannot set; without CONNECT, which would hide them.
 """
@@ -41,7 +41,7 @@ class OwnService:
 
 
 class OwnServices:
-    """The site's own services; asks each whether it lives, since its socket takes connections when it is dead."""
+    """The site's own services; each is asked whether it lives: a held socket takes connections without it."""
 
     def __init__(self, services: tuple[OwnService, ...]) -> None:
         self._services = {(item.name, item.port): item for item in services}
