@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from ..errors import AnswerError, RefusedError, SandboxError, UnreachableError
 
-__all__ = ["PATIENCE", "ask", "is_inside"]
+__all__ = ["PATIENCE", "ask", "check_inside", "is_inside"]
 
 PATIENCE = 4.0  # seconds; people wait, and the relay waits 5 for a gateway that restarts
 _MOST_BYTES = 4 << 20
@@ -54,6 +54,11 @@ def ask(path: str = "", body: Mapping[str, Any] | None = None, timeout: float = 
     if answer.status >= 400:
         raise _refusal(answer.status, document)
     return document
+
+
+def check_inside() -> str:
+    """The server's token. Raises SandboxError `sandbox.outside`."""
+    return str(_address()[1])
 
 
 def _address() -> Any:

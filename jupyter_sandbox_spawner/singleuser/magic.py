@@ -19,7 +19,7 @@ from ..errors import SandboxError
 __all__ = ["load", "sandbox", "unload"]
 
 _HINT_PATIENCE = 1.0  # seconds
-_WORDS = ("status", "ttl", "egress", "doctor")
+_WORDS = ("status", "ttl", "egress", "mlflow", "doctor")
 
 
 class _CommandLineError(Exception):
@@ -81,6 +81,7 @@ def sandbox(line: str) -> Any:
     %sandbox ttl                 when this server stops, and why then
     %sandbox ttl extend [BY]     move the end: "45m", "2h", or the profile's own step
     %sandbox egress              what may be reached, and what was denied
+    %sandbox mlflow              where runs go, and whether MLflow answers
     %sandbox doctor              what is wrong in here, and what to do
 
     Each takes --json and --help. The answer can be kept: left = %sandbox ttl

@@ -36,6 +36,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+_SELF = "/sandbox/self"  # what `%sandbox mlflow` asks
 _WORKSPACE = b"x-mlflow-workspace"
 _LARGEST = 16 << 20  # bytes of a document; MLflow holds it in memory. Artifacts are streamed
 _BODY_SECONDS = 60.0
@@ -79,6 +80,9 @@ class Guard:
         try:
             headers = _headers(scope)
             visitor = await self._people.visitor(headers, asyncio.get_running_loop().time())
+            if scope["path"] == _SELF:
+                await _answer(send, 200, {"user": visitor.user, "workspace": visitor.workspace})
+                return
             call = decide(scope["method"], scope["path"])
             check_workspace(visitor, headers.get(_WORKSPACE.decode()))
             await self._workspaces.ensure(visitor.workspace, visitor.user)
@@ -98,7 +102,10 @@ class Guard:
         """The body to pass on, and its length where it was read and checked here."""
         if call.kind == "artifact":
             return receive, None
-        raw = await asyncio.wait_for(_whole(receive), _BODY_SECONDS)
+        try:
+            raw = await asyncio.wait_for(_whole(receive), _BODY_SECONDS)
+        except asyncio.TimeoutError:
+            raise refusal("tracking.bad_body", "The body did not arrive in time.", 408) from None
         if call.kind == "json" and raw:
             document = checked_document(visitor, call, _parsed(raw, headers))
             for run in runs_named(call, document):
