@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from urllib.parse import quote
 
@@ -25,6 +26,7 @@ __all__ = ["OwnService", "OwnServices", "Uncounted", "away", "away_bytes", "with
 
 _ALIVE = 2.0  # seconds that /health may take
 _CONNECT = 3.0
+_PATIENCE = 3.0  # until a program that has not begun to answer is asked again whether it lives
 _OURS = b"x-sandbox-"
 # A status that MLflow's client does not try again: it would hide the sentence, and take a minute for it.
 _AWAY_STATUS = 424
@@ -69,13 +71,34 @@ class OwnServices:
             raise away(service) from error
         return connection
 
+    async def watch(
+        self, service: OwnService, carrying: asyncio.Task[None], has_begun: Callable[[], bool]
+    ) -> None:
+        """Wait for one request's end; a program that does not answer meanwhile is asked whether it lives.
+
+        Raises what `carrying` raises, and EgressRefusedError `tracking.away`.
+        """
+        try:
+            while not (await asyncio.wait({carrying}, timeout=_PATIENCE))[0]:
+                if not has_begun():
+                    await self._ask(service)
+            await carrying
+        except (UnansweredError, AnswerTooLargeError) as error:
+            self._answered.pop(service.name, None)
+            raise away(service) from error
+        finally:
+            carrying.cancel()
+            await asyncio.gather(carrying, return_exceptions=True)
+
     async def _check(self, service: OwnService) -> None:
         clock = asyncio.get_running_loop().time
         if clock() - self._answered.get(service.name, -_ALIVE) < _ALIVE:
             return
-        question = Question(method="GET", target="/health", seconds=_ALIVE)
-        await self._asked[service.name].ask(question)
+        await self._ask(service)
         self._answered[service.name] = clock()
+
+    async def _ask(self, service: OwnService) -> None:
+        await self._asked[service.name].ask(Question(method="GET", target="/health", seconds=_ALIVE))
 
 
 class Uncounted(Meter):

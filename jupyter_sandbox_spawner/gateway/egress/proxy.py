@@ -135,7 +135,8 @@ class EgressHandler:
         try:
             with await self._own.connect(service) as upstream:
                 visit.address = "unix"
-                await self._forward(visit, request, upstream, Uncounted(visit.account))
+                work = self._forward(visit, request, upstream, Uncounted(visit.account))
+                await self._own.watch(service, asyncio.create_task(work), lambda: has_begun(request))
         except EgressRefusedError as error:
             if has_begun(request):
                 raise
