@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -87,6 +88,124 @@ def test_c09_anothers_runs_and_artifacts_are_out_of_reach(
     control(
         "nothing of it happened", mlflow.call("alice", "GET", f"{API}/runs/get?run_id={run}").body == own.body
     )
+
+
+class HerMore:
+    """A trace, a logged model and a data set of alice's, by their ids."""
+
+    def __init__(self, mlflow: MlflowServer, hers: Alices) -> None:
+        self.trace = "tr-" + "ab" * 16
+        self.span = _spans(hers.experiment, self.trace, SECRET)
+        self.sent = mlflow.call("alice", "POST", "/v1/traces", data=self.span[0], headers=self.span[1])
+        body = {"experiment_id": hers.experiment, "name": "m", "source_run_id": hers.run}
+        body["tags"] = [{"key": "note", "value": SECRET}]
+        self.model = mlflow.call("alice", "POST", f"{API}/logged-models", body).document["model"]["info"][
+            "model_id"
+        ]
+        body = {"name": "d", "experiment_ids": [hers.experiment], "tags": json.dumps({"note": SECRET})}
+        made = mlflow.call("alice", "POST", "/api/3.0/mlflow/datasets/create", body)
+        self.dataset = made.document["dataset"]["dataset_id"]
+
+
+def _spans(experiment: str, trace: str, name: str) -> tuple[bytes, dict[str, str]]:
+    """One span as OpenTelemetry's JSON has it, and the headers that say where it belongs."""
+    span = {
+        "traceId": trace.removeprefix("tr-"),
+        "spanId": "cd" * 8,
+        "name": name,
+        "kind": 1,
+        "startTimeUnixNano": "1700000000000000000",
+        "endTimeUnixNano": "1700000001000000000",
+        "status": {"code": 1},
+    }
+    document = {
+        "resourceSpans": [{"resource": {}, "scopeSpans": [{"scope": {"name": "t"}, "spans": [span]}]}]
+    }
+    headers = {"Content-Type": "application/json", "x-mlflow-experiment-id": experiment}
+    return json.dumps(document).encode(), headers
+
+
+@pytest.fixture(scope="module")
+def more(mlflow: MlflowServer, hers: Alices) -> HerMore:
+    """Alice's trace, logged model and data set."""
+    return HerMore(mlflow, hers)
+
+
+@pytest.mark.proves("C09")
+def test_c09_traces_models_and_data_sets_by_id(
+    mlflow: MlflowServer, hers: Alices, more: HerMore, control: Control
+) -> None:
+    """By the id of alice's trace, logged model or data set bob gets, changes and deletes nothing."""
+    three, trace, model, dataset = "/api/3.0/mlflow", more.trace, more.model, more.dataset
+    own = f"{three}/traces/get?trace_id={trace}"
+    control("alice's trace was taken", more.sent.status == 200)
+    control("alice reads her trace", SECRET.encode() in mlflow.call("alice", "GET", own).body)
+    models = f"{API}/logged-models"
+    control("alice reads her model", SECRET.encode() in mlflow.call("alice", "GET", f"{models}/{model}").body)
+    sets = f"{three}/datasets"
+    control("alice reads her set", SECRET.encode() in mlflow.call("alice", "GET", f"{sets}/{dataset}").body)
+    tag = {"key": "a", "value": "b"}
+    attempts: list[tuple[str, str, Any]] = [
+        ("GET", own, None),
+        ("GET", f"{three}/traces/{trace}", None),
+        ("GET", f"{three}/traces/batchGet?trace_ids={trace}", None),
+        ("POST", f"{three}/traces/batchGetInfos", {"trace_ids": [trace]}),
+        ("GET", f"{API}/traces/{trace}/info", None),
+        ("POST", f"{three}/traces/search", _searched(hers.experiment)),
+        ("GET", f"{API}/traces?experiment_ids={hers.experiment}", None),
+        ("POST", f"{three}/traces/metrics", {"experiment_ids": [hers.experiment], "view_type": "TRACES"}),
+        ("PATCH", f"{three}/traces/{trace}/tags", tag),
+        ("POST", f"{three}/traces/{trace}/assessments", {"assessment": {"assessment_name": "x"}}),
+        ("POST", f"{three}/traces/delete-traces", {"experiment_id": hers.experiment, "request_ids": [trace]}),
+        ("POST", f"{API}/traces/link-to-run", {"run_id": hers.run, "trace_ids": [trace]}),
+        ("GET", f"{models}/{model}", None),
+        ("PATCH", f"{models}/{model}", {"model_id": model, "status": "LOGGED_MODEL_READY"}),
+        ("PATCH", f"{models}/{model}/tags", {"tags": [tag]}),
+        ("DELETE", f"{models}/{model}", None),
+        ("POST", f"{models}/search", {"experiment_ids": [hers.experiment]}),
+        ("GET", f"{models}/{model}/artifacts/directories", None),
+        ("GET", f"/ajax-api/2.0/mlflow/logged-models/{model}/artifacts/files?artifact_file_path=x", None),
+        ("GET", f"{sets}/{dataset}", None),
+        ("GET", f"{sets}/{dataset}/records", None),
+        ("POST", f"{sets}/{dataset}/records", {"records": "[]"}),
+        ("PATCH", f"{sets}/{dataset}/tags", {"tags": json.dumps({"note": "bobs"})}),
+        ("DELETE", f"{sets}/{dataset}", None),
+        ("POST", f"{sets}/search", {"experiment_ids": [hers.experiment]}),
+        ("POST", f"{sets}/{dataset}/add-experiments", {"experiment_ids": [hers.experiment]}),
+        ("GET", f"/ajax-api/2.0/mlflow/metrics/get-history-bulk?run_id={hers.run}&metric_key=m", None),
+        (
+            "GET",
+            f"/ajax-api/2.0/mlflow/metrics/get-history-bulk-interval?run_ids={hers.run}&metric_key=m",
+            None,
+        ),
+        ("POST", "/ajax-api/2.0/mlflow/experiments/search-datasets", {"experiment_ids": [hers.experiment]}),
+        ("POST", f"{API}/runs/log-inputs", {"run_id": hers.run, "datasets": []}),
+        ("POST", f"{API}/runs/log-model", {"run_id": hers.run, "model_json": "{}"}),
+        ("GET", f"{API}/model-versions/search?filter=run_id%3D%27{hers.run}%27", None),
+    ]
+    for attempt in attempts:
+        seen = mlflow.call("bob", *attempt)
+        assert SECRET.encode() not in seen.body, (attempt, seen)
+        assert hers.place.encode() not in seen.body, (attempt, seen)
+    mlflow.call(
+        "bob",
+        "POST",
+        "/v1/traces",
+        data=_spans(hers.experiment, "tr-" + "ef" * 16, "bobs")[0],
+        headers=more.span[1],
+    )
+    left = {
+        path: mlflow.call("alice", "GET", path) for path in (own, f"{models}/{model}", f"{sets}/{dataset}")
+    }
+    control("alice still has all of it", all(SECRET.encode() in seen.body for seen in left.values()))
+    assert b"bobs" not in b"".join(seen.body for seen in left.values())
+    hers_now = mlflow.call("alice", "POST", f"{three}/traces/search", _searched(hers.experiment))
+    assert (b"abab" in hers_now.body, b"efef" in hers_now.body) == (True, False), hers_now
+
+
+def _searched(experiment: str) -> dict[str, Any]:
+    place = {"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": {"experiment_id": experiment}}
+    return {"locations": [place], "max_results": 10}
 
 
 @pytest.mark.proves("C09")
