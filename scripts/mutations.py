@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import runpy
 from dataclasses import dataclass
+from pathlib import Path
 
 __all__ = ["GUARDS", "Guard"]
 
@@ -22,6 +24,7 @@ class Guard:
     live: bool = False
 
 
+_MLFLOW = Path(__file__).with_name("mutations_mlflow.py")
 _EGRESS = "jupyter_sandbox_spawner/rules/egress.py"
 _PROXY = "jupyter_sandbox_spawner/gateway/egress/proxy.py"
 _HEADS = "jupyter_sandbox_spawner/rules/heads.py"
@@ -87,7 +90,7 @@ _GATEWAY_GUARDS = (
     Guard(
         name="api door: four calls only",
         file="jupyter_sandbox_spawner/rules/api_filter.py",
-        pattern=r"call = calls\.get\(\(method, path\)\)",
+        pattern=r"call = None if _NAME[^\n]*",
         replacement='call = ApiCall(to="hub", method=method.decode(), target=path.decode())',
         tests="tests/attacks/test_hub_api.py -k h01",
         live=True,
@@ -214,9 +217,9 @@ _HUB_GUARDS = (
     ),
     Guard(
         name="control: a server's token is for that server",
-        file="jupyter_sandbox_spawner/control/people.py",
-        pattern=r"return owner\.name == record\.user and scope in owner\.scopes",
-        replacement="return owner.name == record.user",
+        file="jupyter_sandbox_spawner/rules/identity.py",
+        pattern=r"return owner == user and [^\n]*",
+        replacement="return owner == user",
         tests="tests/programs/test_control_api.py -k token",
     ),
     Guard(
@@ -235,44 +238,42 @@ _HUB_GUARDS = (
     ),
 )
 
-_TRACKING = "jupyter_sandbox_spawner/rules/tracking.py"
-_OWN = "jupyter_sandbox_spawner/gateway/egress/own.py"
-
-_TRACKING_GUARDS = (
+_GRANTS = "jupyter_sandbox_spawner/rules/grants.py"
+_SECRET_GUARDS = (
     Guard(
-        name="mlflow: who asks is said by the door",
-        file=_OWN,
-        pattern=r'if not name\.replace\(b"_", b"-"\)[^\n]*',
-        replacement="if name",
-        tests="tests/programs/test_egress_own.py -k told_who_asks",
+        name="secrets: only what is granted",
+        file=_GRANTS,
+        pattern=r"if grant\.name == name:",
+        replacement="if name:",
+        tests="tests/rules/test_grants.py -k only_what_is_granted",
     ),
     Guard(
-        name="mlflow: no tunnel",
-        file=_OWN,
-        pattern=r'if request\.verb == "CONNECT":',
-        replacement="if False:",
-        tests="tests/programs/test_egress_own.py -k no_tunnel",
+        name="secrets: only while it runs",
+        file=_GRANTS,
+        pattern=r"if holder is None or not holder\.runs:",
+        replacement="if holder is None:",
+        tests="tests/rules/test_grants.py -k server_that_ends",
     ),
     Guard(
-        name="mlflow: a client names no place",
-        file=_TRACKING,
-        pattern=r"if \(plain in _PLACES[^\n]*",
-        replacement="if False:",
-        tests="tests/rules/test_tracking.py -k names_a_place",
+        name="secrets: the audit first",
+        file="jupyter_sandbox_spawner/control/api_broker.py",
+        pattern=r"await self\._parts\.audit\.write\(allowed, security=False\)",
+        replacement="_ = allowed",
+        tests="tests/programs/test_broker_api.py -k audited_as_static",
     ),
     Guard(
-        name="mlflow: a workspace is one's own",
-        file=_TRACKING,
-        pattern=r"if named is not None and named\.strip\(\)[^\n]*",
-        replacement="if False:",
-        tests="tests/rules/test_tracking.py -k ones_own_or_none",
+        name="secrets: a name has one spelling",
+        file="jupyter_sandbox_spawner/rules/api_filter.py",
+        pattern=r"if is_secret_name\(name\):",
+        replacement="if name:",
+        tests="tests/rules/test_api_filter.py -k no_other_spelling",
     ),
     Guard(
-        name="mlflow: what is not listed is closed",
-        file=_TRACKING,
-        pattern=r"if found is None or found\[1\] not in _RESOURCES:",
-        replacement="if found is None:",
-        tests="tests/rules/test_tracking.py -k everything_else_is_closed",
+        name="secrets: the environment is put back",
+        file="jupyter_sandbox_spawner/singleuser/secret_use.py",
+        pattern=r"os\.environ\.pop\(variable, None\)",
+        replacement="pass",
+        tests="tests/singleuser/test_secret_use.py -k put_back_without_ipython",
     ),
 )
 
@@ -281,5 +282,6 @@ GUARDS: tuple[Guard, ...] = (
     *_GATEWAY_GUARDS,
     *_ISOLATION_GUARDS,
     *_HUB_GUARDS,
-    *_TRACKING_GUARDS,
+    *(Guard(**guard) for guard in runpy.run_path(str(_MLFLOW))["GUARDS"]),
+    *_SECRET_GUARDS,
 )

@@ -28,6 +28,7 @@ class Prober:
             "gateway": site.gateway_socket,
             "control": control_socket(site, "admin"),
             "tracking": site.tracking_socket,
+            "broker": site.broker_socket("admin"),
         }
         self._urls = {
             "hub": f"{site.hub_api_url}/",
