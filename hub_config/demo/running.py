@@ -196,12 +196,13 @@ async def _wait_until_ready(running: RunningSite, stopping: asyncio.Event | None
 
 async def _put_secrets(running: RunningSite, environment: Mapping[str, str]) -> None:
     """Store them as an admin does: by the command, through its standard input."""
-    command = [sys.executable, "-m", "jupyter_sandbox_spawner.admin", "secrets", "put", "--format", "json"]
-    site = str(running.run_dir / "site.json")
-    for name, fields in running.secrets.items():
+    words = [sys.executable, "-m", "jupyter_sandbox_spawner.admin", "secrets", "put", "--format", "json"]
+    words += ["--site", str(running.run_dir / "site.json")]
+
+    async def put(name: str, fields: Mapping[str, str]) -> None:
         process = await asyncio.create_subprocess_exec(
-            *command,
-            *("--site", site, name),
+            *words,
+            name,
             env=environment,
             cwd=running.root,
             stdin=asyncio.subprocess.PIPE,
@@ -211,6 +212,8 @@ async def _put_secrets(running: RunningSite, environment: Mapping[str, str]) -> 
         said, _ = await process.communicate(json.dumps(fields).encode())
         if process.returncode:
             raise DemoError(f"The secret {name} could not be stored: {said.decode(errors='replace')}")
+
+    await asyncio.gather(*(put(name, fields) for name, fields in running.secrets.items()))
 
 
 async def _stop(running: RunningSite) -> None:
