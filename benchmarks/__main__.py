@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,7 +35,7 @@ _BROKEN = (
     OSError,
     asyncio.TimeoutError,
 )
-_STATUS = "Exit status: 0 measured (whatever the numbers), 1 a row broke, 2 wrong argument."
+_STATUS = "Exit status: 0 measured (whatever the numbers), 1 a row broke, 2 wrong argument, 130 stopped."
 ROWS = {row.name: row for row in (*spawn.ROWS, *egress.ROWS, *front.ROWS)}
 
 
@@ -77,6 +78,9 @@ def _say(text: str) -> None:
 async def _run(rows: Sequence[Row], options: argparse.Namespace) -> tuple[list[Line], bool]:
     lines: list[Line] = []
     broken = False
+    if (task := asyncio.current_task()) is not None:
+        # Ends what was started, as Ctrl-C does.
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     for row in rows:
         _say(f"{row.name}: {row.about} ({', '.join(row.contestants)})")
         try:
@@ -92,7 +96,11 @@ def main(given: Sequence[str] | None = None) -> int:
     options = _arguments(given)
     told = facts(options.rounds, options.seed)
     rows = [ROWS[name] for name in options.rows or ROWS]
-    lines, broken = asyncio.run(_run(rows, options))
+    try:
+        lines, broken = asyncio.run(_run(rows, options))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        _say("Stopped before the end; what was started is ended.")
+        return 130
     table = as_markdown(lines, told)
     print(table)
     if options.json:
