@@ -27,6 +27,7 @@ from .row import BenchmarkError
 __all__ = ["open_peer_hub"]
 
 _SERVES_WITHIN = 60.0
+_ON_LOOPBACK = ("--ip=127.0.0.1", "--api-ip=127.0.0.1")
 
 _CONFIGURATION = """
 import os
@@ -38,6 +39,7 @@ use_demo_login(c, os.environ["SANDBOX_DEMO_USERS"])
 c.JupyterHub.bind_url = "http://127.0.0.1:{public}"
 c.JupyterHub.hub_ip = "127.0.0.1"
 c.JupyterHub.hub_port = {hub}
+c.ConfigurableHTTPProxy.should_start = False
 c.ConfigurableHTTPProxy.api_url = "http://127.0.0.1:{api}"
 c.JupyterHub.db_url = "sqlite:///{directory}/jupyterhub.sqlite"
 c.JupyterHub.cookie_secret_file = "{directory}/cookie_secret"
@@ -56,21 +58,29 @@ async def open_peer_hub(directory: Path, user_name: str) -> AsyncIterator[Visito
     """Run the hub while the block lasts; gives its only user at a browser, logged in."""
     password = secrets.token_urlsafe(12)
     write_users(directory / "users.json", {user_name: {"password": password}})
-    public = free_port()
-    (directory / "home").mkdir()
-    (directory / "jupyterhub_config.py").write_text(_configuration(directory, public))
-    command = (sys.executable, "-m", "jupyterhub", "-f", str(directory / "jupyterhub_config.py"))
-    log = directory / "hub.log"
-    async with program(command, log, _environment(directory)) as process:
-        await until_it_listens(public, process, log)
-        async with Visitor(f"http://{LOOPBACK}:{public}/", user_name, password) as visitor:
+    public, api = free_port(), free_port()
+    config, log = _prepare(directory, public, api), directory / "hub.log"
+    environment = _environment(directory)
+    proxy = (
+        str(VENVS / "proxy/node_modules/.bin/configurable-http-proxy"),
+        f"--port={public}",
+        f"--api-port={api}",
+        *_ON_LOOPBACK,
+    )
+    hub = (sys.executable, "-m", "jupyterhub", "-f", str(config))
+    async with program(proxy, directory / "proxy.log", environment) as process:
+        await until_it_listens(public, process, directory / "proxy.log")
+        async with (
+            program(hub, log, environment),
+            Visitor(f"http://{LOOPBACK}:{public}/", user_name, password) as visitor,
+        ):
             await _until_it_serves(visitor, log)
             await visitor.login()
             yield visitor
 
 
 async def _until_it_serves(visitor: Visitor, log: Path) -> None:
-    """The proxy answers before it knows the way to the hub, and nothing announces that it does."""
+    """The proxy answers before there is a hub behind it, and nothing announces that there is."""
     deadline = time.monotonic() + _SERVES_WITHIN
     while not await _serves(visitor):
         if time.monotonic() > deadline:
@@ -85,23 +95,27 @@ async def _serves(visitor: Visitor) -> bool:
         return False
 
 
-def _configuration(directory: Path, public: int) -> str:
-    return _CONFIGURATION.format(
+def _prepare(directory: Path, public: int, api: int) -> Path:
+    """The hub's configuration file."""
+    (directory / "home").mkdir()
+    config = directory / "jupyterhub_config.py"
+    text = _CONFIGURATION.format(
         directory=directory,
         public=public,
         hub=free_port(),
-        api=free_port(),
+        api=api,
         user=(VENVS / "user").resolve(),
         arguments=["--allow-root"] if os.geteuid() == 0 else [],
     )
+    config.write_text(text)
+    return config
 
 
 def _environment(directory: Path) -> Mapping[str, str]:
-    proxy = VENVS / "proxy/node_modules/.bin"
-    unwanted = {"JUPYTERHUB_API_TOKEN", "CONFIGPROXY_AUTH_TOKEN"}
-    kept = {name: value for name, value in os.environ.items() if name not in unwanted}
+    kept = {name: value for name, value in os.environ.items() if name != "JUPYTERHUB_API_TOKEN"}
     return kept | {
-        "PATH": f"{Path(sys.executable).parent}:{proxy}:{os.environ.get('PATH', '/usr/bin:/bin')}",
+        "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '/usr/bin:/bin')}",
         "PYTHONPATH": str(CHECKOUT),
+        "CONFIGPROXY_AUTH_TOKEN": secrets.token_hex(32),
         USERS_VARIABLE: str(directory / "users.json"),
     }
