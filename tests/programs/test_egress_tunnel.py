@@ -161,7 +161,7 @@ def test_a_stalled_client_holds_no_pipe(new_loop: NewLoop) -> None:
         wiring = Wiring(Limits(pipes=1, sweep_seconds=0.05))
         loop = asyncio.get_running_loop()
         sent = hashlib.sha256()
-        sender = asyncio.create_task(_pour(wiring.server, 8 << 20, sent))
+        sender = asyncio.create_task(_pour(wiring.server, 64 << 20, sent))
         await until(lambda: wiring.tunnels.pool.lent == 1)
         await until(lambda: wiring.tunnels.pool.lent == 0)
         assert not sender.done()
@@ -182,7 +182,7 @@ def test_a_stalled_receiver_costs_no_cpu(new_loop: NewLoop, pipes: int) -> None:
 
     async def work() -> None:
         wiring = Wiring(Limits(pipes=pipes))
-        sender = asyncio.create_task(_pour(wiring.server, 16 << 20, hashlib.sha256()))
+        sender = asyncio.create_task(_pour(wiring.server, 64 << 20, hashlib.sha256()))
         await until(lambda: wiring.tunnels.stalled == 1)
         before = os.times()
         await asyncio.wait({sender}, timeout=0.5)
