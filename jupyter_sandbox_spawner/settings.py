@@ -45,8 +45,9 @@ class Site:
     homes, uids and spools. `internal_services` maps `name:port` to the `host:port` that answers for it.
     `subdomain_host` is JupyterHub's (`https://hub.example`); empty where servers share the hub's origin.
     `program_uids` gives each program its host uid (`hub`, `proxy`, `gateway`, `control`, `broker`); empty
-    where all share one. `one_uid`: the admin accepts that although root could do better. `callers` are uids,
-    by socket, that may use it besides root and the programs that need it.
+    where all share one. `one_uid`: the admin accepts that although root could do better;
+    `accept_shared_origin`: that servers share the hub's origin. `callers` are uids, by socket, that may use
+    it besides root and the programs that need it.
     """
 
     run_dir: str
@@ -66,6 +67,7 @@ class Site:
     internal_services: Mapping[str, str] = field(default_factory=dict)
     program_uids: Mapping[str, int] = field(default_factory=dict)
     one_uid: bool = False
+    accept_shared_origin: bool = False
     callers: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     runtime: str = "runc"
     consecutive_failure_limit: int = 0

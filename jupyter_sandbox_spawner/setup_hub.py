@@ -82,10 +82,10 @@ def setup_hub(
     more["subdomain_host"] = str(given.get("subdomain_host", ""))
     site = _site(more, str(run_dir), str(state_dir), environments)
     load_profiles(profiles, site.environments)
-    _refuse_shared_origin(public_host, site, accept_shared_origin)
+    is_shared = _shares_origin(public_host, site, accept_shared_origin)
     _refuse_internal_ssl(given)
     c.SandboxSite.update(asdict(site) | {"public_host": public_host})
-    c.SandboxSite.accept_shared_origin = accept_shared_origin
+    c.SandboxSite.accept_shared_origin = is_shared
     if not isinstance(profiles, (str, Path)):
         c.SandboxSpawner.profiles = list(profiles)
     _configure(c, load_site() if os.environ.get(SITE_VARIABLE) else site, public_host)
@@ -159,12 +159,17 @@ def _environments(given: Mapping[str, str | Path | Environment]) -> dict[str, En
     return found
 
 
-def _refuse_shared_origin(public_host: str, site: Site, accepted: bool) -> None:
-    """Pages of a user's server could act as an admin who visits them, where hub and servers share a host."""
+def _shares_origin(public_host: str, site: Site, accepted: bool) -> bool:
+    """Pages of a user's server could act as an admin who visits them, where hub and servers share a host.
+
+    Refused unless the admin has accepted it; then True, which doctor and the audit say.
+    """
     hosts = [public_host, urlsplit(site.public_url).hostname or "127.0.0.1"]
     off_loopback = [host for host in hosts if not _is_loopback(host)]
-    if not off_loopback or accepted or site.subdomain_host:
-        return
+    if not off_loopback or site.subdomain_host:
+        return False
+    if accepted:
+        return True
     raise ConfigurationError(
         f"The hub would answer on {off_loopback[0]!r} and share its origin with users' servers.",
         code="site.shared_origin",

@@ -92,9 +92,10 @@ async def run(
 async def _parts(stack: AsyncExitStack, site: Site, token_file: str, tuning: Tuning, clock: Clock) -> Parts:
     token = read_token(token_file)
     audit = await stack.enter_async_context(AuditLog(f"{site.state_dir}/audit", clock))
-    if site.one_uid:
-        # A weaker set-up than the product's own: whoever reads the audit later has to know.
-        await audit.write(Entry(actor="admin", action="site.one_uid", outcome="allowed"))
+    for name in ("one_uid", "accept_shared_origin"):
+        if getattr(site, name):
+            # A weaker set-up than the product's own: whoever reads the audit later has to know.
+            await audit.write(Entry(actor="admin", action=f"site.{name}", outcome="allowed"))
     store = await stack.enter_async_context(Store(f"{site.state_dir}/control/control.sqlite"))
     hub = await stack.enter_async_context(HubClient(site.hub_api_url, token))
     launcher, gateway = LauncherClient(site.launcher_socket), GatewayClient(site.gateway_socket)

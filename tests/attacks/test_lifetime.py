@@ -145,3 +145,26 @@ def test_x04_only_an_admins_token_sees_all_sandboxes(house: House, control: Cont
     control("the admin sees alice's sandbox", by_admin[0] == 200 and '"alice"' in by_admin[1])
     assert alice is not None
     assert (by_user[0], made) == (403, 400)
+
+
+@pytest.mark.proves("T20")
+def test_t20_a_minted_token_with_a_servers_scope_is_nobody_outside(house: House, control: Control) -> None:
+    """A user may mint a token with the scope of her server's own; outside the sandbox it reads nothing."""
+    house.server("alice")
+    visitor = house.visitor("alice")
+    token = house.wait(visitor.token(scopes=("custom:sandbox:self!server=alice/",)))
+    outside = house.wait(_outside(house, token))
+    control("the hub knows the token", outside.pop("hub/api/user") == 200)
+    known = house.wait(_scopes(house, token))
+    control("the hub gave it the scope", "custom:sandbox:self!server=alice/" in known)
+    assert {path: status for path, status in outside.items() if status not in {401, 403, 404, 405}} == {}
+
+
+async def _scopes(house: House, token: str) -> list[str]:
+    headers = {"Authorization": f"token {token}"}
+    async with (
+        aiohttp.ClientSession(headers=headers) as session,
+        session.get(f"{house.running.base}hub/api/user") as answer,
+    ):
+        found: list[str] = (await answer.json()).get("scopes", [])
+        return found
