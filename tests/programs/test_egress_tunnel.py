@@ -16,7 +16,7 @@ import uvloop
 from jupyter_sandbox_spawner.errors import EgressRefusedError
 from jupyter_sandbox_spawner.gateway.egress import Limits
 from jupyter_sandbox_spawner.gateway.egress.caps import Meter
-from jupyter_sandbox_spawner.gateway.egress.splice import Parcel, PipePool
+from jupyter_sandbox_spawner.gateway.egress.splice import PIPE_BYTES, Parcel, PipePool
 from jupyter_sandbox_spawner.gateway.egress.tunnel import Tunnels
 
 from .egress_support import LOOPBACK, Account, RecordingResolver, account, open_door, private
@@ -288,6 +288,11 @@ def test_a_pipe_that_may_hold_bytes_is_never_lent_again() -> None:
             parcel.take(near, 100)
         assert len(pool._free) == 1
     pool.close()
+
+
+def test_all_pipes_fit_half_of_a_users_quota() -> None:
+    """The gateway's pipes take at most half of the 64 MiB that an ordinary user's processes share."""
+    assert Limits().pipes * PIPE_BYTES <= 32 << 20
 
 
 def test_past_the_pool_bytes_are_copied() -> None:
