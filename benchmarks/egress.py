@@ -23,7 +23,7 @@ __all__ = ["ROWS"]
 
 _OURS, _SQUID, _DIRECT = "relay + gateway", "Squid", "no proxy"
 _CONTESTANTS = (_OURS, _SQUID, _DIRECT)
-_BYTES = 512 << 20  # of all streams together
+_BYTES = 256 << 20  # of all streams together
 _CONNECTIONS = 50
 _LONG = aiohttp.ClientTimeout(total=180)
 
