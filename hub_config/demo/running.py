@@ -83,6 +83,11 @@ class RunningSite:
         """What the supervisor wrote; each program's own log is below the state directory."""
         return self.root / "programs.log"
 
+    @property
+    def has_tracking(self) -> bool:
+        """Does MLflow run here?"""
+        return bool(self.site and self.site.tracking)
+
     def visitor(self, name: str) -> Visitor:
         """A person at a browser, not logged in yet."""
         return Visitor(self.base, name, self.passwords[name])
@@ -110,6 +115,7 @@ def _environment(running: RunningSite, profiles: Path | None) -> dict[str, str]:
         "SANDBOX_RUN_DIR": str(running.run_dir),
         "SANDBOX_STATE_DIR": str(running.state_dir),
         "SANDBOX_USER_ENV": str((VENVS / "user").resolve()),
+        "SANDBOX_TRACKING": str(tracking) if (tracking := VENVS / "tracking").exists() else "",
         "SANDBOX_PUBLIC_PORT": "0",
         "SANDBOX_ONE_UID": "1" if running.shared_uid else "0",
         "SANDBOX_INTERNAL_SERVICES": ",".join(f"{name}={place}" for name, place in services.items()),

@@ -20,6 +20,7 @@ from .leftovers import sandbox_traces
 from .programs import PROGRAMS
 from .running import DemoError, RunningSite
 from .stages import describe_stages, shares
+from .tracking import log_run
 from .upstream import INDEX_HOST, MIRROR_HOST
 from .visitor import Refusal, Visitor
 
@@ -84,6 +85,8 @@ class Story:
             return False
         await self._step("secrets are listed without values", self._secrets(alice))
         await self._step("a cell uses one, the next has it no more", self._use_secret(alice))
+        if self.running.has_tracking:
+            await self._step("a run on MLflow, nothing set up", self._track(alice))
         await self._step("%pip install through the proxy", self._install(alice))
         return await self._step("server restart", self._restart(alice))
 
@@ -198,6 +201,9 @@ class Story:
         if self.kernel is None:
             self.kernel = await Kernel(alice).__aenter__()
         return self.kernel
+
+    async def _track(self, alice: Visitor) -> str:
+        return await log_run(self.running, await self._notebook(alice))
 
     async def _install(self, alice: Visitor) -> str:
         kernel = await self._notebook(alice)

@@ -51,6 +51,7 @@ def needs(installation: Installation) -> Mapping[str, tuple[str, ...]]:
         "gateway": passed,
         "control": (*passed, *profiles),
         "broker": passed,
+        **({"tracking": (*passed, f"{site.tracking}/bin/python")} if site.tracking else {}),
         "proxy": tuple(path for path in (node, proxy, *installation.tls) if path),
     }
 

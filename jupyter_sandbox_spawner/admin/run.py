@@ -128,6 +128,8 @@ async def _stop(site: Site, supervisor: Supervisor, keep_sandboxes: bool) -> Seq
     if not keep_sandboxes:
         ended, problems = await end_all_sandboxes(site)
         _say(f"{ended} {'sandbox' if ended == 1 else 'sandboxes'} ended")
+    if site.tracking:
+        await supervisor.stop("tracking")
     await supervisor.stop("gateway")
     await supervisor.stop("launcher")
     _say(f"stopped, {time.monotonic() - began:.1f} s")

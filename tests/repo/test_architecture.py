@@ -17,7 +17,7 @@ FLOORS = (
     {"rules"},
     {"serving", "held", "clients"},
     {"backends"},
-    {"hub", "launcher", "gateway", "control", "broker"},
+    {"hub", "launcher", "gateway", "control", "broker", "tracking"},
     {"admin", "setup_hub"},
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
