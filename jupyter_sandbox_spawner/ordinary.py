@@ -18,12 +18,18 @@ import signal
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 from .errors import ConfigurationError
 from .rules.subids import Facts, Subids, first_obstacle, subids_of, usable
 
-__all__ = ["end_namespace", "enter_namespace", "has_own_namespace", "look_at_host", "mapped_subids", "require_subids"]
+__all__ = [
+    "end_namespace",
+    "has_own_namespace",
+    "inside_namespace",
+    "look_at_host",
+    "mapped_subids",
+    "require_subids",
+]
 
 _FILE = "namespace.json"
 _TOOLS = ("unshare", "nsenter", "setpriv")
@@ -82,16 +88,17 @@ def require_subids(facts: Facts | None = None) -> Subids:
     return found
 
 
-def enter_namespace(directory: str, command: Sequence[str]) -> NoReturn:
-    """Become `command` as uid 0 of the namespace that `directory` (0700, ours) belongs to; made on first use.
+def inside_namespace(directory: str, command: Sequence[str]) -> list[str]:
+    """The command that runs `command` as uid 0 of the namespace of `directory` (0700, ours; made on first use).
 
-    The process keeps its number, its descriptors and its environment, and dies with its parent as before.
+    Where it replaces this process, that keeps its number, and dies with its parent if it did before. Raises
+    ConfigurationError `ordinary.*`.
     """
     pid = _holder(directory) or _make(directory)
     end = ("setpriv", "--pdeathsig", "KILL", "--") if _dies_with_parent() else ()
     # nsenter also gives up our groups: what a sandbox starts from has none of the host's.
-    enter = ("nsenter", "--user", "--mount", "--target", str(pid), "--wd=/", "--")
-    os.execvpe(_program("nsenter"), [*enter, *end, *command], dict(os.environ))
+    enter = (_program("nsenter"), "--user", "--mount", "--target", str(pid), "--wd=/", "--")
+    return [*enter, *end, *command]
 
 
 def end_namespace(directory: str) -> None:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from jupyter_sandbox_spawner.admin.accounts import Account, accounts_of, with_uids
+from jupyter_sandbox_spawner.admin.homes import run_unshared
 from jupyter_sandbox_spawner.admin.reach import find_barrier, python_barrier
 from jupyter_sandbox_spawner.settings import Site, load_site
 
@@ -217,4 +218,10 @@ async def running_site(
                 running.after = await asyncio.to_thread(look, running.root, running.site)
     finally:
         if not keep:
-            shutil.rmtree(running.root, ignore_errors=True)
+            await asyncio.to_thread(_erase, running.root)
+
+
+def _erase(root: Path) -> None:
+    if os.geteuid() != 0:  # homes belong to sandboxes' uids
+        run_unshared(["rm", "-rf", "--", str(root)])
+    shutil.rmtree(root, ignore_errors=True)

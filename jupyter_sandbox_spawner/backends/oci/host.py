@@ -20,8 +20,8 @@ from ...rules.soft_limits import soft_limits
 from ...settings import Environment
 from .cgroups import Cgroups, Limits
 from .delegation import delegated, make_room
-from .layout import INSIDE, Place
 from .kernel import limit_processes
+from .layout import INSIDE, Place
 from .processes import by_namespace, count, namespace_of
 from .records import Records
 from .rootfs import environment_directories, own_top, prepare_rootfs, rootfs_path, system_directories
