@@ -1,4 +1,4 @@
-"""How does an ordinary user come to own sandboxes? As uid 0 of a user namespace that lasts as long as they do.
+"""How does an ordinary user come to own sandboxes? As uid 0 of a user namespace that lasts as they do.
 
 Law: numbers mean the same inside and outside: only 0 is another's (it is us); each subordinate uid keeps its
 number, so that homes, doors and records name one uid whoever looks.
@@ -68,9 +68,7 @@ def look_at_host() -> Facts:
         tools=all(_found(name) for name in _TOOLS),
         max_user_namespaces=_text("/proc/sys/user/max_user_namespaces"),
         unprivileged_userns_clone=_text("/proc/sys/kernel/unprivileged_userns_clone"),
-        apparmor_restrict_unprivileged_userns=_text(
-            "/proc/sys/kernel/apparmor_restrict_unprivileged_userns"
-        ),
+        apparmor_restrict_unprivileged_userns=_text("/proc/sys/kernel/apparmor_restrict_unprivileged_userns"),
     )
 
 
@@ -89,7 +87,7 @@ def require_subids(facts: Facts | None = None) -> Subids:
 
 
 def inside_namespace(directory: str, command: Sequence[str]) -> list[str]:
-    """The command that runs `command` as uid 0 of the namespace of `directory` (0700, ours; made on first use).
+    """What runs `command` as uid 0 of the namespace of `directory` (0700, ours), which is made on first use.
 
     Where it replaces this process, that keeps its number, and dies with its parent if it did before. Raises
     ConfigurationError `ordinary.*`.
@@ -143,7 +141,10 @@ def _map(holder: subprocess.Popen[bytes], uids: Subids, first_gid: int) -> None:
         raise _failed("its holder has no pipes")
     if holder.stdout.readline() != b"ready\n":
         raise _failed(holder.stderr.read().decode(errors="replace").strip())
-    for program, ours, first in (("newuidmap", os.getuid(), uids.first), ("newgidmap", os.getgid(), first_gid)):
+    for program, ours, first in (
+        ("newuidmap", os.getuid(), uids.first),
+        ("newgidmap", os.getgid(), first_gid),
+    ):
         numbers = (0, ours, 1, uids.first, first, uids.count)
         answer = subprocess.run(
             [_program(program), str(holder.pid), *map(str, numbers)],

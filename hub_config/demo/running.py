@@ -67,6 +67,11 @@ class RunningSite:
         return self.root / "state"
 
     @property
+    def launcher_socket(self) -> str:
+        """Where the launcher answers."""
+        return f"{self.run_dir}/launcher.sock"
+
+    @property
     def log_file(self) -> Path:
         """What the supervisor wrote; each program's own log is below the state directory."""
         return self.root / "programs.log"

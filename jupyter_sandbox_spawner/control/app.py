@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Mapping
@@ -30,6 +31,7 @@ from .audit import AuditLog
 from .clock import Clock, SystemClock
 from .denials import DenialLedger
 from .gateway_events import GatewayEvents
+from .isolation import HostLimits
 from .lifetime import Lifetime
 from .parts import Parts, Tuning
 from .people import People
@@ -84,7 +86,7 @@ async def run(
 async def _parts(stack: AsyncExitStack, site: Site, token_file: str, tuning: Tuning, clock: Clock) -> Parts:
     token = read_token(token_file)
     audit = await stack.enter_async_context(AuditLog(f"{site.state_dir}/audit", clock))
-    if site.one_uid:
+    if site.one_uid or os.geteuid() != 0:
         # A weaker set-up than the product's own: whoever reads the audit later has to know.
         await audit.write(Entry(actor="admin", action="site.one_uid", outcome="allowed"))
     store = await stack.enter_async_context(Store(f"{site.state_dir}/control/control.sqlite"))
@@ -101,6 +103,7 @@ async def _parts(stack: AsyncExitStack, site: Site, token_file: str, tuning: Tun
         hub=hub,
         launcher=launcher,
         gateway=gateway,
+        limits=HostLimits(launcher),
         tuning=tuning,
     )
 

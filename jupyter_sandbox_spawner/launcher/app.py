@@ -28,7 +28,7 @@ def become_root_of_own_namespace(site: Site) -> NoReturn:
     """An ordinary user's launcher starts again, as this command, where it may make sandboxes."""
     _directories(site)
     command = inside_namespace(site.launcher_dir, sys.orig_argv)
-    os.execv(command[0], command)
+    os.execv(command[0], command)  # noqa: S606 - as itself, without a shell
 
 
 async def run_launcher(site: Site, descriptor: int | None = None) -> None:

@@ -128,7 +128,7 @@ class OciHost:
 
     @staticmethod
     def open_files(spec: SandboxSpec) -> int:
-        """How many files a sandbox may open: what its profile says, or what we may ourselves if that is less."""
+        """How many files a sandbox may open: what its profile says, or ours where that is less."""
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         privileged = os.geteuid() == 0 and not has_own_namespace()
         return spec.resources.files if privileged else min(spec.resources.files, most)

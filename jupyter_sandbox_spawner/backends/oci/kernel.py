@@ -8,7 +8,15 @@ import resource
 from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["become_subreaper", "limit_processes", "mount_tmpfs", "mounts_below", "own_mounts", "start_time", "unmount"]
+__all__ = [
+    "become_subreaper",
+    "limit_processes",
+    "mount_tmpfs",
+    "mounts_below",
+    "own_mounts",
+    "start_time",
+    "unmount",
+]
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 2, 4, 8

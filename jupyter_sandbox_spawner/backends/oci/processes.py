@@ -1,7 +1,7 @@
 """What does a sandbox use where the kernel does not count it? Summed over the processes of its pid namespace.
 
 Law: it is a lower bound, so it ends nobody wrongly: what cannot be read counts nothing.
-ref: proc(5); a launcher in a namespace of its own may look at what is below that, so also at other uids' memory
+ref: proc(5). A launcher in a namespace of its own may look at all below that, also at other uids' memory.
 """
 
 from __future__ import annotations

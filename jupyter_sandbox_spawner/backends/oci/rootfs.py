@@ -68,7 +68,7 @@ def own_top(used: Sequence[str]) -> str:
     raise ConfigurationError(
         f"None of {', '.join(_PLACES)} is a directory that this site leaves free.",
         code="rootfs.no_place",
-        remedy="Make one of them (sudo mkdir /mnt), or move the site's directories and environments out of it.",
+        remedy="Make one (sudo mkdir /mnt), or move the site's directories and environments out of it.",
     )
 
 

@@ -1,6 +1,6 @@
-"""Who ends a sandbox that passes a limit which the kernel does not hold? A look at all of them, twice a second.
+"""Who ends a sandbox that passes a limit which the kernel does not hold? A look at all, twice a second.
 
-Law: it decides nothing itself (`rules.soft_limits` does), and a look that fails is logged and followed by the next.
+Law: it decides nothing itself (`rules.soft_limits` does); a look that fails is logged, and the next follows.
 """
 
 from __future__ import annotations
