@@ -11,7 +11,7 @@ import pytest
 from tests.lanes import missing
 from tests.support.house import House, open_house
 
-NEEDS = ("root", "runc", "cgroup", "npm", "userenv", "hub6")
+NEEDS = ("sandboxes", "runc", "npm", "userenv", "hub6")
 CANARY_VARIABLE = "HOUSE_CANARY"
 
 

@@ -20,8 +20,8 @@ from ...rules.soft_limits import soft_limits
 from ...settings import Environment
 from .cgroups import Cgroups, Limits
 from .delegation import delegated, make_room
-from .kernel import limit_processes
 from .layout import INSIDE, Place
+from .namespace import hold_processes, share_inotify
 from .processes import by_namespace, count, namespace_of
 from .records import Records
 from .rootfs import environment_directories, own_top, prepare_rootfs, rootfs_path, system_directories
@@ -119,12 +119,14 @@ class OciHost:
         if fatal:
             raise IsolationError(fatal[0], code="isolation.unavailable", remedy="")
 
-    def verify_limits(self, spec: SandboxSpec, pid: int) -> None:
-        """Raise IsolationError unless every limit that this host can enforce is in force."""
+    async def hold(self, spec: SandboxSpec, pid: int) -> None:
+        """Set what no cgroup limits, verify what one does; raises IsolationError where it is not in force."""
         if self._hard_limits():
             self.cgroups.verify(self.cgroup_name(spec.id), spec.resources, self._limits.swap)
-        elif not self._limits.enforced.get("pids"):
-            limit_processes(pid, spec.resources.pids)
+        if not self._limits.enforced.get("pids"):
+            await hold_processes(pid, spec.resources.pids)
+        if self.own_namespace:
+            await share_inotify(pid)
 
     @staticmethod
     def open_files(spec: SandboxSpec) -> int:

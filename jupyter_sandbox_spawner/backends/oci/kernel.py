@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import os
-import resource
 from collections.abc import Sequence
 from pathlib import Path
 
 __all__ = [
     "become_subreaper",
-    "limit_processes",
     "mount_tmpfs",
     "mounts_below",
     "own_mounts",
@@ -49,18 +47,6 @@ def mounts_below(directory: str) -> Sequence[str]:
     lines = Path("/proc/self/mountinfo").read_text().splitlines()
     points = [line.split()[4] for line in lines]
     return sorted((p for p in points if p == directory or p.startswith(directory + "/")), reverse=True)
-
-
-def limit_processes(pid: int, most: int) -> None:
-    """Let a process and its children be so many at once, or as many as it could have been.
-
-    The kernel counts them by uid and user namespace, and a sandbox has a user namespace of its own: so this
-    limit is each sandbox's, also where there are no cgroups. It is set on the sandbox and not on the runtime,
-    for which everything else of its uid would count as well.
-    """
-    _, hard = resource.prlimit(pid, resource.RLIMIT_NPROC)
-    limit = most if hard == resource.RLIM_INFINITY else min(most, hard)
-    resource.prlimit(pid, resource.RLIMIT_NPROC, (limit, limit))
 
 
 def own_mounts(name: str) -> Sequence[str]:

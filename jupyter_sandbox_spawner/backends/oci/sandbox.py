@@ -61,7 +61,7 @@ class OciSandbox:
         await self._set(phase="starting")
         try:
             process = await self._create()
-            self._host.verify_limits(self.record.spec, process.pid)
+            await self._host.hold(self.record.spec, process.pid)
             await self._host.runtime.start(self.id)
         except (SandboxError, OSError) as error:
             await self._abandon(str(error))
