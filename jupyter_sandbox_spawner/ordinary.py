@@ -105,6 +105,8 @@ def end_namespace(directory: str) -> None:
     if pid is not None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):  # a launcher that came later has not made it
+            os.waitpid(pid, 0)
     Path(directory, _FILE).unlink(missing_ok=True)
 
 
