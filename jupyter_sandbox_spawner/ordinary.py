@@ -135,6 +135,7 @@ def _make(directory: str) -> int:
             if stream is not None:
                 stream.close()
     _record(directory, holder.pid)
+    holder.returncode = 0  # it outlives this object, which shall not complain
     return holder.pid
 
 

@@ -132,7 +132,8 @@ class UserRegistry:
                 f"All {self._end - self._base - 1} host uids from {self._base + 1} are taken.",
                 code="users.range_full",
                 field="uid_count",
-                remedy="Raise uid_count (the range must be free on this host), or empty the quarantine.",
+                remedy="Raise uid_count (the range must be free on this host; without root, /etc/subuid has"
+                " to give it), or empty the quarantine.",
             )
         return min(free)
 

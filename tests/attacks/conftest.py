@@ -45,3 +45,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if str(item.path).startswith(here):
             item.add_marker(pytest.mark.lane(*NEEDS))
             item.add_marker(pytest.mark.timeout(240))
+            # A public address of this host is root's to give.
+            if "sinks" in getattr(item, "fixturenames", ()):
+                item.add_marker(pytest.mark.lane("root"))

@@ -84,6 +84,10 @@ HOLD
             "open('/tmp/large', 'wb').write(bytes(60 << 20)); held = bytearray(os.urandom(1 << 20) * 60)",
             id="files in memory",
         ),
+        pytest.param(
+            "f = os.memfd_create('m'); [os.write(f, bytes(1 << 20)) for _ in range(200)]",
+            id="a file without a name",
+        ),
     ],
 )
 async def test_out_of_memory(soft: OciBench, take: str) -> None:

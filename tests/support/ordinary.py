@@ -1,4 +1,4 @@
-"""Who is the ordinary user of a test? One made for it by root, with subordinate uids, and taken away again."""
+"""Who is the ordinary user of a test? One whom root makes for it, with subordinate uids, and takes away."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ ref: proc(5). A launcher in a namespace of its own may look at all below that, a
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from .layout import TMPFS, tmpfs_ceiling
 __all__ = ["Count", "by_namespace", "count", "namespace_of"]
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+_MOST_FILES = 20_000
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -61,6 +63,7 @@ def count(init: int, pids: Iterable[int], most: Resources, exact: bool = True) -
             ticks += sum(map(int, fields[11:15]))
     own, shared = sum(map(_resident, pids)), 0
     stored = sum(min(_stored(init, target), tmpfs_ceiling(most, target)[0]) for target in TMPFS)
+    stored += _nameless(pids)
     if exact or own + stored > most.memory:
         parts = [_proportional(pid) for pid in pids]
         own, shared = sum(part[0] for part in parts), sum(part[1] for part in parts)
@@ -96,6 +99,27 @@ def _proportional(pid: int) -> tuple[int, int]:
     sizes = {line.partition(":")[0]: line.split()[1] for line in lines if line.count(":")}
     shared = int(sizes.get("Pss_Shmem", 0))
     return (int(sizes.get("Pss", 0)) + int(sizes.get("SwapPss", 0)) - shared) << 10, shared << 10
+
+
+def _nameless(pids: Iterable[int]) -> int:
+    """Bytes of the memory files (memfd) that the processes hold open, each file once; mapped or not."""
+    found: dict[int, int] = {}
+    looked = 0
+    for pid in pids:
+        directory = f"/proc/{pid}/fd"
+        try:
+            names = os.listdir(directory)
+        except OSError:
+            continue
+        looked += len(names)
+        if looked > _MOST_FILES:  # else one sandbox could keep us busy; what lies beyond is not counted
+            break
+        for name in names:
+            with contextlib.suppress(OSError):  # closed meanwhile
+                if os.readlink(f"{directory}/{name}").startswith("/memfd:"):
+                    status = os.stat(f"{directory}/{name}")
+                    found[status.st_ino] = status.st_blocks * 512
+    return sum(found.values())
 
 
 def _stored(init: int, target: str) -> int:
