@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "application",
     "listening_socket",
+    "loopback_socket",
     "peer_credentials",
     "private_directory",
     "serve_until_signal",
@@ -72,18 +73,36 @@ def listening_socket(path: str, descriptor: int | None = None, mode: int = 0o600
     return bound
 
 
-def application(callers: frozenset[int]) -> web.Application:
-    """An aiohttp application that serves only these uids (root and our own are always among them)."""
+def loopback_socket(port: int, descriptor: int | None = None) -> socket.socket:
+    """The supervisor's TCP socket by descriptor, or one bound at a port of 127.0.0.1 (0: any free one)."""
+    if descriptor is not None:
+        held = socket.socket(fileno=descriptor)
+        held.setblocking(False)
+        return held
+    bound = socket.socket()
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    bound.bind(("127.0.0.1", port))
+    bound.listen(1024)
+    bound.setblocking(False)
+    return bound
+
+
+def application(callers: frozenset[int] | None) -> web.Application:
+    """An aiohttp application that serves only these uids (root and our own are always among them).
+
+    None is for a TCP port, whose application knows its callers by their tokens.
+    """
     from aiohttp import web  # half of a program's start; the gateway serves without it
 
-    allowed = callers | {0, os.geteuid()}
+    allowed = None if callers is None else callers | {0, os.geteuid()}
 
     @web.middleware
     async def guard(
         request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
         try:
-            _check_caller(request, allowed)
+            if allowed is not None:
+                _check_caller(request, allowed)
             return await handler(request)
         except SandboxError as error:
             log.info("%s %s: %s %s", request.method, request.path, error.code, error)

@@ -39,14 +39,15 @@ class Environment:
 
 @dataclass(frozen=True, kw_only=True)
 class Site:
-    """One installation. Directories are absolute; ports are loopback.
+    """One installation. Directories are absolute; ports are loopback (`control_port`: admins' API).
 
     `run_dir` holds sockets and what dies with the machine (0700, short, lower-case); `state_dir` holds
     homes, uids and spools. `internal_services` maps `name:port` to the `host:port` that answers for it.
     `subdomain_host` is JupyterHub's (`https://hub.example`); empty where servers share the hub's origin.
     `program_uids` gives each program its host uid (`hub`, `proxy`, `gateway`, `control`, `broker`); empty
-    where all share one. `one_uid`: the admin accepts that although root could do better. `callers` are uids,
-    by socket, that may use it besides root and the programs that need it.
+    where all share one. `one_uid`: the admin accepts that although root could do better;
+    `accept_shared_origin`: that servers share the hub's origin. `callers` are uids, by socket, that may use
+    it besides root and the programs that need it.
     """
 
     run_dir: str
@@ -56,6 +57,7 @@ class Site:
     hub_port: int
     proxy_api_port: int
     front_port: int
+    control_port: int = 0
     environments: Mapping[str, Environment] = field(default_factory=dict)
     base_url: str = "/"
     public_url: str = ""
@@ -65,6 +67,7 @@ class Site:
     internal_services: Mapping[str, str] = field(default_factory=dict)
     program_uids: Mapping[str, int] = field(default_factory=dict)
     one_uid: bool = False
+    accept_shared_origin: bool = False
     callers: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     runtime: str = "runc"
     consecutive_failure_limit: int = 0
@@ -119,6 +122,11 @@ class Site:
     def hub_api_url(self) -> str:
         """The hub's API on loopback, for the gateway alone."""
         return f"http://127.0.0.1:{self.hub_port}{self.base_url}hub/api"
+
+    @property
+    def admin_prefix(self) -> str:
+        """The path below which the proxy reaches control's API for admins."""
+        return f"{self.base_url}services/sandbox"
 
     @property
     def front_url(self) -> str:

@@ -30,6 +30,7 @@ _MORE = frozenset(
     {
         "callers",
         "consecutive_failure_limit",
+        "control_port",
         "front_port",
         "hub_port",
         "one_uid",
@@ -43,6 +44,7 @@ _MORE = frozenset(
     }
 )
 _SELF = "custom:sandbox:self"
+_ADMIN = "custom:sandbox:admin"
 _USER_SCOPES = ["self", "custom:sandbox:self!user"]
 _SERVER_SCOPES = ["users:activity!user", "access:servers!server", "custom:sandbox:self!server"]
 _CONTROL_SCOPES = ["list:users", "read:users:name", "read:servers", "delete:servers", "proxy"]
@@ -65,8 +67,8 @@ def setup_hub(
     `state_dir`: homes, the uid registry and the hub's database. `environments`: user images by name, each
     the directory of a Python environment; the first is the default.
     `accept_shared_origin`: True lets servers share the hub's origin off loopback; see the threat model.
-    `more`: public_host ("127.0.0.1"), public_port (8000, 0: any free one), hub_port, proxy_api_port
-    and front_port (0: `run` chooses; units need fixed ones), base_url ("/"), public_url (""),
+    `more`: public_host ("127.0.0.1"), public_port (8000, 0: any free one), hub_port, proxy_api_port,
+    front_port and control_port (0: `run` chooses; units need fixed ones), base_url ("/"), public_url (""),
     internal_services ({}: none; `name:port` to `host:port`), runtime ("runc"), uid_base, uid_count,
     program_uids ({}: system users `jss-NAME` if they exist, else ids below uid_base), one_uid (False; True:
     all programs share root's uid), callers ({}: by socket, further uids), consecutive_failure_limit (0: the
@@ -80,10 +82,10 @@ def setup_hub(
     more["subdomain_host"] = str(given.get("subdomain_host", ""))
     site = _site(more, str(run_dir), str(state_dir), environments)
     load_profiles(profiles, site.environments)
-    _refuse_shared_origin(public_host, site, accept_shared_origin)
+    is_shared = _shares_origin(public_host, site, accept_shared_origin)
     _refuse_internal_ssl(given)
     c.SandboxSite.update(asdict(site) | {"public_host": public_host})
-    c.SandboxSite.accept_shared_origin = accept_shared_origin
+    c.SandboxSite.accept_shared_origin = is_shared
     if not isinstance(profiles, (str, Path)):
         c.SandboxSpawner.profiles = list(profiles)
     _configure(c, load_site() if os.environ.get(SITE_VARIABLE) else site, public_host)
@@ -126,6 +128,7 @@ def _site(
         hub_port=int(more.pop("hub_port", 0)),
         proxy_api_port=int(more.pop("proxy_api_port", 0)),
         front_port=int(more.pop("front_port", 0)),
+        control_port=int(more.pop("control_port", 0)),
         environments=_environments(environments),
         base_url=base_url,
         internal_services=dict(more.pop("internal_services", None) or {}),
@@ -156,12 +159,17 @@ def _environments(given: Mapping[str, str | Path | Environment]) -> dict[str, En
     return found
 
 
-def _refuse_shared_origin(public_host: str, site: Site, accepted: bool) -> None:
-    """Pages of a user's server could act as an admin who visits them, where hub and servers share a host."""
+def _shares_origin(public_host: str, site: Site, accepted: bool) -> bool:
+    """Pages of a user's server could act as an admin who visits them, where hub and servers share a host.
+
+    Refused unless the admin has accepted it; then True, which doctor and the audit say.
+    """
     hosts = [public_host, urlsplit(site.public_url).hostname or "127.0.0.1"]
     off_loopback = [host for host in hosts if not _is_loopback(host)]
-    if not off_loopback or accepted or site.subdomain_host:
-        return
+    if not off_loopback or site.subdomain_host:
+        return False
+    if accepted:
+        return True
     raise ConfigurationError(
         f"The hub would answer on {off_loopback[0]!r} and share its origin with users' servers.",
         code="site.shared_origin",
@@ -205,7 +213,8 @@ def _configure(c: Any, site: Site, public_host: str) -> None:
     _unless_given(c, "Spawner", "poll_interval", _POLL_INTERVAL)
     _add_pages(c)
     _add_own_scope(c)
-    _admit_control(c)
+    _add_admins(c)
+    _admit_control(c, site)
 
 
 def _add_pages(c: Any) -> None:
@@ -218,7 +227,8 @@ def _add_own_scope(c: Any) -> None:
     """Users may ask about their own sandboxes; tokens of their servers about that server alone."""
     given = _given(c, "JupyterHub")
     about = {"description": "Ask about one's own sandbox: time left, limits, refusals; extend or stop it."}
-    c.JupyterHub.custom_scopes.update({_SELF: about})
+    all_of_them = {"description": "See every sandbox and the audit; stop a sandbox."}
+    c.JupyterHub.custom_scopes.update({_SELF: about, _ADMIN: all_of_them})
     roles = list(given.get("load_roles", ()))
     users = next((role for role in roles if role.get("name") == "user"), None)
     if users is None:
@@ -234,12 +244,23 @@ def _add_own_scope(c: Any) -> None:
         c.Spawner.server_token_scopes = list(dict.fromkeys([*wanted, _SERVER_SCOPES[-1]]))
 
 
-def _admit_control(c: Any) -> None:
-    """Control asks who runs and for ends and routes; it may see and do nothing else."""
+def _add_admins(c: Any) -> None:
+    """A role for admins of sandboxes; the authenticator's admins have it from the start."""
+    admins = _given(c, "Authenticator").get("admin_users", ())
+    role = {"name": "sandbox-admin", "scopes": [_ADMIN], "users": sorted(admins)}
+    c.JupyterHub.load_roles.append(role)
+
+
+def _admit_control(c: Any, site: Site) -> None:
+    """Control asks who runs and for ends and routes; it may see and do nothing else.
+
+    The proxy takes `/services/sandbox/` to its API for admins, which judges every token by its scopes.
+    """
     token = os.environ.get(CONTROL_TOKEN)
     if token:
-        name = "sandbox-control"
-        c.JupyterHub.services.append({"name": name, "api_token": token})
+        name = "sandbox"
+        url = f"http://127.0.0.1:{site.control_port}"
+        c.JupyterHub.services.append({"name": name, "api_token": token, "url": url, "display": False})
         c.JupyterHub.load_roles.append({"name": name, "scopes": list(_CONTROL_SCOPES), "services": [name]})
 
 

@@ -20,7 +20,7 @@ import pytest
 from tests.lanes import CHECKOUT, LANES, VENVS, missing, required
 from tests.sharing import Shares, in_order
 
-RESULTS = Path(os.environ.get("SANDBOX_RESULTS", CHECKOUT / ".results/tests.json"))
+RESULTS = CHECKOUT / os.environ.get("SANDBOX_RESULTS", ".results/tests.json")
 REQUIRED = pytest.StashKey[frozenset[str]]()
 RECORDS = pytest.StashKey[dict[str, list[dict[str, Any]]]]()
 FAILED = pytest.StashKey[bool]()

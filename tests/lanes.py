@@ -115,7 +115,7 @@ def _userenv() -> str:
 def _chaos() -> str:
     if os.environ.get("SANDBOX_CHAOS") == "1":
         return ""
-    return "it kills programs for a quarter of an hour; run: SANDBOX_CHAOS=1 scripts/test -n0 tests/chaos"
+    return "it kills programs for five minutes; run: SANDBOX_CHAOS=1 scripts/test -n0 tests/chaos"
 
 
 def _uids() -> str:

@@ -40,7 +40,11 @@ class Trace:
 
 def look(root: Path, site: Site | None) -> Trace:
     """Everything that still belongs to the site below `root`, its own kept files aside."""
-    ports = (site.public_port, site.hub_port, site.proxy_api_port, site.front_port) if site else ()
+    ports = (
+        (site.public_port, site.hub_port, site.proxy_api_port, site.front_port, site.control_port)
+        if site
+        else ()
+    )
     return Trace(
         processes=tuple(_processes(str(root))),
         cgroups=tuple(_cgroups(_known_ids(root))),

@@ -144,6 +144,7 @@ def _write_users(running: RunningSite) -> None:
         hub_port=0,
         proxy_api_port=0,
         front_port=0,
+        control_port=0,
         one_uid=bool(running.shared_uid),
     )
     hub = accounts_of(with_uids(site)).get("hub")

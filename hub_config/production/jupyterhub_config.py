@@ -39,4 +39,5 @@ setup_hub(
     hub_port=18081,
     proxy_api_port=18001,
     front_port=18080,
+    control_port=18082,
 )

@@ -13,7 +13,7 @@ from ..settings import Site
 
 __all__ = ["check_port", "choose_ports"]
 
-_NAMES = ("hub_port", "proxy_api_port", "front_port")
+_NAMES = ("hub_port", "proxy_api_port", "front_port", "control_port")
 
 
 def choose_ports(site: Site) -> Site:

@@ -65,6 +65,7 @@ def held_sockets(installation: Installation) -> tuple[HeldSocket, ...]:
         HeldSocket(name="launcher", path=site.launcher_socket, group=groups.get("hub")),
         HeldSocket(name="gateway", path=site.gateway_socket, group=groups.get("hub")),
         HeldSocket(name="front", port=site.front_port),
+        HeldSocket(name="control-public", port=site.control_port),
         *control,
     )
 
@@ -89,7 +90,7 @@ def _own_programs(site_file: str, environment: Mapping[str, str]) -> Iterator[Pr
     options = {
         "launcher": {"fd": "launcher"},
         "gateway": {"fd": "gateway", "front-fd": "front"},
-        "control": {f"{caller}-fd": f"control-{caller}" for caller in CONTROL_CALLERS},
+        "control": {f"{caller}-fd": f"control-{caller}" for caller in (*CONTROL_CALLERS, "public")},
     }
     for name, sockets in options.items():
         argv = [sys.executable, "-I", "-m", f"jupyter_sandbox_spawner.{name}", "--site", site_file]

@@ -69,7 +69,7 @@ def _separate(installation: Installation) -> None:
 def _check_ports(installation: Installation) -> None:
     site = installation.site
     check_port(installation.public_host, site.public_port, "public_port")
-    for field in ("hub_port", "proxy_api_port", "front_port"):
+    for field in ("hub_port", "proxy_api_port", "front_port", "control_port"):
         check_port("127.0.0.1", getattr(site, field), field)
 
 

@@ -19,7 +19,7 @@ from .reach import check_reach
 
 __all__ = ["write_for_units"]
 
-_PORTS = ("public_port", "hub_port", "proxy_api_port", "front_port")
+_PORTS = ("public_port", "hub_port", "proxy_api_port", "front_port", "control_port")
 
 
 def write_for_units(installation: Installation) -> Site:

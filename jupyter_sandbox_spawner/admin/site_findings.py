@@ -29,6 +29,7 @@ def site_findings(installation: Installation | None) -> Iterator[Finding]:
     if os.geteuid() == 0:
         yield from _uids(site, installation)
         yield _range(site)
+    yield from _origin(site)
     yield _run_dir(site.run_dir)
     # A directory that is not there yet is judged by the nearest one above it.
     for field in ("run_dir", "state_dir"):
@@ -69,6 +70,17 @@ def _uids(site: Site, installation: Installation | None) -> Iterator[Finding]:
     numbers = ", ".join(f"{name} {account.uid}" for name, account in accounts.items())
     yield Finding(name="uids", fine=True, seen=f"launcher 0, {numbers}")
     yield _reachable(installation, accounts)
+
+
+def _origin(site: Site) -> Iterator[Finding]:
+    if site.accept_shared_origin:
+        yield Finding(
+            name="origin",
+            fine=False,
+            needed=False,
+            seen="accept_shared_origin=True: a page of a user's server can act as an admin who visits it",
+            remedy="Set c.JupyterHub.subdomain_host (a wildcard name and certificate) before setup_hub.",
+        )
 
 
 def _reachable(installation: Installation | None, accounts: Mapping[str, Account]) -> Finding:

@@ -11,7 +11,7 @@ from ..errors import SandboxError
 from ..held import take_held_sockets
 from ..settings import load_site
 from ..units import parse_duration
-from .app import CALLERS, Sockets, run
+from .app import CALLERS, PUBLIC, Sockets, run
 from .parts import Tuning
 
 __all__ = ["main"]
@@ -26,8 +26,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         site = load_site(options.site)
         held = take_held_sockets()
-        descriptors = {caller: held[name] for caller in CALLERS if (name := f"control-{caller}") in held}
-        given = {caller: getattr(options, f"{caller}_fd") for caller in CALLERS}
+        ours = (*CALLERS, PUBLIC)
+        descriptors = {name: held[f"control-{name}"] for name in ours if f"control-{name}" in held}
+        given = {name: getattr(options, f"{name}_fd") for name in ours}
         sockets = Sockets(
             descriptors=descriptors | {name: number for name, number in given.items() if number is not None},
             callers={
@@ -52,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--max-age", help='longest life of a server without a TTL, such as "7d"')
     parser.add_argument("--log-level", default="info")
+    parser.add_argument("--public-fd", type=int, help="listening socket for admins, who come by the proxy")
     for caller in CALLERS:
         parser.add_argument(f"--{caller}-fd", type=int, help=f"listening socket for the {caller}")
         parser.add_argument(

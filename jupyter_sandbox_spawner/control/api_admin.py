@@ -1,7 +1,8 @@
-"""What may the admin command ask? Everything control knows, and to stop or mend something."""
+"""What may an admin ask? Everything control knows, and to stop something; the command may also mend."""
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any
@@ -24,8 +25,9 @@ from .signals import Watcher
 from .stopping import Stopper
 from .views import summary, timestamp, verdict_view
 
-__all__ = ["AdminApi", "StopRequest"]
+__all__ = ["AdminApi", "StopRequest", "asking"]
 
+asking: ContextVar[str] = ContextVar("asking", default="")  # the admin's name by the hub's word
 _PAGE = 500
 _ENDED = timedelta(days=7)
 
@@ -38,7 +40,7 @@ class StopRequest:
 
 
 class AdminApi:
-    """Routes of the admin command's socket."""
+    """Routes of the admin command's socket, and those that admins also have by their tokens."""
 
     def __init__(self, parts: Parts, lifetime: Lifetime, reconciler: Reconciler, watcher: Watcher) -> None:
         self._parts = parts
@@ -49,14 +51,17 @@ class AdminApi:
 
     def add_to(self, app: web.Application) -> None:
         """Add every route."""
+        app.add_routes([web.get("/health", self._health), web.post("/api/reconcile", self._reconcile)])
+        self.add_shared(app, "")
+
+    def add_shared(self, app: web.Application, prefix: str) -> None:
+        """Add what an admin may also ask from elsewhere, below a path."""
         app.add_routes(
             [
-                web.get("/health", self._health),
-                web.get("/api/sandboxes", self._list),
-                web.post("/api/sandboxes/{id}/stop", self._stop),
-                web.get("/api/why/{user}/{server:[^/]*}", self._why),
-                web.post("/api/reconcile", self._reconcile),
-                web.get("/api/audit", self._audit),
+                web.get(f"{prefix}/api/sandboxes", self._list),
+                web.post(f"{prefix}/api/sandboxes/{{id}}/stop", self._stop),
+                web.get(f"{prefix}/api/why/{{user}}/{{server:[^/]*}}", self._why),
+                web.get(f"{prefix}/api/audit", self._audit),
             ]
         )
 
@@ -134,6 +139,9 @@ class AdminApi:
 
 
 def _admin(request: web.Request) -> str:
+    """Who stops it, for the audit: a hub user where a token said so, else the uid at the socket."""
+    if asking.get():
+        return f"admin {asking.get()}"
     connection = request.transport.get_extra_info("socket") if request.transport else None
     uid = peer_credentials(connection)[1] if connection is not None else -1
     return f"admin uid {uid}"

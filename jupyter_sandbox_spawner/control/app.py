@@ -1,4 +1,4 @@
-"""How is control put together, started and ended? Parts, loops and three sockets."""
+"""How is control put together, started and ended? Parts, loops, three sockets and a loopback port."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ from ..clients.hub import HubClient, read_token
 from ..clients.launcher import LauncherClient
 from ..errors import ProgramError
 from ..rules.audit import Entry
-from ..serving import application, listening_socket, private_directory
+from ..serving import application, listening_socket, loopback_socket, private_directory
 from ..settings import Site
 from . import happenings
 from .admission import close_interrupted
 from .api_admin import AdminApi
 from .api_hub import HubApi
+from .api_public import PublicApi
 from .api_self import SelfApi
 from .audit import AuditLog
 from .clock import Clock, SystemClock
@@ -42,10 +43,11 @@ from .stopping import Stopper
 from .store import Store
 from .terms import OwnTerms
 
-__all__ = ["CALLERS", "Sockets", "run"]
+__all__ = ["CALLERS", "PUBLIC", "Sockets", "run"]
 
 log = logging.getLogger("jupyter_sandbox_spawner.control")
 CALLERS = ("hub", "gateway", "admin")
+PUBLIC = "public"
 _AFTER_ERROR = 1.0  # seconds before a failed pass is repeated: what it needs is a program that restarts
 _SIGN_EVERY = 60.0
 _EVENTS_KEPT = timedelta(days=30)
@@ -71,13 +73,19 @@ async def run(
         reconciler = Reconciler(parts, stopper, lifetime)
         people = People(parts)
         hub_api = HubApi(parts, lifetime, stopper, watcher, people)
+        admin_api = AdminApi(parts, lifetime, reconciler, watcher)
         apis: dict[str, HubApi | SelfApi | AdminApi] = {
             "hub": hub_api,
             "gateway": SelfApi(parts, people, lifetime, stopper, watcher),
-            "admin": AdminApi(parts, lifetime, reconciler, watcher),
+            "admin": admin_api,
         }
         for caller, api in apis.items():
-            await _serve(stack, site, caller, api, sockets)
+            app = application(sockets.callers.get(caller, frozenset()))
+            api.add_to(app)
+            await _serve(stack, app, _listener(site, caller, sockets))
+        public = application(None)
+        PublicApi(parts, admin_api, site.admin_prefix).add_to(public)
+        await _serve(stack, public, _public_listener(site, sockets))
         await lifetime.load()
         routes = RouteKeeper(parts, site.front_url, site.proxy_api_port)
         await _until_signal(_loops(parts, lifetime, reconciler, routes))
@@ -86,9 +94,14 @@ async def run(
 async def _parts(stack: AsyncExitStack, site: Site, token_file: str, tuning: Tuning, clock: Clock) -> Parts:
     token = read_token(token_file)
     audit = await stack.enter_async_context(AuditLog(f"{site.state_dir}/audit", clock))
-    if site.one_uid or os.geteuid() != 0:
-        # A weaker set-up than the product's own: whoever reads the audit later has to know.
-        await audit.write(Entry(actor="admin", action="site.one_uid", outcome="allowed"))
+    ordinary = os.geteuid() != 0 and not site.program_uids
+    for name, weaker in (
+        ("one_uid", site.one_uid or ordinary),
+        ("accept_shared_origin", site.accept_shared_origin),
+    ):
+        if weaker:
+            # A weaker set-up than the product's own: whoever reads the audit later has to know.
+            await audit.write(Entry(actor="admin", action=f"site.{name}", outcome="allowed"))
     store = await stack.enter_async_context(Store(f"{site.state_dir}/control/control.sqlite"))
     hub = await stack.enter_async_context(HubClient(site.hub_api_url, token))
     launcher, gateway = LauncherClient(site.launcher_socket), GatewayClient(site.gateway_socket)
@@ -108,15 +121,11 @@ async def _parts(stack: AsyncExitStack, site: Site, token_file: str, tuning: Tun
     )
 
 
-async def _serve(
-    stack: AsyncExitStack, site: Site, caller: str, api: HubApi | SelfApi | AdminApi, sockets: Sockets
-) -> None:
-    app = application(sockets.callers.get(caller, frozenset()))
-    api.add_to(app)
+async def _serve(stack: AsyncExitStack, app: web.Application, listener: socket.socket) -> None:
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
-    await web.SockSite(runner, _listener(site, caller, sockets), backlog=1024).start()
+    await web.SockSite(runner, listener, backlog=1024).start()
 
 
 def _listener(site: Site, caller: str, sockets: Sockets) -> socket.socket:
@@ -125,6 +134,11 @@ def _listener(site: Site, caller: str, sockets: Sockets) -> socket.socket:
     if descriptor is None:
         private_directory(path.rpartition("/")[0])
     return listening_socket(path, descriptor)
+
+
+def _public_listener(site: Site, sockets: Sockets) -> socket.socket:
+    descriptor = sockets.descriptors.get(PUBLIC)
+    return loopback_socket(site.control_port, descriptor)
 
 
 def _loops(

@@ -17,7 +17,7 @@ from . import records
 from .parts import Parts
 from .records import SandboxRecord
 
-__all__ = ["SANDBOX_HEADER", "People", "unknown_sandbox"]
+__all__ = ["SANDBOX_HEADER", "People", "shown_token", "unknown_sandbox"]
 
 SANDBOX_HEADER = "X-Sandbox-Id"
 _BELIEVED = 10.0  # seconds; a page asks for several things at once
@@ -50,7 +50,7 @@ class People:
 
         While the hub does not answer, a token cannot be judged and the socket counts alone.
         """
-        if not _token(headers):
+        if not shown_token(headers):
             return
         try:
             await self.actor(headers, record)
@@ -59,7 +59,7 @@ class People:
 
     async def actor(self, headers: Mapping[str, str], record: SandboxRecord) -> str:
         """The person behind a token with this very server's scope. Raises RefusedError `identity.*`."""
-        token = _token(headers)
+        token = shown_token(headers)
         if not token:
             raise _refused("identity.missing", "This needs the server's token.", 401)
         key = (hashlib.sha256(token.encode()).hexdigest(), record.id)
@@ -96,7 +96,8 @@ def _fits(owner: TokenOwner, record: SandboxRecord) -> bool:
     return owner.name == record.user and scope in owner.scopes
 
 
-def _token(headers: Mapping[str, str]) -> str:
+def shown_token(headers: Mapping[str, str]) -> str:
+    """The hub token in an Authorization header; empty without one."""
     kind, _, token = headers.get("Authorization", "").partition(" ")
     return token.strip() if kind.lower() in ("token", "bearer") else ""
 

@@ -189,7 +189,7 @@ attempt("proxy name", lambda: get("http://metadata.google.internal/", "metadata.
 def test_e06_services_of_the_host_are_out_of_reach(house: House, sinks: Sinks, control: Control) -> None:
     """The host's addresses, its loopback services and its programs' ports cannot be reached."""
     site = house.site
-    ports = [site.hub_port, site.proxy_api_port, site.front_port, site.public_port]
+    ports = [site.hub_port, site.proxy_api_port, site.front_port, site.public_port, site.control_port]
     seen = house.attack(
         "alice",
         PROXY

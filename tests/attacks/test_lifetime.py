@@ -8,6 +8,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from hub_config.demo.visitor import Refusal
 from jupyter_sandbox_spawner.errors import AnswerError
 from tests.support.house import House
 
@@ -105,13 +106,65 @@ attempt("mint", lambda: ask("POST", "hub/api/users/alice/tokens", {"note": "x"})
 async def _outside(house: House, token: str) -> dict[str, int]:
     headers = {"Authorization": f"token {token}"}
     own = "services/sandbox/api/self"
-    paths = ("hub/api/user", own, f"{own}/audit", "services/sandbox/api/secrets", f"hub/{own}", "api/self")
+    every = ("services/sandbox/api/sandboxes", "services/sandbox/api/audit", "services/sandbox/api/secrets")
+    paths = ("hub/api/user", own, f"{own}/audit", *every, f"hub/{own}", "api/self")
     found = {}
     async with aiohttp.ClientSession(headers=headers) as session:
         for path in paths:
             async with session.get(f"{house.running.base}{path}") as answer:
                 found[path] = answer.status
-        for port in (house.site.front_port, house.site.hub_port):
+        for port in (house.site.front_port, house.site.hub_port, house.site.control_port):
             async with session.get(f"http://127.0.0.1:{port}/services/sandbox/api/self") as answer:
                 found[f"port {port}"] = answer.status
     return found
+
+
+@pytest.mark.proves("X04")
+def test_x04_only_an_admins_token_sees_all_sandboxes(house: House, control: Control) -> None:
+    """By the public address an admin's token lists every sandbox; a user can neither use nor make one."""
+    alice = house.sandbox("alice") or house.server("alice")
+    scopes = ("custom:sandbox:admin",)
+    admin, own = house.visitor("admin"), house.visitor("alice")
+
+    async def asked(token: str) -> tuple[int, str]:
+        headers = {"Authorization": f"token {token}"}
+        address = f"{house.running.base}services/sandbox/api/sandboxes"
+        async with aiohttp.ClientSession(headers=headers) as session, session.get(address) as answer:
+            return answer.status, await answer.text()
+
+    async def play() -> tuple[tuple[int, str], tuple[int, str], int]:
+        by_admin = await asked(await admin.token(scopes=scopes))
+        by_user = await asked(await own.token())
+        try:
+            await own.token(scopes=scopes)
+        except Refusal as refusal:
+            return by_admin, by_user, refusal.status
+        return by_admin, by_user, 201
+
+    by_admin, by_user, made = house.wait(play())
+    control("the admin sees alice's sandbox", by_admin[0] == 200 and '"alice"' in by_admin[1])
+    assert alice is not None
+    assert (by_user[0], made) == (403, 400)
+
+
+@pytest.mark.proves("T20")
+def test_t20_a_minted_token_with_a_servers_scope_is_nobody_outside(house: House, control: Control) -> None:
+    """A user may mint a token with the scope of her server's own; outside the sandbox it reads nothing."""
+    house.server("alice")
+    visitor = house.visitor("alice")
+    token = house.wait(visitor.token(scopes=("custom:sandbox:self!server=alice/",)))
+    outside = house.wait(_outside(house, token))
+    control("the hub knows the token", outside.pop("hub/api/user") == 200)
+    known = house.wait(_scopes(house, token))
+    control("the hub gave it the scope", "custom:sandbox:self!server=alice/" in known)
+    assert {path: status for path, status in outside.items() if status not in {401, 403, 404, 405}} == {}
+
+
+async def _scopes(house: House, token: str) -> list[str]:
+    headers = {"Authorization": f"token {token}"}
+    async with (
+        aiohttp.ClientSession(headers=headers) as session,
+        session.get(f"{house.running.base}hub/api/user") as answer,
+    ):
+        found: list[str] = (await answer.json()).get("scopes", [])
+        return found

@@ -270,7 +270,10 @@ async def test_stop_meets_an_end_that_is_still_being_told(oci: OciBench) -> None
     assert isinstance(oci.backend, OciBackend)
     async with oci.backend._events._news:  # nothing can be told meanwhile
         await oci.end(spec, 3)
-        while (found := await oci.backend.status(spec.id)) is not None and found.value == "running":
+        for _ in range(2000):
+            found = await oci.backend.status(spec.id)
+            if found is None or found.value != "running":
+                break
             await asyncio.sleep(0.01)  # the status changes before it is told
         stopping = asyncio.create_task(oci.backend.stop(spec.id, 5))
         await asyncio.sleep(0.05)

@@ -70,7 +70,8 @@ def test_what_the_admin_set_before_stays(setup: Setup) -> None:
     assert c.JupyterHub.db_url == "postgresql://db/hub"
     assert c.JupyterHub.load_roles[0] == {"name": "mine"}
     assert c.JupyterHub.template_paths[0] == "/mine"
-    assert sorted(c.JupyterHub.custom_scopes) == ["custom:mine", "custom:sandbox:self"]
+    scopes = ["custom:mine", "custom:sandbox:admin", "custom:sandbox:self"]
+    assert sorted(c.JupyterHub.custom_scopes) == scopes
     assert c.Spawner.server_token_scopes == ["self", "custom:sandbox:self!server"]
 
 
@@ -98,6 +99,16 @@ def test_users_may_ask_about_their_own_sandbox(
     c.JupyterHub.update(before)
     roles = {role["name"]: role for role in setup(c).JupyterHub.load_roles}
     assert roles["user"]["scopes"] == expected
+
+
+def test_the_authenticators_admins_have_the_admin_scope(setup: Setup, control: Any) -> None:
+    """Those whom the authenticator names an admin get the role with the scope, and no other user does."""
+    c = Config()
+    c.Authenticator.admin_users = {"root", "ada"}
+    roles = {role["name"]: role for role in setup(c).JupyterHub.load_roles}
+    assert roles["sandbox-admin"]["users"] == ["ada", "root"]
+    control("the role holds the scope", roles["sandbox-admin"]["scopes"] == ["custom:sandbox:admin"])
+    assert "custom:sandbox:admin" not in roles["user"]["scopes"]
 
 
 @pytest.mark.proves("T19")

@@ -132,11 +132,11 @@ def test_a_killed_proxy_gets_its_routes_back(site: AdminRun) -> None:
     """After a restart of the proxy control asks the hub to give it its routes again, within seconds."""
     before = len(site.wait_for(r"^proxy +ready"))
     log = site.top / "state/logs/hub.log"
-    asked = log.read_text().count("POST /hub/api/proxy (sandbox-control@")
+    asked = log.read_text().count("POST /hub/api/proxy (sandbox@")
     os.kill(site.pid("proxy"), signal.SIGKILL)
     site.wait_for(r"^proxy +ready", count=before + 1)
     deadline = time.monotonic() + 5
-    while log.read_text().count("POST /hub/api/proxy (sandbox-control@") == asked:
+    while log.read_text().count("POST /hub/api/proxy (sandbox@") == asked:
         assert time.monotonic() < deadline, log.read_text()[-4000:]
         time.sleep(0.05)
     assert api(site) == 200

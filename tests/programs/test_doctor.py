@@ -60,6 +60,17 @@ def test_one_uid_is_called_weak(top: Path, control: Any) -> None:
     assert (found["fine"], found["needed"], "one_uid=True" in found["remedy"]) == (False, False, True)
 
 
+@pytest.mark.proves("T19")
+def test_a_shared_origin_is_called_weak(top: Path, control: Any) -> None:
+    """A hub off loopback whose servers share its origin is reminded of it; one on loopback is not."""
+    run = AdminRun(top)
+    control("on loopback nothing is said", "origin" not in findings("-f", str(run.config)))
+    accepted = 'public_host="0.0.0.0", accept_shared_origin=True, one_uid'
+    run.config.write_text(run.config.read_text().replace("one_uid", accepted, 1))
+    found = findings("-f", str(run.config))["origin"]
+    assert (found["fine"], found["needed"], "subdomain_host" in found["remedy"]) == (False, False, True)
+
+
 @pytest.mark.lane("root", "uids")
 def test_what_a_uid_cannot_read_is_missing(top: Path) -> None:
     """A configuration in a private directory is told with that directory, before anybody starts it."""

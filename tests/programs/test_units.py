@@ -60,7 +60,8 @@ def test_the_production_configuration_is_right(top: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("SANDBOX_USER_ENV", sys.prefix)
     found = load_installation(str(PRODUCTION / "jupyterhub_config.py"))
     assert (found.host_routing, len(found.tls), found.site.one_uid) == (True, 2, False)
-    assert 0 not in (found.site.hub_port, found.site.proxy_api_port, found.site.front_port)
+    site = found.site
+    assert 0 not in (site.hub_port, site.proxy_api_port, site.front_port, site.control_port)
     assert found.site.subdomain_host == "https://hub.example.org"
 
 
@@ -208,7 +209,7 @@ class Machine:
 
     def __init__(self, top: Path) -> None:
         self.top = top
-        ports = dict(zip(("443", "18081", "18001", "18080"), map(str, free_ports(4)), strict=True))
+        ports = dict(zip(("443", "18081", "18001", "18080", "18082"), map(str, free_ports(5)), strict=True))
         self.port = int(ports["443"])
         self.replaced = {
             "/run/jupyter-sandbox": f"{top}/run",

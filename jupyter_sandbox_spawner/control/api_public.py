@@ -1,0 +1,62 @@
+"""What may an admin ask from afar? By the proxy, with a token of the hub that has the admin scope.
+
+Law: the header alone says who asks; no cookie counts, so no page can make an admin's browser ask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from ..errors import RefusedError
+from .api_admin import AdminApi, asking
+from .parts import Parts
+from .people import shown_token
+
+__all__ = ["ADMIN_SCOPE", "PublicApi"]
+
+ADMIN_SCOPE = "custom:sandbox:admin"
+
+
+class PublicApi:
+    """The admin's routes below the service's prefix."""
+
+    def __init__(self, parts: Parts, admin: AdminApi, prefix: str) -> None:
+        self._parts = parts
+        self._admin = admin
+        self._prefix = prefix
+
+    def add_to(self, app: web.Application) -> None:
+        """Add every route; each asks who the caller is before anything else is done."""
+        self._admin.add_shared(app, self._prefix)
+        app.middlewares.append(self._known)
+
+    @web.middleware
+    async def _known(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        asking.set(await self._name(request))
+        answer = await handler(request)
+        answer.headers["Cache-Control"] = "no-store"
+        return answer
+
+    async def _name(self, request: web.Request) -> str:
+        token = shown_token(request.headers)
+        if not token:
+            raise _refused("identity.missing", "This needs a token: Authorization: token TOKEN.", 401)
+        owner = await self._parts.hub.whose(token)
+        if owner is None:
+            raise _refused("identity.unknown", "The hub does not know this token.", 401)
+        if ADMIN_SCOPE not in owner.scopes:
+            await self._parts.denials.denied(
+                "identity", owner.name, "", "", code="identity.no_admin", owner=owner.name
+            )
+            raise _refused("identity.no_admin", f"This token lacks the scope {ADMIN_SCOPE}.", 403)
+        return owner.name
+
+
+def _refused(code: str, message: str, status: int) -> RefusedError:
+    error = RefusedError(message, code=code)
+    error.status = status
+    return error
