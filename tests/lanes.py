@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+from jupyter_sandbox_spawner.backends.oci.delegation import delegated
 from jupyter_sandbox_spawner.ordinary import has_own_namespace, look_at_host
 from jupyter_sandbox_spawner.rules.subids import first_obstacle
 
@@ -74,7 +75,10 @@ def _cgroup() -> str:
     """Can a cgroup with a memory and a pids controller be made here (v2, or v1 with both mounted)?"""
     top = Path("/sys/fs/cgroup")
     unified = top / "cgroup.controllers"
-    places = [top] if unified.exists() else [top / "memory", top / "pids"]
+    # An ordinary user has at most a part of the tree.
+    ours = delegated(str(top), Path("/proc/self/cgroup").read_text()) if has_own_namespace() else ""
+    below = ours.lstrip("/")
+    places = [top / below] if unified.exists() else [top / "memory" / below, top / "pids" / below]
     if unified.exists() and not {"memory", "pids"} <= set(unified.read_text().split()):
         return "cgroup v2 without its memory and pids controllers"
     for place in places:

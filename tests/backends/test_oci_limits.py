@@ -153,7 +153,8 @@ async def test_limits_are_read_back(oci: OciBench) -> None:
     """The kernel's own files hold the spec's limits; other limits are noticed."""
     spec = await oci.running()
     name = f"jupyter-sandbox-spawner-{spec.id}"
-    cgroups = Cgroups()
+    assert isinstance(oci.backend, OciBackend)
+    cgroups = oci.backend._host.cgroups
     cgroups.verify(name, spec.resources, cgroups.probe().swap)
     for lower in ({"memory": 128 << 20}, {"pids": 63}, {"cpu": 0.5}):
         with pytest.raises(IsolationError) as refused:

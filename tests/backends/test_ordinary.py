@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ALSO
+from tests.support.handed import handed_cgroup
 from tests.support.inner import Inner, run_pytest
 from tests.support.ordinary import OrdinaryUser, ordinary_user
 
@@ -43,6 +44,16 @@ def test_the_same_tests_pass(inner: Inner, file: str, request: pytest.FixtureReq
     others = {name: seen for name, seen in found.items() if seen[0] != "passed"}
     assert len(found) > len(others), inner.output
     assert [item for item in others.items() if SKIPPED_FOR not in item[1][1]] == [], inner.output
+
+
+@pytest.mark.lane("cgroup")
+def test_limits_are_hard_in_a_cgroup_of_ones_own(user: OrdinaryUser) -> None:
+    """Where a cgroup was handed to the user, every limit is the kernel's, and no test is left out."""
+    with handed_cgroup(user) as handed:
+        paths = [f"tests/backends/{name}" for name in ("test_contract.py", "test_oci_limits.py")]
+        found = run_pytest(handed, *paths, require="hostuids runc cgroup", inside=True)
+    assert len(found.outcomes) > 20
+    assert [item for item in found.outcomes.items() if item[1][0] != "passed"] == [], found.output
 
 
 def test_nothing_of_it_is_left(user: OrdinaryUser, inner: Inner) -> None:

@@ -36,7 +36,7 @@ class Inner:
 def run_pytest(
     user: OrdinaryUser, *arguments: str, require: str, inside: bool, timeout: float = 300
 ) -> Inner:
-    """Run tests as that user; `inside`: as uid 0 of the user's own namespace. No lane of `require` may skip."""
+    """Run tests as that user; `inside`: as uid 0 of the user's own namespace. No `require`d lane may skip."""
     report = user.home / "report.xml"
     unshare = (sys.executable, "-m", "jupyter_sandbox_spawner.admin", "unshare", "--") if inside else ()
     done = user.run(

@@ -21,10 +21,14 @@ _PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
 
 @dataclass(frozen=True)
 class OrdinaryUser:
-    """Runs programs of this checkout as somebody who is not root; `home` is the user's own directory."""
+    """Runs programs of this checkout as somebody who is not root; `home` is the user's own directory.
+
+    They start in `cgroups`, if there are any.
+    """
 
     name: str
     home: Path
+    cgroups: tuple[str, ...] = ()
 
     def run(self, *command: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
         """One command to its end, with an environment of its own."""
@@ -44,7 +48,9 @@ class OrdinaryUser:
 
     def prefix(self) -> Sequence[str]:
         """What makes a command the user's."""
-        return ("setpriv", "--reuid", self.name, "--regid", self.name, "--init-groups", "--")
+        enter = "".join(f"echo $$ > {place}/cgroup.procs; " for place in self.cgroups)
+        become = ("setpriv", "--reuid", self.name, "--regid", self.name, "--init-groups", "--")
+        return ("sh", "-c", f'{enter}exec "$@"', "sh", *become)
 
     def environment(self) -> dict[str, str]:
         """What a login would give, and where the rooms are."""
