@@ -12,8 +12,9 @@ from typing import NoReturn
 
 from ..backends.oci.backend import OciBackend
 from ..backends.oci.host import OciSite
+from ..backends.oci.records import end_recorded
 from ..errors import ConfigurationError
-from ..ordinary import end_namespace, has_own_namespace, inside_namespace
+from ..ordinary import end_namespace, has_namespace, has_own_namespace, inside_namespace
 from ..serving import application, listening_socket, private_directory, serve_until_signal
 from ..settings import Site
 from .routes import LauncherRoutes
@@ -27,6 +28,9 @@ _INSIDE = Path(__file__).resolve().parent.parent / "singleuser" / "inside"
 def become_root_of_own_namespace(site: Site) -> NoReturn:
     """An ordinary user's launcher starts again, as this command, where it may make sandboxes."""
     _directories(site)
+    if not has_namespace(site.launcher_dir):
+        # From a new namespace they could be neither watched nor ended.
+        end_recorded(site.launcher_dir)
     command = inside_namespace(site.launcher_dir, sys.orig_argv)
     os.execv(command[0], command)  # noqa: S606 - as itself, without a shell
 

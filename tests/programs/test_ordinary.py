@@ -14,6 +14,27 @@ from tests.programs.admin_run import CONFIGURATION
 from tests.support.ordinary import OrdinaryUser, ordinary_user
 
 pytestmark = [pytest.mark.lane("root", "rootless", "runc", "npm"), pytest.mark.timeout(300)]
+# A server runs; then its namespace's holder and the launcher die at once.
+LOSE_THE_NAMESPACE = """
+import asyncio, json, os, signal
+from pathlib import Path
+from hub_config.demo.endings import ending
+from hub_config.demo.programs import Programs
+from hub_config.demo.running import running_site
+
+async def play():
+    async with running_site() as running, running.visitor("alice") as alice:
+        await alice.login()
+        await alice.start("cpu-small")
+        record = json.loads(Path(running.run_dir, "launcher/namespace.json").read_text())
+        os.kill(record["pid"], signal.SIGKILL)
+        await Programs(running.log_file).kill(["launcher"])
+        why = await ending(alice, 90)
+        await alice.start("cpu-small")
+        page = await alice.open(alice.server("lab"))
+    print(json.dumps({"why": why, "page": page.status, "left": running.after.found()}))
+asyncio.run(play())
+"""
 ADMIN = ("-m", "jupyter_sandbox_spawner.admin")
 
 
@@ -109,6 +130,16 @@ def test_unshare_reaches_what_belongs_to_sandboxes(user: OrdinaryUser) -> None:
     assert user.python(*ADMIN, "unshare", "--", "sh", "-c", "exit 7").returncode == 7
     assert user.python(*ADMIN, "unshare", "rm", "-r", str(home)).returncode == 0
     assert not home.exists()
+
+
+@pytest.mark.lane("userenv", "hub6")
+def test_a_lost_namespace_ends_its_sandboxes(user: OrdinaryUser) -> None:
+    """A launcher that finds its namespace gone ends what ran there, says so, and starts the next server."""
+    done = user.python("-c", LOSE_THE_NAMESPACE)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert (found["page"], found["left"]) == (200, [])
+    assert "while the launcher was away" in found["why"]
 
 
 def test_root_needs_no_unshare() -> None:
