@@ -27,7 +27,7 @@ def ordinary_findings(facts: Facts) -> Iterator[Finding]:
     names = {_NAMES[item.code] for item in found}
     room = usable(facts)
     if room is not None and "subordinate uids" not in names:
-        seen = f"{room.first}..{room.first + room.count - 1}, room for {room.count - 1} people"
+        seen = f"{room.first}..{room.first + room.count - 1}, room for {room.count - 2} people"
         yield Finding(name="subordinate uids", fine=True, seen=seen)
     if "user namespaces" not in names:
         yield Finding(name="user namespaces", fine=True, seen="allowed")

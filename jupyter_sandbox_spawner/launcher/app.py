@@ -13,10 +13,12 @@ from typing import NoReturn
 from ..backends.oci.backend import OciBackend
 from ..backends.oci.host import OciSite
 from ..backends.oci.records import end_recorded
+from ..backends.oci.runtime import runtime_identity
 from ..errors import ConfigurationError
 from ..ordinary import end_namespace, has_namespace, has_own_namespace, inside_namespace
 from ..serving import application, listening_socket, private_directory, serve_until_signal
 from ..settings import Site
+from .canary import Canary
 from .routes import LauncherRoutes
 from .users import UserRegistry
 
@@ -42,9 +44,11 @@ async def run_launcher(site: Site, descriptor: int | None = None) -> None:
         users = UserRegistry(site.homes_dir, site.uid_base, site.uid_count)
         listener = listening_socket(site.launcher_socket, descriptor)
         async with OciBackend.opened(_oci_site(site, users)) as backend:
-            app = application(site.callers_of("launcher"))
-            LauncherRoutes(site, backend, users).add_to(app)
-            await serve_until_signal(app, listener)
+            canary = Canary(site, backend, users.canary_uid, lambda: runtime_identity(site.runtime))
+            async with canary.at_work():
+                app = application(site.callers_of("launcher"))
+                LauncherRoutes(site, backend, users, canary).add_to(app)
+                await serve_until_signal(app, listener)
             left = await backend.inventory()
         if has_own_namespace() and not left:
             end_namespace(site.launcher_dir)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 __all__ = ["LEAST_IDS", "Facts", "Obstacle", "Subids", "first_obstacle", "obstacles", "subids_of", "usable"]
 
-LEAST_IDS = 2  # uid 0 inside, and one user
+LEAST_IDS = 3  # uid 0 inside, the probe sandbox, and one user
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +121,7 @@ def _ranges(facts: Facts) -> Iterator[Obstacle]:
             yield Obstacle(
                 code="range_too_small",
                 seen=f"/etc/{kind} gives {facts.user} {found.count} ids; at least {LEAST_IDS} are needed,"
-                " one for each person and one more",
+                " one for each person and two more",
                 remedy=remedy,
             )
             return

@@ -113,7 +113,7 @@ def test_uids_that_are_not_ours_are_refused(user: OrdinaryUser) -> None:
 def test_doctor_tells_what_is_weaker(user: OrdinaryUser) -> None:
     """With subuids doctor finds room for people; soft limits and the shared uid are weak, not missing."""
     found = findings(user)
-    assert "room for 65535 people" in str(found["subordinate uids"]["seen"])
+    assert "room for 65534 people" in str(found["subordinate uids"]["seen"])
     assert (found["privilege"]["fine"], found["privilege"]["needed"]) == (False, False)
     assert (found["limits"]["fine"], found["limits"]["needed"]) == (False, False)
 

@@ -49,7 +49,7 @@ def test_as_many_uids_as_gids() -> None:
     [
         ({"subuid": ""}, "no_subuid", "/etc/subuid has no line for ada", "usermod --add-subuids"),
         ({"subgid": "bob:1:9"}, "no_subuid", "/etc/subgid has no line for ada", "usermod --add-subuids"),
-        ({"subuid": "ada:5:1"}, "range_too_small", "1 ids; at least 2", "usermod --add-subuids"),
+        ({"subuid": "ada:5:2"}, "range_too_small", "2 ids; at least 3", "usermod --add-subuids"),
         ({"newuidmap": False}, "newuidmap_missing", "newuidmap is not installed", "apt-get install uidmap"),
         ({"newgidmap": False}, "newuidmap_missing", "newgidmap is not installed", "apt-get install uidmap"),
         ({"tools": False}, "tools_missing", "unshare or nsenter", "apt-get install util-linux"),
@@ -90,7 +90,7 @@ def test_each_obstacle_has_its_way_out(facts: dict[str, object], code: str, seen
 def test_a_switch_that_is_open_is_no_obstacle() -> None:
     """Switches that exist and allow user namespaces say nothing."""
     looked = replace(
-        FINE, unprivileged_userns_clone="1", apparmor_restrict_unprivileged_userns="0", subuid="1000:5:2"
+        FINE, unprivileged_userns_clone="1", apparmor_restrict_unprivileged_userns="0", subuid="1000:5:3"
     )
     assert list(obstacles(looked)) == []
-    assert require_subids(looked) == Subids(first=5, count=2)
+    assert require_subids(looked) == Subids(first=5, count=3)

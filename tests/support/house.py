@@ -138,7 +138,7 @@ class House:
     @property
     def stranger(self) -> int:
         """The uid of a local user who has nothing to do with the house."""
-        return NOBODY if os.geteuid() == 0 else self.site.uid_base + self.site.uid_count - 1
+        return NOBODY if os.geteuid() == 0 else self.site.uid_base + self.site.uid_count - 2
 
     def as_root(self, *command: str) -> list[str]:
         """A command that may become any uid of the house: as root, or in the ordinary user's namespace."""
