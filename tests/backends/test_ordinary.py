@@ -19,7 +19,13 @@ from tests.support.ordinary import OrdinaryUser, ordinary_user
 pytestmark = [pytest.mark.lane("root", "rootless", "runc"), pytest.mark.timeout(300)]
 # What needs a hard limit of memory or CPU is skipped there, with this reason.
 SKIPPED_FOR = "lane cgroup"
-FILES = ("test_contract.py", "test_oci_attacks.py", "test_oci_limits.py", "test_oci_soft.py")
+FILES = (
+    "test_canary.py",
+    "test_contract.py",
+    "test_oci_attacks.py",
+    "test_oci_limits.py",
+    "test_oci_soft.py",
+)
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +37,7 @@ def user() -> Iterator[OrdinaryUser]:
 
 @pytest.fixture(scope="module")
 def inner(user: OrdinaryUser) -> Inner:
-    """The four files, once, as that user."""
+    """The files, once, as that user."""
     paths = [f"tests/backends/{name}" for name in FILES]
     return run_pytest(user, *paths, require="hostuids runc", inside=True)
 
