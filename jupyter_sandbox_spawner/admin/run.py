@@ -45,6 +45,8 @@ def run(installation: Installation, keep_sandboxes: bool = False) -> ExitStatus:
 
     With `keep_sandboxes` they go on, and the next run on the same directories takes them over.
     """
+    # Sandboxes' uids pass through what is made for them; what is private has a mode that says so.
+    os.umask(0o022)
     check_programs(installation)
     installation = replace(installation, site=with_uids(installation.site))
     prepare_directories(installation.site)

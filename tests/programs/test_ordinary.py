@@ -22,6 +22,8 @@ from hub_config.demo.endings import ending
 from hub_config.demo.programs import Programs
 from hub_config.demo.running import running_site
 
+os.umask(0o077)  # as careful people have it
+
 async def play():
     async with running_site() as running, running.visitor("alice") as alice:
         await alice.login()
