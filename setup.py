@@ -28,6 +28,7 @@ TEST = [
     "pytest-xdist>=3.6,<4",
     "hypothesis>=6,<7",
     "trustme>=1.2,<2",
+    "botocore>=1.34,<2",
     "ruff>=0.12,<1",
     "mypy>=1.15,<3",
     "types-PyYAML>=6,<7",
@@ -70,6 +71,7 @@ setup(
             "inside/**/*.py",
             "inside/**/*.json",
             "inside/etc/jupyter/migrated",
+            "inside/etc/aws/config",
         ],
     },
     install_requires=["traitlets>=5.14,<6", "tornado>=6.5,<7"],
@@ -79,8 +81,13 @@ setup(
         "docker": [*LOCAL, "dockerspawner>=14,<15"],
         "kubernetes": [*LOCAL, "jupyterhub-kubespawner>=7.1,<8"],
         "vault": ["hvac>=2.4,<3"],
-        "mlflow": ["mlflow>=3.17.2,<3.18"],
-        "singleuser": ["jupyterhub>=5.3,<7", "jupyterlab>=4.4,<5", "ipykernel>=6.29,<8"],
+        "mlflow": ["mlflow>=3.17.2,<3.18", "aiohttp>=3.9,<4", "pydantic>=2.7,<3"],
+        "singleuser": [
+            "jupyterhub>=5.3,<7",
+            "jupyterlab>=4.4,<5",
+            "ipykernel>=6.29,<8",
+            "mlflow-skinny>=3.17.2,<3.18",
+        ],
         "test": TEST,
         "docs": [
             "sphinx>=8,<10",
@@ -93,6 +100,9 @@ setup(
         "console_scripts": [
             "jupyter-sandbox = jupyter_sandbox_spawner.singleuser.commands:main",
             "jupyter-sandbox-admin = jupyter_sandbox_spawner.admin.cli:main",
+        ],
+        "mlflow.request_auth_provider": [
+            "sandbox = jupyter_sandbox_spawner.singleuser.mlflow_auth:SandboxAuth"
         ],
         "jupyterhub.spawners": ["sandbox-local = jupyter_sandbox_spawner.hub.local:SandboxLocalSpawner"],
     },

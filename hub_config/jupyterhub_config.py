@@ -42,6 +42,8 @@ setup_hub(
     run_dir=os.environ.get("SANDBOX_RUN_DIR", "/run/jupyter-sandbox"),
     state_dir=os.environ.get("SANDBOX_STATE_DIR", "/var/lib/jupyter-sandbox"),
     environments={"default": os.environ.get("SANDBOX_USER_ENV", "/opt/jupyter-sandbox/user")},
+    # Where MLflow is installed, if it is: every notebook then logs its runs there with nothing set up.
+    tracking=os.environ.get("SANDBOX_TRACKING", ""),
     one_uid=os.environ.get("SANDBOX_ONE_UID") == "1",
     public_port=int(os.environ.get("SANDBOX_PUBLIC_PORT", "8000")),
     internal_services=internal_services(os.environ.get("SANDBOX_INTERNAL_SERVICES", "")),

@@ -21,6 +21,9 @@ _CALLERS: Mapping[str, tuple[str, ...]] = {
     "gateway": ("hub", "control"),
     "control-hub": ("hub",),
     "control-gateway": ("gateway",),
+    "control-broker": ("broker",),
+    "broker-gateway": ("gateway",),
+    "tracking": ("gateway",),
 }
 _LONGEST_SOCKET_PATH = 107  # sun_path of unix(7), less its closing zero byte
 
@@ -44,10 +47,11 @@ class Site:
     `run_dir` holds sockets and what dies with the machine (0700, short, lower-case); `state_dir` holds
     homes, uids and spools. `internal_services` maps `name:port` to the `host:port` that answers for it.
     `subdomain_host` is JupyterHub's (`https://hub.example`); empty where servers share the hub's origin.
-    `program_uids` gives each program its host uid (`hub`, `proxy`, `gateway`, `control`, `broker`); empty
-    where all share one. `one_uid`: the admin accepts that although root could do better;
+    `program_uids` gives each program its host uid (`hub`, `proxy`, `gateway`, `control`, `broker`,
+    `tracking`); empty where all share one. `one_uid`: the admin accepts that although root could do better;
     `accept_shared_origin`: that servers share the hub's origin. `callers` are uids, by socket, that may use
-    it besides root and the programs that need it.
+    it besides root and the programs that need it. `tracking` is the directory of the Python environment that
+    MLflow runs in; empty where the site has none.
     """
 
     run_dir: str
@@ -73,6 +77,7 @@ class Site:
     consecutive_failure_limit: int = 0
     servers_per_user: int | None = None
     source_of_hosts: str = ""
+    tracking: str = ""
 
     @property
     def shared_mode(self) -> int:
@@ -99,9 +104,28 @@ class Site:
         """Where the gateway's own door listens."""
         return f"{self.run_dir}/gateway.sock"
 
+    @property
+    def tracking_socket(self) -> str:
+        """Where MLflow listens, for the gateway alone."""
+        return f"{self.run_dir}/tracking.sock"
+
+    @property
+    def tracking_dir(self) -> str:
+        """MLflow's own: database and artifacts."""
+        return f"{self.state_dir}/tracking"
+
     def control_socket(self, caller: str) -> str:
-        """Where control listens for `hub`, `gateway` or `admin`."""
+        """Where control listens for `hub`, `gateway`, `broker` or `admin`."""
         return f"{self.run_dir}/control/{caller}.sock"
+
+    def broker_socket(self, caller: str) -> str:
+        """Where the broker listens for `gateway` or `admin`."""
+        return f"{self.run_dir}/broker/{caller}.sock"
+
+    @property
+    def broker_dir(self) -> str:
+        """The broker's own: the encrypted store and its key."""
+        return f"{self.state_dir}/broker"
 
     @property
     def doors_dir(self) -> str:

@@ -87,7 +87,7 @@ _GATEWAY_GUARDS = (
     Guard(
         name="api door: four calls only",
         file="jupyter_sandbox_spawner/rules/api_filter.py",
-        pattern=r"call = calls\.get\(\(method, path\)\)",
+        pattern=r"call = None if _NAME[^\n]*",
         replacement='call = ApiCall(to="hub", method=method.decode(), target=path.decode())',
         tests="tests/attacks/test_hub_api.py -k h01",
         live=True,
@@ -229,9 +229,9 @@ _HUB_GUARDS = (
     ),
     Guard(
         name="control: a server's token is for that server",
-        file="jupyter_sandbox_spawner/control/people.py",
-        pattern=r"return owner\.name == record\.user and scope in owner\.scopes",
-        replacement="return owner.name == record.user",
+        file="jupyter_sandbox_spawner/rules/identity.py",
+        pattern=r"return owner == user and [^\n]*",
+        replacement="return owner == user",
         tests="tests/programs/test_control_api.py -k token",
     ),
     Guard(
@@ -250,4 +250,49 @@ _HUB_GUARDS = (
     ),
 )
 
-GUARDS: tuple[Guard, ...] = (*_EGRESS_GUARDS, *_GATEWAY_GUARDS, *_ISOLATION_GUARDS, *_HUB_GUARDS)
+_GRANTS = "jupyter_sandbox_spawner/rules/grants.py"
+_SECRET_GUARDS = (
+    Guard(
+        name="secrets: only what is granted",
+        file=_GRANTS,
+        pattern=r"if grant\.name == name:",
+        replacement="if name:",
+        tests="tests/rules/test_grants.py -k only_what_is_granted",
+    ),
+    Guard(
+        name="secrets: only while it runs",
+        file=_GRANTS,
+        pattern=r"if holder is None or not holder\.runs:",
+        replacement="if holder is None:",
+        tests="tests/rules/test_grants.py -k server_that_ends",
+    ),
+    Guard(
+        name="secrets: the audit first",
+        file="jupyter_sandbox_spawner/control/api_broker.py",
+        pattern=r"await self\._parts\.audit\.write\(allowed, security=False\)",
+        replacement="_ = allowed",
+        tests="tests/programs/test_broker_api.py -k audited_as_static",
+    ),
+    Guard(
+        name="secrets: a name has one spelling",
+        file="jupyter_sandbox_spawner/rules/api_filter.py",
+        pattern=r"if is_secret_name\(name\):",
+        replacement="if name:",
+        tests="tests/rules/test_api_filter.py -k no_other_spelling",
+    ),
+    Guard(
+        name="secrets: the environment is put back",
+        file="jupyter_sandbox_spawner/singleuser/secret_use.py",
+        pattern=r"os\.environ\.pop\(variable, None\)",
+        replacement="pass",
+        tests="tests/singleuser/test_secret_use.py -k put_back_without_ipython",
+    ),
+)
+
+GUARDS: tuple[Guard, ...] = (
+    *_EGRESS_GUARDS,
+    *_GATEWAY_GUARDS,
+    *_ISOLATION_GUARDS,
+    *_HUB_GUARDS,
+    *_SECRET_GUARDS,
+)

@@ -116,6 +116,11 @@ def _userenv() -> str:
     return "" if server.exists() else f"no {server}; run: scripts/prepare user"
 
 
+def _tracking() -> str:
+    server = VENVS / "tracking/bin/mlflow"
+    return "" if server.exists() else f"no {server}; run: scripts/prepare tracking"
+
+
 def _chaos() -> str:
     if os.environ.get("SANDBOX_CHAOS") == "1":
         return ""
@@ -158,4 +163,5 @@ LANES: Mapping[str, Callable[[], str]] = {
     "hub6": lambda: _hub("hub", "6"),
     "hub5": lambda: _hub("hub5", "5"),
     "userenv": _userenv,
+    "tracking": _tracking,
 }

@@ -18,7 +18,7 @@ from ..settings import Site
 
 __all__ = ["PROGRAMS", "ROOT", "Account", "accounts_of", "as_account", "with_uids"]
 
-PROGRAMS = ("hub", "proxy", "gateway", "control", "broker")
+PROGRAMS = ("hub", "proxy", "gateway", "control", "broker", "tracking")
 _PREFIX = "jss-"
 _RESERVED = 16  # uids below uid_base that belong to programs where no system users exist
 # Who calls launcher and gateway shares one group, so that the sockets' modes keep everybody else away.

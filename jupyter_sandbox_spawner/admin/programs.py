@@ -15,10 +15,19 @@ from ..settings import SITE_VARIABLE
 from .accounts import Account, accounts_of
 from .installation import Installation
 
-__all__ = ["CONTROL_CALLERS", "HeldSocket", "Program", "PROXY_TOKEN", "held_sockets", "plan_programs"]
+__all__ = [
+    "BROKER_CALLERS",
+    "CONTROL_CALLERS",
+    "HeldSocket",
+    "Program",
+    "PROXY_TOKEN",
+    "held_sockets",
+    "plan_programs",
+]
 
 PROXY_TOKEN = "CONFIGPROXY_AUTH_TOKEN"  # noqa: S105 - the name of a variable
-CONTROL_CALLERS = ("hub", "gateway", "admin")
+CONTROL_CALLERS = ("hub", "gateway", "broker", "admin")
+BROKER_CALLERS = ("gateway", "admin")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _KEPT = ("HOME", "LANG", "LC_ALL", "TZ", "TMPDIR")
 
@@ -41,7 +50,8 @@ class Program:
     """One program: `{NAME}` in argv stands for the descriptor of the held socket of that name.
 
     `grace` is how many seconds it gets between SIGTERM and SIGKILL. `account` is who it runs as; None: as
-    the supervisor does. `directory` is where it starts.
+    the supervisor does. `directory` is where it starts. `vital`: without it the site is not ready, and ends
+    where it fails for good.
     """
 
     name: str
@@ -51,22 +61,30 @@ class Program:
     grace: float = 10.0
     account: Account | None = None
     directory: str = "/"
+    vital: bool = True
 
 
 def held_sockets(installation: Installation) -> tuple[HeldSocket, ...]:
-    """What the supervisor listens on for launcher, gateway and control while they restart."""
+    """What the supervisor listens on for launcher, gateway, control and broker while they restart."""
     site = installation.site
     groups = {name: account.gid for name, account in accounts_of(site).items()}
     control = (
         HeldSocket(name=f"control-{caller}", path=control_socket(site, caller), group=groups.get(caller))
         for caller in CONTROL_CALLERS
     )
+    broker = (
+        HeldSocket(name=f"broker-{caller}", path=site.broker_socket(caller), group=groups.get(caller))
+        for caller in BROKER_CALLERS
+    )
+    tracking = HeldSocket(name="tracking", path=site.tracking_socket, group=groups.get("gateway"))
     return (
         HeldSocket(name="launcher", path=site.launcher_socket, group=groups.get("hub")),
         HeldSocket(name="gateway", path=site.gateway_socket, group=groups.get("hub")),
         HeldSocket(name="front", port=site.front_port),
         HeldSocket(name="control-public", port=site.control_port),
         *control,
+        *broker,
+        *((tracking,) if site.tracking else ()),
     )
 
 
@@ -81,16 +99,18 @@ def plan_programs(
         *_own_programs(site_file, base),
         Program(name="proxy", argv=_proxy(installation), environment=proxy),
         _hub(installation, {**environ, **base, **tokens}, bool(accounts)),
+        *_tracking(installation, site_file, base),
     )
     return tuple(replace(program, account=accounts.get(program.name)) for program in programs)
 
 
 def _own_programs(site_file: str, environment: Mapping[str, str]) -> Iterator[Program]:
-    """Launcher, gateway and control, each with the sockets that the supervisor holds for it."""
+    """Launcher, gateway, control and broker, each with the sockets that the supervisor holds for it."""
     options = {
         "launcher": {"fd": "launcher"},
         "gateway": {"fd": "gateway", "front-fd": "front"},
         "control": {f"{caller}-fd": f"control-{caller}" for caller in (*CONTROL_CALLERS, "public")},
+        "broker": {f"{caller}-fd": f"broker-{caller}" for caller in BROKER_CALLERS},
     }
     for name, sockets in options.items():
         argv = [sys.executable, "-I", "-m", f"jupyter_sandbox_spawner.{name}", "--site", site_file]
@@ -111,6 +131,31 @@ def _hub(installation: Installation, environment: Mapping[str, str], own_uids: b
         environment=kept,
         grace=30.0,
         directory=directory,
+    )
+
+
+def _tracking(
+    installation: Installation, site_file: str, environment: Mapping[str, str]
+) -> Iterator[Program]:
+    """MLflow in its own Python; last, since nobody waits for it."""
+    site = installation.site
+    if not site.tracking:
+        return
+    argv = (
+        f"{site.tracking}/bin/python",
+        "-I",
+        "-m",
+        "jupyter_sandbox_spawner.tracking",
+        "--site",
+        site_file,
+    )
+    yield Program(
+        name="tracking",
+        argv=(*argv, "--fd", "{tracking}"),
+        environment=environment,
+        sockets=("tracking",),
+        directory=site.tracking_dir,
+        vital=False,
     )
 
 

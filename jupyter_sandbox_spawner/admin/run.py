@@ -141,11 +141,14 @@ async def _stop(site: Site, supervisor: Supervisor, keep_sandboxes: bool) -> Seq
     began = time.monotonic()
     await supervisor.stop("hub")
     await supervisor.stop("proxy")
+    await supervisor.stop("broker")
     await supervisor.stop("control")
     problems: Sequence[str] = ()
     if not keep_sandboxes:
         ended, problems = await end_all_sandboxes(site)
         _say(f"{ended} {'sandbox' if ended == 1 else 'sandboxes'} ended")
+    if site.tracking:
+        await supervisor.stop("tracking")
     await supervisor.stop("gateway")
     await supervisor.stop("launcher")
     _say(f"stopped, {time.monotonic() - began:.1f} s")

@@ -9,10 +9,10 @@ from datetime import datetime, timezone
 
 from ..models import EgressPolicy, GatewayEntry, GatewayInventory
 from ..rules.api_filter import ApiCall
+from ..rules.bucket import Bucket
 from ..rules.egress import Decision
 from ..rules.heads import PagePolicy
 from .boot import BootDesk
-from .bucket import Bucket
 from .door import Door
 from .events import Detail
 from .ingress import IngressPool
@@ -59,6 +59,16 @@ class OpenSandbox:
         self._egress_day = before.egress_day
         self._egress_today = before.egress_today
         self._egress_uncounted = 0
+
+    @property
+    def user(self) -> str:
+        """Whose it is."""
+        return self.entry.user
+
+    @property
+    def server(self) -> str:
+        """The name of its server."""
+        return self.entry.server
 
     @property
     def policy(self) -> EgressPolicy:

@@ -11,6 +11,7 @@ from datetime import datetime
 from urllib.parse import quote
 
 from ..models import BootDocument, IngressPlan, RelayPort, SandboxSpec
+from ..rules.grants import Grant
 from ..rules.profiles import HOME
 
 __all__ = ["ServerPlan", "boot_document"]
@@ -19,6 +20,18 @@ INSIDE = "/run/sandbox/inside"
 EGRESS = RelayPort(listen=3128, door="egress")
 API = RelayPort(listen=8081, door="api")
 INGRESS = IngressPlan(port=8888, idle_connections=4)
+# What an admin or a profile sets wins over these. One try of 10 s: the gateway says at once that MLflow is
+# away, and MLflow's own patience (120 s, 7 more tries) would hold a cell for minutes.
+MLFLOW = {
+    "MLFLOW_TRACKING_URI": "http://mlflow.sandbox.internal",
+    "MLFLOW_REGISTRY_URI": "http://mlflow.sandbox.internal",
+    "MLFLOW_TRACKING_AUTH": "sandbox",
+    "MLFLOW_EXPERIMENT_NAME": "Default",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_RECORD_ENV_VARS_IN_MODEL_LOGGING": "false",
+}
 _DROPPED = ("JPY_API_TOKEN", "JUPYTERHUB_SSL_KEYFILE", "JUPYTERHUB_SSL_CERTFILE", "JUPYTERHUB_SSL_CLIENT_CA")
 
 
@@ -27,7 +40,8 @@ class ServerPlan:
     """One server as the hub sees it.
 
     `environment` is what `Spawner.get_env` gives, `hub_prefix` the hub's path (`/hub/`), `prefix` the
-    server's path; `python_prefix` is the directory of the user image's Python environment.
+    server's path; `python_prefix` is the directory of the user image's Python environment. `tracking`: the
+    site has MLflow.
     """
 
     environment: Mapping[str, str]
@@ -37,13 +51,19 @@ class ServerPlan:
     python_prefix: str
     command: str
     arguments: Sequence[str] = ()
+    tracking: bool = False
 
 
-def boot_document(plan: ServerPlan, spec: SandboxSpec, expires_at: datetime) -> BootDocument:
-    """The document for one start; it holds the server's token, so it goes to the gateway and nowhere else."""
+def boot_document(
+    plan: ServerPlan, spec: SandboxSpec, expires_at: datetime, granted: Sequence[Grant] = ()
+) -> BootDocument:
+    """The document for one start; it holds the server's token, so it goes to the gateway and nowhere else.
+
+    `granted` are secrets of its profile; of them it holds nothing.
+    """
     return BootDocument(
         version=1,
-        environment=_environment(plan, spec),
+        environment=_environment(plan, spec) | _aws(granted),
         argv=_argv(plan),
         working_directory=HOME,
         relay=(EGRESS, API),
@@ -62,7 +82,8 @@ def _argv(plan: ServerPlan) -> tuple[str, ...]:
 
 def _environment(plan: ServerPlan, spec: SandboxSpec) -> dict[str, str]:
     given = {name: text for name, text in plan.environment.items() if name not in _DROPPED}
-    return given | dict(spec.environment) | _limits(spec) | _paths(plan) | _doors(plan) | _jupyter()
+    preset = MLFLOW if plan.tracking else {}
+    return preset | given | dict(spec.environment) | _limits(spec) | _paths(plan) | _doors(plan) | _jupyter()
 
 
 def _limits(spec: SandboxSpec) -> dict[str, str]:
@@ -96,6 +117,13 @@ def _doors(plan: ServerPlan) -> dict[str, str]:
         "JUPYTERHUB_SERVICE_URL": f"http://127.0.0.1:{INGRESS.port}{plan.prefix}",
         "JUPYTERHUB_SERVICE_PREFIX": plan.prefix,
     }
+
+
+def _aws(granted: Sequence[Grant]) -> dict[str, str]:
+    """Where a profile grants keys of kind aws, boto3 asks by itself; else its settings are the user's own."""
+    if not any(grant.kind == "aws" for grant in granted):
+        return {}
+    return {"AWS_CONFIG_FILE": f"{INSIDE}/etc/aws/config", "AWS_EC2_METADATA_DISABLED": "true"}
 
 
 def _jupyter() -> dict[str, str]:

@@ -38,4 +38,5 @@ class SandboxLocalSpawner(SandboxSpawner):
             python_prefix=image.prefix,
             command=command[0],
             arguments=(*command[1:], *self.get_args()),
+            tracking=bool(self.site.tracking),
         )

@@ -14,15 +14,16 @@ from pathlib import Path
 
 import pytest
 
+from hub_config.demo.tracking import wait_until_ready
 from jupyter_sandbox_spawner.admin.accounts import PROGRAMS, Account, accounts_of, as_account
 from tests.programs.acting import ask_socket, can_read, python_as, status_of
 from tests.support.house import House, open_house
 
 Control = Callable[[str, bool], None]
-SEPARATE = ("hub", "proxy", "gateway", "control")
+SEPARATE = ("hub", "proxy", "gateway", "control", "broker", "tracking")
 STRANGER = Account(uid=65534, gid=65534)
 pytestmark = [
-    pytest.mark.lane("root", "uids", "runc", "cgroup", "npm", "userenv", "hub6"),
+    pytest.mark.lane("root", "uids", "runc", "cgroup", "npm", "userenv", "hub6", "tracking"),
     pytest.mark.timeout(240),
 ]
 # Who may read what; everything else on the list is closed to a program.
@@ -31,7 +32,8 @@ OWN = {
     "control": {"control database", "audit", "audit key", "control token"},
     "gateway": {"gateway records", "gateway spool", "doors"},
     "proxy": set(),
-    "broker": set(),
+    "broker": {"secrets", "key of the secrets"},
+    "tracking": {"runs", "artifacts"},
 }
 # Past the check of the caller: some sockets have no /health, and say so.
 ANSWERED = {"200", "404"}
@@ -40,7 +42,11 @@ CALLS = {
     "gateway": {"hub", "control"},
     "control/hub": {"hub", "control"},
     "control/gateway": {"gateway"},
+    "control/broker": {"broker"},
     "control/admin": set(),
+    "broker/gateway": {"gateway"},
+    "broker/admin": set(),
+    "tracking": {"gateway"},
 }
 
 
@@ -51,6 +57,7 @@ def house(evidence: Callable[[str, Callable[[], str]], Callable[[], None]]) -> I
         forget = evidence("the house's programs", opened.running.log)
         try:
             opened.server("alice")
+            opened.wait(wait_until_ready(opened.running))
             yield opened
         finally:
             forget()
@@ -80,9 +87,13 @@ def places(house: House) -> dict[str, str]:
         "audit key": f"{state}/audit/signing.key",
         "control token": f"{run}/control.token",
         "control token, kept": f"{state}/control.token",
+        "runs": f"{state}/tracking/mlflow.db",
+        "artifacts": f"{state}/tracking/artifacts",
         "gateway records": f"{run}/gateway",
         "gateway spool": f"{state}/gateway/events.ndjson",
         "doors": f"{run}/doors",
+        "secrets": f"{state}/broker",
+        "key of the secrets": f"{state}/broker/key",
         "homes": house.site.homes_dir,
         "a home": str(home),
         "uids": f"{state}/uids.json",

@@ -10,6 +10,7 @@ import json
 import os
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from concurrent.futures import Future
 from contextlib import AsyncExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -69,6 +70,10 @@ class House:
     def wait(self, work: Coroutine[Any, Any, T], timeout: float = 120.0) -> T:
         """Run a coroutine in the house's loop and wait for what it gives."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout)
+
+    def wait_later(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        """Run a coroutine in the house's loop while the test goes on."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def visitor(self, name: str) -> Visitor:
         """The person at a browser, logged in."""
