@@ -21,9 +21,9 @@ _CALLERS: Mapping[str, tuple[str, ...]] = {
     "gateway": ("hub", "control"),
     "control-hub": ("hub",),
     "control-gateway": ("gateway",),
+    "tracking": ("gateway",),
     "control-broker": ("broker",),
     "broker-gateway": ("gateway",),
-    "tracking": ("gateway",),
 }
 _LONGEST_SOCKET_PATH = 107  # sun_path of unix(7), less its closing zero byte
 

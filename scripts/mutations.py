@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import runpy
 from dataclasses import dataclass
+from pathlib import Path
 
 __all__ = ["GUARDS", "Guard"]
 
@@ -22,6 +24,7 @@ class Guard:
     live: bool = False
 
 
+_MLFLOW = Path(__file__).with_name("mutations_mlflow.py")
 _EGRESS = "jupyter_sandbox_spawner/rules/egress.py"
 _PROXY = "jupyter_sandbox_spawner/gateway/egress/proxy.py"
 _HEADS = "jupyter_sandbox_spawner/rules/heads.py"
@@ -294,5 +297,6 @@ GUARDS: tuple[Guard, ...] = (
     *_GATEWAY_GUARDS,
     *_ISOLATION_GUARDS,
     *_HUB_GUARDS,
+    *(Guard(**guard) for guard in runpy.run_path(str(_MLFLOW))["GUARDS"]),
     *_SECRET_GUARDS,
 )

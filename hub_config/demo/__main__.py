@@ -57,6 +57,7 @@ Log in, choose a profile that allows {MIRROR_HOST}, open a notebook and try:
   u.urlopen("http://{MIRROR_HOST}/").read()      # an allowed host answers
   u.urlopen("http://{REFUSED_HOST}/")                   # 403 Blocked by sandbox: {REFUSED_HOST}; ...
   %pip install {PACKAGE}
+  %sandbox secrets                              # names, no values; then %%sandbox secrets use NAME
 
 Logs: {running.state_dir}/logs
 Ctrl-C ends everything and leaves nothing behind.

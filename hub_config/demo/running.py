@@ -123,7 +123,7 @@ def _environment(running: RunningSite, profiles: Path | None) -> dict[str, str]:
         "SANDBOX_USER_ENV": str((VENVS / "user").resolve()),
         "SANDBOX_TRACKING": str(tracking) if (tracking := VENVS / "tracking").exists() else "",
         "SANDBOX_PUBLIC_PORT": "0",
-        "SANDBOX_ONE_UID": "1" if running.shared_uid else "0",
+        "SANDBOX_ONE_UID": "1" if running.shared_uid and os.geteuid() == 0 else "0",
         "SANDBOX_INTERNAL_SERVICES": ",".join(f"{name}={place}" for name, place in services.items()),
         USERS_VARIABLE: str(running.root / "users.json"),
     }
@@ -202,12 +202,13 @@ async def _wait_until_ready(running: RunningSite, stopping: asyncio.Event | None
 
 async def _put_secrets(running: RunningSite, environment: Mapping[str, str]) -> None:
     """Store them as an admin does: by the command, through its standard input."""
-    command = [sys.executable, "-m", "jupyter_sandbox_spawner.admin", "secrets", "put", "--format", "json"]
-    site = str(running.run_dir / "site.json")
-    for name, fields in running.secrets.items():
+    words = [sys.executable, "-m", "jupyter_sandbox_spawner.admin", "secrets", "put", "--format", "json"]
+    words += ["--site", str(running.run_dir / "site.json")]
+
+    async def put(name: str, fields: Mapping[str, str]) -> None:
         process = await asyncio.create_subprocess_exec(
-            *command,
-            *("--site", site, name),
+            *words,
+            name,
             env=environment,
             cwd=running.root,
             stdin=asyncio.subprocess.PIPE,
@@ -217,6 +218,8 @@ async def _put_secrets(running: RunningSite, environment: Mapping[str, str]) -> 
         said, _ = await process.communicate(json.dumps(fields).encode())
         if process.returncode:
             raise DemoError(f"The secret {name} could not be stored: {said.decode(errors='replace')}")
+
+    await asyncio.gather(*(put(name, fields) for name, fields in running.secrets.items()))
 
 
 async def _stop(running: RunningSite) -> None:

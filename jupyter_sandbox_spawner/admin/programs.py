@@ -72,19 +72,19 @@ def held_sockets(installation: Installation) -> tuple[HeldSocket, ...]:
         HeldSocket(name=f"control-{caller}", path=control_socket(site, caller), group=groups.get(caller))
         for caller in CONTROL_CALLERS
     )
+    tracking = HeldSocket(name="tracking", path=site.tracking_socket, group=groups.get("gateway"))
     broker = (
         HeldSocket(name=f"broker-{caller}", path=site.broker_socket(caller), group=groups.get(caller))
         for caller in BROKER_CALLERS
     )
-    tracking = HeldSocket(name="tracking", path=site.tracking_socket, group=groups.get("gateway"))
     return (
         HeldSocket(name="launcher", path=site.launcher_socket, group=groups.get("hub")),
         HeldSocket(name="gateway", path=site.gateway_socket, group=groups.get("hub")),
         HeldSocket(name="front", port=site.front_port),
         HeldSocket(name="control-public", port=site.control_port),
         *control,
-        *broker,
         *((tracking,) if site.tracking else ()),
+        *broker,
     )
 
 

@@ -50,8 +50,8 @@ def needs(installation: Installation) -> Mapping[str, tuple[str, ...]]:
         "hub": (*passed, installation.config_file, *profiles, *images),
         "gateway": passed,
         "control": (*passed, *profiles),
-        "broker": passed,
         **({"tracking": (*passed, f"{site.tracking}/bin/python")} if site.tracking else {}),
+        "broker": passed,
         "proxy": tuple(path for path in (node, proxy, *installation.tls) if path),
     }
 

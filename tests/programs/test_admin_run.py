@@ -165,7 +165,7 @@ def test_a_stop_leaves_nothing(top: Path) -> None:
     assert not (top / "run").exists()
     assert [pid for pid in pids if Path(f"/proc/{pid}").exists()] == []
     order = [line.split()[0] for line in run.text().splitlines() if line.split()[1:] == ["stopped"]]
-    assert order == ["hub", "proxy", "control", "gateway", "launcher"]
+    assert order == ["hub", "proxy", "broker", "control", "gateway", "launcher"]
 
 
 def _runs(pid: int) -> bool:

@@ -44,9 +44,9 @@ CALLS = {
     "control/gateway": {"gateway"},
     "control/broker": {"broker"},
     "control/admin": set(),
+    "tracking": {"gateway"},
     "broker/gateway": {"gateway"},
     "broker/admin": set(),
-    "tracking": {"gateway"},
 }
 
 

@@ -30,14 +30,9 @@ from tests.lanes import CHECKOUT, VENVS
 from tests.programs.admin_run import admin, site_directory
 from tests.programs.unit_files import PRODUCTION, command, start_unit, units
 
-USERS = {
-    "jss-hub": "hub",
-    "jss-control": "control",
-    "jss-gateway": "gateway",
-    "jss-proxy": "proxy",
-    "jss-broker": "broker",
-    "jss-tracking": "tracking",
-}
+USERS = {"jss-hub": "hub", "jss-control": "control", "jss-gateway": "gateway", "jss-proxy": "proxy"}
+USERS["jss-broker"] = "broker"
+USERS["jss-tracking"] = "tracking"
 SERVICES = sorted(set(units(".service")) - {"jss-setup"})
 
 
@@ -261,8 +256,15 @@ class Machine:
         proxy = self.accounts["proxy"]
         for path in (self.top / "etc/tls").iterdir():
             os.chown(path, proxy.uid, proxy.gid)
-        programs = ("launcher", "gateway", "control", "broker", "proxy", "hub", "tracking")
-        for name in (f"jss-{program}" for program in programs):
+        for name in (
+            "jss-launcher",
+            "jss-gateway",
+            "jss-control",
+            "jss-broker",
+            "jss-proxy",
+            "jss-hub",
+            "jss-tracking",
+        ):
             self._start(name)
         return self
 

@@ -17,7 +17,7 @@ FLOORS = (
     {"rules"},
     {"serving", "held", "clients", "ordinary"},
     {"backends"},
-    {"hub", "launcher", "gateway", "control", "broker", "tracking"},
+    {"hub", "launcher", "gateway", "control", "tracking", "broker"},
     {"admin", "setup_hub"},
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
