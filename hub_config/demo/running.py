@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from jupyter_sandbox_spawner.admin.accounts import Account, accounts_of, with_uids
+from jupyter_sandbox_spawner.admin.homes import run_unshared
 from jupyter_sandbox_spawner.admin.reach import find_barrier, python_barrier
 from jupyter_sandbox_spawner.settings import Site, load_site
 
@@ -79,6 +80,11 @@ class RunningSite:
         return self.root / "state"
 
     @property
+    def launcher_socket(self) -> str:
+        """Where the launcher answers."""
+        return f"{self.run_dir}/launcher.sock"
+
+    @property
     def log_file(self) -> Path:
         """What the supervisor wrote; each program's own log is below the state directory."""
         return self.root / "programs.log"
@@ -117,7 +123,7 @@ def _environment(running: RunningSite, profiles: Path | None) -> dict[str, str]:
         "SANDBOX_USER_ENV": str((VENVS / "user").resolve()),
         "SANDBOX_TRACKING": str(tracking) if (tracking := VENVS / "tracking").exists() else "",
         "SANDBOX_PUBLIC_PORT": "0",
-        "SANDBOX_ONE_UID": "1" if running.shared_uid else "0",
+        "SANDBOX_ONE_UID": "1" if running.shared_uid and os.geteuid() == 0 else "0",
         "SANDBOX_INTERNAL_SERVICES": ",".join(f"{name}={place}" for name, place in services.items()),
         USERS_VARIABLE: str(running.root / "users.json"),
     }
@@ -263,4 +269,10 @@ async def running_site(
                 running.after = await asyncio.to_thread(look, running.root, running.site)
     finally:
         if not keep:
-            shutil.rmtree(running.root, ignore_errors=True)
+            await asyncio.to_thread(_erase, running.root)
+
+
+def _erase(root: Path) -> None:
+    if os.geteuid() != 0:  # homes belong to sandboxes' uids
+        run_unshared(["rm", "-rf", "--", str(root)])
+    shutil.rmtree(root, ignore_errors=True)

@@ -13,10 +13,13 @@ from typing import Any
 
 import aiohttp
 
+from jupyter_sandbox_spawner.clients.launcher import LauncherClient
+
 from . import cells, proofs
 from .endings import Crashes, Minute
 from .kernel import Kernel
 from .leftovers import sandbox_traces
+from .pages import read_endings
 from .programs import PROGRAMS
 from .running import DemoError, RunningSite
 from .stages import describe_stages, shares
@@ -92,6 +95,7 @@ class Story:
 
     async def _second_server(self, alice: Visitor, bob: Visitor) -> None:
         await self._step("import after the restart", self._cell(alice, cells.IMPORT, proofs.imported))
+        await self._step("limits: shown as hard or soft", self._limits(alice))
         await self._step("allowed host answers", self._cell(alice, cells.ALLOWED, proofs.allowed))
         await self._step("refused host: 403, why", self._cell(alice, cells.REFUSED, proofs.refused))
         await self._step("direct TCP, UDP and DNS dead", self._cell(alice, cells.DEAD, proofs.dead))
@@ -201,6 +205,13 @@ class Story:
         if self.kernel is None:
             self.kernel = await Kernel(alice).__aenter__()
         return self.kernel
+
+    async def _limits(self, alice: Visitor) -> str:
+        shown = await (await self._notebook(alice)).execute("%sandbox status")
+        page = await alice.open(alice.hub("home"))
+        async with LauncherClient(self.running.launcher_socket) as launcher:
+            found = await launcher.capabilities()
+        return proofs.limits(found, str(shown), read_endings(page.text).get("Default server", ""))
 
     async def _track(self, alice: Visitor) -> str:
         return await log_run(self.running, await self._notebook(alice))

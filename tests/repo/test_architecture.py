@@ -15,7 +15,7 @@ FLOORS = (
     WORDS,
     {"wire", "settings"},
     {"rules"},
-    {"serving", "held", "clients"},
+    {"serving", "held", "clients", "ordinary"},
     {"backends"},
     {"hub", "launcher", "gateway", "control", "tracking", "broker"},
     {"admin", "setup_hub"},

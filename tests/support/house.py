@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import Future
@@ -25,11 +26,13 @@ from jupyter_sandbox_spawner.clients.control import ControlAdminClient, control_
 from jupyter_sandbox_spawner.clients.gateway import GatewayClient
 from jupyter_sandbox_spawner.clients.launcher import LauncherClient
 from jupyter_sandbox_spawner.models import Event, InventoryItem
+from jupyter_sandbox_spawner.ordinary import inside_namespace
 from jupyter_sandbox_spawner.settings import Site
 
 __all__ = ["House", "open_house"]
 
 T = TypeVar("T")
+NOBODY = 65534
 PROFILES = Path(__file__).with_name("profiles.yaml")
 # Every attack runs after this: it notes what each attempt gave, so that one refusal hides no other.
 PRELUDE = """
@@ -136,6 +139,15 @@ class House:
             return await ask(client)
         finally:
             await client.close()
+
+    @property
+    def stranger(self) -> int:
+        """The uid of a local user who has nothing to do with the house."""
+        return NOBODY if os.geteuid() == 0 else self.site.uid_base + self.site.uid_count - 2
+
+    def as_root(self, *command: str) -> list[str]:
+        """A command that may become any uid of the house: as root, or in the ordinary user's namespace."""
+        return list(command) if os.geteuid() == 0 else inside_namespace(self.site.launcher_dir, command)
 
     def events(self, kind: str, user: str) -> list[Event]:
         """What gateway and audit say of one kind about one person, oldest first.
