@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
-import runpy
+import sys
 from typing import Any
 
 import pytest
 
 from tests.lanes import CHECKOUT
 
-GUARDS: tuple[Any, ...] = runpy.run_path(str(CHECKOUT / "scripts/mutations.py"))["GUARDS"]
+sys.path.insert(0, str(CHECKOUT / "scripts"))
+try:
+    from mutations import GUARDS
+finally:
+    sys.path.pop(0)
 
 
 @pytest.mark.parametrize("guard", GUARDS, ids=lambda guard: guard.name)
