@@ -134,14 +134,6 @@ _ISOLATION_GUARDS = (
         tests="tests/rules/test_soft_limits.py -k above_the_limit",
     ),
     Guard(
-        name="soft limits: processes are held",
-        file="jupyter_sandbox_spawner/backends/oci/host.py",
-        pattern=r"await hold_processes\(pid, spec\.resources\.pids\)",
-        replacement="pass",
-        tests="tests/backends/test_oci_soft.py -k fork_bomb",
-        live=True,
-    ),
-    Guard(
         name="check: all namespaces are there",
         file=_CHECK,
         pattern=r"if sorted\(item\.get\(\"type\"[^\n]*",
