@@ -1,4 +1,6 @@
-"""How do denials reach the audit without filling it? One window a sandbox, or a user where there is none."""
+"""How do denials reach the audit without filling it? One window a kind and sandbox, or user where
+there is none.
+"""
 
 from __future__ import annotations
 
@@ -31,9 +33,8 @@ class DenialLedger:
         floods = dict(self._floods)
         entries: list[Entry] = []
         for event in events:
-            # Allowed and denied apart: neither flood may hide the other.
-            verdict = event.kind.rpartition(".")[2]
-            key = f"{verdict} {event.sandbox or event.user}"
+            # Each kind apart: a flood of refused hosts must not hide a refused secret.
+            key = f"{event.kind} {event.sandbox or event.user}"
             lines, state = entries_of(now, (event,), floods.get(key))
             entries += lines
             floods.pop(key, None)

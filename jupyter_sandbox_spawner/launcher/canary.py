@@ -35,6 +35,7 @@ __all__ = ["CANARY", "Canary", "Proof", "is_canary"]
 log = logging.getLogger("jupyter_sandbox_spawner.launcher")
 CANARY = "*canary*"  # in place of a user's name; no user's name is canonical with a star
 _PATIENCE = 30.0  # seconds for the probe; it needs less than one
+_LAST_WORDS = 5.0  # seconds at the launcher's end; below what the supervisor waits before it kills
 _ASK_AGAIN = 10.0  # seconds after a failed proof, so that a repaired host is believed soon
 _RESOURCES = Resources(cpu=1.0, memory=256 << 20, pids=32, tmpfs=8 << 20, tmpfs_inodes=500)
 
@@ -75,6 +76,8 @@ class Canary:
         try:
             yield self
         finally:
+            # Broken off in its middle a start leaves more to sweep up than it takes to let it end.
+            await asyncio.wait([first], timeout=_LAST_WORDS)
             first.cancel()
             await asyncio.wait([first])
 

@@ -178,7 +178,7 @@ def test_c05_the_store_is_the_brokers_alone(house: House) -> None:
 @pytest.mark.proves("C04", "C08", "S03", "S23")
 def test_c04_another_persons_secret_is_refused_and_audited(house: House, control: Control) -> None:
     """Bob's, a group's and any spelling of them: refused, never listed, and written down."""
-    house.server("alice")
+    house.fresh("alice")
     seen = house.attack(
         "alice",
         ASK
