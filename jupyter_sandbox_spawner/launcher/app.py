@@ -5,9 +5,12 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
 
+from ..backends.base import Backend
+from ..backends.docker.backend import DockerBackend
+from ..backends.docker.host import DockerSite
 from ..backends.oci.backend import OciBackend
 from ..backends.oci.host import OciSite
 from ..errors import ConfigurationError
@@ -29,10 +32,28 @@ async def run_launcher(site: Site, descriptor: int | None = None) -> None:
     with _only_one(site.launcher_dir):
         users = UserRegistry(site.homes_dir, site.uid_base, site.uid_count)
         listener = listening_socket(site.launcher_socket, descriptor)
-        async with OciBackend.opened(_oci_site(site, users)) as backend:
+        async with _backend(site, users) as backend:
             app = application(site.callers_of("launcher"))
             LauncherRoutes(site, backend, users).add_to(app)
             await serve_until_signal(app, listener)
+
+
+def _backend(site: Site, users: UserRegistry) -> AbstractAsyncContextManager[Backend]:
+    """The one that the site names."""
+    if site.backend == "docker":
+        return DockerBackend.opened(_docker_site(site))
+    return OciBackend.opened(_oci_site(site, users))
+
+
+def _docker_site(site: Site) -> DockerSite:
+    return DockerSite(
+        state=site.launcher_dir,
+        inside=str(_INSIDE),
+        environments=site.environments,
+        socket=site.docker_socket,
+        runtime=site.runtime,
+        shared=site.shared_directories,
+    )
 
 
 def _oci_site(site: Site, users: UserRegistry) -> OciSite:
