@@ -94,6 +94,9 @@ setup(
             "jupyter-sandbox = jupyter_sandbox_spawner.singleuser.commands:main",
             "jupyter-sandbox-admin = jupyter_sandbox_spawner.admin.cli:main",
         ],
-        "jupyterhub.spawners": ["sandbox-local = jupyter_sandbox_spawner.hub.local:SandboxLocalSpawner"],
+        "jupyterhub.spawners": [
+            "sandbox-docker = jupyter_sandbox_spawner.hub.docker:SandboxDockerSpawner",
+            "sandbox-local = jupyter_sandbox_spawner.hub.local:SandboxLocalSpawner",
+        ],
     },
 )

@@ -6,6 +6,7 @@ Every SANDBOX_... variable below has a default for a real machine; scripts/demo 
 import os
 from pathlib import Path
 
+from jupyter_sandbox_spawner.settings import Environment
 from jupyter_sandbox_spawner.setup_hub import setup_hub
 
 c = get_config()  # noqa: F821 (given by traitlets)
@@ -15,6 +16,14 @@ here = Path(__file__).resolve().parent
 def internal_services(text: str) -> dict[str, str]:
     """`name:port=host:port,...`: names that exist only for sandboxes, and who answers for them."""
     return dict(item.split("=", 1) for item in text.split(",") if item)
+
+
+def user_images() -> dict[str, str | Environment]:
+    """A Python environment of this host; for Docker an image and where its Python is."""
+    image = os.environ.get("SANDBOX_IMAGE")
+    if image:
+        return {"default": Environment(image=image, prefix="/opt/jupyter")}
+    return {"default": os.environ.get("SANDBOX_USER_ENV", "/opt/jupyter-sandbox/user")}
 
 
 # Who may log in. Choose an authenticator of your site; the hub starts with none that lets people in.
@@ -41,7 +50,8 @@ setup_hub(
     profiles=os.environ.get("SANDBOX_PROFILES", here / "profiles.yaml"),
     run_dir=os.environ.get("SANDBOX_RUN_DIR", "/run/jupyter-sandbox"),
     state_dir=os.environ.get("SANDBOX_STATE_DIR", "/var/lib/jupyter-sandbox"),
-    environments={"default": os.environ.get("SANDBOX_USER_ENV", "/opt/jupyter-sandbox/user")},
+    environments=user_images(),
+    backend=os.environ.get("SANDBOX_BACKEND", "local"),  # "docker": see docs/how-to/use-docker.md
     one_uid=os.environ.get("SANDBOX_ONE_UID") == "1",
     public_port=int(os.environ.get("SANDBOX_PUBLIC_PORT", "8000")),
     internal_services=internal_services(os.environ.get("SANDBOX_INTERNAL_SERVICES", "")),

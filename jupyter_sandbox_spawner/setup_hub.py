@@ -18,6 +18,7 @@ from traitlets.config.loader import LazyConfigValue
 from .errors import ConfigurationError
 from .hub.catalogue import load_profiles
 from .hub.notes import page_variables
+from .setup_docker import docker_environments, docker_site
 from .settings import SITE_VARIABLE, Environment, Site, load_site
 
 __all__ = ["CONTROL_TOKEN", "setup_hub", "site_from_config"]
@@ -25,12 +26,17 @@ __all__ = ["CONTROL_TOKEN", "setup_hub", "site_from_config"]
 CONTROL_TOKEN = "JUPYTER_SANDBOX_CONTROL_TOKEN"  # noqa: S105 - the name of a variable
 
 _POLL_INTERVAL = 30  # seconds; the launcher's events tell of a death at once, this finds what they missed
-_SPAWNER = "jupyter_sandbox_spawner.hub.local.SandboxLocalSpawner"
+_SPAWNERS = {
+    "docker": "jupyter_sandbox_spawner.hub.docker.SandboxDockerSpawner",
+    "local": "jupyter_sandbox_spawner.hub.local.SandboxLocalSpawner",
+}
 _MORE = frozenset(
     {
+        "backend",
         "callers",
         "consecutive_failure_limit",
         "control_port",
+        "docker_socket",
         "front_port",
         "hub_port",
         "one_uid",
@@ -57,7 +63,7 @@ def setup_hub(
     profiles: str | Path | Sequence[Any],
     run_dir: str | Path,
     state_dir: str | Path,
-    environments: Mapping[str, str | Path | Environment],
+    environments: Mapping[str, str | Path | Environment] | None = None,
     accept_shared_origin: bool = False,
     **more: Any,
 ) -> None:
@@ -65,9 +71,9 @@ def setup_hub(
 
     `profiles`: path of profiles.yaml or a Python list. `run_dir`: sockets, short and lower-case;
     `state_dir`: homes, the uid registry and the hub's database. `environments`: user images by name, each
-    the directory of a Python environment; the first is the default.
+    the directory of a Python environment (Docker: an image); the first is the default.
     `accept_shared_origin`: True lets servers share the hub's origin off loopback; see the threat model.
-    `more`: public_host ("127.0.0.1"), public_port (8000, 0: any free one), hub_port, proxy_api_port,
+    `more`: backend ("local"; "docker": containers of a daemon of this host, with docker_socket), public_host ("127.0.0.1"), public_port (8000, 0: any free one), hub_port, proxy_api_port,
     front_port and control_port (0: `run` chooses; units need fixed ones), base_url ("/"), public_url (""),
     internal_services ({}: none; `name:port` to `host:port`), runtime ("runc"), uid_base, uid_count,
     program_uids ({}: system users `jss-NAME` if they exist, else ids below uid_base), one_uid (False; True:
@@ -80,7 +86,12 @@ def setup_hub(
     given = _given(c, "JupyterHub")
     more["profiles"] = str(profiles) if isinstance(profiles, (str, Path)) else ""
     more["subdomain_host"] = str(given.get("subdomain_host", ""))
-    site = _site(more, str(run_dir), str(state_dir), environments)
+    more["backend"] = backend = _backend(more)
+    images = dict(environments or {})
+    if backend == "docker":
+        more |= docker_site(c, str(run_dir), str(state_dir), str(more.get("docker_socket", "")))
+        images.update(docker_environments(c, images, str(run_dir), str(state_dir)))
+    site = _site(more, str(run_dir), str(state_dir), images if backend == "docker" else _environments(images))
     load_profiles(profiles, site.environments)
     is_shared = _shares_origin(public_host, site, accept_shared_origin)
     _refuse_internal_ssl(given)
@@ -96,6 +107,9 @@ def site_from_config(c: Any) -> dict[str, Any]:
     section = c.get("SandboxSite", {})
     names = {item.name for item in fields(Site)}
     found = {name: value for name, value in section.items() if name in names}
+    if found.get("backend") == "docker":
+        # Once more, now that the whole file has been read.
+        found |= docker_site(c, found["run_dir"], found["state_dir"], found["docker_socket"])
     if "run_dir" not in found:
         raise ConfigurationError(
             "The configuration file does not call setup_hub(c, ...).",
@@ -109,10 +123,10 @@ def _site(
     more: dict[str, Any],
     run_dir: str,
     state_dir: str,
-    environments: Mapping[str, str | Path | Environment],
+    environments: Mapping[str, Any],
 ) -> Site:
     known = _MORE | {"public_port", "base_url", "internal_services"}
-    unknown = sorted(set(more) - known - {"profiles", "subdomain_host"})
+    unknown = sorted(set(more) - known - {"profiles", "shared_directories", "subdomain_host"})
     if unknown:
         raise ConfigurationError(
             f"setup_hub has no setting {unknown[0]!r}.",
@@ -129,12 +143,24 @@ def _site(
         proxy_api_port=int(more.pop("proxy_api_port", 0)),
         front_port=int(more.pop("front_port", 0)),
         control_port=int(more.pop("control_port", 0)),
-        environments=_environments(environments),
+        environments=environments,
         base_url=base_url,
         internal_services=dict(more.pop("internal_services", None) or {}),
         callers={name: tuple(uids) for name, uids in dict(more.pop("callers", {})).items()},
         **more,
     )
+
+
+def _backend(more: Mapping[str, Any]) -> str:
+    backend = str(more.get("backend", "local"))
+    if backend not in _SPAWNERS:
+        raise ConfigurationError(
+            f"backend: {backend!r} is not a backend.",
+            code="setup.backend_unknown",
+            field="backend",
+            remedy=f"Write one of: {', '.join(sorted(_SPAWNERS))}.",
+        )
+    return backend
 
 
 def _environments(given: Mapping[str, str | Path | Environment]) -> dict[str, Environment]:
@@ -197,7 +223,7 @@ def _is_loopback(host: str) -> bool:
 
 def _configure(c: Any, site: Site, public_host: str) -> None:
     host = f"[{public_host}]" if ":" in public_host else public_host
-    c.JupyterHub.spawner_class = _SPAWNER
+    c.JupyterHub.spawner_class = _SPAWNERS[site.backend]
     c.JupyterHub.bind_url = f"http://{host}:{site.public_port}{site.base_url}"
     c.JupyterHub.hub_ip = "127.0.0.1"
     c.JupyterHub.hub_port = site.hub_port

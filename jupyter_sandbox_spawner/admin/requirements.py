@@ -24,7 +24,8 @@ def search_path() -> str:
 def check_programs(installation: Installation) -> None:
     """Raises ConfigurationError `program.missing` for the first one that is not there."""
     runtime = installation.site.runtime
-    _need(runtime, f"{runtime} starts the sandboxes", f"apt-get install {runtime}")
+    if installation.site.backend == "local":  # Docker brings its own
+        _need(runtime, f"{runtime} starts the sandboxes", f"apt-get install {runtime}")
     _need("setpriv", "it ties the programs to this one", "apt-get install util-linux")
     _need("node", "the proxy runs on it", "apt-get install nodejs npm")
     version = node_version()

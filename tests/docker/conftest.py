@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -44,3 +45,12 @@ def docker(oci: DockerBench) -> DockerBench:
 def backend(oci: DockerBench) -> DockerBench:
     """The Docker backend under the contract."""
     return oci
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All need the same lane; the first one may wait for the image to be built."""
+    here = os.path.dirname(__file__)
+    for item in items:
+        if str(item.path).startswith(here):
+            item.add_marker(pytest.mark.lane("docker"))
+            item.add_marker(pytest.mark.timeout(480))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.backends.test_contract import (
     test_create_is_idempotent,
     test_created_is_pending,
@@ -17,8 +15,6 @@ from tests.backends.test_contract import (
     test_unknown_id,
     test_usage_and_log_of_unknown,
 )
-
-pytestmark = pytest.mark.lane("docker")
 
 __all__ = [
     "test_create_is_idempotent",
