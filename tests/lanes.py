@@ -98,6 +98,15 @@ def _chaos() -> str:
     return "it kills programs for five minutes; run: SANDBOX_CHAOS=1 scripts/test -n0 tests/chaos"
 
 
+def _science() -> str:
+    """Has the system's Python the packages, which a sandbox sees read-only below /usr?"""
+    packages = ("torch", "scipy", "pandas")
+    absent = [name for name in packages if not Path(f"/usr/lib/python3/dist-packages/{name}").is_dir()]
+    if not absent:
+        return ""
+    return f"no {absent[0]} of the system; run: apt-get install python3-torch python3-scipy python3-pandas"
+
+
 def _uids() -> str:
     """Can another uid run this Python with this checkout?"""
     if os.geteuid() != 0:
@@ -119,6 +128,7 @@ LANES: Mapping[str, Callable[[], str]] = {
     "docker": _docker,
     "npm": _npm,
     "systemd": _systemd,
+    "science": _science,
     "hub6": lambda: _hub("hub", "6"),
     "hub5": lambda: _hub("hub5", "5"),
     "userenv": _userenv,

@@ -10,6 +10,7 @@
 7  one of the programs ended again and again, or did not get ready
 8  after the stop something was left over; it is named
 9  the audit was changed: something was edited, deleted, reordered or cut off
+10 it is not proved that sandboxes are closed on this host; no server starts
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ class ExitStatus(IntEnum):
     PROGRAM_FAILED = 7
     LEFT_OVER = 8
     AUDIT_CHANGED = 9
+    NOT_PROVED = 10
 
 
 _BY_CODE = {

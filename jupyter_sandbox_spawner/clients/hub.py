@@ -12,7 +12,6 @@ import stat
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -20,6 +19,7 @@ import aiohttp
 
 from ..errors import AnswerError, ConfigurationError, UnreachableError
 from ..rules.reconcile import HubServer
+from .pooled import PooledClient
 
 __all__ = ["HubClient", "TokenOwner", "read_token"]
 
@@ -56,7 +56,7 @@ def read_token(path: str) -> str:
     return token
 
 
-class HubClient:
+class HubClient(PooledClient):
     """The hub's API at `url` (`http://127.0.0.1:PORT/hub/api`).
 
     Raises UnreachableError `hub.unreachable`, and AnswerError `hub.answered` with the hub's status.
@@ -66,21 +66,6 @@ class HubClient:
         self._url = url.rstrip("/")
         self._token = token
         self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=2.0)
-        self._session: aiohttp.ClientSession | None = None
-
-    async def __aenter__(self) -> HubClient:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
-
-    async def close(self) -> None:
-        """Close the pool; no-op if never used."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
 
     async def servers(self) -> tuple[HubServer, ...]:
         """Every server that runs or is about to start or stop."""
@@ -155,7 +140,7 @@ class HubClient:
     ) -> tuple[int, Any]:
         own = {"Authorization": f"token {self._token}", "Accept": "application/json"}
         try:
-            async with self._opened().request(
+            async with self.session().request(
                 method,
                 self._url + path,
                 headers={**own, **(headers or {})},
@@ -175,7 +160,5 @@ class HubClient:
             raise refusal
         return status, document
 
-    def _opened(self) -> aiohttp.ClientSession:
-        if self._session is None or self._session.closed:
-            self._session = aiohttp.ClientSession(trust_env=False)
-        return self._session
+    def _new_session(self) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(trust_env=False)

@@ -37,6 +37,10 @@ class LauncherClient(UnixClient):
         """What the launcher verified on this host."""
         return decode(Capabilities, await self.call("GET", "/capabilities"))
 
+    async def canary(self, again: bool = False) -> Any:
+        """What the probe sandbox showed: `{proved, why, at, running}`; `again` runs it now."""
+        return await self.call("POST" if again else "GET", "/canary", timeout=90)
+
     async def place(self, user: str) -> UserPlace:
         """The user's host uid and home, allocated and made on first use."""
         return decode(UserPlace, await self.call("PUT", f"/users/{quote(user, safe='')}"))

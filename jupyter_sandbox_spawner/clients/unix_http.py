@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from types import TracebackType
 from typing import Any
 
 import aiohttp
 
 from ..errors import AnswerError, UnreachableError
+from .pooled import PooledClient
 
 __all__ = ["UnixClient"]
 
 
-class UnixClient:
+class UnixClient(PooledClient):
     """A client of one program's unix socket.
 
     Raises UnreachableError when nobody answers within `timeout` seconds, AnswerError (with the other
@@ -24,28 +24,10 @@ class UnixClient:
         self.program = program
         self.path = path
         self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=2.0)
-        self._session: aiohttp.ClientSession | None = None
 
-    async def __aenter__(self) -> UnixClient:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
-
-    async def close(self) -> None:
-        """Close the pool; no-op if never used."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
-
-    def session(self) -> aiohttp.ClientSession:
-        """The session of this socket, made on first use inside the running loop."""
-        if self._session is None or self._session.closed:
-            connector = aiohttp.UnixConnector(path=self.path, force_close=True)
-            self._session = aiohttp.ClientSession("http://localhost", connector=connector)
-        return self._session
+    def _new_session(self) -> aiohttp.ClientSession:
+        connector = aiohttp.UnixConnector(path=self.path, force_close=True)
+        return aiohttp.ClientSession("http://localhost", connector=connector)
 
     async def call(self, method: str, path: str, body: Any = None, timeout: float | None = None) -> Any:
         """One request; the decoded JSON answer, or None for an empty one."""

@@ -49,17 +49,15 @@ class RouteKeeper:
         self._backoff = parts.tuning.routes_every
 
     async def watch_proxy(self) -> None:
-        """Hold one connection until it ends, dial until the proxy is back, then have the routes checked."""
+        """Dial until the proxy is there, have the routes checked, and hold the connection until it ends."""
         reader, writer = await self._dial()
+        self._restarted.set()
         try:
             await reader.read()
         except OSError as error:
             log.debug("The proxy's connection ended: %s", error)
         finally:
             writer.close()
-        _, writer = await self._dial()
-        writer.close()
-        self._restarted.set()
 
     async def step(self) -> None:
         """Wait for the proxy's restart or the next turn, then compare and mend."""

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import quote
 
+from ..errors import ConfigurationError
 from ..models import BootDocument, IngressPlan, RelayPort, SandboxSpec
 from ..rules.profiles import HOME
 
-__all__ = ["ServerPlan", "boot_document"]
+__all__ = ["ServerPlan", "boot_document", "unknown_image"]
 
 INSIDE = "/run/sandbox/inside"
 EGRESS = RelayPort(listen=3128, door="egress")
@@ -37,6 +38,16 @@ class ServerPlan:
     python_prefix: str
     command: str
     arguments: Sequence[str] = ()
+
+
+def unknown_image(name: str) -> ConfigurationError:
+    """The error for a profile whose user image no admin has named."""
+    return ConfigurationError(
+        f"There is no user image {name!r}.",
+        code="site.environment_missing",
+        field="environments",
+        remedy="An admin names one in setup_hub(c, environments={...}).",
+    )
 
 
 def boot_document(plan: ServerPlan, spec: SandboxSpec, expires_at: datetime) -> BootDocument:

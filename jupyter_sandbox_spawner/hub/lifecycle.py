@@ -162,7 +162,7 @@ class Lifecycle:
         await _insist(lambda: self._launcher.remove(sandbox_id))
 
     async def _wait_for_server(self, plan: StartPlan) -> None:
-        ready = asyncio.create_task(self._ready(plan.spec.id))
+        ready = asyncio.create_task(self._ready(plan))
         ended = asyncio.create_task(self._ended(plan.spec.id))
         try:
             left = plan.began + plan.limit - time.monotonic()
@@ -179,9 +179,24 @@ class Lifecycle:
             ended.cancel()
             await asyncio.gather(ready, ended, return_exceptions=True)
 
-    async def _ready(self, sandbox_id: str) -> None:
-        while not await _insist(lambda: self._gateway.ready(sandbox_id, _LONG_POLL)):
-            log.debug("%s: not ready yet", sandbox_id)
+    async def _ready(self, plan: StartPlan) -> None:
+        sandbox_id = plan.spec.id
+        await self._offer_again(plan)
+        while True:
+            try:
+                if await self._gateway.ready(sandbox_id, _LONG_POLL):
+                    return
+                log.debug("%s: not ready yet", sandbox_id)
+            except UnreachableError:
+                await self._offer_again(plan)
+
+    async def _offer_again(self, plan: StartPlan) -> None:
+        """A gateway that was restarted has forgotten the boot document, unless the sandbox had it before."""
+        try:
+            await _insist(lambda: self._gateway.boot(plan.spec.id, plan.document))
+        except AnswerError as error:
+            if error.code != "boot.taken":
+                raise
 
     async def _ended(self, sandbox_id: str) -> Status:
         while True:

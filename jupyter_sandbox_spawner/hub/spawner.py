@@ -13,13 +13,13 @@ from typing import Any
 
 from jupyterhub.spawner import Spawner
 
-from ..errors import BackendError, ConfigurationError, ProfileRefusedError, SandboxError
+from ..errors import BackendError, ProfileRefusedError, SandboxError
 from ..models import GatewayEntry, SandboxSpec, Status, UserPlace
 from ..names import canonical_username, sandbox_id
 from ..rules.profiles import Choice, Defaults, Profile, to_spec
 from .choice import asked_now, decide
 from .deaths import follow_deaths
-from .environment import ServerPlan, boot_document
+from .environment import ServerPlan, boot_document, unknown_image
 from .form import profile_form
 from .lifecycle import Lifecycle, StartPlan, to_its_end
 from .notes import last_ending
@@ -58,21 +58,15 @@ class SandboxSpawner(SandboxTraits, Spawner):  # type: ignore[misc]  # JupyterHu
         """`jupyterhub-singleuser` of the user image that the profile names."""
         image = self.site.environments.get(spec.environment_name)
         if image is None:
-            raise ConfigurationError(
-                f"There is no user image {spec.environment_name!r}.",
-                code="site.environment_missing",
-                field="environments",
-                remedy="An admin names one in setup_hub(c, environments={...}).",
-            )
-        command = list(self.cmd)
+            raise unknown_image(spec.environment_name)
         return ServerPlan(
             environment=self.get_env(),
             user=spec.user,
             hub_prefix=self.hub.base_url,
             prefix=self.server.base_url,
             python_prefix=image.prefix,
-            command=command[0],
-            arguments=(*command[1:], *self.get_args()),
+            command=self.cmd[0],
+            arguments=(*self.cmd[1:], *self.get_args()),
         )
 
     async def render_form(self) -> str:

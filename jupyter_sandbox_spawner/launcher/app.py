@@ -13,9 +13,11 @@ from ..backends.docker.backend import DockerBackend
 from ..backends.docker.host import DockerSite
 from ..backends.oci.backend import OciBackend
 from ..backends.oci.host import OciSite
+from ..backends.oci.runtime import runtime_identity
 from ..errors import ConfigurationError
 from ..serving import application, listening_socket, private_directory, serve_until_signal
 from ..settings import Site
+from .canary import Canary
 from .routes import LauncherRoutes
 from .users import UserRegistry
 
@@ -33,9 +35,11 @@ async def run_launcher(site: Site, descriptor: int | None = None) -> None:
         users = UserRegistry(site.homes_dir, site.uid_base, site.uid_count)
         listener = listening_socket(site.launcher_socket, descriptor)
         async with _backend(site, users) as backend:
-            app = application(site.callers_of("launcher"))
-            LauncherRoutes(site, backend, users).add_to(app)
-            await serve_until_signal(app, listener)
+            canary = Canary(site, backend, users.canary_uid, lambda: _surroundings(site, backend))
+            async with canary.at_work():
+                app = application(site.callers_of("launcher"))
+                LauncherRoutes(site, backend, users, canary).add_to(app)
+                await serve_until_signal(app, listener)
 
 
 def _backend(site: Site, users: UserRegistry) -> AbstractAsyncContextManager[Backend]:
@@ -43,6 +47,13 @@ def _backend(site: Site, users: UserRegistry) -> AbstractAsyncContextManager[Bac
     if site.backend == "docker":
         return DockerBackend.opened(_docker_site(site))
     return OciBackend.opened(_oci_site(site, users))
+
+
+def _surroundings(site: Site, backend: Backend) -> str:
+    """What a proof was made of besides the site: another runtime or daemon has to be proved again."""
+    if isinstance(backend, DockerBackend):
+        return backend.identity
+    return runtime_identity(site.runtime)
 
 
 def _docker_site(site: Site) -> DockerSite:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import math
+from typing import Any
 
 from aiohttp import web
 
 from ..backends.base import Backend, unknown_sandbox
 from ..errors import ConfigurationError, RefusedError
-from ..models import CreateRequest
+from ..models import CreateRequest, InventoryItem
 from ..settings import Site
 from ..wire import decode_json, encode
 from .admission import admit
+from .canary import Canary, is_canary
 from .users import UserRegistry
 
 __all__ = ["LauncherRoutes"]
@@ -24,17 +26,21 @@ _LONGEST_GRACE = 120.0
 class LauncherRoutes:
     """The launcher's HTTP surface over one backend and one user registry."""
 
-    def __init__(self, site: Site, backend: Backend, users: UserRegistry) -> None:
+    def __init__(self, site: Site, backend: Backend, users: UserRegistry, canary: Canary) -> None:
         self._site = site
         self._backend = backend
         self._users = users
+        self._canary = canary
 
     def add_to(self, app: web.Application) -> None:
         """Register every route; docs/reference names them."""
         app.add_routes(
             [
                 web.get("/health", self.health),
+                web.get("/metrics", self.metrics),
                 web.get("/capabilities", self.capabilities),
+                web.get("/canary", self.canary),
+                web.post("/canary", self.prove),
                 web.put("/users/{user}", self.place),
                 web.delete("/users/{user}", self.retire),
                 web.get("/sandboxes", self.inventory),
@@ -57,6 +63,44 @@ class LauncherRoutes:
     async def capabilities(self, request: web.Request) -> web.Response:
         """What was verified on this host."""
         return web.json_response(encode(await self._backend.capabilities()))
+
+    async def metrics(self, request: web.Request) -> web.Response:
+        """Whether isolation is proved (1 or 0) and how many sandboxes there are, for Prometheus."""
+        proof = self._canary.proof
+        proved = int(proof is not None and proof.verdict.proved)
+        lines = (
+            "# TYPE jupyter_sandbox_isolation_proved gauge",
+            f"jupyter_sandbox_isolation_proved {proved}",
+            "# TYPE jupyter_sandbox_launcher_sandboxes gauge",
+            f"jupyter_sandbox_launcher_sandboxes {len(await self._people())}",
+        )
+        return web.Response(text="\n".join(lines) + "\n")
+
+    async def canary(self, request: web.Request) -> web.Response:
+        """The last proof, and the sandboxes that run although there is none."""
+        return web.json_response(await self._proof())
+
+    async def prove(self, request: web.Request) -> web.Response:
+        """Run the probe now."""
+        await self._canary.prove()
+        return web.json_response(await self._proof())
+
+    async def _proof(self) -> dict[str, Any]:
+        proof = self._canary.proof
+        found: dict[str, Any] = {"proved": False, "why": "The probe has not ended yet.", "at": None}
+        if proof is not None:
+            found = {
+                "proved": proof.verdict.proved,
+                "why": proof.verdict.why,
+                "at": proof.at.isoformat(timespec="seconds"),
+            }
+        running = [item for item in await self._people() if item.status.value == "running"]
+        names = [{"id": item.id, "user": item.user, "server": item.server} for item in running]
+        return {**found, "running": names}
+
+    async def _people(self) -> list[InventoryItem]:
+        """The sandboxes of people: the probe's is nobody's to start, stop or count."""
+        return [item for item in await self._backend.inventory() if not is_canary(item.user)]
 
     async def place(self, request: web.Request) -> web.Response:
         """The user's host uid and home, made on first use."""
@@ -83,6 +127,7 @@ class LauncherRoutes:
         if asked.spec.id != request.match_info["id"]:
             raise ConfigurationError("The ids of path and spec differ.", code="wire.invalid", field="id")
         admit(asked.spec, asked.doors, self._site, self._users.find(asked.spec.user), asked.overlay)
+        await self._canary.require()
         handle = await self._backend.create(asked.spec, asked.doors, asked.overlay)
         return web.json_response(encode(handle))
 
@@ -126,7 +171,7 @@ class LauncherRoutes:
 
     async def inventory(self, request: web.Request) -> web.Response:
         """Every sandbox that carries our labels."""
-        return web.json_response([encode(item) for item in await self._backend.inventory()])
+        return web.json_response([encode(item) for item in await self._people()])
 
     async def events(self, request: web.Request) -> web.Response:
         """Long poll for status changes after a sequence number."""

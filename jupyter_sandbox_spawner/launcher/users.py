@@ -38,16 +38,16 @@ class Retired:
 class UserRegistry:
     """The registry file and the homes beside it.
 
-    The first uid of the range is uid 0 inside every sandbox and belongs to nobody; users get the others
-    in turn. Raises ConfigurationError `users.registry_broken`, `users.registry_missing`, `users.range_full`,
-    `users.home_foreign`.
+    The first uid of the range is uid 0 inside every sandbox and belongs to nobody, the last is the probe's;
+    users get the others in turn. Raises ConfigurationError `users.registry_broken`,
+    `users.registry_missing`, `users.range_full`, `users.home_foreign`.
     """
 
     def __init__(self, homes: str, uid_base: int, uid_count: int) -> None:
         self._homes = Path(private_directory(homes))
         self._file = self._homes.parent / "uids.json"
         self._base = uid_base
-        self._end = uid_base + uid_count
+        self._end = uid_base + uid_count - 1
         self._uids, self._retired = self._read()
         for gone in self._retired:
             self._move_away(gone)
@@ -56,6 +56,11 @@ class UserRegistry:
     def root_uid(self) -> int:
         """The host uid that stands for uid 0 inside; it owns nothing."""
         return self._base
+
+    @property
+    def canary_uid(self) -> int:
+        """The host uid of the probe sandbox; it owns nothing."""
+        return self._end
 
     def find(self, user: str) -> UserPlace | None:
         """The place a user has been given; None if never."""

@@ -230,7 +230,7 @@ async def test_a_route_deleted_by_hand_is_healed(mending: Mending) -> None:
 
 
 async def test_a_restarted_proxy_has_its_routes_at_once(mending: Mending) -> None:
-    """When the proxy's process ends and comes back, the hub is asked without waiting for the next turn."""
+    """When the proxy is first seen, and when its process has come back, the hub is asked without waiting."""
     slow = replace(mending.parts, tuning=Tuning(routes_every=3600))
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
@@ -239,12 +239,16 @@ async def test_a_restarted_proxy_has_its_routes_at_once(mending: Mending) -> Non
     listener.setblocking(False)
     watching = asyncio.create_task(keeper.watch_proxy())
     connection, _ = await asyncio.wait_for(loop.sock_accept(listener), 10)
+    await asyncio.wait_for(keeper.step(), 10)
+    assert mending.here.hub.checks == 1
     listener.close()
     connection.close()
-    step = asyncio.create_task(keeper.step())
+    await asyncio.wait_for(watching, 10)
+    watching = asyncio.create_task(keeper.watch_proxy())
     with socket.create_server(("127.0.0.1", port)):
-        await asyncio.wait_for(asyncio.gather(watching, step), 10)
-    assert mending.here.hub.checks == 1
+        await asyncio.wait_for(keeper.step(), 10)
+    assert mending.here.hub.checks == 2
+    await asyncio.wait_for(watching, 10)
 
 
 async def test_many_routes_come_in_pages(mending: Mending) -> None:

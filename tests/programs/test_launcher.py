@@ -28,8 +28,10 @@ pytestmark = pytest.mark.lane("root", "runc", "cgroup")
 Control = Callable[[str, bool], None]
 BASE = 3_300_000
 CALLER = 3_399_999
-# Stands for the user image: its pid 1 waits, and ends when a file appears in the home.
+# Stands for the user image: its pid 1 waits, and ends when a file appears in the home. The probe sandbox
+# gets a real Python.
 PID_ONE = """#!/bin/sh
+[ -e /home/jovyan ] && [ ! -e /run/sandbox/doors/boot.sock ] || exec /usr/bin/python3 "$@"
 trap 'exit 143' TERM
 echo waiting
 while ! [ -e /home/jovyan/end ]; do sleep 0.05; done
@@ -155,6 +157,34 @@ async def test_one_sandbox_over_http(house: House) -> None:
     kinds = [event.kind for event in await house.client.events(0, 1)]
     assert kinds[0] == "sandbox.pending"
     assert kinds[-1] == "sandbox.stopped"
+
+
+@pytest.mark.proves("E21")
+async def test_without_a_proof_nothing_starts(house: House) -> None:
+    """Once the probe fails, new sandboxes are refused with the reason and running ones are listed."""
+    spec, _ = await house.running("alice")
+    interpreter = house.directory / "env/bin/python"
+    right = interpreter.read_text()
+    interpreter.write_text("#!/bin/sh\necho out of order; exit 1\n")
+    found = await house.client.canary(again=True)
+    assert (found["proved"], [item["id"] for item in found["running"]]) == (False, [spec.id])
+    assert "out of order" in found["why"]
+    place = await house.client.place("bob")
+    with pytest.raises(AnswerError) as refused:
+        await house.client.create(*await house.spec(place))
+    assert refused.value.code == "isolation.unproved"
+    assert await metric(house, "jupyter_sandbox_isolation_proved") == "0"
+    interpreter.write_text(right)
+    assert (await house.client.canary(again=True))["proved"]
+    await house.running("bob")
+    assert await metric(house, "jupyter_sandbox_isolation_proved") == "1"
+
+
+async def metric(house: House, name: str) -> str:
+    """A value of the launcher's metrics."""
+    async with house.client.session().get("/metrics") as answer:
+        lines = (await answer.text()).splitlines()
+    return next(line.split()[1] for line in lines if line.startswith(f"{name} "))
 
 
 @pytest.mark.proves("H08")

@@ -88,7 +88,7 @@ def test_odd_names_are_refused(tmp_path: Path, name: str) -> None:
 
 def test_range_ends(tmp_path: Path) -> None:
     """When every uid of the range is given, the next user is refused and the others keep theirs."""
-    users = registry(tmp_path, count=3)
+    users = registry(tmp_path, count=4)
     kept = [users.place("alice"), users.place("bob")]
     with pytest.raises(ConfigurationError) as refused:
         users.place("carol")

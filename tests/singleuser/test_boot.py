@@ -156,3 +156,14 @@ def _valid() -> dict[str, Any]:
         "ingress": {"port": 8888, "idle_connections": 4},
         "expires_at": "2026-11-26T00:00:00+00:00",
     }
+
+
+def test_a_door_that_comes_back_is_read(place: Sandbox) -> None:
+    """A boot door that refuses at first, because its gateway restarts, is read when it is bound again."""
+    place.doors.shut("boot")
+    process = place.start()
+    waits = Path(f"/proc/{process.pid}/wchan")
+    eventually(lambda: "sleep" in waits.read_text(), "pid 1 has been refused and waits")
+    place.doors.open("boot")
+    place.doors.hand_out(json.dumps(place.document(["/bin/sh", "-c", "exit 7"])).encode())
+    assert place.end()[0] == 7

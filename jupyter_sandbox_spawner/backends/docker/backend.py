@@ -162,6 +162,11 @@ class DockerBackend(Backend):
         """See Backend.capabilities."""
         return self._host.capabilities
 
+    @property
+    def identity(self) -> str:
+        """A text that changes when the daemon is another one, or set up in another way."""
+        return self._host.identity
+
     def _find(self, sandbox_id: str) -> DockerSandbox:
         if sandbox_id not in self._sandboxes:
             raise unknown_sandbox(sandbox_id)

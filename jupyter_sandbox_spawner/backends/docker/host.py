@@ -59,6 +59,7 @@ class DockerHost:
         self._cgroups = Cgroups(site.cgroup_root)
         self._seccomp = json.dumps(load_seccomp(), sort_keys=True)
         self._swap = False
+        self.identity = ""
         self.capabilities = _capabilities({}, {}, [f"{_FATAL} the Docker daemon has not been asked yet."])
 
     async def verify(self) -> None:
@@ -69,11 +70,14 @@ class DockerHost:
         if info.get("CgroupVersion") == "2":
             limits["cpu"] = limits["memory"]  # the daemon does not say it apart
         self._swap = bool(info.get("SwapLimit"))
+        told = ("ID", "SecurityOptions", "Runtimes", "CgroupDriver", "KernelVersion")
+        self.identity = f"{version} {json.dumps([info.get(name) for name in told], sort_keys=True)}"
         missing = [*_fatal(info, self.site.runtime), *_soft(limits, self._swap)]
         self.capabilities = _capabilities(limits, {"docker": version}, missing)
 
     def lost(self, error: SandboxError) -> None:
         """The daemon does not answer: nothing can be started until it does."""
+        self.identity = ""
         self.capabilities = _capabilities({}, {}, [f"{_FATAL} {error}"])
 
     def require(self) -> None:

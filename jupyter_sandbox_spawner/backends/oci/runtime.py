@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
 
 from ...errors import BackendError
 
-__all__ = ["Runtime"]
+__all__ = ["Runtime", "runtime_identity"]
 
 _PATIENCE = 30.0  # seconds for one command; measured 20-140 ms
 _SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def runtime_identity(program: str) -> str:
+    """A text that changes when the runtime's file is replaced, empty where there is none."""
+    path = shutil.which(program, path=_SEARCH_PATH)
+    if path is None:
+        return ""
+    found = os.stat(path)
+    return f"{os.path.realpath(path)} {found.st_ino} {found.st_size} {found.st_mtime_ns}"
 
 
 class Runtime:

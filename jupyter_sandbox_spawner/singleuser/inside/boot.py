@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import Any, NamedTuple, TypeVar
@@ -23,6 +24,8 @@ EXIT_NO_DOCUMENT = 91
 EXIT_INVALID_DOCUMENT = 92
 
 MAX_BYTES = 1 << 20
+PATIENCE = 5.0  # seconds; a gateway is back within one
+RETRY_INTERVAL = 0.05
 VERSION = 1
 _Item = TypeVar("_Item")
 
@@ -49,6 +52,8 @@ class Document(NamedTuple):
 def read_document(path: str, now: datetime | None = None) -> Document:
     """Read the boot door at `path` to its end; the gateway may hold it open until it has a document.
 
+    A door that refuses is tried again for some seconds: its gateway restarts.
+
     Raises BootFailedError with status 90 (door unreachable), 91 (no document: the first reader got it)
     or 92 (not a valid document).
     """
@@ -67,11 +72,22 @@ def _read_to_end(path: str) -> bytes:
     chunks: list[bytes] = []
     size = 0
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.connect(path)
+        _connect(connection, path)
         while size <= MAX_BYTES and (chunk := connection.recv(65536)):
             chunks.append(chunk)
             size += len(chunk)
     return b"".join(chunks)
+
+
+def _connect(connection: socket.socket, path: str) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return connection.connect(path)
+        except (ConnectionRefusedError, FileNotFoundError):
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(RETRY_INTERVAL)  # nothing tells that the door is bound again
 
 
 def parse_document(raw: bytes, now: datetime) -> Document:

@@ -1,0 +1,230 @@
+"""Are sandboxes closed on this host, today? A probe sandbox tries before the first real one starts.
+
+Law: no proof, no start. A proof holds for what it was made of: this boot, kernel, runtime, package and
+site; when one of them changes, the next start asks again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+import os
+import shutil
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+from ..backends.base import Backend
+from ..errors import IsolationError, SandboxError
+from ..models import BootDocument, Doors, IngressPlan, Resources, SandboxSpec
+from ..names import sandbox_id
+from ..rules.canary import Verdict, judge
+from ..settings import Site
+from ..wire import encode_json
+from . import canary_probe
+
+__all__ = ["CANARY", "Canary", "Proof", "is_canary"]
+
+log = logging.getLogger("jupyter_sandbox_spawner.launcher")
+CANARY = "*canary*"  # in place of a user's name; no user's name is canonical with a star
+_PATIENCE = 30.0  # seconds for the probe; it needs less than one
+_ASK_AGAIN = 10.0  # seconds after a failed proof, so that a repaired host is believed soon
+_RESOURCES = Resources(cpu=1.0, memory=256 << 20, pids=32, tmpfs=8 << 20, tmpfs_inodes=500)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proof:
+    """The last verdict, what it was made of, and when."""
+
+    key: str
+    verdict: Verdict
+    at: datetime
+
+
+def is_canary(user: str) -> bool:
+    """Is this the probe's name, and nobody's sandbox?"""
+    return user == CANARY
+
+
+class Canary:
+    """`require` before a sandbox is made; `prove` to ask now."""
+
+    def __init__(self, site: Site, backend: Backend, host_uid: int, surroundings: Callable[[], str]) -> None:
+        """`surroundings` is a text that changes whenever an old proof must not count any longer."""
+        self._site = site
+        self._backend = backend
+        self._host_uid = host_uid
+        self._surroundings = surroundings
+        self._file = Path(site.launcher_dir) / "canary.json"
+        self._lock = asyncio.Lock()
+        self._failed_at = -_ASK_AGAIN
+        self.proof = self._load()
+
+    @asynccontextmanager
+    async def at_work(self) -> AsyncIterator[Canary]:
+        """Sweep up an earlier probe and prove in the background, so that the first user need not wait."""
+        await self._sweep()
+        first = asyncio.create_task(self._first(), name="canary")
+        try:
+            yield self
+        finally:
+            first.cancel()
+            await asyncio.wait([first])
+
+    async def require(self) -> None:
+        """Raises IsolationError `isolation.unproved` unless sandboxes are proved to be closed now."""
+        proof = self.proof
+        if proof is None or proof.key != self._key() or not proof.verdict.proved:
+            proof = await self._prove_once()
+        if not proof.verdict.proved:
+            raise IsolationError(
+                proof.verdict.why,
+                code="isolation.unproved",
+                remedy="Nobody can start a server; tell your admin: jupyter-sandbox-admin canary",
+            )
+
+    async def prove(self) -> Proof:
+        """Run the probe now and remember what it showed."""
+        async with self._lock:
+            return await self._prove()
+
+    async def _prove_once(self) -> Proof:
+        """However many wait, one probe answers them all; after a failure not more often than it may help."""
+        async with self._lock:
+            proof = self.proof
+            recent = time.monotonic() - self._failed_at < _ASK_AGAIN
+            if proof is not None and proof.key == self._key() and (proof.verdict.proved or recent):
+                return proof
+            return await self._prove()
+
+    async def _prove(self) -> Proof:
+        key = self._key()
+        verdict = await self._probe()
+        self.proof = Proof(key=key, verdict=verdict, at=datetime.now(timezone.utc))
+        if verdict.proved:
+            log.info("A probe sandbox has proved that sandboxes are closed here.")
+        else:
+            self._failed_at = time.monotonic()
+            log.critical("No sandbox is started: %s", verdict.why)
+        self._save(self.proof)
+        return self.proof
+
+    async def _first(self) -> None:
+        try:
+            await self.require()
+        except SandboxError as error:
+            log.error("%s %s", error.code, error)
+
+    async def _probe(self) -> Verdict:
+        directory = f"{self._site.run_dir}/canary"
+        spec = self._spec()
+        try:
+            async with _boot_door(directory, self._document()):
+                return await self._play(spec, Doors(directory=directory))
+        except (SandboxError, OSError) as error:
+            return Verdict(broken=(str(error).rstrip("."),))
+        finally:
+            await self._sweep()
+            shutil.rmtree(directory, ignore_errors=True)
+
+    async def _play(self, spec: SandboxSpec, doors: Doors) -> Verdict:
+        await self._backend.create(spec, doors, {})
+        await self._backend.start(spec.id)
+        status = await self._backend.ended(spec.id, _PATIENCE)
+        said = await self._backend.log_tail(spec.id)
+        lines = [line for line in said.splitlines() if line.startswith(canary_probe.MARK)]
+        if status is None or not lines:
+            ended = "did not end in time" if status is None else f"ended ({status.reason})"
+            return Verdict(broken=(f"it {ended} without an answer: {said[-200:].strip()!r}",))
+        return judge(json.loads(lines[-1].removeprefix(canary_probe.MARK)))
+
+    async def _sweep(self) -> None:
+        for item in await self._backend.inventory():
+            if is_canary(item.user):
+                await self._backend.remove(item.id)
+
+    def _spec(self) -> SandboxSpec:
+        return SandboxSpec(
+            id=sandbox_id(CANARY, "", os.urandom(8).hex()),
+            user=CANARY,
+            server="",
+            profile="canary",
+            profile_digest="",
+            environment_name=next(iter(self._site.environments)),
+            host_uid=self._host_uid,
+            resources=_RESOURCES,
+            mounts=(),
+            runtime=self._site.runtime,
+        )
+
+    def _document(self) -> bytes:
+        prefix = self._site.environments[next(iter(self._site.environments))].prefix
+        source = Path(str(canary_probe.__file__)).read_text()
+        hidden = (self._site.state_dir, self._site.run_dir)
+        document = BootDocument(
+            version=1,
+            environment={"PATH": "/usr/bin:/bin"},
+            argv=(f"{prefix}/bin/python", "-I", "-S", "-B", "-c", source, *hidden),
+            working_directory="/",
+            relay=(),
+            ingress=IngressPlan(port=8888, idle_connections=1),
+            expires_at=datetime.now(timezone.utc) + timedelta(seconds=_PATIENCE),
+        )
+        return encode_json(document)
+
+    def _key(self) -> str:
+        parts = [__version__, *os.uname(), _boot_id(), repr(self._site), self._surroundings()]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+    def _load(self) -> Proof | None:
+        """A proof of this boot outlives the launcher; anything else is no proof."""
+        try:
+            found: Any = json.loads(self._file.read_bytes())
+            at = datetime.fromisoformat(found["at"])
+            verdict = Verdict(escapes=tuple(found["escapes"]), broken=tuple(found["broken"]))
+            return Proof(key=str(found["key"]), verdict=verdict, at=at)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            log.warning("%s is no proof (%s); the probe runs again.", self._file, error)
+            return None
+
+    def _save(self, proof: Proof) -> None:
+        document = {"key": proof.key, "at": proof.at.isoformat(), **asdict(proof.verdict)}
+        temporary = self._file.with_suffix(".new")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as stream:
+            json.dump(document, stream)
+        os.replace(temporary, self._file)
+
+
+@asynccontextmanager
+async def _boot_door(directory: str, document: bytes) -> AsyncIterator[None]:
+    """A directory of doors with a boot door in it that gives this document to whoever reads."""
+
+    async def give(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(document)
+        writer.close()
+        await writer.wait_closed()
+
+    shutil.rmtree(directory, ignore_errors=True)
+    os.mkdir(directory, 0o755)
+    path = f"{directory}/boot.sock"
+    server = await asyncio.start_unix_server(give, path)
+    # The probe's own uid has to connect; the document holds nothing that is not in this package.
+    os.chmod(path, 0o666)  # noqa: S103
+    try:
+        yield
+    finally:
+        server.close()
+
+
+def _boot_id() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
