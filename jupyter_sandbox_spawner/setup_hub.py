@@ -18,8 +18,8 @@ from traitlets.config.loader import LazyConfigValue
 from .errors import ConfigurationError
 from .hub.catalogue import load_profiles
 from .hub.notes import page_variables
-from .setup_docker import docker_environments, docker_site
 from .settings import SITE_VARIABLE, Environment, Site, load_site
+from .setup_docker import docker_environments, docker_site
 
 __all__ = ["CONTROL_TOKEN", "setup_hub", "site_from_config"]
 
@@ -73,12 +73,13 @@ def setup_hub(
     `state_dir`: homes, the uid registry and the hub's database. `environments`: user images by name, each
     the directory of a Python environment (Docker: an image); the first is the default.
     `accept_shared_origin`: True lets servers share the hub's origin off loopback; see the threat model.
-    `more`: backend ("local"; "docker": containers of a daemon of this host, with docker_socket), public_host ("127.0.0.1"), public_port (8000, 0: any free one), hub_port, proxy_api_port,
-    front_port and control_port (0: `run` chooses; units need fixed ones), base_url ("/"), public_url (""),
-    internal_services ({}: none; `name:port` to `host:port`), runtime ("runc"), uid_base, uid_count,
-    program_uids ({}: system users `jss-NAME` if they exist, else ids below uid_base), one_uid (False; True:
-    all programs share root's uid), callers ({}: by socket, further uids), consecutive_failure_limit (0: the
-    hub never exits for failed starts), servers_per_user (None: no cap where a profile names none).
+    `more`: backend ("local"; "docker": containers of this host's daemon at docker_socket), public_host
+    ("127.0.0.1"), public_port (8000, 0: any free one), hub_port, proxy_api_port, front_port and control_port
+    (0: `run` chooses; units need fixed ones), base_url ("/"), public_url (""), internal_services ({}: none;
+    `name:port` to `host:port`), runtime ("runc"), uid_base, uid_count, program_uids ({}: system users
+    `jss-NAME` if they exist, else ids below uid_base), one_uid (False; True: all programs share root's uid),
+    callers ({}: by socket, further uids), consecutive_failure_limit (0: the hub never exits for failed
+    starts), servers_per_user (None: no cap where a profile names none).
 
     Raises ProfileError (`FILE:LINE: FIELD: ...`) and ConfigurationError.
     """
