@@ -19,17 +19,13 @@ from .errors import ConfigurationError
 from .hub.catalogue import load_profiles
 from .hub.notes import page_variables
 from .settings import SITE_VARIABLE, Environment, Site, load_site
-from .setup_docker import docker_environments, docker_site
+from .setup_backend import SPAWNERS, choose_backend, docker_site
 
 __all__ = ["CONTROL_TOKEN", "setup_hub", "site_from_config"]
 
 CONTROL_TOKEN = "JUPYTER_SANDBOX_CONTROL_TOKEN"  # noqa: S105 - the name of a variable
 
 _POLL_INTERVAL = 30  # seconds; the launcher's events tell of a death at once, this finds what they missed
-_SPAWNERS = {
-    "docker": "jupyter_sandbox_spawner.hub.docker.SandboxDockerSpawner",
-    "local": "jupyter_sandbox_spawner.hub.local.SandboxLocalSpawner",
-}
 _MORE = frozenset(
     {
         "backend",
@@ -87,12 +83,8 @@ def setup_hub(
     given = _given(c, "JupyterHub")
     more["profiles"] = str(profiles) if isinstance(profiles, (str, Path)) else ""
     more["subdomain_host"] = str(given.get("subdomain_host", ""))
-    more["backend"] = backend = _backend(more)
-    images = dict(environments or {})
-    if backend == "docker":
-        more |= docker_site(c, str(run_dir), str(state_dir), str(more.get("docker_socket", "")))
-        images.update(docker_environments(c, images, str(run_dir), str(state_dir)))
-    site = _site(more, str(run_dir), str(state_dir), images if backend == "docker" else _environments(images))
+    images = choose_backend(c, more, environments or {}, (str(run_dir), str(state_dir)))
+    site = _site(more, str(run_dir), str(state_dir), images)
     load_profiles(profiles, site.environments)
     is_shared = _shares_origin(public_host, site, accept_shared_origin)
     _refuse_internal_ssl(given)
@@ -110,7 +102,7 @@ def site_from_config(c: Any) -> dict[str, Any]:
     found = {name: value for name, value in section.items() if name in names}
     if found.get("backend") == "docker":
         # Once more, now that the whole file has been read.
-        found |= docker_site(c, found["run_dir"], found["state_dir"], found["docker_socket"])
+        found |= docker_site(c, (found["run_dir"], found["state_dir"]), found["docker_socket"])
     if "run_dir" not in found:
         raise ConfigurationError(
             "The configuration file does not call setup_hub(c, ...).",
@@ -124,7 +116,7 @@ def _site(
     more: dict[str, Any],
     run_dir: str,
     state_dir: str,
-    environments: Mapping[str, Any],
+    environments: Mapping[str, Environment],
 ) -> Site:
     known = _MORE | {"public_port", "base_url", "internal_services"}
     unknown = sorted(set(more) - known - {"profiles", "shared_directories", "subdomain_host"})
@@ -150,40 +142,6 @@ def _site(
         callers={name: tuple(uids) for name, uids in dict(more.pop("callers", {})).items()},
         **more,
     )
-
-
-def _backend(more: Mapping[str, Any]) -> str:
-    backend = str(more.get("backend", "local"))
-    if backend not in _SPAWNERS:
-        raise ConfigurationError(
-            f"backend: {backend!r} is not a backend.",
-            code="setup.backend_unknown",
-            field="backend",
-            remedy=f"Write one of: {', '.join(sorted(_SPAWNERS))}.",
-        )
-    return backend
-
-
-def _environments(given: Mapping[str, str | Path | Environment]) -> dict[str, Environment]:
-    found = {}
-    for name, place in given.items():
-        image = place if isinstance(place, Environment) else Environment(prefix=str(place))
-        if not os.path.isabs(image.prefix) or not os.access(f"{image.prefix}/bin/python", os.X_OK):
-            raise ConfigurationError(
-                f"environments: {name}: {image.prefix!r} is not the directory of a Python environment.",
-                code="site.environment_missing",
-                field=f"environments.{name}",
-                remedy=f"Make one: python3 -m venv {image.prefix} (it needs jupyterhub, jupyterlab).",
-            )
-        found[name] = image
-    if not found:
-        raise ConfigurationError(
-            "environments: there is none.",
-            code="site.environment_missing",
-            field="environments",
-            remedy='Write environments={"default": "/path/of/a/python/environment"}.',
-        )
-    return found
 
 
 def _shares_origin(public_host: str, site: Site, accepted: bool) -> bool:
@@ -224,7 +182,7 @@ def _is_loopback(host: str) -> bool:
 
 def _configure(c: Any, site: Site, public_host: str) -> None:
     host = f"[{public_host}]" if ":" in public_host else public_host
-    c.JupyterHub.spawner_class = _SPAWNERS[site.backend]
+    c.JupyterHub.spawner_class = SPAWNERS[site.backend]
     c.JupyterHub.bind_url = f"http://{host}:{site.public_port}{site.base_url}"
     c.JupyterHub.hub_ip = "127.0.0.1"
     c.JupyterHub.hub_port = site.hub_port
