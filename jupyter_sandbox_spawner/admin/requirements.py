@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shutil
@@ -26,6 +27,12 @@ def check_programs(installation: Installation) -> None:
     runtime = installation.site.runtime
     if installation.site.backend == "local":  # Docker brings its own
         _need(runtime, f"{runtime} starts the sandboxes", f"apt-get install {runtime}")
+    elif importlib.util.find_spec("dockerspawner") is None:
+        raise ConfigurationError(
+            "dockerspawner is not installed; its settings are read with it.",
+            code="program.missing",
+            remedy="Install it: pip install 'jupyter_sandbox_spawner[docker]'",
+        )
     _need("setpriv", "it ties the programs to this one", "apt-get install util-linux")
     _need("node", "the proxy runs on it", "apt-get install nodejs npm")
     version = node_version()

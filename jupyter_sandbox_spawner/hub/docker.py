@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, NoReturn
 
 from dockerspawner import DockerSpawner
 from traitlets import default
 
-from ..errors import BackendError
+from ..errors import BackendError, ConfigurationError
 from ..models import SandboxSpec
 from ..rules.docker_settings import docker_overlay, docker_settings
+from .environment import ServerPlan
 from .spawner import SandboxSpawner
 
 __all__ = ["SandboxDockerSpawner"]
@@ -50,12 +52,26 @@ class SandboxDockerSpawner(SandboxSpawner, DockerSpawner):  # type: ignore[misc]
             remedy="Take hooks that call DockerSpawner.docker out of the configuration.",
         )
 
+    def server_plan(self, spec: SandboxSpec) -> ServerPlan:
+        """See SandboxSpawner.server_plan; the server is told its own image, not the configured default."""
+        plan = super().server_plan(spec)
+        image = self.site.environments[spec.environment_name].image
+        return replace(plan, environment={**plan.environment, "JUPYTER_IMAGE_SPEC": image})
+
     async def overlay(self, spec: SandboxSpec) -> dict[str, Any]:
         """The harmless of `extra_host_config` and `extra_create_kwargs`, as a fragment of Docker's request.
 
         Raises ConfigurationError `docker.setting_refused` for any other, and for a trait that a hook has set.
         """
-        docker_settings({name: getattr(self, name) for name in _JUDGED if self.trait_has_value(name)})
+        given = {name: getattr(self, name) for name in _JUDGED if self.trait_has_value(name)}
+        found = docker_settings(given, private=(self.site.run_dir, self.site.state_dir))
+        if dict(found.shared) != dict(self.site.shared_directories):
+            raise ConfigurationError(
+                "Volumes of DockerSpawner were changed after the launcher had started.",
+                code="docker.setting_refused",
+                field="read_only_volumes",
+                remedy="Set them in the configuration file, then start everything again.",
+            )
         return docker_overlay(
             await self._value_of("extra_host_config"), await self._value_of("extra_create_kwargs")
         )

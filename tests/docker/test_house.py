@@ -1,4 +1,4 @@
-"""Does the whole product work on Docker? A real hub, gateway, control and launcher, one user, one container."""
+"""Does the whole product work on Docker? A real hub, gateway, control and launcher, two users."""
 
 from __future__ import annotations
 

@@ -196,6 +196,10 @@ class DockerBackend(Backend):
                 if pause == _PAUSES[0]:
                     log.error("%s", error)
                 self._host.lost(error)
+            except Exception as surprise:
+                # Whoever stops listening here would never hear of an end again: look at everything anew.
+                log.exception("What Docker told could not be read.")
+                self._host.lost(BackendError(f"Docker told something odd: {surprise}.", code="docker.failed"))
             self._asked.set()
             await asyncio.sleep(pause)
             pause = min(2 * pause, _PAUSES[1])
@@ -212,14 +216,15 @@ class DockerBackend(Backend):
                 await self._host.engine.remove(container["Id"])
 
     async def _hear(self, event: Document) -> None:
-        sandbox = self._sandboxes.get(event["Actor"]["Attributes"].get(SANDBOX_LABEL, ""))
+        attributes = (event.get("Actor") or {}).get("Attributes") or {}
+        sandbox = self._sandboxes.get(attributes.get(SANDBOX_LABEL, ""))
         if sandbox is not None and event.get("Action") in _ENDS:
             await self._look(sandbox.id, sandbox.refresh)
 
     async def _look(self, sandbox_id: str, look: Callable[[], Awaitable[None]]) -> None:
         try:
             await look()
-        except SandboxError as error:  # the others are not held up; `stop` and `remove` look again
+        except (SandboxError, OSError, KeyError) as error:  # the others go on; `stop` and `remove` look again
             log.error("%s could not be looked at: %s", sandbox_id, error)
 
 

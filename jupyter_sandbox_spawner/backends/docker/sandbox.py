@@ -99,7 +99,7 @@ class DockerSandbox:
     async def recover(self) -> None:
         """The daemon answers anew: adopt what runs, sweep up what was half made, note what ended."""
         if self.record.phase == "over":
-            self.over.set()
+            await self._recover_end()
             return
         if self.lock.locked():
             self._missed = True  # the verb that runs looks for itself
@@ -112,6 +112,14 @@ class DockerSandbox:
                 if found is not None and found["State"]["Running"]:
                     await self._verify()
                 await self.refresh()
+
+    async def _recover_end(self) -> None:
+        """Over is over: a start that nobody waits for any more may have come true after all."""
+        self.over.set()
+        found = await self._attach()
+        if found is not None and found["State"]["Running"]:
+            log.warning("%s runs although it is over: it is killed", self.id)
+            await self._host.engine.kill(self.container, "SIGKILL")
 
     async def _recover_start(self, found: Document | None) -> None:
         if found is None or not found["State"]["Running"]:
@@ -149,7 +157,11 @@ class DockerSandbox:
     async def stop(self, grace: float) -> Status:
         """TERM, wait, KILL, verify that no process is left."""
         if self.record.phase in ("created", "starting"):
-            await self._end(None, "stopped before it started")
+            found = await self._attach()
+            if found is None or not found["State"]["Running"]:
+                await self._end(None, "stopped before it started")
+            else:
+                await self._set(phase="stopping")
         if self.record.phase in ("running", "stopping"):
             if not self.container:
                 await self._attach()
@@ -246,8 +258,10 @@ class DockerSandbox:
     async def _end(self, code: int | None, reason: str, failed: bool = False) -> None:
         if self.record.phase == "over":
             return
-        await self._set(phase="over", exit_code=code, reason=reason, failed=failed)
-        self.over.set()
+        try:
+            await self._set(phase="over", exit_code=code, reason=reason, failed=failed)
+        finally:
+            self.over.set()  # also where the record could not be written: who waits must not wait for ever
 
     async def _set(self, **changes: Any) -> None:
         before = self.record.status
