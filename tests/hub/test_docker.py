@@ -50,7 +50,7 @@ def test_images(profiles_file: Path) -> None:
 
 
 def test_dockerspawners_own_image(profiles_file: Path) -> None:
-    """c.DockerSpawner.image is the default user image where setup_hub names none; both at once are refused."""
+    """c.DockerSpawner.image is the default user image where setup_hub names none; both are refused."""
     c = Config()
     c.DockerSpawner.image = "quay.io/jupyter/scipy-notebook"
     site = site_from_config(configured(profiles_file, c))
