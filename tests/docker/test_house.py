@@ -24,9 +24,12 @@ def house(
     daemon: Daemon, evidence: Callable[[str, Callable[[], str]], Callable[[], None]]
 ) -> Iterator[House]:
     """The product with the Docker backend; its end is checked, on the machine and at the daemon."""
+    container = daemon.ask("create", "--network=none", IMAGE, "/bin/true").strip()
+    daemon.ask("commit", "--change", "ENV FROM_IMAGE=yes HOME=/root", container, "with-env:test")
+    daemon.ask("rm", container)
     variables = {
         "SANDBOX_BACKEND": "docker",
-        "SANDBOX_IMAGE": IMAGE,
+        "SANDBOX_IMAGE": "with-env:test",
         "DOCKER_HOST": f"unix://{daemon.socket}",
     }
     with open_house(variables=variables) as opened:
@@ -51,6 +54,7 @@ attempt("direct", lambda: socket.create_connection(("1.1.1.1", 443), 3))
 attempt("write home", lambda: open("/home/jovyan/mine", "w").write("x"))
 attempt("write root", lambda: open("/usr/mine", "w"))
 attempt("token", lambda: os.environ.get("JUPYTERHUB_API_TOKEN", ""))
+attempt("environment", lambda: [os.environ.get(name) for name in ("FROM_IMAGE", "HOME", "JUPYTER_IMAGE_SPEC")])
 attempt("who", lambda: os.popen("whoami").read().strip())
 """
     seen = house.attack("alice", body)
@@ -60,6 +64,7 @@ attempt("who", lambda: os.popen("whoami").read().strip())
     assert seen["direct"]["errno"] == "ENETUNREACH"
     assert seen["write root"]["errno"] == "EROFS"
     assert seen["who"]["value"] == "jovyan"
+    assert seen["environment"]["value"] == ["yes", "/home/jovyan", "with-env:test"]
     shown = daemon.ask("inspect", f"jupyter-sandbox-spawner-{sandbox}")
     assert json.loads(shown)[0]["HostConfig"]["NetworkMode"] == "none"
     token = seen["token"].get("value")
