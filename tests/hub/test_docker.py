@@ -97,7 +97,7 @@ def test_unknown_backend(profiles_file: Path) -> None:
 
 
 def test_a_start_on_docker(new_hub: Callable[..., AbstractContextManager[HubProcess]]) -> None:
-    """Both hubs send the launcher the image's name and a harmless overlay, and start the image's own server."""
+    """Both hubs send the launcher the image's name and a harmless overlay; the image's own server starts."""
     shared = {"/srv/reference": "/data/reference"}
     site = {"backend": "docker", "environments": {"default": IMAGE}, "shared_directories": shared}
     with new_hub(more=CONFIGURED, **site) as hub:
