@@ -22,6 +22,8 @@ _CALLERS: Mapping[str, tuple[str, ...]] = {
     "gateway": ("hub", "control"),
     "control-hub": ("hub",),
     "control-gateway": ("gateway",),
+    "control-broker": ("broker",),
+    "broker-gateway": ("gateway",),
 }
 _LONGEST_SOCKET_PATH = 107  # sun_path of unix(7), less its closing zero byte
 
@@ -108,8 +110,17 @@ class Site:
         return f"{self.run_dir}/gateway.sock"
 
     def control_socket(self, caller: str) -> str:
-        """Where control listens for `hub`, `gateway` or `admin`."""
+        """Where control listens for `hub`, `gateway`, `broker` or `admin`."""
         return f"{self.run_dir}/control/{caller}.sock"
+
+    def broker_socket(self, caller: str) -> str:
+        """Where the broker listens for `gateway` or `admin`."""
+        return f"{self.run_dir}/broker/{caller}.sock"
+
+    @property
+    def broker_dir(self) -> str:
+        """The broker's own: the encrypted store and its key."""
+        return f"{self.state_dir}/broker"
 
     @property
     def doors_dir(self) -> str:

@@ -2,24 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from guard import Guard
+from mutations_docker import DOCKER_GUARDS
 
 __all__ = ["GUARDS", "Guard"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Guard:
-    """`pattern` (a regular expression that fits exactly once) in `file` becomes `replacement`.
-
-    `tests` are pytest arguments; at least one of those tests must then fail. `live` ones need a house.
-    """
-
-    name: str
-    file: str
-    pattern: str
-    replacement: str
-    tests: str
-    live: bool = False
 
 
 _EGRESS = "jupyter_sandbox_spawner/rules/egress.py"
@@ -29,8 +15,6 @@ _DOOR = "jupyter_sandbox_spawner/gateway/door.py"
 _CHECK = "jupyter_sandbox_spawner/backends/oci/check.py"
 _ADMISSION = "jupyter_sandbox_spawner/launcher/admission.py"
 _DOORS_TESTS = "tests/programs/test_gateway_doors.py"
-_DOCKER_CHECK = "jupyter_sandbox_spawner/backends/docker/check.py"
-_DOCKER_TESTS = "tests/backends/test_docker_check.py -k opening_is_refused"
 _CHECK_TESTS = "tests/backends/test_oci_check.py -k opening_is_refused"
 
 _EGRESS_GUARDS = (
@@ -89,7 +73,7 @@ _GATEWAY_GUARDS = (
     Guard(
         name="api door: four calls only",
         file="jupyter_sandbox_spawner/rules/api_filter.py",
-        pattern=r"call = calls\.get\(\(method, path\)\)",
+        pattern=r"call = None if _NAME[^\n]*",
         replacement='call = ApiCall(to="hub", method=method.decode(), target=path.decode())',
         tests="tests/attacks/test_hub_api.py -k h01",
         live=True,
@@ -156,10 +140,31 @@ _ISOLATION_GUARDS = (
     Guard(
         name="launcher: a uid for each user",
         file="jupyter_sandbox_spawner/launcher/users.py",
-        pattern=r"uid = max\(\[self\._base, \*self\._uids\.values\(\)\]\) \+ 1",
+        pattern=r"uid = max\(\[self\._base, \*self\._uids\.values\(\), \*retired\]\) \+ 1",
         replacement="uid = self._base + 1",
         tests="tests/attacks/test_credentials.py -k c04",
         live=True,
+    ),
+    Guard(
+        name="canary: no sandbox without a proof",
+        file="jupyter_sandbox_spawner/launcher/routes.py",
+        pattern=r"await self\._canary\.require\(\)",
+        replacement="await self._people()",
+        tests="tests/programs/test_launcher.py -k without_a_proof",
+    ),
+    Guard(
+        name="canary: an escape takes the proof away",
+        file="jupyter_sandbox_spawner/rules/canary.py",
+        pattern=r"return not self\.escapes and not self\.broken",
+        replacement="return not self.broken",
+        tests="tests/backends/test_canary.py -k open_host",
+    ),
+    Guard(
+        name="canary: what was not tried is not proved",
+        file="jupyter_sandbox_spawner/rules/canary.py",
+        pattern=r"if name not in observed\]",
+        replacement="if not name]",
+        tests="tests/rules/test_canary.py -k not_tried",
     ),
     Guard(
         name="seccomp: the default is refusal",
@@ -187,9 +192,23 @@ _HUB_GUARDS = (
         tests="tests/rules/test_profiles.py -k options_are_a_closed_set",
     ),
     Guard(
+        name="control: admins by their scope only",
+        file="jupyter_sandbox_spawner/control/api_public.py",
+        pattern=r"if ADMIN_SCOPE not in owner\.scopes:",
+        replacement="if not owner.name:",
+        tests="tests/programs/test_control_public.py -k without_the_scope",
+    ),
+    Guard(
+        name="control: a server's token is for that server",
+        file="jupyter_sandbox_spawner/rules/identity.py",
+        pattern=r"return owner == user and [^\n]*",
+        replacement="return owner == user",
+        tests="tests/programs/test_control_api.py -k token",
+    ),
+    Guard(
         name="setup: no shared origin off loopback",
         file="jupyter_sandbox_spawner/setup_hub.py",
-        pattern=r"if not off_loopback or accepted or site\.subdomain_host:",
+        pattern=r"if not off_loopback or site\.subdomain_host:",
         replacement="if True:",
         tests="tests/hub/test_setup_hub.py -k off_loopback",
     ),
@@ -202,70 +221,50 @@ _HUB_GUARDS = (
     ),
 )
 
-_DOCKER_GUARDS = (
+_GRANTS = "jupyter_sandbox_spawner/rules/grants.py"
+_SECRET_GUARDS = (
     Guard(
-        name="docker: no network",
-        file=_DOCKER_CHECK,
-        pattern=r'if q\.host\.get\("NetworkMode"\) != "none":',
-        replacement='if not q.host.get("NetworkMode"):',
-        tests=_DOCKER_TESTS,
+        name="secrets: only what is granted",
+        file=_GRANTS,
+        pattern=r"if grant\.name == name:",
+        replacement="if name:",
+        tests="tests/rules/test_grants.py -k only_what_is_granted",
     ),
     Guard(
-        name="docker: no capability, not privileged",
-        file=_DOCKER_CHECK,
-        pattern=r'if q\.host\.get\("Privileged"\) is not False or [^\n]*',
-        replacement='if q.host.get("CapDrop") is None:',
-        tests=_DOCKER_TESTS,
+        name="secrets: only while it runs",
+        file=_GRANTS,
+        pattern=r"if holder is None or not holder\.runs:",
+        replacement="if holder is None:",
+        tests="tests/rules/test_grants.py -k server_that_ends",
     ),
     Guard(
-        name="docker: our seccomp profile and no other option",
-        file=_DOCKER_CHECK,
-        pattern=r"if not q\.place\.seccomp or set\(options\)[^\n]*",
-        replacement="if not options:",
-        tests=_DOCKER_TESTS,
+        name="secrets: the audit first",
+        file="jupyter_sandbox_spawner/control/api_broker.py",
+        pattern=r"await self\._parts\.audit\.write\(allowed, security=False\)",
+        replacement="_ = allowed",
+        tests="tests/programs/test_broker_api.py -k audited_as_static",
     ),
     Guard(
-        name="docker: only known bind mounts",
-        file=_DOCKER_CHECK,
-        pattern=r'if not source or mount\.get\("Source"\) != source:',
-        replacement='if not mount.get("Source"):',
-        tests=_DOCKER_TESTS,
+        name="secrets: a name has one spelling",
+        file="jupyter_sandbox_spawner/rules/api_filter.py",
+        pattern=r"if is_secret_name\(name\):",
+        replacement="if name:",
+        tests="tests/rules/test_api_filter.py -k no_other_spelling",
     ),
     Guard(
-        name="docker: no field that nobody knows",
-        file=_DOCKER_CHECK,
-        pattern=r'_only_known\(q\.host, _HOST, "HostConfig\."\)',
+        name="secrets: the environment is put back",
+        file="jupyter_sandbox_spawner/singleuser/secret_use.py",
+        pattern=r"os\.environ\.pop\(variable, None\)",
         replacement="pass",
-        tests=_DOCKER_TESTS,
-    ),
-    Guard(
-        name="docker: settings that open a sandbox stop the start",
-        file="jupyter_sandbox_spawner/rules/docker_settings.py",
-        pattern=r"if name not in _HARMLESS_HOST:",
-        replacement='if name == "nothing":',
-        tests="tests/rules/test_docker_settings.py -k test_refused",
-    ),
-    Guard(
-        name="docker: a container of somebody else is left alone",
-        file="jupyter_sandbox_spawner/backends/docker/sandbox.py",
-        pattern=r"if not ours\.items\(\) <= labels\.items\(\):",
-        replacement="if not ours:",
-        tests="tests/docker/test_daemon.py -k foreign",
-        live=True,
-    ),
-    Guard(
-        name="docker: images with volumes are refused",
-        file="jupyter_sandbox_spawner/backends/docker/host.py",
-        pattern=r"if volumes:",
-        replacement='if volumes == ["none"]:',
-        tests="tests/docker/test_daemon.py -k volume",
-        live=True,
+        tests="tests/singleuser/test_secret_use.py -k put_back_without_ipython",
     ),
 )
+
 GUARDS: tuple[Guard, ...] = (
     *_EGRESS_GUARDS,
     *_GATEWAY_GUARDS,
     *_ISOLATION_GUARDS,
-    *_DOCKER_GUARDS,
+    *DOCKER_GUARDS,
     *_HUB_GUARDS,
+    *_SECRET_GUARDS,
 )

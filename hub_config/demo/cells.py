@@ -17,6 +17,9 @@ __all__ = [
     "LAST",
     "REFUSED",
     "REFUSED_HOST",
+    "SECRETS",
+    "SECRET_GONE",
+    "SECRET_USED",
 ]
 
 REFUSED_HOST = "refused.example"
@@ -93,6 +96,24 @@ print(json.dumps(seen))
 KILL_SERVER = """
 import os, signal
 os.kill(os.getppid(), signal.SIGKILL)
+"""
+
+SECRETS = """
+import json
+listed = %sandbox secrets
+names = [item.name for item in listed.items]
+print(json.dumps({"shown": repr(listed), "html": listed._repr_html_(), "names": names}))
+"""
+
+SECRET_USED = """%%sandbox secrets use warehouse/reader
+import hashlib, json, os
+digest = hashlib.sha256(os.environ["WAREHOUSE_PASSWORD"].encode()).hexdigest()
+print(json.dumps({"user": os.environ["WAREHOUSE_USER"], "digest": digest}))
+"""
+
+SECRET_GONE = """
+import json, os
+print(json.dumps([name for name in os.environ if name.startswith("WAREHOUSE")]))
 """
 
 LAST = """

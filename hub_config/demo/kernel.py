@@ -139,7 +139,7 @@ def _take(output: Output, answer: dict[str, Any]) -> set[str]:
         output.result = content["data"].get("text/plain", "")
     elif kind == "error":
         output.error = f"{content['ename']}: {content['evalue']}"
-        output.traceback = content["traceback"]
+        output.traceback += content["traceback"]
     elif kind == "execute_reply":
         return {"reply"}
     elif kind == "status" and content["execution_state"] == "idle":

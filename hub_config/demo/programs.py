@@ -16,7 +16,7 @@ from pathlib import Path
 
 __all__ = ["PROGRAMS", "Crash", "Programs"]
 
-PROGRAMS = ("launcher", "gateway", "control", "proxy", "hub")
+PROGRAMS = ("launcher", "gateway", "control", "broker", "proxy", "hub")
 _RESTART_WITHIN = 120.0
 _LOOK = 0.02  # seconds; the log is a file and there is no event to wait for
 _LINE = re.compile(r"(\w+)\s+(started, pid|ready,) ([0-9.]+)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Awaitable
 from typing import Any
@@ -21,11 +22,13 @@ __all__ = [
     "handshake",
     "hello",
     "imported",
+    "listed",
     "printed",
     "profile",
     "reason",
     "refused",
     "require",
+    "same_secret",
     "status_of",
 ]
 
@@ -79,6 +82,18 @@ def reason(status: int, reason: str, slug: str) -> str:
 def hello(seen: Any) -> str:
     """Who the notebook says it is."""
     return f"Python {seen['python']} as {seen['user']} in {seen['home']}"
+
+
+def listed(seen: Any) -> str:
+    """What the list of secrets shows; it must name the one that the profile grants."""
+    require("warehouse/reader" in seen["names"], f"the secret is not listed: {seen}")
+    return f"{seen['shown']}".replace("\n", "; ")
+
+
+def same_secret(seen: Any, value: str) -> str:
+    """The cell had the very value: it prints a digest of it."""
+    require(seen["digest"] == hashlib.sha256(value.encode()).hexdigest(), f"another value: {seen}")
+    return f"user {seen['user']}, SHA-256 of the password {seen['digest'][:12]}..., as stored"
 
 
 def imported(seen: Any) -> str:

@@ -6,13 +6,14 @@ Law: everything lives below one short temporary directory, on ports from the ope
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import secrets
 import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +36,16 @@ _GONE_WITHIN = 90.0
 _GROUPS: Mapping[str, list[str]] = {"alice": ["research"], "bob": [], "admin": []}
 
 
+def _canaries() -> Iterator[tuple[str, dict[str, str]]]:
+    """Secrets that profiles of the demo and of the tests grant; their values are nowhere else."""
+    for name in ("warehouse/reader", "research/model", "users/alice/token", "users/bob/token"):
+        yield name, {"user": "reader", "password": secrets.token_urlsafe(24)}
+    yield (
+        "storage/lab",
+        {"access_key_id": "AK" + secrets.token_hex(9), "secret_access_key": secrets.token_hex(20)},
+    )
+
+
 class DemoError(Exception):
     """The demo cannot go on; the message is for the person who started it."""
 
@@ -43,8 +54,8 @@ class DemoError(Exception):
 class RunningSite:
     """A running product: its address, its users' passwords, its directories and programs' log.
 
-    `shared_uid` says why all programs run under one uid; empty where each has its own. `variables` are
-    further ones for the configuration file, such as SANDBOX_BACKEND.
+    `shared_uid` says why all programs run under one uid; empty where each has its own. `secrets` are stored
+    when it is ready: values by name and field. `variables` are further ones for the configuration file.
     """
 
     root: Path
@@ -56,6 +67,7 @@ class RunningSite:
     after: Trace | None = None
     shared_uid: str = ""
     variables: Mapping[str, str] = field(default_factory=dict)
+    secrets: dict[str, dict[str, str]] = field(default_factory=dict)
 
     @property
     def run_dir(self) -> Path:
@@ -178,6 +190,25 @@ async def _wait_until_ready(running: RunningSite, stopping: asyncio.Event | None
     running.base = f"http://127.0.0.1:{running.site.public_port}{running.site.base_url}"
 
 
+async def _put_secrets(running: RunningSite, environment: Mapping[str, str]) -> None:
+    """Store them as an admin does: by the command, through its standard input."""
+    command = [sys.executable, "-m", "jupyter_sandbox_spawner.admin", "secrets", "put", "--format", "json"]
+    site = str(running.run_dir / "site.json")
+    for name, fields in running.secrets.items():
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            *("--site", site, name),
+            env=environment,
+            cwd=running.root,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        said, _ = await process.communicate(json.dumps(fields).encode())
+        if process.returncode:
+            raise DemoError(f"The secret {name} could not be stored: {said.decode(errors='replace')}")
+
+
 async def _stop(running: RunningSite) -> None:
     process = running.process
     if process is None or process.returncode is not None:
@@ -211,12 +242,16 @@ async def running_site(
     running.run_dir.mkdir(mode=0o700)
     running.state_dir.mkdir(mode=0o700)
     running.passwords = {name: secrets.token_urlsafe(12) for name in _GROUPS}
+    running.secrets = {name: dict(fields) for name, fields in _canaries()}
     _write_users(running)
     try:
         async with serve_upstreams() as running.upstreams:
             try:
-                await _start(running, _environment(running, profiles), port)
+                environment = _environment(running, profiles)
+                await _start(running, environment, port)
                 await asyncio.wait_for(_wait_until_ready(running, stopping), _READY_WITHIN)
+                if running.base:
+                    await _put_secrets(running, environment)
                 yield running
             finally:
                 await _stop(running)

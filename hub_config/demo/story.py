@@ -82,6 +82,8 @@ class Story:
         await self._step("page", self._page(alice))
         if not await self._step("kernel over WebSocket", self._cell(alice, cells.HELLO, proofs.hello)):
             return False
+        await self._step("secrets are listed without values", self._secrets(alice))
+        await self._step("a cell uses one, the next has it no more", self._use_secret(alice))
         await self._step("%pip install through the proxy", self._install(alice))
         return await self._step("server restart", self._restart(alice))
 
@@ -205,6 +207,19 @@ class Story:
         asked = [line for line in self.running.upstreams.requests if line.startswith("GET pkg.")]
         proofs.require(bool(asked), "the local index was not asked")
         return f"{installed[0].strip()} ({len(asked)} requests at the index)"
+
+    async def _secrets(self, alice: Visitor) -> str:
+        shown = await self._cell(alice, cells.SECRETS, proofs.listed)
+        values = [value for fields in self.running.secrets.values() for value in fields.values()]
+        proofs.require(not any(value in shown for value in values), "a value is shown")
+        return shown
+
+    async def _use_secret(self, alice: Visitor) -> str:
+        password = self.running.secrets["warehouse/reader"]["password"]
+        used = await self._cell(alice, cells.SECRET_USED, lambda seen: proofs.same_secret(seen, password))
+        left = proofs.printed(await (await self._notebook(alice)).execute(cells.SECRET_GONE))
+        proofs.require(left == [], f"left in the environment: {left}")
+        return used
 
     async def _restart(self, alice: Visitor) -> str:
         first, self.kernel = self.sandbox, None

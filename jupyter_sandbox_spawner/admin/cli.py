@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from ..errors import SandboxError
-from . import audit, canary, exits, ps
+from . import audit, canary, exits, ps, secrets
 from .exits import ExitStatus, exit_status
 
 __all__ = ["main", "parser"]
@@ -29,6 +29,7 @@ def parser() -> argparse.ArgumentParser:
     ps.add_commands(commands)
     canary.add_command(commands)
     audit.add_commands(commands)
+    secrets.add_commands(commands)
     _add_site(commands)
     return top
 
@@ -36,8 +37,9 @@ def parser() -> argparse.ArgumentParser:
 def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     run = commands.add_parser(
         "run",
-        help="run launcher, gateway, proxy and hub until Ctrl-C",
-        description="Runs launcher, gateway, proxy and hub as equals: each is started again when it ends."
+        help="run launcher, gateway, control, broker, proxy and hub until Ctrl-C",
+        description="Runs launcher, gateway, control, broker, proxy and hub as equals: each is started again"
+        " when it ends."
         " Ctrl-C or SIGTERM stops them and every sandbox, and leaves nothing behind.",
     )
     run.add_argument("-f", "--config", required=True, metavar="FILE", help="jupyterhub_config.py")

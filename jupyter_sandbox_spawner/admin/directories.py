@@ -76,10 +76,12 @@ def own_directories(site: Site) -> tuple[tuple[str, str, int], ...]:
         (site.doors_dir, "gateway", 0o700),
         # Passed through to sockets whose own modes let in one program each.
         (f"{site.run_dir}/control", "control", site.shared_mode),
+        (f"{site.run_dir}/broker", "broker", site.shared_mode),
         (f"{site.state_dir}/gateway", "gateway", 0o700),
         (site.hub_dir, "hub", 0o700),
         (f"{site.state_dir}/control", "control", 0o700),
         (f"{site.state_dir}/audit", "control", 0o700),
+        (site.broker_dir, "broker", 0o700),
         (f"{site.state_dir}/logs", "supervisor", 0o700),
     )
 

@@ -15,10 +15,19 @@ from ..settings import SITE_VARIABLE
 from .accounts import Account, accounts_of
 from .installation import Installation
 
-__all__ = ["CONTROL_CALLERS", "HeldSocket", "Program", "PROXY_TOKEN", "held_sockets", "plan_programs"]
+__all__ = [
+    "BROKER_CALLERS",
+    "CONTROL_CALLERS",
+    "HeldSocket",
+    "Program",
+    "PROXY_TOKEN",
+    "held_sockets",
+    "plan_programs",
+]
 
 PROXY_TOKEN = "CONFIGPROXY_AUTH_TOKEN"  # noqa: S105 - the name of a variable
-CONTROL_CALLERS = ("hub", "gateway", "admin")
+CONTROL_CALLERS = ("hub", "gateway", "broker", "admin")
+BROKER_CALLERS = ("gateway", "admin")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _KEPT = ("HOME", "LANG", "LC_ALL", "TZ", "TMPDIR")
 
@@ -54,12 +63,16 @@ class Program:
 
 
 def held_sockets(installation: Installation) -> tuple[HeldSocket, ...]:
-    """What the supervisor listens on for launcher, gateway and control while they restart."""
+    """What the supervisor listens on for launcher, gateway, control and broker while they restart."""
     site = installation.site
     groups = {name: account.gid for name, account in accounts_of(site).items()}
     control = (
         HeldSocket(name=f"control-{caller}", path=control_socket(site, caller), group=groups.get(caller))
         for caller in CONTROL_CALLERS
+    )
+    broker = (
+        HeldSocket(name=f"broker-{caller}", path=site.broker_socket(caller), group=groups.get(caller))
+        for caller in BROKER_CALLERS
     )
     return (
         HeldSocket(name="launcher", path=site.launcher_socket, group=groups.get("hub")),
@@ -67,6 +80,7 @@ def held_sockets(installation: Installation) -> tuple[HeldSocket, ...]:
         HeldSocket(name="front", port=site.front_port),
         HeldSocket(name="control-public", port=site.control_port),
         *control,
+        *broker,
     )
 
 
@@ -86,11 +100,12 @@ def plan_programs(
 
 
 def _own_programs(site_file: str, environment: Mapping[str, str]) -> Iterator[Program]:
-    """Launcher, gateway and control, each with the sockets that the supervisor holds for it."""
+    """Launcher, gateway, control and broker, each with the sockets that the supervisor holds for it."""
     options = {
         "launcher": {"fd": "launcher"},
         "gateway": {"fd": "gateway", "front-fd": "front"},
         "control": {f"{caller}-fd": f"control-{caller}" for caller in (*CONTROL_CALLERS, "public")},
+        "broker": {f"{caller}-fd": f"broker-{caller}" for caller in BROKER_CALLERS},
     }
     for name, sockets in options.items():
         argv = [sys.executable, "-I", "-m", f"jupyter_sandbox_spawner.{name}", "--site", site_file]

@@ -27,6 +27,7 @@ class Prober:
             "launcher": site.launcher_socket,
             "gateway": site.gateway_socket,
             "control": control_socket(site, "admin"),
+            "broker": site.broker_socket("admin"),
         }
         self._urls = {
             "hub": f"{site.hub_api_url}/",

@@ -122,6 +122,7 @@ async def _stop(site: Site, supervisor: Supervisor, keep_sandboxes: bool) -> Seq
     began = time.monotonic()
     await supervisor.stop("hub")
     await supervisor.stop("proxy")
+    await supervisor.stop("broker")
     await supervisor.stop("control")
     problems: Sequence[str] = ()
     if not keep_sandboxes:

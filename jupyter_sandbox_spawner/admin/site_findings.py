@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from ..errors import ConfigurationError
+from ..rules.profile_file import parse_profiles
 from ..settings import Site
 from .accounts import Account, accounts_of, with_uids
 from .directories import LEAST_FREE
@@ -29,6 +30,8 @@ def site_findings(installation: Installation | None) -> Iterator[Finding]:
     if os.geteuid() == 0:
         yield from _uids(site, installation)
     yield from _origin(site)
+    if installation is not None:
+        yield _secrets(site)
     yield _range(site)
     yield _run_dir(site.run_dir)
     # A directory that is not there yet is judged by the nearest one above it.
@@ -104,6 +107,24 @@ def _range(site: Site) -> Finding:
         fine=not owners,
         seen=taken if owners else f"{first}..{last}, nobody else's",
         remedy="Give setup_hub another uid_base.",
+    )
+
+
+def _secrets(site: Site) -> Finding:
+    """Which store do granted secrets lie in, and is it one for people's real ones?"""
+    try:
+        profiles = parse_profiles(Path(site.profiles).read_text()) if site.profiles else ()
+    except (ConfigurationError, OSError, UnicodeDecodeError):
+        profiles = ()  # what is wrong with the file is said by those who need it
+    granted = {grant.name for profile in profiles for grant in profile.secrets}
+    if not granted:
+        return Finding(name="secrets", fine=True, seen="no profile grants one")
+    return Finding(
+        name="secrets",
+        fine=False,
+        needed=False,
+        seen=f"{len(granted)} granted; the built-in store ({site.broker_dir}) is for trying out",
+        remedy="Store only what can be replaced: its key lies beside it, and values never expire.",
     )
 
 

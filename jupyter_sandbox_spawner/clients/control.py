@@ -28,7 +28,7 @@ __all__ = [
 
 
 def control_socket(site: Site, caller: str) -> str:
-    """The socket of `hub`, `gateway` or `admin`, in a 0700 directory of control's own."""
+    """The socket of `hub`, `gateway`, `broker` or `admin`, in a 0700 directory of control's own."""
     return site.control_socket(caller)
 
 

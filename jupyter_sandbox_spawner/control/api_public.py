@@ -10,9 +10,9 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from ..errors import RefusedError
+from ..rules.identity import shown_token
 from .api_admin import AdminApi, asking
 from .parts import Parts
-from .people import shown_token
 
 __all__ = ["ADMIN_SCOPE", "PublicApi"]
 

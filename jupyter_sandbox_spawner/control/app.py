@@ -1,4 +1,4 @@
-"""How is control put together, started and ended? Parts, loops, three sockets and a loopback port."""
+"""How is control put together, started and ended? Parts, loops, four sockets and a loopback port."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from ..settings import Site
 from . import happenings
 from .admission import close_interrupted
 from .api_admin import AdminApi
+from .api_broker import BrokerApi
 from .api_hub import HubApi
 from .api_public import PublicApi
 from .api_self import SelfApi
@@ -44,7 +45,7 @@ from .terms import OwnTerms
 __all__ = ["CALLERS", "PUBLIC", "Sockets", "run"]
 
 log = logging.getLogger("jupyter_sandbox_spawner.control")
-CALLERS = ("hub", "gateway", "admin")
+CALLERS = ("hub", "gateway", "broker", "admin")
 PUBLIC = "public"
 _AFTER_ERROR = 1.0  # seconds before a failed pass is repeated: what it needs is a program that restarts
 _SIGN_EVERY = 60.0
@@ -72,9 +73,10 @@ async def run(
         people = People(parts)
         hub_api = HubApi(parts, lifetime, stopper, watcher, people)
         admin_api = AdminApi(parts, lifetime, reconciler, watcher)
-        apis: dict[str, HubApi | SelfApi | AdminApi] = {
+        apis: dict[str, HubApi | SelfApi | BrokerApi | AdminApi] = {
             "hub": hub_api,
             "gateway": SelfApi(parts, people, lifetime, stopper, watcher),
+            "broker": BrokerApi(parts),
             "admin": admin_api,
         }
         for caller, api in apis.items():

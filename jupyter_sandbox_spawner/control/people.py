@@ -10,16 +10,15 @@ from collections.abc import Mapping
 
 from sqlalchemy import Connection
 
-from ..clients.hub import TokenOwner
 from ..errors import RefusedError, UnreachableError
 from ..names import is_sandbox_id
+from ..rules.identity import SANDBOX_HEADER, fits, shown_token
 from . import records
 from .parts import Parts
 from .records import SandboxRecord
 
-__all__ = ["SANDBOX_HEADER", "People", "shown_token", "unknown_sandbox"]
+__all__ = ["SANDBOX_HEADER", "People", "unknown_sandbox"]
 
-SANDBOX_HEADER = "X-Sandbox-Id"
 _BELIEVED = 10.0  # seconds; a page asks for several things at once
 _MOST = 10_000
 
@@ -70,7 +69,7 @@ class People:
         owner = await self._parts.hub.whose(token)
         if owner is None:
             raise _refused("identity.unknown", "The hub does not know this token.", 401)
-        if not _fits(owner, record):
+        if not fits(owner.name, owner.scopes, record.user, record.server):
             await self._parts.denials.denied(
                 "identity", record.user, record.server, record.id, code="identity.mismatch", owner=owner.name
             )
@@ -89,17 +88,6 @@ class People:
 def unknown_sandbox(name: str) -> RefusedError:
     """The error for an id that is not open."""
     return _refused("sandbox.unknown", f"There is no running sandbox {name[:40]!r}.", 404)
-
-
-def _fits(owner: TokenOwner, record: SandboxRecord) -> bool:
-    scope = f"custom:sandbox:self!server={record.user}/{record.server}"
-    return owner.name == record.user and scope in owner.scopes
-
-
-def shown_token(headers: Mapping[str, str]) -> str:
-    """The hub token in an Authorization header; empty without one."""
-    kind, _, token = headers.get("Authorization", "").partition(" ")
-    return token.strip() if kind.lower() in ("token", "bearer") else ""
 
 
 def _refused(code: str, message: str, status: int) -> RefusedError:

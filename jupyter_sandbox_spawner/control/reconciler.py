@@ -117,6 +117,7 @@ class Reconciler:
             profile=slug,
             ttl=profile.ttl if profile else None,
             idle_timeout=profile.idle_timeout if profile else None,
+            secrets=profile.secrets if profile else (),
         )
         now = self._parts.clock.now()
 

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, and_, insert, or_
 
 from ..models import SandboxSpec
 from ..rules.admission import AdmissionRequest, KnownSandbox
+from ..rules.grants import Grant, grants_for
 from ..rules.idleness import Warned
 from ..wire import decode, encode
 from .tables import extensions, sandboxes
@@ -73,6 +74,7 @@ class SandboxRecord:
     warned: tuple[Warned, ...]
     audited: bool
     spec: dict[str, Any]
+    grants: list[dict[str, Any]]
 
     @property
     def is_open(self) -> bool:
@@ -168,13 +170,14 @@ def admit(
             extend_by=request.terms.extend_by,
             extend_at_most=request.terms.extend_at_most,
             audited=False,
+            grants=[encode(grant) for grant in grants_for(spec.user, request.terms.secrets)],
         )
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Adopted:
-    """A running sandbox whose record was lost; `ttl` and `idle_timeout` are what its profile says today."""
+    """A running sandbox whose record was lost; what its profile says today holds for it."""
 
     id: str
     user: str
@@ -182,6 +185,7 @@ class Adopted:
     profile: str
     ttl: int | None
     idle_timeout: int | None
+    secrets: tuple[Grant, ...] = ()
 
 
 def adopt(connection: Connection, found: Adopted, now: datetime) -> None:
@@ -202,6 +206,7 @@ def adopt(connection: Connection, found: Adopted, now: datetime) -> None:
             first_deadline=deadline,
             idle_timeout=found.idle_timeout,
             audited=True,
+            grants=[encode(grant) for grant in grants_for(found.user, found.secrets)],
         )
     )
 

@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 METADATA = MetaData()
-SCHEMA = "0001"  # the last file in migrations/versions; a test compares them
+SCHEMA = "0002"  # the last file in migrations/versions; a test compares them
 
 
 class Utc(TypeDecorator[datetime]):
@@ -81,6 +81,7 @@ sandboxes = Table(
     Column("stages", JSON, nullable=False, default=dict),
     Column("warned", JSON, nullable=False, default=list),
     Column("audited", Boolean, nullable=False, default=False),
+    Column("grants", JSON, nullable=False, default=list, server_default="[]"),
     Index("sandboxes_of_server", "user", "server", "admitted_at"),
     Index("sandboxes_by_status", "status", "released_at"),
 )

@@ -1,4 +1,4 @@
-"""How does the API door carry the calls that a server needs to hub and control, and refuse the rest?
+"""How does the API door carry the calls that a server needs to hub, control and broker, and refuse the rest?
 
 Law: bodies and answers are small, whole and bounded; redirects are not followed; cookies do not pass. Which
 sandbox asks is said by the door, never by the request.
@@ -25,16 +25,21 @@ log = logging.getLogger("jupyter_sandbox_spawner.gateway")
 
 # The largest bodies are an activity report and an OAuth form; both are below 2 KiB.
 _LIMITS = Limits(bad_request="api.bad_request", too_slow="api.too_slow", body=64 << 10)
-_AWAY = {"hub": ("api.hub_away", "The hub"), "control": ("api.control_away", "Control")}
+_AWAY = {
+    "hub": ("api.hub_away", "The hub"),
+    "control": ("api.control_away", "Control"),
+    "broker": ("api.broker_away", "The broker of secrets"),
+}
 
 
 class ApiDoor:
     """Serves the API doors of all sandboxes."""
 
-    def __init__(self, hub_port: int, control_socket: str) -> None:
+    def __init__(self, hub_port: int, control_socket: str, broker_socket: str) -> None:
         self._asked = {
             "hub": AskedProgram(port=hub_port),
             "control": AskedProgram(path=control_socket, held=True),
+            "broker": AskedProgram(path=broker_socket, held=True),
         }
 
     async def handle(self, connection: socket.socket, sandbox: OpenSandbox) -> None:
@@ -60,7 +65,7 @@ class ApiDoor:
     async def _ask(
         self, call: ApiCall, headers: list[tuple[bytes, bytes]], body: bytes, sandbox: OpenSandbox
     ) -> Answer | Refusal:
-        if call.to == "control":
+        if call.to != "hub":
             headers = [*headers, (b"x-sandbox-id", sandbox.id.encode())]
         question = Question(
             method=call.method, target=call.target, headers=headers, body=body, seconds=call.seconds

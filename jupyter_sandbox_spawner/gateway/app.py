@@ -45,7 +45,7 @@ async def run(site: Site, held: Held, hold: HoldTimes, times: AnswerTimes) -> No
         stack.callback(spool.close)
         egress = EgressHandler(SystemResolver(), site.internal_services)
         stack.push_async_callback(egress.close)
-        api = ApiDoor(site.hub_port, site.control_socket("gateway"))
+        api = ApiDoor(site.hub_port, site.control_socket("gateway"), site.broker_socket("gateway"))
         around = Surroundings(
             doors_dir=site.doors_dir,
             state_dir=f"{site.run_dir}/gateway",

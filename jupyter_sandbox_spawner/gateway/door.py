@@ -17,8 +17,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ..rules.bucket import Bucket
 from ..serving import peer_credentials
-from .bucket import Bucket
 
 __all__ = ["Door", "DoorPlan", "Reserve", "raise_descriptor_limit"]
 

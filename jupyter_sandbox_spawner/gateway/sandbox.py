@@ -9,10 +9,10 @@ from datetime import datetime, timezone
 
 from ..models import EgressPolicy, GatewayEntry, GatewayInventory
 from ..rules.api_filter import ApiCall
+from ..rules.bucket import Bucket
 from ..rules.egress import Decision
 from ..rules.heads import PagePolicy
 from .boot import BootDesk
-from .bucket import Bucket
 from .door import Door
 from .events import Detail
 from .ingress import IngressPool

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from ..errors import ConfigurationError
 from ..models import BootDocument, IngressPlan, RelayPort, SandboxSpec
+from ..rules.grants import Grant
 from ..rules.profiles import HOME
 
 __all__ = ["ServerPlan", "boot_document", "unknown_image"]
@@ -50,11 +51,16 @@ def unknown_image(name: str) -> ConfigurationError:
     )
 
 
-def boot_document(plan: ServerPlan, spec: SandboxSpec, expires_at: datetime) -> BootDocument:
-    """The document for one start; it holds the server's token, so it goes to the gateway and nowhere else."""
+def boot_document(
+    plan: ServerPlan, spec: SandboxSpec, expires_at: datetime, granted: Sequence[Grant] = ()
+) -> BootDocument:
+    """The document for one start; it holds the server's token, so it goes to the gateway and nowhere else.
+
+    `granted` are secrets of its profile; of them it holds nothing.
+    """
     return BootDocument(
         version=1,
-        environment=_environment(plan, spec),
+        environment=_environment(plan, spec) | _aws(granted),
         argv=_argv(plan),
         working_directory=HOME,
         relay=(EGRESS, API),
@@ -107,6 +113,13 @@ def _doors(plan: ServerPlan) -> dict[str, str]:
         "JUPYTERHUB_SERVICE_URL": f"http://127.0.0.1:{INGRESS.port}{plan.prefix}",
         "JUPYTERHUB_SERVICE_PREFIX": plan.prefix,
     }
+
+
+def _aws(granted: Sequence[Grant]) -> dict[str, str]:
+    """Where a profile grants keys of kind aws, boto3 asks by itself; else its settings are the user's own."""
+    if not any(grant.kind == "aws" for grant in granted):
+        return {}
+    return {"AWS_CONFIG_FILE": f"{INSIDE}/etc/aws/config", "AWS_EC2_METADATA_DISABLED": "true"}
 
 
 def _jupyter() -> dict[str, str]:

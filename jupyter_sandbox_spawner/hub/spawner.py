@@ -153,7 +153,9 @@ class SandboxSpawner(SandboxTraits, Spawner):  # type: ignore[misc]  # JupyterHu
                 host_uid=place.host_uid,
                 egress=spec.egress,
             ),
-            document=boot_document(self.server_plan(spec), spec, _expiry(self.start_timeout)),
+            document=boot_document(
+                self.server_plan(spec), spec, _expiry(self.start_timeout), profile.secrets
+            ),
             overlay=await self.overlay(spec),
             secrets=(self.api_token,),
             # Less than the hub's own limit, so that the user reads our sentence and not "timeout".

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from ..models import SandboxSpec
 from ..names import is_sandbox_id
 from ..units import format_duration
+from .grants import Grant
 from .profiles import Profile, profile_digest
 
 __all__ = ["Admission", "AdmissionRequest", "KnownSandbox", "ProfileTerms", "decide", "terms_of"]
@@ -24,6 +25,7 @@ class ProfileTerms:
 
     `allowed_groups`: None = everyone, empty = nobody. `servers_per_user`: None = no cap of this profile's.
     `extend_by`, `extend_at_most`: seconds, None = no extension. `digest` is that of the profile.
+    `secrets`: what its servers may read.
     """
 
     slug: str
@@ -32,6 +34,7 @@ class ProfileTerms:
     servers_per_user: int | None = None
     extend_by: int | None = None
     extend_at_most: int | None = None
+    secrets: tuple[Grant, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +86,7 @@ def terms_of(profile: Profile, servers_per_user: int | None) -> ProfileTerms:
         servers_per_user=profile.servers_per_user or servers_per_user,
         extend_by=offer.by if offer else None,
         extend_at_most=offer.at_most if offer else None,
+        secrets=profile.secrets,
     )
 
 

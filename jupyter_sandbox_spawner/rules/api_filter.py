@@ -1,7 +1,7 @@
-"""Which calls may a sandbox make through its API door, and of whom: the hub or control?
+"""Which calls may a sandbox make through its API door, and of whom: the hub, control or the broker?
 
-Law: the path that reaches either is built here from the route and the door's owner; no byte of the
-request's own path goes further, and of its query whole numbers only.
+Law: the path that reaches them is built here from the route and the door's owner. Of the request's own path
+a secret's name goes further, which has one spelling only; of its query whole numbers only.
 ref: jupyterhub/services/auth.py and jupyterhub/singleuser/extension.py (the four calls of the hub they make)
 """
 
@@ -11,21 +11,27 @@ from dataclasses import dataclass, replace
 from typing import Literal
 from urllib.parse import quote
 
+from ..secret_names import is_secret_name
+
 __all__ = ["ANSWER_HEADERS", "REQUEST_HEADERS", "ApiCall", "allowed_calls", "decide"]
 
 # HubAuth sends these four; X-JupyterHub-Version of the answer is what a server checks at start.
 REQUEST_HEADERS = frozenset((b"authorization", b"content-type", b"accept", b"user-agent"))
 ANSWER_HEADERS = frozenset((b"content-type", b"x-jupyterhub-version", b"www-authenticate", b"cache-control"))
 
+_NAME = "{name}"
 _SERVICE = "services/sandbox/api"
 _MOST_DIGITS = 15  # fits a 64-bit integer and a double
 
 
 @dataclass(frozen=True, kw_only=True)
 class ApiCall:
-    """`target` is what `to` is asked for, `numbers` are its possible parameters, `seconds` its patience."""
+    """`target` is what `to` is asked for, `numbers` are its possible parameters, `seconds` its patience.
 
-    to: Literal["hub", "control"]
+    `{name}` in it stands for the name of a secret.
+    """
+
+    to: Literal["hub", "control", "broker"]
     method: str
     target: str
     numbers: tuple[str, ...] = ()
@@ -37,8 +43,8 @@ def allowed_calls(base_url: str, user: str) -> dict[tuple[bytes, bytes], ApiCall
     calls = {}
     for call in _hub_calls(base_url, user):
         calls[call.method.encode(), call.target.encode()] = call
-    for call in _self_calls():
-        # Control serves its API at the root of a socket of its own.
+    for call in (*_self_calls(), *_secret_calls()):
+        # Control and broker serve their API at the root of a socket of their own.
         path = f"{base_url}{_SERVICE}{call.target.removeprefix('/api')}"
         calls[call.method.encode(), path.encode()] = call
     return calls
@@ -75,16 +81,35 @@ def _self_calls() -> tuple[ApiCall, ...]:
     )
 
 
+def _secret_calls() -> tuple[ApiCall, ...]:
+    return (
+        ApiCall(to="broker", method="GET", target="/api/secrets", seconds=10.0),
+        ApiCall(to="broker", method="POST", target=f"/api/secrets/{_NAME}/read", seconds=10.0),
+    )
+
+
 def decide(calls: dict[tuple[bytes, bytes], ApiCall], method: bytes, target: bytes) -> ApiCall | None:
     """The call this request makes, or None: an exact match, so no spelling of a path has to be understood."""
     path, mark, query = target.partition(b"?")
-    call = calls.get((method, path))
+    call = None if _NAME.encode() in path else calls.get((method, path)) or _named(calls, method, path)
     if call is None or not mark:
         return call
     numbers = _numbers(query, call.numbers)
     if numbers is None:
         return None
     return replace(call, target=call.target + "?" + "&".join(f"{name}={n}" for name, n in numbers.items()))
+
+
+def _named(calls: dict[tuple[bytes, bytes], ApiCall], method: bytes, path: bytes) -> ApiCall | None:
+    """The call of one secret: what stands in the name's place must be a name, as it is."""
+    for (known, pattern), call in calls.items():
+        before, mark, after = pattern.partition(_NAME.encode())
+        if not mark or known != method or not path.startswith(before) or not path.endswith(after):
+            continue
+        name = path[len(before) : -len(after)].decode("latin-1")
+        if is_secret_name(name):
+            return replace(call, target=call.target.replace(_NAME, name))
+    return None
 
 
 def _numbers(query: bytes, known: tuple[str, ...]) -> dict[str, int] | None:

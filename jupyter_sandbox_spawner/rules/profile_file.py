@@ -14,6 +14,8 @@ from ..models import EgressPolicy, EgressRule, Resources
 from ..units import parse_cpu, parse_duration, parse_size
 from . import profile_fields as fields
 from .egress_rules import compile_rules
+from .grant_fields import grant
+from .grants import Grant
 from .profile_nodes import Node, Problem, node_of, read_yaml
 from .profiles import Profile
 
@@ -35,6 +37,7 @@ _SANDBOX = (
     "runtime",
     "environment",
     "variables",
+    "secrets",
 )
 
 
@@ -131,6 +134,7 @@ class _Reader:
             "runtime": self._field(keys, "runtime", fields.runtime) or "",
             "environment": self._field(keys, "environment", self._environment) or "",
             "variables": self._field(keys, "variables", fields.variables) or {},
+            "secrets": self._secrets(keys.get("secrets")),
         }
 
     def check_whole(self, root: Node, found: Sequence[tuple[Node, Profile]]) -> None:
@@ -196,6 +200,21 @@ class _Reader:
             found = self._convert(item, lambda value, field: compile_rules([value], field))
             rules.extend(found or ())
         return tuple(rules)
+
+    def _secrets(self, node: Node | None) -> tuple[Grant, ...]:
+        if node is None or (node.value is None and node.items is None):
+            return ()
+        if node.items is None:
+            self._add(node, node.field, f"{fields.shown(node.value)} is not a list. Write [db/warehouse].")
+            return ()
+        found: list[Grant] = []
+        for item in node.items:
+            granted = self._convert(item, grant)
+            if granted is not None and granted.name in (known.name for known in found):
+                self._add(item, item.field, f"{granted.name!r} is granted twice. Keep one.")
+            elif granted is not None:
+                found.append(granted)
+        return tuple(found)
 
     def _environment(self, value: Any, field: str) -> str:
         if isinstance(value, str) and (not self._environments or value in self._environments):

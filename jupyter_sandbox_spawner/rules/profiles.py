@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 
 from ..errors import ProfileRefusedError
 from ..models import EgressPolicy, IsolationLevel, Mount, Resources, SandboxSpec, UserPlace
+from .grants import Grant
 
 __all__ = [
     "HOME",
@@ -44,6 +45,7 @@ class Profile:
     None means no such limit. `extend` None: the end stays. `servers_per_user` is how many servers a user may
     have when this one starts, None the site's number. `environment` names a user image of the site, "" its
     default one. `runtime` "" means the site's. `variables` are handed to the server; they are not secret.
+    `secrets` is what its servers may read.
     """
 
     slug: str
@@ -61,6 +63,7 @@ class Profile:
     runtime: str = ""
     environment: str = ""
     variables: Mapping[str, str] = field(default_factory=dict)
+    secrets: tuple[Grant, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from enum import IntEnum
 
 from ..errors import ProgramError, RefusedError, SandboxError
-from . import doctor, questions
+from . import doctor, questions, secret_commands
 from .view import Shown
 
 __all__ = ["ExitStatus", "answer", "main", "parser"]
@@ -55,6 +55,7 @@ def parser(
     egress = _command(add, "egress", "what may be reached, and what was denied")
     _set(egress, lambda _options: questions.egress())
     _set(_command(add, "doctor", "what is wrong in here, and what to do"), lambda _options: doctor.examine())
+    secret_commands.add_commands(add, _command, _set)
     return top
 
 
@@ -84,8 +85,12 @@ def answer(options: argparse.Namespace) -> Shown:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """`jupyter sandbox`: prints, and returns the exit status."""
-    options = parser().parse_args(arguments)
+    words, program = secret_commands.split(sys.argv[1:] if arguments is None else arguments)
+    options = parser().parse_args(words)
     try:
+        if "run" in options:
+            status: int = options.run(options, program)
+            return status
         shown = answer(options)
     except SandboxError as error:
         if options.json:

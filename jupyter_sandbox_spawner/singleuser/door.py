@@ -1,4 +1,4 @@
-"""What does control say about this sandbox? Asked through the API door, as the server's own token.
+"""What do control and broker say to this sandbox? Asked through the API door, as the server's own token.
 
 Law: the door is on loopback, so neither a proxy nor a redirect ever sees the token.
 """
@@ -9,13 +9,15 @@ import http.client
 import json
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from ..errors import AnswerError, RefusedError, SandboxError, UnreachableError
 
-__all__ = ["PATIENCE", "ask", "is_inside"]
+__all__ = ["PATIENCE", "Api", "ask", "is_inside"]
 
+Api = Literal["self", "secrets"]
+_NAMES: Mapping[Api, str] = {"self": "control", "secrets": "the broker of secrets"}
 PATIENCE = 4.0  # seconds; people wait, and the relay waits 5 for a gateway that restarts
 _MOST_BYTES = 4 << 20
 _HUB_API = "hub/api"
@@ -29,12 +31,14 @@ def is_inside() -> bool:
     return bool(os.environ.get("JUPYTER_SANDBOX"))
 
 
-def ask(path: str = "", body: Mapping[str, Any] | None = None, timeout: float = PATIENCE) -> dict[str, Any]:
-    """The document at `.../api/self` + `path`; a body makes it a POST.
+def ask(
+    path: str = "", body: Mapping[str, Any] | None = None, timeout: float = PATIENCE, of: Api = "self"
+) -> dict[str, Any]:
+    """The document at `.../api/` + `of` + `path`; a body makes it a POST.
 
     Raises SandboxError `sandbox.outside`, UnreachableError `door.unreachable`, RefusedError or AnswerError.
     """
-    address, token = _address()
+    address, token = _address(of)
     headers = {"Authorization": f"token {token}", "Accept": "application/json"}
     raw = None
     if body is not None:
@@ -50,13 +54,13 @@ def ask(path: str = "", body: Mapping[str, Any] | None = None, timeout: float = 
         raise UnreachableError(message, code="door.unreachable", remedy=_AWAY) from error
     finally:
         connection.close()
-    document = _document(answer.status, content)
+    document = _document(answer.status, content, _NAMES[of])
     if answer.status >= 400:
-        raise _refusal(answer.status, document)
+        raise _refusal(answer.status, document, _NAMES[of])
     return document
 
 
-def _address() -> Any:
+def _address(of: Api) -> Any:
     """Where the door is, and the token."""
     url, token = os.environ.get("JUPYTERHUB_API_URL", ""), os.environ.get("JUPYTERHUB_API_TOKEN", "")
     if not is_inside() or not token or not url.rstrip("/").endswith(_HUB_API):
@@ -66,26 +70,30 @@ def _address() -> Any:
             remedy="Run it in a notebook or terminal of a server that the hub started.",
         )
     base = url.rstrip("/").removesuffix(_HUB_API)
-    return urlsplit(f"{base}services/sandbox/api/self"), token
+    return urlsplit(f"{base}services/sandbox/api/{of}"), token
 
 
-def _document(status: int, content: bytes) -> dict[str, Any]:
+def _document(status: int, content: bytes, who: str) -> dict[str, Any]:
     try:
         document = json.loads(content)
     except ValueError:
         document = None
     if isinstance(document, dict):
         return document
-    message = f"The answer of control (HTTP {status}) is not one this version understands."
+    message = f"The answer of {who} (HTTP {status}) is not one this version understands."
     raise AnswerError(
         message, code="door.unreadable", remedy="Run %sandbox doctor, and tell the hub's admin."
     )
 
 
-def _refusal(status: int, document: Mapping[str, Any]) -> SandboxError:
+def _refusal(status: int, document: Mapping[str, Any], who: str) -> SandboxError:
     code, message = str(document.get("code") or "door.refused"), str(document.get("message") or "")
     remedy = str(document.get("remedy") or "")
     if status >= 500:
-        message = f"Control does not answer at the moment ({code})."
+        message = f"{_capital(who)} does not answer at the moment ({code})."
         return UnreachableError(message, code=code, remedy=_AWAY)
-    return RefusedError(message or f"Control refused it (HTTP {status}).", code=code, remedy=remedy)
+    return RefusedError(message or f"{_capital(who)} refused it (HTTP {status}).", code=code, remedy=remedy)
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

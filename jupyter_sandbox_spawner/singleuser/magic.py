@@ -19,7 +19,8 @@ from ..errors import SandboxError
 __all__ = ["load", "sandbox", "unload"]
 
 _HINT_PATIENCE = 1.0  # seconds
-_WORDS = ("status", "ttl", "egress", "doctor")
+_WORDS = ("status", "ttl", "egress", "doctor", "secrets")
+_FOLLOWING = {(): _WORDS, ("ttl",): ("extend",), ("secrets",): ("env", "use")}
 
 
 class _CommandLineError(Exception):
@@ -41,10 +42,11 @@ class _Parser(argparse.ArgumentParser):
 
 
 class _Watch:
-    """Sees cells begin and end, for the hint."""
+    """Knows the shell, and sees cells begin and end, for the hint."""
 
     def __init__(self) -> None:
         self._began = 0.0
+        self.shell: Any = None
 
     def began(self, _info: Any) -> None:
         """A cell begins."""
@@ -61,8 +63,10 @@ _watch = _Watch()
 
 def load(shell: Any) -> None:
     """Register magic, completion and hint with an IPython shell."""
-    shell.register_magic_function(sandbox, "line", "sandbox")
-    shell.set_hook("complete_command", _complete, str_key="%sandbox")
+    _watch.shell = shell
+    shell.register_magic_function(sandbox, "line_cell", "sandbox")
+    for key in ("%sandbox", "%%sandbox"):
+        shell.set_hook("complete_command", _complete, str_key=key)
     shell.events.register("pre_run_cell", _watch.began)
     shell.events.register("post_run_cell", _watch.ended)
 
@@ -71,10 +75,11 @@ def unload(shell: Any) -> None:
     """Take magic and hint away again."""
     shell.events.unregister("pre_run_cell", _watch.began)
     shell.events.unregister("post_run_cell", _watch.ended)
-    shell.magics_manager.magics["line"].pop("sandbox", None)
+    for kind in ("line", "cell"):
+        shell.magics_manager.magics[kind].pop("sandbox", None)
 
 
-def sandbox(line: str) -> Any:
+def sandbox(line: str, cell: str | None = None) -> Any:
     """See and change the limits of your own server.
 
     %sandbox [status]            profile, time left, quotas, why the last server stopped
@@ -82,6 +87,9 @@ def sandbox(line: str) -> Any:
     %sandbox ttl extend [BY]     move the end: "45m", "2h", or the profile's own step
     %sandbox egress              what may be reached, and what was denied
     %sandbox doctor              what is wrong in here, and what to do
+    %sandbox secrets             secrets that you may read; never their values
+    %sandbox secrets env NAME    into the environment of this kernel
+    %%sandbox secrets use NAME   into the environment of this cell only
 
     Each takes --json and --help. The answer can be kept: left = %sandbox ttl
     """
@@ -89,12 +97,28 @@ def sandbox(line: str) -> Any:
 
     try:
         options = _parser().parse_args(shlex.split(line))
+        if cell is not None:
+            return _run(options, cell)
         shown = answer(options)
     except SystemExit:  # --help has been printed
         return None
     except (_CommandLineError, SandboxError, ValueError) as error:
         raise _SentenceError(str(error)) from error
     return shown.as_document() if options.json else shown
+
+
+def _run(options: argparse.Namespace, cell: str) -> None:
+    """Run a cell with secrets in its environment, which is as before in the end, however the cell ends."""
+    from .secret_use import used, variables
+
+    names = getattr(options, "for_a_cell", False) and options.names
+    if not names:
+        raise _CommandLineError("Only this begins a cell: %%sandbox secrets use NAME [NAME...]")
+    with used(variables(names)):
+        done = _watch.shell.run_cell(cell, store_history=False)
+    if not done.success:
+        # Its traceback has been shown; "run all" must stop here all the same.
+        raise _SentenceError("The cell failed. Its secrets are out of the environment again.")
 
 
 @functools.cache
@@ -108,7 +132,7 @@ def _complete(_shell: Any, event: Any) -> list[str]:
     """Words that may follow; IPython keeps those that begin as typed."""
     words = event.line.split()
     done = words[1:-1] if event.symbol else words[1:]
-    following = {(): _WORDS, ("ttl",): ("extend",)}.get(tuple(done), ())
+    following = _FOLLOWING.get(tuple(done), ())
     return [*following, "--json", "--help"]
 
 

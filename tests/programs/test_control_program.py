@@ -195,7 +195,8 @@ async def test_it_ends_quickly_and_signs_its_audit(program: Program) -> None:
     await program.start()
     directory = Path(program.site.run_dir) / "control"
     assert directory.stat().st_mode & 0o777 == 0o700
-    assert {path.name for path in directory.iterdir()} == {"hub.sock", "gateway.sock", "admin.sock"}
+    callers = ("hub", "gateway", "broker", "admin")
+    assert {path.name for path in directory.iterdir()} == {f"{caller}.sock" for caller in callers}
     assert all(path.stat().st_mode & 0o777 == 0o600 for path in directory.iterdir())
     await program.hub.admit(asked(spec()))
     await asyncio.wait_for(program.end(signal.SIGTERM), 30)

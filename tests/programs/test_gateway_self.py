@@ -112,7 +112,7 @@ async def test_a_question_about_oneself_reaches_control(
         f"DELETE {SELF}",
         f"GET {SELF}/stop",
         "GET /api/self",
-        "GET /services/sandbox/api/secrets",
+        "GET /services/sandbox/api/gpu",
         "GET /services/sandbox/",
         "HEAD /services/sandbox/api/self",
     ],

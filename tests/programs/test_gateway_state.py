@@ -14,10 +14,10 @@ import pytest
 import pytest_asyncio
 
 from jupyter_sandbox_spawner.errors import AnswerError
-from jupyter_sandbox_spawner.gateway.bucket import Bucket
 from jupyter_sandbox_spawner.gateway.events import Spool
 from jupyter_sandbox_spawner.gateway.repeats import Reporter
 from jupyter_sandbox_spawner.models import EgressPolicy, EgressRule
+from jupyter_sandbox_spawner.rules.bucket import Bucket
 from tests.programs.gateway_house import GatewayHouse, boot_document, entry, gateway_house
 from tests.programs.streams import connected, serving
 

@@ -19,7 +19,7 @@ from tests.programs.acting import ask_socket, can_read, python_as, status_of
 from tests.support.house import House, open_house
 
 Control = Callable[[str, bool], None]
-SEPARATE = ("hub", "proxy", "gateway", "control")
+SEPARATE = ("hub", "proxy", "gateway", "control", "broker")
 STRANGER = Account(uid=65534, gid=65534)
 pytestmark = [
     pytest.mark.lane("root", "uids", "runc", "cgroup", "npm", "userenv", "hub6"),
@@ -31,7 +31,7 @@ OWN = {
     "control": {"control database", "audit", "audit key", "control token"},
     "gateway": {"gateway records", "gateway spool", "doors"},
     "proxy": set(),
-    "broker": set(),
+    "broker": {"secrets", "key of the secrets"},
 }
 # Past the check of the caller: some sockets have no /health, and say so.
 ANSWERED = {"200", "404"}
@@ -40,7 +40,10 @@ CALLS = {
     "gateway": {"hub", "control"},
     "control/hub": {"hub", "control"},
     "control/gateway": {"gateway"},
+    "control/broker": {"broker"},
     "control/admin": set(),
+    "broker/gateway": {"gateway"},
+    "broker/admin": set(),
 }
 
 
@@ -83,6 +86,8 @@ def places(house: House) -> dict[str, str]:
         "gateway records": f"{run}/gateway",
         "gateway spool": f"{state}/gateway/events.ndjson",
         "doors": f"{run}/doors",
+        "secrets": f"{state}/broker",
+        "key of the secrets": f"{state}/broker/key",
         "homes": house.site.homes_dir,
         "a home": str(home),
         "uids": f"{state}/uids.json",

@@ -31,6 +31,7 @@ from tests.programs.admin_run import admin, site_directory
 from tests.programs.unit_files import PRODUCTION, command, start_unit, units
 
 USERS = {"jss-hub": "hub", "jss-control": "control", "jss-gateway": "gateway", "jss-proxy": "proxy"}
+USERS["jss-broker"] = "broker"
 SERVICES = sorted(set(units(".service")) - {"jss-setup"})
 
 
@@ -126,6 +127,7 @@ def test_the_sockets_are_those_of_run(top: Path, monkeypatch: pytest.MonkeyPatch
     found = replace(found, site=with_uids(found.site))
     accounts = accounts_of(found.site)
     groups = {"jss-callers": accounts["hub"].gid, "jss-gateway": accounts["gateway"].gid, "root": None}
+    groups["jss-broker"] = accounts["broker"].gid
     shipped = {
         unit["FileDescriptorName"][0]: (unit["ListenStream"][0], groups[unit.get("SocketGroup", ["root"])[0]])
         for unit in units(".socket").values()
@@ -146,7 +148,7 @@ def test_the_proxy_is_that_of_run(top: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert words[1:] == list(proxy.argv[1:])
 
 
-@pytest.mark.parametrize("name", ["jss-launcher", "jss-gateway", "jss-control"])
+@pytest.mark.parametrize("name", ["jss-launcher", "jss-gateway", "jss-control", "jss-broker"])
 def test_a_command_line_is_understood(top: Path, name: str) -> None:
     """Our programs take the arguments of their units: without a site they say just that."""
     words = command(units(".service")[name], {"/run/jupyter-sandbox": str(top / "none")})
@@ -245,7 +247,7 @@ class Machine:
         proxy = self.accounts["proxy"]
         for path in (self.top / "etc/tls").iterdir():
             os.chown(path, proxy.uid, proxy.gid)
-        for name in ("jss-launcher", "jss-gateway", "jss-control", "jss-proxy", "jss-hub"):
+        for name in ("jss-launcher", "jss-gateway", "jss-control", "jss-broker", "jss-proxy", "jss-hub"):
             self._start(name)
         return self
 
@@ -267,7 +269,8 @@ class Machine:
         held = socket.socket(socket.AF_INET if host else socket.AF_UNIX)
         held.bind((host, int(port)) if host else address)
         if not host:
-            group = {"control-gateway": "gateway", "control-admin": None}.get(name, "hub")
+            caller = name.partition("-")[2] if name.startswith(("control-", "broker-")) else "hub"
+            group = None if caller == "admin" else caller
             os.chown(address, 0, self.accounts[group].gid if group else 0)
             os.chmod(address, 0o660 if group else 0o600)
         held.listen(64)

@@ -10,14 +10,14 @@ import pytest
 
 from tests.repo.sources import PACKAGE, Module, functions, modules
 
-WORDS = {"__init__", "errors", "models", "names", "units"}
+WORDS = {"__init__", "errors", "models", "names", "secret_names", "units"}
 FLOORS = (
     WORDS,
     {"wire", "settings"},
     {"rules"},
     {"serving", "held", "clients"},
     {"backends"},
-    {"hub", "launcher", "gateway", "control"},
+    {"hub", "launcher", "gateway", "control", "broker"},
     {"admin", "setup_backend", "setup_hub"},
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

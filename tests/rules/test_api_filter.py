@@ -39,6 +39,69 @@ def test_control_answers_about_the_own_sandbox_only() -> None:
     assert {call.target.partition("/api/self")[0] for call in calls.values()} == {""}
 
 
+SECRETS = b"/services/sandbox/api/secrets"
+
+
+@pytest.mark.proves("H02")
+@pytest.mark.parametrize(
+    "name", ["a", "db/warehouse", "read", "a/read", "users/alice/git-token", "a.b/c_d-1"]
+)
+def test_a_secret_is_read_by_its_name_as_it_is(name: str) -> None:
+    """The name reaches the broker byte for byte, also one that ends as the call does; a list needs none."""
+    calls = allowed_calls("/", "ada")
+    call = decide(calls, b"POST", SECRETS + b"/" + name.encode() + b"/read")
+    assert call is not None
+    assert (call.to, call.method, call.target) == ("broker", "POST", f"/api/secrets/{name}/read")
+    listing = decide(calls, b"GET", SECRETS)
+    assert listing is not None
+    assert (listing.to, listing.target) == ("broker", "/api/secrets")
+
+
+@pytest.mark.proves("H02", "S03")
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(
+            b"",
+            b"/",
+            b"/read",
+            b"//read",
+            b"/a",
+            b"/a/",
+            b"/a/read/",
+            b"/a/read/b",
+            b"/../read",
+            b"/a/../read",
+        ),
+        *(
+            b"/..%2fx/read",
+            b"/%2e%2e/read",
+            b"/a%2fb/read",
+            b"/a%00/read",
+            b"/a//b/read",
+            b"/A/read",
+            b"/a b/read",
+        ),
+        *(
+            b"/{name}/read",
+            b"/{user}/read",
+            b"/a;x/read",
+            b"/a\\b/read",
+            b"/a/./read",
+            b"/.a/read",
+            b"/a\xd0\xb0/read",
+        ),
+        *(b"/a\xef\xbc\x8fb/read", b"/a/read?x=1", b"/a/proxy/x", b"/a/revoke", b"/" + b"a" * 201 + b"/read"),
+    ],
+)
+def test_no_other_spelling_reaches_the_broker(path: bytes) -> None:
+    """Traversal, escapes, doubled slashes, look-alikes, other verbs and questions are not open."""
+    calls = allowed_calls("/", "ada")
+    assert decide(calls, b"POST", SECRETS + path) is None
+    assert decide(calls, b"GET", SECRETS + b"/a/read") is None
+    assert decide(calls, b"PUT", SECRETS + b"/a") is None
+
+
 def test_the_base_url_is_part_of_the_path() -> None:
     """Below a base URL the calls start with it, and those of the root are refused; control knows no base."""
     calls = allowed_calls("/jupyter/", "ada")

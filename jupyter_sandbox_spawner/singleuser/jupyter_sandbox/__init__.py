@@ -4,5 +4,6 @@ The functions raise errors with a `code` and a sentence; their answers show them
 """
 
 from jupyter_sandbox_spawner.singleuser.questions import egress, extend, status, ttl
+from jupyter_sandbox_spawner.singleuser.secret_values import secrets
 
-__all__ = ["egress", "extend", "status", "ttl"]
+__all__ = ["egress", "extend", "secrets", "status", "ttl"]

@@ -6,11 +6,11 @@ __all__ = ["Bucket"]
 
 
 class Bucket:
-    """`per_second` on average, a second's worth at once. Times are seconds of a steady clock."""
+    """`per_second` on average, `burst` at once (absent: a second's worth). Times are of a steady clock."""
 
-    def __init__(self, per_second: float, now: float) -> None:
+    def __init__(self, per_second: float, now: float, burst: float | None = None) -> None:
         self._rate = per_second
-        self._burst = max(per_second, 1.0)
+        self._burst = max(per_second, 1.0) if burst is None else burst
         self._level = self._burst
         self._filled = now
 

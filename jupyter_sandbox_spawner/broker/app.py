@@ -1,0 +1,56 @@
+"""How is the broker put together? The store, the ways to hub and control, two sockets."""
+
+from __future__ import annotations
+
+import logging
+import resource
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+
+from aiohttp import web
+
+from ..clients.control import control_socket
+from ..clients.grants import ControlBrokerClient
+from ..clients.hub import HubClient
+from ..serving import application, listening_socket, private_directory, until_signal
+from ..settings import Site
+from .admin_api import AdminApi
+from .file_store import FileStore
+from .secrets_api import SecretsApi
+
+__all__ = ["CALLERS", "run"]
+
+log = logging.getLogger("jupyter_sandbox_spawner.broker")
+CALLERS = ("gateway", "admin")
+_HUB_TIME = 4.0  # seconds; a cell waits
+
+
+async def run(site: Site, descriptors: Mapping[str, int]) -> None:
+    """Serve until SIGTERM or SIGINT. `descriptors`: listening sockets that a supervisor holds, by caller."""
+    # A core dump would hold secrets.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(FileStore(site.broker_dir))
+        # With a user's own token only: the broker has none, and may do nothing at the hub.
+        hub = await stack.enter_async_context(HubClient(site.hub_api_url, "", timeout=_HUB_TIME))
+        control = ControlBrokerClient(control_socket(site, "broker"))
+        stack.push_async_callback(control.close)
+        apis: Mapping[str, SecretsApi | AdminApi] = {
+            "gateway": SecretsApi(store, hub, control),
+            "admin": AdminApi(store, control),
+        }
+        for caller, api in apis.items():
+            app = application(site.callers_of(f"broker-{caller}"))
+            api.add_to(app)
+            await _serve(stack, site.broker_socket(caller), app, descriptors.get(caller))
+        log.info("The broker serves; its store is %s.", site.broker_dir)
+        await until_signal()
+
+
+async def _serve(stack: AsyncExitStack, path: str, app: web.Application, descriptor: int | None) -> None:
+    if descriptor is None:
+        private_directory(path.rpartition("/")[0])
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    await web.SockSite(runner, listening_socket(path, descriptor), backlog=1024).start()

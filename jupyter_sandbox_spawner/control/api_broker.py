@@ -1,0 +1,144 @@
+"""What may the broker ask? Whether a sandbox may read a secret now; each answer is in the audit first.
+
+Law: an answer that cannot be audited is a refusal, and secret reads never use the audit's reserve.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from aiohttp import web
+
+from ..clients.grants import Granted, ReadAnswer, ReadFailure, ReadRequest, StoreChange
+from ..errors import RefusedError
+from ..names import is_sandbox_id
+from ..rules.audit import Entry, Outcome
+from ..rules.grants import Asker, Grant, Holder, ReadVerdict, decide_list, decide_read
+from ..secret_names import LONGEST_NAME
+from ..wire import decode, decode_json, encode
+from . import records
+from .parts import Parts
+from .people import unknown_sandbox
+from .records import SandboxRecord
+
+__all__ = ["BrokerApi"]
+
+
+class BrokerApi:
+    """Routes of the broker's socket."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def add_to(self, app: web.Application) -> None:
+        """Add every route."""
+        app.add_routes(
+            [
+                web.post("/api/sandboxes/{id}/grants", self._grants),
+                web.post("/api/sandboxes/{id}/reads", self._read),
+                web.post("/api/sandboxes/{id}/failures", self._failed),
+                web.post("/api/secrets/changes", self._changing),
+            ]
+        )
+
+    async def _grants(self, request: web.Request) -> web.Response:
+        asker = decode_json(Asker, await request.read())
+        record = await self._record(request)
+        holder = _holder(record)
+        refusal = decide_list(asker, holder)
+        if refusal is not None:
+            raise await self._denied(record, refusal, asker, "")
+        return web.json_response(encode(Granted(profile=holder.profile, grants=holder.grants)))
+
+    async def _read(self, request: web.Request) -> web.Response:
+        asked = decode_json(ReadRequest, await request.read())
+        record = await self._record(request)
+        verdict = decide_read(asked.asker, _holder(record), asked.name)
+        if verdict.grant is None:
+            raise await self._denied(record, verdict, asked.asker, asked.name)
+        detail = {
+            "secret": asked.name,
+            "kind": verdict.grant.kind,
+            "static": asked.static,
+            "profile": record.profile,
+        }
+        self._parts.audit.check()
+        allowed = _entry(record, "allowed", asked.asker.owner or "", detail)
+        await self._parts.audit.write(allowed, security=False)
+        # The audit took its time: what was released meanwhile gets nothing.
+        if not _runs(await self._record(request)):
+            raise unknown_sandbox(record.id)
+        return web.json_response(encode(ReadAnswer(profile=record.profile, grant=verdict.grant)))
+
+    async def _failed(self, request: web.Request) -> web.Response:
+        failure = decode_json(ReadFailure, await request.read())
+        record = await self._record(request)
+        entry = _entry(record, "failed", "broker", {"secret": failure.name[:LONGEST_NAME]}, failure.code)
+        await self._parts.audit.write(entry, security=False)
+        return web.Response(status=204)
+
+    async def _changing(self, request: web.Request) -> web.Response:
+        change = decode_json(StoreChange, await request.read())
+        entry = Entry(
+            actor=change.actor,
+            action=f"secret.{change.verb}",
+            outcome="decided",
+            detail={"secret": change.name[:LONGEST_NAME]},
+        )
+        await self._parts.audit.write(entry)
+        return web.Response(status=204)
+
+    async def _denied(
+        self, record: SandboxRecord, verdict: ReadVerdict, asker: Asker, name: str
+    ) -> RefusedError:
+        await self._parts.denials.denied(
+            "secret",
+            record.user,
+            record.server,
+            record.id,
+            code=verdict.code,
+            secret=name[:LONGEST_NAME],
+            owner=asker.owner or "",
+        )
+        error = RefusedError(verdict.message, code=verdict.code, remedy=verdict.remedy)
+        error.status = verdict.status
+        return error
+
+    async def _record(self, request: web.Request) -> SandboxRecord:
+        name = request.match_info["id"]
+        if not is_sandbox_id(name):
+            raise unknown_sandbox(name)
+        record = await self._parts.store.run(lambda db: records.by_id(db, name))
+        if record is None:
+            raise unknown_sandbox(name)
+        return record
+
+
+def _holder(record: SandboxRecord) -> Holder:
+    return Holder(
+        user=record.user,
+        server=record.server,
+        profile=record.profile,
+        runs=_runs(record),
+        grants=tuple(decode(Grant, item) for item in record.grants),
+    )
+
+
+def _entry(
+    record: SandboxRecord, outcome: Outcome, actor: str, detail: Mapping[str, object], code: str = ""
+) -> Entry:
+    return Entry(
+        actor=actor,
+        action="secret.read",
+        outcome=outcome,
+        user=record.user,
+        server=record.server,
+        sandbox=record.id,
+        code=code,
+        policy_digest=record.profile_digest,
+        detail=detail,
+    )
+
+
+def _runs(record: SandboxRecord) -> bool:
+    return record.status in ("admitted", "ready")

@@ -1,0 +1,291 @@
+"""Do secrets come into an environment and out again, for a cell, a kernel, a program and boto3?"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jupyter_sandbox_spawner.errors import ConfigurationError, RefusedError
+from jupyter_sandbox_spawner.singleuser import secret_use
+from jupyter_sandbox_spawner.singleuser.commands import ExitStatus, main
+from tests.singleuser.brokerapi import CANARY, SECRETS, broker_answers, give
+from tests.singleuser.selfapi import SelfApi
+from tests.singleuser.test_magic import ipython, userenv
+
+Control = Callable[[str, bool], None]
+USE = "%%sandbox secrets use db/warehouse\n"
+LEFT = "import os\nprint('left', [n for n in os.environ if n.startswith('DB_')])"
+
+
+@pytest.fixture
+def broker(api: SelfApi) -> SelfApi:
+    """A broker with db/warehouse and its list."""
+    return broker_answers(api)
+
+
+@userenv
+def test_the_list_is_a_table_without_values(broker: SelfApi, tmp_path: Path) -> None:
+    """Names, kind, end, who granted it; what nobody has stored is said."""
+    done = ipython("found = %sandbox secrets\nprint(found)", tmp_path)
+    assert "db/warehouse  kv, static   never           profile small" in done.stdout, (
+        done.stdout + done.stderr
+    )
+    assert "s3/lab        aws, static  not stored yet  profile small" in done.stdout
+    assert CANARY not in done.stdout
+
+
+@userenv
+def test_an_empty_list_says_whom_to_ask(broker: SelfApi, tmp_path: Path) -> None:
+    """A sentence with the profile's name."""
+    broker.answers[f"GET {SECRETS}"] = (200, {"profile": "small", "items": []})
+    done = ipython("found = %sandbox secrets\nprint(found)", tmp_path)
+    assert "grants no secrets. Ask the hub's admin" in done.stdout
+
+
+ENDINGS = {
+    "success": "print('had', os.environ['DB_USER'], len(os.environ['DB_PASSWORD']))",
+    "error": "print('had', os.environ['DB_USER'], len(os.environ['DB_PASSWORD']))\nraise KeyError('mine')",
+    "interrupt": "print('had', os.environ['DB_USER'], len(os.environ['DB_PASSWORD']))\n"
+    "import signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(20)",
+    "syntax": "def (",
+    "overwritten": "os.environ['DB_PASSWORD'] = 'other'\ndel os.environ['DB_USER']\nprint('had reader 18')",
+}
+
+
+@userenv
+@pytest.mark.proves("S17")
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_the_environment_is_restored(broker: SelfApi, tmp_path: Path, control: Control, ending: str) -> None:
+    """After success, error, Ctrl-C and a cell that cannot run, variables are gone or as they were before."""
+    cell = f"{USE}import os\n{ENDINGS[ending]}"
+    code = (
+        "import os\nos.environ['DB_USER'] = 'mine'\n"
+        f"done = get_ipython().run_cell({cell!r})\nprint('success', done.success)\n"
+        "print('left', os.environ['DB_USER'], os.environ.get('DB_PASSWORD'))\n"
+        f"print('history', {CANARY!r} in str(get_ipython().history_manager.input_hist_raw))"
+    )
+    done = ipython(code, tmp_path)
+    control("the cell had it", "had reader 18" in done.stdout or ending == "syntax")
+    assert "left mine None" in done.stdout, done.stdout + done.stderr
+    assert f"success {ending in ('success', 'overwritten')}" in done.stdout
+    assert CANARY not in done.stdout + done.stderr.replace(repr(code), "")
+
+
+@userenv
+@pytest.mark.proves("S17")
+def test_a_cell_shows_its_value_and_its_own_error(broker: SelfApi, tmp_path: Path) -> None:
+    """The last expression is shown; a failed cell shows its own traceback, then that the secrets are gone."""
+    assert "Out" in ipython(f"get_ipython().run_cell({USE + '6 * 7'!r})", tmp_path).stdout
+    done = ipython(f"get_ipython().run_cell({USE + '1 / 0'!r})", tmp_path)
+    assert "ZeroDivisionError" in done.stdout
+    assert "The cell failed. Its secrets are out of the environment again." in done.stdout
+
+
+@userenv
+def test_nothing_is_set_when_one_of_several_is_refused(broker: SelfApi, tmp_path: Path) -> None:
+    """All are read before the first variable is set, and the cell does not run."""
+    cell = "%%sandbox secrets use db/warehouse db/other\nprint('ran')"
+    done = ipython(f"get_ipython().run_cell({cell!r})\n{LEFT}", tmp_path)
+    assert "ran" not in done.stdout.splitlines()
+    assert "left []" in done.stdout
+    assert "There is no such call." in done.stdout
+
+
+@userenv
+@pytest.mark.parametrize(
+    "line", ["%%sandbox status", "%%sandbox secrets", "%%sandbox secrets env db/warehouse", "%%sandbox"]
+)
+def test_only_use_begins_a_cell(broker: SelfApi, tmp_path: Path, line: str) -> None:
+    """Any other command above a cell says which one may stand there; the cell does not run."""
+    done = ipython(f"get_ipython().run_cell({line + chr(10) + 'print(42)'!r})\n{LEFT}", tmp_path)
+    assert "%%sandbox secrets use NAME" in done.stdout
+    assert "42" not in done.stdout.split("left")[0].splitlines()
+    assert "left []" in done.stdout
+
+
+@userenv
+def test_env_sets_them_for_the_kernel_and_prints_names(broker: SelfApi, tmp_path: Path) -> None:
+    """Variables stay, children inherit them, and the answer says so without a value."""
+    code = "kept = %sandbox secrets env db/warehouse\nprint(kept)\n"
+    code += "import os\nprint(len(os.environ['DB_PASSWORD']))"
+    done = ipython(code, tmp_path)
+    assert "In this kernel's environment now: DB_USER, DB_PASSWORD." in done.stdout, done.stdout + done.stderr
+    assert done.stdout.endswith(f"{len(CANARY)}\n")
+    assert CANARY not in done.stdout
+
+
+@pytest.mark.proves("S21")
+@pytest.mark.parametrize(
+    "variable", ["PATH", "LD_PRELOAD", "PYTHONPATH", "https_proxy", "AWS_ENDPOINT_URL", "GIT_SSH"]
+)
+def test_a_reserved_variable_is_refused_with_the_reason(
+    broker: SelfApi, control: Control, variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even if a profile asked for it: nothing is set, and the sentence says why."""
+    before = dict(os.environ)
+    give(broker, environment={"DB_USER": "user", variable: "password"})
+    with pytest.raises(RefusedError) as caught:
+        secret_use.keep(["db/warehouse"])
+    assert caught.value.code == "secret.variable_reserved"
+    assert variable in caught.value.message
+    assert dict(os.environ) == before
+    give(broker)
+    monkeypatch.setenv("DB_USER", "x")
+    monkeypatch.setenv("DB_PASSWORD", "x")
+    secret_use.keep(["db/warehouse"])
+    control("an ordinary variable is set", os.environ["DB_PASSWORD"] == CANARY)
+
+
+@pytest.mark.parametrize("error", [KeyError, KeyboardInterrupt, SystemExit])
+def test_variables_are_put_back_without_ipython(broker: SelfApi, error: type[BaseException]) -> None:
+    """Whatever ends the block, a variable that was absent is absent again."""
+    values = secret_use.variables(["db/warehouse"])
+    with suppress(error), secret_use.used(values):
+        assert os.environ["DB_PASSWORD"] == CANARY
+        raise error
+    assert not {"DB_USER", "DB_PASSWORD"} & os.environ.keys()
+
+
+def test_two_secrets_for_one_variable_are_refused(broker: SelfApi) -> None:
+    """Neither wins silently."""
+    give(broker, "db/other")
+    with pytest.raises(RefusedError, match="Two of these secrets set DB_USER"):
+        secret_use.variables(["db/warehouse", "db/other"])
+
+
+def command(*words: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """`jupyter sandbox ...` as a process whose standard output is a pipe."""
+    code = "import sys\nfrom jupyter_sandbox_spawner.singleuser.commands import main\nsys.exit(main())"
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **more}
+    return subprocess.run(
+        [sys.executable, "-c", code, *words],
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def test_a_program_gets_them_and_its_caller_does_not(broker: SelfApi) -> None:
+    """`secrets use NAME -- PROGRAM` is for that program, whose status and words are the command's."""
+    program = (
+        "import os, sys\n"
+        "print(os.environ['DB_USER'], len(os.environ['DB_PASSWORD']), sys.argv[1:])\nsys.exit(7)"
+    )
+    done = command("secrets", "use", "db/warehouse", "--", sys.executable, "-c", program, "--json", "--")
+    assert (done.returncode, done.stdout) == (7, f"reader {len(CANARY)} ['--json', '--']\n"), done.stderr
+    assert "DB_PASSWORD" not in os.environ
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "says"),
+    [
+        (["secrets", "use", "db/warehouse"], ExitStatus.COMMAND, "-- PROGRAM"),
+        (["secrets", "use", "db/warehouse", "--", "/no/such"], ExitStatus.COMMAND, "cannot be run"),
+        (
+            ["secrets", "env", "db/warehouse"],
+            ExitStatus.COMMAND,
+            "jupyter sandbox secrets use db/warehouse -- PROGRAM",
+        ),
+        (["secrets", "use", "db/none", "--", "true"], ExitStatus.REFUSED, "There is no such call."),
+    ],
+)
+def test_a_command_that_cannot_be_done_says_what_can(
+    broker: SelfApi, capsys: pytest.CaptureFixture[str], words: list[str], status: ExitStatus, says: str
+) -> None:
+    """A sentence with the way out, and a status for scripts; no value."""
+    assert main(words) == status
+    printed = capsys.readouterr()
+    assert says in printed.err
+    assert CANARY not in printed.out + printed.err
+
+
+def test_the_list_as_json_has_no_value(broker: SelfApi, capsys: pytest.CaptureFixture[str]) -> None:
+    """Scripts read names, kinds and ends."""
+    assert main(["secrets", "--json"]) == ExitStatus.OK
+    document = json.loads(capsys.readouterr().out)
+    assert (document["profile"], document["items"][0]["name"]) == ("small", "db/warehouse")
+    assert CANARY not in json.dumps(document)
+
+
+KEYS = {"access_key_id": "AKX", "secret_access_key": CANARY}
+
+
+@pytest.mark.proves("S15")
+def test_boto3_gets_its_keys_by_itself(broker: SelfApi, tmp_path: Path) -> None:
+    """A real botocore reads the shipped configuration, runs the command and has the keys, with an end."""
+    give(broker, "s3/lab", kind="aws", environment={}, fields=KEYS)
+    config = Path(secret_use.__file__).parent / "inside/etc/aws/config"
+    shim = tmp_path / "jupyter-sandbox"
+    paths = os.pathsep.join(sys.path)
+    shim.write_text(
+        f"#!{sys.executable}\nimport sys\nsys.path[:0] = {paths!r}.split(':')\n"
+        "from jupyter_sandbox_spawner.singleuser.commands import main\nsys.exit(main())\n"
+    )
+    shim.chmod(0o755)
+    code = (
+        "import botocore.session\n"
+        "found = botocore.session.get_session().get_credentials()\n"
+        "print(type(found).__name__, found.method, found.get_frozen_credentials().access_key,"
+        f" found.get_frozen_credentials().secret_key == {CANARY!r})"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={
+            **os.environ,
+            "PATH": f"{tmp_path}:{os.environ['PATH']}",
+            "AWS_CONFIG_FILE": str(config),
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "HOME": str(tmp_path),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.stdout == "RefreshableCredentials custom-process AKX True\n", done.stderr
+
+
+def test_the_keys_are_what_boto3_expects(broker: SelfApi) -> None:
+    """Version 1, an end within the hour; a session's token where there is one."""
+    give(broker, "s3/lab", kind="aws", environment={}, fields={**KEYS, "session_token": "T"})
+    document = json.loads(command("aws-credentials", "s3/lab").stdout)
+    assert (document["Version"], document["AccessKeyId"], document["SessionToken"]) == (1, "AKX", "T")
+    assert document["Expiration"].endswith("Z")
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [({"user": "x"}, "has no field 'access_key_id'"), ({"access_key_id": "x"}, "It has: access_key_id")],
+)
+def test_keys_that_lack_something_are_an_error(broker: SelfApi, fields: dict[str, str], words: str) -> None:
+    """A status that boto3 sees, nothing on standard output, a sentence on standard error."""
+    give(broker, "s3/lab", kind="aws", environment={}, fields=fields)
+    done = command("aws-credentials", "s3/lab")
+    assert (done.returncode, done.stdout) == (ExitStatus.COMMAND, "")
+    assert words in done.stderr
+
+
+def test_keys_are_not_printed_to_a_terminal(
+    broker: SelfApi, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    """A person who tries the command reads what to do instead."""
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert main(["aws-credentials", "s3/lab"]) == ExitStatus.COMMAND
+    assert "standard output is a terminal" in capsys.readouterr().err
+
+
+def test_one_secret_of_kind_aws_needs_no_name(broker: SelfApi) -> None:
+    """With none or two the command says which there are."""
+    broker.answers[f"GET {SECRETS}"] = (200, {"profile": "small", "items": []})
+    with pytest.raises(ConfigurationError, match="There are 0 secrets of kind aws"):
+        secret_use.aws_credentials(None)
