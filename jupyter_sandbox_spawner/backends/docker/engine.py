@@ -154,7 +154,8 @@ class Engine:
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
-            connector = aiohttp.UnixConnector(path=self.socket, limit=_AT_ONCE + 1)
+            # Connections are not kept: one to a daemon that was restarted would fail its next call.
+            connector = aiohttp.UnixConnector(path=self.socket, limit=_AT_ONCE + 1, force_close=True)
             self._session = aiohttp.ClientSession(
                 "http://docker", connector=connector, read_bufsize=_LONGEST_LINE
             )
