@@ -81,8 +81,13 @@ setup(
         "docker": [*LOCAL, "dockerspawner>=14,<15"],
         "kubernetes": [*LOCAL, "jupyterhub-kubespawner>=7.1,<8"],
         "vault": ["hvac>=2.4,<3"],
-        "mlflow": ["mlflow>=3.17.2,<3.18"],
-        "singleuser": ["jupyterhub>=5.3,<7", "jupyterlab>=4.4,<5", "ipykernel>=6.29,<8"],
+        "mlflow": ["mlflow>=3.17.2,<3.18", "aiohttp>=3.9,<4", "pydantic>=2.7,<3"],
+        "singleuser": [
+            "jupyterhub>=5.3,<7",
+            "jupyterlab>=4.4,<5",
+            "ipykernel>=6.29,<8",
+            "mlflow-skinny>=3.17.2,<3.18",
+        ],
         "test": TEST,
         "docs": [
             "sphinx>=8,<10",
@@ -95,6 +100,9 @@ setup(
         "console_scripts": [
             "jupyter-sandbox = jupyter_sandbox_spawner.singleuser.commands:main",
             "jupyter-sandbox-admin = jupyter_sandbox_spawner.admin.cli:main",
+        ],
+        "mlflow.request_auth_provider": [
+            "sandbox = jupyter_sandbox_spawner.singleuser.mlflow_auth:SandboxAuth"
         ],
         "jupyterhub.spawners": [
             "sandbox-docker = jupyter_sandbox_spawner.hub.docker:SandboxDockerSpawner",

@@ -11,19 +11,13 @@ from jupyter_sandbox_spawner.setup_hub import setup_hub
 
 c = get_config()  # noqa: F821 (given by traitlets)
 here = Path(__file__).resolve().parent
+user = os.environ.get("SANDBOX_USER_ENV", "/opt/jupyter-sandbox/user")
+image = os.environ.get("SANDBOX_IMAGE", "")
 
 
 def internal_services(text: str) -> dict[str, str]:
     """`name:port=host:port,...`: names that exist only for sandboxes, and who answers for them."""
     return dict(item.split("=", 1) for item in text.split(",") if item)
-
-
-def user_images() -> dict[str, str | Environment]:
-    """A Python environment of this host; for Docker an image and where its Python is."""
-    image = os.environ.get("SANDBOX_IMAGE")
-    if image:
-        return {"default": Environment(image=image, prefix="/opt/jupyter")}
-    return {"default": os.environ.get("SANDBOX_USER_ENV", "/opt/jupyter-sandbox/user")}
 
 
 # Who may log in. Choose an authenticator of your site; the hub starts with none that lets people in.
@@ -50,8 +44,10 @@ setup_hub(
     profiles=os.environ.get("SANDBOX_PROFILES", here / "profiles.yaml"),
     run_dir=os.environ.get("SANDBOX_RUN_DIR", "/run/jupyter-sandbox"),
     state_dir=os.environ.get("SANDBOX_STATE_DIR", "/var/lib/jupyter-sandbox"),
-    environments=user_images(),
     backend=os.environ.get("SANDBOX_BACKEND", "local"),  # "docker": see docs/how-to/use-docker.md
+    environments={"default": Environment(image=image, prefix="/opt/jupyter") if image else user},
+    # Where MLflow is installed, if it is: every notebook then logs its runs there with nothing set up.
+    tracking=os.environ.get("SANDBOX_TRACKING", ""),
     one_uid=os.environ.get("SANDBOX_ONE_UID") == "1",
     public_port=int(os.environ.get("SANDBOX_PUBLIC_PORT", "8000")),
     internal_services=internal_services(os.environ.get("SANDBOX_INTERNAL_SERVICES", "")),

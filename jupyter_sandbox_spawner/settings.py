@@ -22,6 +22,7 @@ _CALLERS: Mapping[str, tuple[str, ...]] = {
     "gateway": ("hub", "control"),
     "control-hub": ("hub",),
     "control-gateway": ("gateway",),
+    "tracking": ("gateway",),
     "control-broker": ("broker",),
     "broker-gateway": ("gateway",),
 }
@@ -49,10 +50,11 @@ class Site:
     `run_dir` holds sockets and what dies with the machine (0700, short, lower-case); `state_dir` holds
     homes, uids and spools. `internal_services` maps `name:port` to the `host:port` that answers for it.
     `subdomain_host` is JupyterHub's (`https://hub.example`); empty where servers share the hub's origin.
-    `program_uids` gives each program its host uid (`hub`, `proxy`, `gateway`, `control`, `broker`); empty
-    where all share one. `one_uid`: the admin accepts that although root could do better;
+    `program_uids` gives each program its host uid (`hub`, `proxy`, `gateway`, `control`, `broker`,
+    `tracking`); empty where all share one. `one_uid`: the admin accepts that although root could do better;
     `accept_shared_origin`: that servers share the hub's origin. `callers` are uids, by socket, that may use
-    it besides root and the programs that need it.
+    it besides root and the programs that need it. `tracking` is the directory of the Python environment that
+    MLflow runs in; empty where the site has none.
     `backend` says what the launcher starts; `docker_socket` is the Docker daemon's, and `shared_directories`
     (target to host directory) are seen read-only by every container.
     """
@@ -83,6 +85,7 @@ class Site:
     backend: Literal["local", "docker"] = "local"
     docker_socket: str = "/run/docker.sock"
     shared_directories: Mapping[str, str] = field(default_factory=dict)
+    tracking: str = ""
 
     @property
     def shared_mode(self) -> int:
@@ -108,6 +111,16 @@ class Site:
     def gateway_socket(self) -> str:
         """Where the gateway's own door listens."""
         return f"{self.run_dir}/gateway.sock"
+
+    @property
+    def tracking_socket(self) -> str:
+        """Where MLflow listens, for the gateway alone."""
+        return f"{self.run_dir}/tracking.sock"
+
+    @property
+    def tracking_dir(self) -> str:
+        """MLflow's own: database and artifacts."""
+        return f"{self.state_dir}/tracking"
 
     def control_socket(self, caller: str) -> str:
         """Where control listens for `hub`, `gateway`, `broker` or `admin`."""

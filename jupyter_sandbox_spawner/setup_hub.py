@@ -41,6 +41,7 @@ _MORE = frozenset(
         "public_url",
         "runtime",
         "servers_per_user",
+        "tracking",
         "uid_base",
         "uid_count",
     }
@@ -75,7 +76,8 @@ def setup_hub(
     `name:port` to `host:port`), runtime ("runc"), uid_base, uid_count, program_uids ({}: system users
     `jss-NAME` if they exist, else ids below uid_base), one_uid (False; True: all programs share root's uid),
     callers ({}: by socket, further uids), consecutive_failure_limit (0: the hub never exits for failed
-    starts), servers_per_user (None: no cap where a profile names none).
+    starts), servers_per_user (None: no cap where a profile names none), tracking ("": no MLflow; else
+    the directory of the Python environment that it runs in).
 
     Raises ProfileError (`FILE:LINE: FIELD: ...`) and ConfigurationError.
     """
@@ -127,6 +129,7 @@ def _site(
             field=unknown[0],
             remedy=f"Known: {', '.join(sorted(known | {'public_host'}))}.",
         )
+    more["tracking"] = _tracking(str(more.get("tracking") or ""))
     base_url = f"/{str(more.pop('base_url', '/')).strip('/')}/".replace("//", "/")
     return Site(
         run_dir=run_dir.rstrip("/"),
@@ -142,6 +145,18 @@ def _site(
         callers={name: tuple(uids) for name, uids in dict(more.pop("callers", {})).items()},
         **more,
     )
+
+
+def _tracking(prefix: str) -> str:
+    if prefix and not (os.path.isabs(prefix) and os.access(f"{prefix}/bin/python", os.X_OK)):
+        raise ConfigurationError(
+            f"tracking: {prefix!r} is not the directory of a Python environment.",
+            code="site.environment_missing",
+            field="tracking",
+            remedy=f"Make one: python3 -m venv {prefix} &&"
+            f" {prefix}/bin/pip install 'jupyter_sandbox_spawner[mlflow]'; or leave it out.",
+        )
+    return prefix
 
 
 def _shares_origin(public_host: str, site: Site, accepted: bool) -> bool:

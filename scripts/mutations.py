@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import runpy
+from pathlib import Path
+
 from guard import Guard
 from mutations_docker import DOCKER_GUARDS
 
 __all__ = ["GUARDS", "Guard"]
 
 
+_MLFLOW = Path(__file__).with_name("mutations_mlflow.py")
 _EGRESS = "jupyter_sandbox_spawner/rules/egress.py"
 _PROXY = "jupyter_sandbox_spawner/gateway/egress/proxy.py"
 _HEADS = "jupyter_sandbox_spawner/rules/heads.py"
@@ -109,6 +113,21 @@ _GATEWAY_GUARDS = (
 )
 
 _ISOLATION_GUARDS = (
+    Guard(
+        name="soft limits: memory is watched",
+        file="jupyter_sandbox_spawner/rules/soft_limits.py",
+        pattern=r'if "memory" in soft and memory > most\.memory:',
+        replacement="if False:",
+        tests="tests/rules/test_soft_limits.py -k above_the_limit",
+    ),
+    Guard(
+        name="soft limits: processes are held",
+        file="jupyter_sandbox_spawner/backends/oci/host.py",
+        pattern=r"await hold_processes\(pid, spec\.resources\.pids\)",
+        replacement="pass",
+        tests="tests/backends/test_oci_soft.py -k fork_bomb",
+        live=True,
+    ),
     Guard(
         name="check: all namespaces are there",
         file=_CHECK,
@@ -266,5 +285,6 @@ GUARDS: tuple[Guard, ...] = (
     *_ISOLATION_GUARDS,
     *DOCKER_GUARDS,
     *_HUB_GUARDS,
+    *(Guard(**guard) for guard in runpy.run_path(str(_MLFLOW))["GUARDS"]),
     *_SECRET_GUARDS,
 )

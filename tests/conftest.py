@@ -25,6 +25,8 @@ REQUIRED = pytest.StashKey[frozenset[str]]()
 RECORDS = pytest.StashKey[dict[str, list[dict[str, Any]]]]()
 FAILED = pytest.StashKey[bool]()
 CONTROLS = pytest.StashKey[list[bool]]()
+# Records of tests that a test ran itself, as somebody else; they count as its own.
+ALSO = pytest.StashKey[list[dict[str, Any]]]()
 Evidence = tuple[str, Callable[[], str]]
 EVIDENCE = pytest.StashKey[list[Evidence]]()
 
@@ -89,7 +91,7 @@ def pytest_runtest_makereport(
         item.stash[FAILED] = True
         report.sections.extend(_collect(item.config.stash[EVIDENCE]))
     if report.when == "call" or report.outcome != "passed":
-        report.user_properties.append(("proves", _records(item, report)))
+        report.user_properties.append(("proves", [*_records(item, report), *item.stash.get(ALSO, [])]))
     return report
 
 

@@ -7,8 +7,13 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
+
+from jupyter_sandbox_spawner.backends.oci.delegation import delegated
+from jupyter_sandbox_spawner.ordinary import has_own_namespace, look_at_host
+from jupyter_sandbox_spawner.rules.subids import first_obstacle
 
 __all__ = ["CHECKOUT", "HUB_PYTHONPATH", "LANES", "VENVS", "missing", "required"]
 
@@ -34,7 +39,32 @@ def missing(lane: str) -> str:
 
 
 def _root() -> str:
+    if os.geteuid() == 0 and has_own_namespace():
+        return "root of a user namespace only; run: sudo scripts/test"
     return "" if os.geteuid() == 0 else "not root; run: sudo scripts/test"
+
+
+def _hostuids() -> str:
+    """May this process itself give files and sandboxes other uids of the host?"""
+    return "" if os.geteuid() == 0 else "not root; run: jupyter-sandbox-admin unshare pytest ..., or as root"
+
+
+def _sandboxes() -> str:
+    """Can programs that this process starts make sandboxes: as root, or as an ordinary user with subuids?"""
+    if os.geteuid() == 0:
+        return _root()
+    obstacle = first_obstacle(look_at_host())
+    return f"{obstacle.seen}; run: {obstacle.remedy}" if obstacle else ""
+
+
+def _rootless() -> str:
+    """Can root make an ordinary user here who makes sandboxes with this checkout?"""
+    absent = [name for name in ("useradd", "userdel", "newuidmap", "runc") if not shutil.which(name)]
+    if absent:
+        return f"no {absent[0]}; run: apt-get install passwd uidmap runc"
+    switches = replace(look_at_host(), subuid="root:1:9", subgid="root:1:9", user="root")
+    obstacle = first_obstacle(switches)
+    return missing("uids") or (f"{obstacle.seen}; run: {obstacle.remedy}" if obstacle else "")
 
 
 def _runc() -> str:
@@ -45,7 +75,10 @@ def _cgroup() -> str:
     """Can a cgroup with a memory and a pids controller be made here (v2, or v1 with both mounted)?"""
     top = Path("/sys/fs/cgroup")
     unified = top / "cgroup.controllers"
-    places = [top] if unified.exists() else [top / "memory", top / "pids"]
+    # An ordinary user has at most a part of the tree.
+    ours = delegated(str(top), Path("/proc/self/cgroup").read_text()) if has_own_namespace() else ""
+    below = ours.lstrip("/")
+    places = [top / below] if unified.exists() else [top / "memory" / below, top / "pids" / below]
     if unified.exists() and not {"memory", "pids"} <= set(unified.read_text().split()):
         return "cgroup v2 without its memory and pids controllers"
     for place in places:
@@ -92,6 +125,11 @@ def _userenv() -> str:
     return "" if server.exists() else f"no {server}; run: scripts/prepare user"
 
 
+def _tracking() -> str:
+    server = VENVS / "tracking/bin/mlflow"
+    return "" if server.exists() else f"no {server}; run: scripts/prepare tracking"
+
+
 def _chaos() -> str:
     if os.environ.get("SANDBOX_CHAOS") == "1":
         return ""
@@ -121,6 +159,9 @@ def _uids() -> str:
 
 LANES: Mapping[str, Callable[[], str]] = {
     "root": _root,
+    "hostuids": _hostuids,
+    "sandboxes": _sandboxes,
+    "rootless": _rootless,
     "chaos": _chaos,
     "uids": _uids,
     "runc": _runc,
@@ -132,4 +173,5 @@ LANES: Mapping[str, Callable[[], str]] = {
     "hub6": lambda: _hub("hub", "6"),
     "hub5": lambda: _hub("hub5", "5"),
     "userenv": _userenv,
+    "tracking": _tracking,
 }

@@ -16,6 +16,7 @@ __all__ = ["Shares", "group", "in_order"]
 # The longest first, so that no worker ends alone with one of them; the others follow as they come.
 FIRST = (
     "tests/attacks",
+    "tests/programs/test_ordinary_attacks.py",
     "tests/programs/test_admin_sandboxes.py",
     "tests/docker",
 )

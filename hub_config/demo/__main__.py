@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import sys
 from dataclasses import asdict
@@ -56,6 +57,7 @@ Log in, choose a profile that allows {MIRROR_HOST}, open a notebook and try:
   u.urlopen("http://{MIRROR_HOST}/").read()      # an allowed host answers
   u.urlopen("http://{REFUSED_HOST}/")                   # 403 Blocked by sandbox: {REFUSED_HOST}; ...
   %pip install {PACKAGE}
+  %sandbox secrets                              # names, no values; then %%sandbox secrets use NAME
 
 Logs: {running.state_dir}/logs
 Ctrl-C ends everything and leaves nothing behind.
@@ -64,6 +66,11 @@ Ctrl-C ends everything and leaves nothing behind.
 
 def _uids(running: RunningSite) -> str:
     """Which protection between the programs this demo has."""
+    if os.geteuid() != 0:
+        return (
+            f"Not root: all programs share the uid {os.geteuid()}; each person's sandboxes have a uid of"
+            " /etc/subuid. Limits that the kernel does not hold here are called soft."
+        )
     if running.shared_uid:
         return f"All programs share one uid (one_uid=True): {running.shared_uid}."
     return "Each program runs under a uid of its own; only the launcher is root."

@@ -9,6 +9,9 @@ from typing import Any
 
 import aiohttp
 
+from jupyter_sandbox_spawner.models import Capabilities
+from jupyter_sandbox_spawner.rules.soft_limits import SOFT, soft_limits
+
 from . import cells
 from .kernel import Kernel, Output
 from .pages import SpawnForm
@@ -22,6 +25,7 @@ __all__ = [
     "handshake",
     "hello",
     "imported",
+    "limits",
     "listed",
     "printed",
     "profile",
@@ -100,6 +104,18 @@ def imported(seen: Any) -> str:
     """The package came from the home."""
     require(seen["says"].startswith("installed") and seen["file"].startswith("/home/"), str(seen))
     return f"{seen['says']} from {seen['file']}"
+
+
+def limits(found: Capabilities, status: str, page: str) -> str:
+    """`%sandbox status` and the hub's page call exactly those limits soft that the launcher found soft."""
+    soft = soft_limits(found.limits)
+    for name, row in (("cpu", "CPU"), ("memory", "Memory"), ("pids", "Processes")):
+        line = next((line for line in status.splitlines() if row in line), "")
+        require((f"({SOFT})" in line) == (name in soft), f"{name} is {found.limits}, and is shown as: {line}")
+    named = f"Soft limits: {', '.join(soft)}"
+    require((named in page) if soft else ("Soft limits" not in page), f"the home page says {page!r}")
+    words = (f"{name} {'soft' if name in soft else 'hard'}" for name in sorted(found.limits))
+    return f"{found.level}: {', '.join(words)}; the same in %sandbox status and on the hub's page"
 
 
 def allowed(seen: Any) -> str:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from jupyter_sandbox_spawner.admin.accounts import Account, accounts_of, with_uids
+from jupyter_sandbox_spawner.admin.homes import run_unshared
 from jupyter_sandbox_spawner.admin.reach import find_barrier, python_barrier
 from jupyter_sandbox_spawner.settings import Site, load_site
 
@@ -80,9 +81,19 @@ class RunningSite:
         return self.root / "state"
 
     @property
+    def launcher_socket(self) -> str:
+        """Where the launcher answers."""
+        return f"{self.run_dir}/launcher.sock"
+
+    @property
     def log_file(self) -> Path:
         """What the supervisor wrote; each program's own log is below the state directory."""
         return self.root / "programs.log"
+
+    @property
+    def has_tracking(self) -> bool:
+        """Does MLflow run here?"""
+        return bool(self.site and self.site.tracking)
 
     def visitor(self, name: str) -> Visitor:
         """A person at a browser, not logged in yet."""
@@ -111,8 +122,9 @@ def _environment(running: RunningSite, profiles: Path | None) -> dict[str, str]:
         "SANDBOX_RUN_DIR": str(running.run_dir),
         "SANDBOX_STATE_DIR": str(running.state_dir),
         "SANDBOX_USER_ENV": str((VENVS / "user").resolve()),
+        "SANDBOX_TRACKING": str(tracking) if (tracking := VENVS / "tracking").exists() else "",
         "SANDBOX_PUBLIC_PORT": "0",
-        "SANDBOX_ONE_UID": "1" if running.shared_uid else "0",
+        "SANDBOX_ONE_UID": "1" if running.shared_uid and os.geteuid() == 0 else "0",
         "SANDBOX_INTERNAL_SERVICES": ",".join(f"{name}={place}" for name, place in services.items()),
         USERS_VARIABLE: str(running.root / "users.json"),
         **running.variables,
@@ -192,12 +204,13 @@ async def _wait_until_ready(running: RunningSite, stopping: asyncio.Event | None
 
 async def _put_secrets(running: RunningSite, environment: Mapping[str, str]) -> None:
     """Store them as an admin does: by the command, through its standard input."""
-    command = [sys.executable, "-m", "jupyter_sandbox_spawner.admin", "secrets", "put", "--format", "json"]
-    site = str(running.run_dir / "site.json")
-    for name, fields in running.secrets.items():
+    words = [sys.executable, "-m", "jupyter_sandbox_spawner.admin", "secrets", "put", "--format", "json"]
+    words += ["--site", str(running.run_dir / "site.json")]
+
+    async def put(name: str, fields: Mapping[str, str]) -> None:
         process = await asyncio.create_subprocess_exec(
-            *command,
-            *("--site", site, name),
+            *words,
+            name,
             env=environment,
             cwd=running.root,
             stdin=asyncio.subprocess.PIPE,
@@ -207,6 +220,8 @@ async def _put_secrets(running: RunningSite, environment: Mapping[str, str]) -> 
         said, _ = await process.communicate(json.dumps(fields).encode())
         if process.returncode:
             raise DemoError(f"The secret {name} could not be stored: {said.decode(errors='replace')}")
+
+    await asyncio.gather(*(put(name, fields) for name, fields in running.secrets.items()))
 
 
 async def _stop(running: RunningSite) -> None:
@@ -258,4 +273,10 @@ async def running_site(
                 running.after = await asyncio.to_thread(look, running.root, running.site)
     finally:
         if not keep:
-            shutil.rmtree(running.root, ignore_errors=True)
+            await asyncio.to_thread(_erase, running.root)
+
+
+def _erase(root: Path) -> None:
+    if os.geteuid() != 0:  # homes belong to sandboxes' uids
+        run_unshared(["rm", "-rf", "--", str(root)])
+    shutil.rmtree(root, ignore_errors=True)

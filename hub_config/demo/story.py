@@ -13,13 +13,17 @@ from typing import Any
 
 import aiohttp
 
+from jupyter_sandbox_spawner.clients.launcher import LauncherClient
+
 from . import cells, proofs
 from .endings import Crashes, Minute
 from .kernel import Kernel
 from .leftovers import sandbox_traces
+from .pages import read_endings
 from .programs import PROGRAMS
 from .running import DemoError, RunningSite
 from .stages import describe_stages, shares
+from .tracking import log_run
 from .upstream import INDEX_HOST, MIRROR_HOST
 from .visitor import Refusal, Visitor
 
@@ -82,6 +86,8 @@ class Story:
         await self._step("page", self._page(alice))
         if not await self._step("kernel over WebSocket", self._cell(alice, cells.HELLO, proofs.hello)):
             return False
+        if self.running.has_tracking:
+            await self._step("a run on MLflow, nothing set up", self._track(alice))
         await self._step("secrets are listed without values", self._secrets(alice))
         await self._step("a cell uses one, the next has it no more", self._use_secret(alice))
         await self._step("%pip install through the proxy", self._install(alice))
@@ -89,6 +95,7 @@ class Story:
 
     async def _second_server(self, alice: Visitor, bob: Visitor) -> None:
         await self._step("import after the restart", self._cell(alice, cells.IMPORT, proofs.imported))
+        await self._step("limits: shown as hard or soft", self._limits(alice))
         await self._step("allowed host answers", self._cell(alice, cells.ALLOWED, proofs.allowed))
         await self._step("refused host: 403, why", self._cell(alice, cells.REFUSED, proofs.refused))
         await self._step("direct TCP, UDP and DNS dead", self._cell(alice, cells.DEAD, proofs.dead))
@@ -199,6 +206,16 @@ class Story:
             self.kernel = await Kernel(alice).__aenter__()
         return self.kernel
 
+    async def _limits(self, alice: Visitor) -> str:
+        shown = await (await self._notebook(alice)).execute("%sandbox status")
+        page = await alice.open(alice.hub("home"))
+        async with LauncherClient(self.running.launcher_socket) as launcher:
+            found = await launcher.capabilities()
+        return proofs.limits(found, str(shown), read_endings(page.text).get("Default server", ""))
+
+    async def _track(self, alice: Visitor) -> str:
+        return await log_run(self.running, await self._notebook(alice))
+
     async def _install(self, alice: Visitor) -> str:
         kernel = await self._notebook(alice)
         output = await kernel.execute(cells.INSTALL, timeout=120)
@@ -210,8 +227,8 @@ class Story:
 
     async def _secrets(self, alice: Visitor) -> str:
         shown = await self._cell(alice, cells.SECRETS, proofs.listed)
-        values = [value for fields in self.running.secrets.values() for value in fields.values()]
-        proofs.require(not any(value in shown for value in values), "a value is shown")
+        passwords = [fields["password"] for fields in self.running.secrets.values() if "password" in fields]
+        proofs.require(not any(password in shown for password in passwords), "a value is shown")
         return shown
 
     async def _use_secret(self, alice: Visitor) -> str:

@@ -33,6 +33,8 @@ setup_hub(
     run_dir=os.environ.get("SANDBOX_RUN_DIR", "/run/jupyter-sandbox"),
     state_dir=os.environ.get("SANDBOX_STATE_DIR", "/var/lib/jupyter-sandbox"),
     environments={"default": os.environ.get("SANDBOX_USER_ENV", "/opt/jupyter-sandbox/user")},
+    # MLflow for everybody; without it: tracking="", and disable the two jss-tracking units.
+    tracking=os.environ.get("SANDBOX_TRACKING", "/opt/jupyter-sandbox/tracking"),
     public_host="0.0.0.0",  # noqa: S104 (people come from outside)
     public_port=443,
     public_url=f"https://{host}/",

@@ -9,18 +9,21 @@ from __future__ import annotations
 import os
 import pwd
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 from ..errors import ConfigurationError
+from ..ordinary import require_subids
+from ..rules.subids import LEAST_IDS
 from ..settings import Site
 
 __all__ = ["PROGRAMS", "ROOT", "Account", "accounts_of", "as_account", "with_uids"]
 
-PROGRAMS = ("hub", "proxy", "gateway", "control", "broker")
+PROGRAMS = ("hub", "proxy", "gateway", "control", "broker", "tracking")
 _PREFIX = "jss-"
 _RESERVED = 16  # uids below uid_base that belong to programs where no system users exist
 # Who calls launcher and gateway shares one group, so that the sockets' modes keep everybody else away.
 _CALLERS = ("hub", "control")
+_DEFAULT = {item.name: item.default for item in fields(Site)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,9 +41,12 @@ ROOT = Account(uid=0, gid=0)
 def with_uids(site: Site) -> Site:
     """The site with the uid of each program filled in: none for an ordinary user or where one is accepted.
 
-    Raises ConfigurationError `site.program_uids`.
+    An ordinary user's sandboxes get the uids of /etc/subuid. Raises ConfigurationError `site.program_uids`,
+    or `ordinary.*` where those cannot be had.
     """
-    if os.geteuid() != 0 or site.one_uid:
+    if os.geteuid() != 0:
+        return _with_subids(replace(site, program_uids={}))
+    if site.one_uid:
         return replace(site, program_uids={})
     unknown = sorted(set(site.program_uids) - set(PROGRAMS))
     if unknown:
@@ -77,6 +83,23 @@ def as_account(account: Account | None) -> tuple[str, ...]:
         *("--bounding-set", capabilities, "--inh-caps", capabilities, "--ambient-caps", capabilities),
         "--no-new-privs",
         *end,
+    )
+
+
+def _with_subids(site: Site) -> Site:
+    """An own choice of uids stays if /etc/subuid gives it; so two sites of one user can share a range."""
+    found = require_subids()
+    end = found.first + found.count
+    if (site.uid_base, site.uid_count) == (_DEFAULT["uid_base"], _DEFAULT["uid_count"]):
+        return replace(site, uid_base=found.first, uid_count=found.count)
+    if found.first <= site.uid_base and site.uid_base + site.uid_count <= end and site.uid_count >= LEAST_IDS:
+        return site
+    raise ConfigurationError(
+        f"uid_base, uid_count: {site.uid_base}, {site.uid_count} is not in what /etc/subuid gives:"
+        f" {found.first}..{end - 1}.",
+        code="ordinary.range_foreign",
+        field="uid_base",
+        remedy="Leave both out of setup_hub to use all of it.",
     )
 
 

@@ -31,6 +31,7 @@ def parser() -> argparse.ArgumentParser:
     audit.add_commands(commands)
     secrets.add_commands(commands)
     _add_site(commands)
+    _add_unshare(commands)
     return top
 
 
@@ -94,6 +95,18 @@ def _add_site(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     write.set_defaults(action=_write_site)
 
 
+def _add_unshare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    unshare = commands.add_parser(
+        "unshare",
+        help="without root: run a command that may touch sandboxes' homes",
+        description="Runs a command (default: a shell) as uid 0 of a user namespace that has your uids of"
+        " /etc/subuid, so that homes can be read, copied, given back or erased. It may do to your own files"
+        " what you may. Example: jupyter-sandbox-admin unshare tar -czf homes.tgz -C STATE_DIR homes",
+    )
+    unshare.add_argument("command", nargs=argparse.REMAINDER, metavar="COMMAND", help="command and arguments")
+    unshare.set_defaults(action=_unshare)
+
+
 # The actions import what they need: a look at --help or doctor must not wait for circus and the hub.
 
 
@@ -125,6 +138,12 @@ def _write_site(arguments: argparse.Namespace) -> int:
     uids = ", ".join(f"{name} {uid}" for name, uid in site.program_uids.items())
     print(f"{site.run_dir}/site.json is written. Uids: {uids or 'one for all programs'}.")
     return ExitStatus.OK
+
+
+def _unshare(arguments: argparse.Namespace) -> int:
+    from .homes import run_unshared
+
+    return run_unshared(arguments.command)
 
 
 def _check_profiles(arguments: argparse.Namespace) -> int:

@@ -83,6 +83,7 @@ def own_directories(site: Site) -> tuple[tuple[str, str, int], ...]:
         (f"{site.state_dir}/audit", "control", 0o700),
         (site.broker_dir, "broker", 0o700),
         (f"{site.state_dir}/logs", "supervisor", 0o700),
+        *(((site.tracking_dir, "tracking", 0o700),) if site.tracking else ()),
     )
 
 

@@ -40,6 +40,8 @@ class ExitStatus(IntEnum):
 
 _BY_CODE = {
     "program.missing": ExitStatus.PROGRAM_MISSING,
+    "ordinary.newuidmap_missing": ExitStatus.PROGRAM_MISSING,
+    "ordinary.tools_missing": ExitStatus.PROGRAM_MISSING,
     "site.port_taken": ExitStatus.PORT_TAKEN,
     "site.directory_foreign": ExitStatus.DIRECTORY,
     "site.directory_unusable": ExitStatus.DIRECTORY,

@@ -9,7 +9,9 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from ..ordinary import look_at_host
 from .finding import Finding
+from .ordinary_findings import ordinary_findings
 from .requirements import LEAST_NODE, node_version, search_path
 
 __all__ = ["machine_findings"]
@@ -28,11 +30,14 @@ def machine_findings() -> Iterator[Finding]:
         _cgroups,
         _limits,
         _seccomp,
-        _user_namespaces,
-        _privilege,
     )
     for check in checks:
         yield check()
+    if os.geteuid() == 0:
+        yield _user_namespaces()
+        yield Finding(name="privilege", fine=True, seen="root: a host uid for each user")
+    else:
+        yield from ordinary_findings(look_at_host())
 
 
 def _python() -> Finding:
@@ -84,8 +89,10 @@ def _limits() -> Finding:
     places = [_TOP] if (_TOP / "cgroup.controllers").exists() else [_TOP / name for name in _CONTROLLERS]
     closed = [str(place) for place in places if not os.access(place, os.W_OK)]
     if closed:
-        remedy = "Run as root, or give the launcher a cgroup tree (Delegate=yes in its unit)."
-        return Finding(name="limits", fine=False, seen=f"soft: {closed[0]} is not ours", remedy=remedy)
+        remedy = "Run as root, or in a cgroup of its own: systemd-run --user --scope -p Delegate=yes ..."
+        seen = f"soft: {closed[0]} is not ours"
+        needed = os.geteuid() == 0
+        return Finding(name="limits", fine=False, seen=seen, remedy=remedy, needed=needed)
     if _has_swap() and not _limits_swap():
         remedy = "swapoff -a, or boot with swapaccount=1"
         return Finding(
@@ -116,7 +123,10 @@ def _seccomp() -> Finding:
 
 
 def _user_namespaces() -> Finding:
-    """Three switches can forbid them: the count, Debian's for ordinary users, Ubuntu's AppArmor."""
+    """Three switches can forbid them: the count, Debian's for ordinary users, Ubuntu's AppArmor.
+
+    Only the first binds root.
+    """
     switches = (
         ("user.max_user_namespaces", "0", "sysctl -w user.max_user_namespaces=15000"),
         ("kernel.unprivileged_userns_clone", "0", "sysctl -w kernel.unprivileged_userns_clone=1"),
@@ -131,19 +141,8 @@ def _user_namespaces() -> Finding:
         path = Path("/proc/sys", *name.split("."))
         if not path.exists() or path.read_text().strip() != forbidding:
             continue
-        if name.startswith("user.") or os.geteuid() != 0:
+        if name.startswith("user."):
             return Finding(name="user namespaces", fine=False, seen=f"{name} = {forbidding}", remedy=remedy)
         restricted.append(f"{name} = {forbidding}")
     seen = f"allowed to root ({', '.join(restricted)} binds others)" if restricted else "allowed"
     return Finding(name="user namespaces", fine=True, seen=seen)
-
-
-def _privilege() -> Finding:
-    if os.geteuid() == 0:
-        return Finding(name="privilege", fine=True, seen="root: a host uid for each user")
-    return Finding(
-        name="privilege",
-        fine=False,
-        seen=f"uid {os.geteuid()}: every sandbox would share it",
-        remedy="Run as root; ordinary-user mode comes with a later version.",
-    )

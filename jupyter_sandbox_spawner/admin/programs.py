@@ -50,7 +50,8 @@ class Program:
     """One program: `{NAME}` in argv stands for the descriptor of the held socket of that name.
 
     `grace` is how many seconds it gets between SIGTERM and SIGKILL. `account` is who it runs as; None: as
-    the supervisor does. `directory` is where it starts.
+    the supervisor does. `directory` is where it starts. `vital`: without it the site is not ready, and ends
+    where it fails for good.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Program:
     grace: float = 10.0
     account: Account | None = None
     directory: str = "/"
+    vital: bool = True
 
 
 def held_sockets(installation: Installation) -> tuple[HeldSocket, ...]:
@@ -70,6 +72,7 @@ def held_sockets(installation: Installation) -> tuple[HeldSocket, ...]:
         HeldSocket(name=f"control-{caller}", path=control_socket(site, caller), group=groups.get(caller))
         for caller in CONTROL_CALLERS
     )
+    tracking = HeldSocket(name="tracking", path=site.tracking_socket, group=groups.get("gateway"))
     broker = (
         HeldSocket(name=f"broker-{caller}", path=site.broker_socket(caller), group=groups.get(caller))
         for caller in BROKER_CALLERS
@@ -80,6 +83,7 @@ def held_sockets(installation: Installation) -> tuple[HeldSocket, ...]:
         HeldSocket(name="front", port=site.front_port),
         HeldSocket(name="control-public", port=site.control_port),
         *control,
+        *((tracking,) if site.tracking else ()),
         *broker,
     )
 
@@ -95,6 +99,7 @@ def plan_programs(
         *_own_programs(site_file, base),
         Program(name="proxy", argv=_proxy(installation), environment=proxy),
         _hub(installation, {**environ, **base, **tokens}, bool(accounts)),
+        *_tracking(installation, site_file, base),
     )
     return tuple(replace(program, account=accounts.get(program.name)) for program in programs)
 
@@ -126,6 +131,31 @@ def _hub(installation: Installation, environment: Mapping[str, str], own_uids: b
         environment=kept,
         grace=30.0,
         directory=directory,
+    )
+
+
+def _tracking(
+    installation: Installation, site_file: str, environment: Mapping[str, str]
+) -> Iterator[Program]:
+    """MLflow in its own Python; last, since nobody waits for it."""
+    site = installation.site
+    if not site.tracking:
+        return
+    argv = (
+        f"{site.tracking}/bin/python",
+        "-I",
+        "-m",
+        "jupyter_sandbox_spawner.tracking",
+        "--site",
+        site_file,
+    )
+    yield Program(
+        name="tracking",
+        argv=(*argv, "--fd", "{tracking}"),
+        environment=environment,
+        sockets=("tracking",),
+        directory=site.tracking_dir,
+        vital=False,
     )
 
 

@@ -51,6 +51,7 @@ def needs(installation: Installation) -> Mapping[str, tuple[str, ...]]:
         "hub": (*passed, installation.config_file, *profiles, *images),
         "gateway": passed,
         "control": (*passed, *profiles),
+        **({"tracking": (*passed, f"{site.tracking}/bin/python")} if site.tracking else {}),
         "broker": passed,
         "proxy": tuple(path for path in (node, proxy, *installation.tls) if path),
     }

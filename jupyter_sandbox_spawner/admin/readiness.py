@@ -27,6 +27,7 @@ class Prober:
             "launcher": site.launcher_socket,
             "gateway": site.gateway_socket,
             "control": control_socket(site, "admin"),
+            "tracking": site.tracking_socket,
             "broker": site.broker_socket("admin"),
         }
         self._urls = {

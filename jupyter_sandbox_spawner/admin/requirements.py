@@ -27,6 +27,13 @@ def check_programs(installation: Installation) -> None:
     runtime = installation.site.runtime
     if installation.site.backend == "local":  # Docker brings its own
         _need(runtime, f"{runtime} starts the sandboxes", f"apt-get install {runtime}")
+    elif os.geteuid() != 0:
+        raise ConfigurationError(
+            "The Docker backend needs root: homes of containers belong to other uids of this host.",
+            code="docker.needs_root",
+            field="backend",
+            remedy='Run as root, or take backend="local".',
+        )
     elif importlib.util.find_spec("dockerspawner") is None:
         raise ConfigurationError(
             "dockerspawner is not installed; its settings are read with it.",

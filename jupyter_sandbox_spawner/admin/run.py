@@ -13,7 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ..clients.launcher import LauncherClient
 from ..errors import ConfigurationError, ProgramError
+from ..rules.soft_limits import soft_limits
 from ..settings import Site, write_site
 from ..setup_hub import CONTROL_TOKEN
 from .accounts import accounts_of, with_uids
@@ -43,6 +45,8 @@ def run(installation: Installation, keep_sandboxes: bool = False) -> ExitStatus:
 
     With `keep_sandboxes` they go on, and the next run on the same directories takes them over.
     """
+    # Sandboxes' uids pass through what is made for them; what is private has a mode that says so.
+    os.umask(0o022)
     check_programs(installation)
     installation = replace(installation, site=with_uids(installation.site))
     prepare_directories(installation.site)
@@ -85,7 +89,7 @@ async def _run(installation: Installation, keep_sandboxes: bool) -> ExitStatus:
     stopping = _stop_signals()
     problems: Sequence[str] = ()
     try:
-        failure = await _serve(supervisor, stopping, public_url(installation))
+        failure = await _serve(supervisor, stopping, installation)
         problems = await _stop(installation.site, supervisor, keep_sandboxes)
     finally:
         await supervisor.close()
@@ -97,7 +101,9 @@ async def _run(installation: Installation, keep_sandboxes: bool) -> ExitStatus:
     return ExitStatus.LEFT_OVER if problems else ExitStatus.OK
 
 
-async def _serve(supervisor: Supervisor, stopping: asyncio.Event, url: str) -> ProgramError | None:
+async def _serve(
+    supervisor: Supervisor, stopping: asyncio.Event, installation: Installation
+) -> ProgramError | None:
     """Start, say when everything answers, wait. Returns why it ended: None for a signal."""
     asked: asyncio.Future[Any] = asyncio.ensure_future(stopping.wait())
     ends: set[asyncio.Future[Any]] = {asked, supervisor.failed}
@@ -105,7 +111,8 @@ async def _serve(supervisor: Supervisor, stopping: asyncio.Event, url: str) -> P
         await supervisor.start()
         await asyncio.wait({*ends, supervisor.ready}, return_when=asyncio.FIRST_COMPLETED)
         if supervisor.ready.done():
-            _say(f"ready at {url}")
+            await _say_what_is_soft(installation.site)
+            _say(f"ready at {public_url(installation)}")
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         if not supervisor.failed.done():
             return None
@@ -115,6 +122,18 @@ async def _serve(supervisor: Supervisor, stopping: asyncio.Event, url: str) -> P
         return failure
     finally:
         asked.cancel()
+
+
+async def _say_what_is_soft(site: Site) -> None:
+    try:
+        async with LauncherClient(site.launcher_socket) as launcher:
+            found = await launcher.capabilities()
+    except ProgramError as error:  # it was killed a moment ago; doctor and %sandbox status tell it, too
+        _say(f"which limits are soft is not known: {error}")
+        return
+    soft = soft_limits(found.limits)
+    if soft:
+        _say(f"soft limits: {', '.join(soft)}. {' '.join(found.missing)}")
 
 
 async def _stop(site: Site, supervisor: Supervisor, keep_sandboxes: bool) -> Sequence[str]:
@@ -128,6 +147,8 @@ async def _stop(site: Site, supervisor: Supervisor, keep_sandboxes: bool) -> Seq
     if not keep_sandboxes:
         ended, problems = await end_all_sandboxes(site)
         _say(f"{ended} {'sandbox' if ended == 1 else 'sandboxes'} ended")
+    if site.tracking:
+        await supervisor.stop("tracking")
     await supervisor.stop("gateway")
     await supervisor.stop("launcher")
     _say(f"stopped, {time.monotonic() - began:.1f} s")

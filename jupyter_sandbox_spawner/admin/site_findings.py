@@ -26,28 +26,33 @@ _NETWORK_FILE_SYSTEMS = ("nfs", "nfs4", "cifs", "fuse.sshfs", "ceph", "9p")
 
 def site_findings(installation: Installation | None) -> Iterator[Finding]:
     """Findings about a site; without one, about what a site with the defaults would meet here."""
-    site = installation.site if installation else _DEFAULT
+    site = installation.site if installation else _default()
     if os.geteuid() == 0:
         yield from _uids(site, installation)
+        yield _range(site)
     yield from _origin(site)
     if installation is not None:
         yield _secrets(site)
-    yield _range(site)
     yield _run_dir(site.run_dir)
     # A directory that is not there yet is judged by the nearest one above it.
     for field in ("run_dir", "state_dir"):
         yield _disk(field, getattr(site, field))
 
 
-_DEFAULT = Site(
-    run_dir="/run/jupyter-sandbox",
-    state_dir="/var/lib/jupyter-sandbox",
-    profiles="",
-    public_port=8000,
-    hub_port=0,
-    proxy_api_port=0,
-    front_port=0,
-)
+def _default() -> Site:
+    run_dir, state_dir = "/run/jupyter-sandbox", "/var/lib/jupyter-sandbox"
+    if os.geteuid() != 0:  # as docs/how-to/run-without-root.md says
+        run_dir = f"{os.environ.get('XDG_RUNTIME_DIR') or '/tmp'}/jupyter-sandbox"  # noqa: S108 - looked at
+        state_dir = str(Path.home() / ".local/share/jupyter-sandbox")
+    return Site(
+        run_dir=run_dir,
+        state_dir=state_dir,
+        profiles="",
+        public_port=8000,
+        hub_port=0,
+        proxy_api_port=0,
+        front_port=0,
+    )
 
 
 def _uids(site: Site, installation: Installation | None) -> Iterator[Finding]:

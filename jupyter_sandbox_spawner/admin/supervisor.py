@@ -52,6 +52,7 @@ class Supervisor:
         self._starts = {program.name: Starts() for program in programs}
         self._probes: dict[str, asyncio.Task[None]] = {}
         self._running: set[str] = set()
+        self._vital = {program.name for program in programs if program.vital}
         self._stopping: set[str] = set()
         self.logs = {program.name: ProgramLog(log_directory / f"{program.name}.log") for program in programs}
         loop = asyncio.get_running_loop()
@@ -158,12 +159,14 @@ class Supervisor:
             self._report(name, str(error))
         self._starts[name].became_ready()
         self._report(name, f"ready, {time.monotonic() - began:.2f} s")
-        if all(starts.ready for starts in self._starts.values()) and not self.ready.done():
+        if all(self._starts[vital].ready for vital in self._vital) and not self.ready.done():
             self.ready.set_result(None)
 
     def _give_up(self, name: str, message: str, code: str) -> None:
         remedy = f"Its last lines are above, all of them in {self.logs[name].path}."
-        if not self.failed.done():
+        if name not in self._vital:
+            self._report(name, f"{message} It stays off. {remedy}")
+        elif not self.failed.done():
             self.failed.set_result(ProgramError(message, code=f"program.{code}", field=name, remedy=remedy))
 
 

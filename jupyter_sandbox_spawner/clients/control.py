@@ -60,7 +60,10 @@ class Claims:
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
-    """Why a server's last sandbox ended, or, while it runs, when it will; for the hub's pages."""
+    """Why a server's last sandbox ended, or, while it runs, when it will; for the hub's pages.
+
+    `soft` names the limits that the host's kernel does not hold.
+    """
 
     sandbox: str
     server: str
@@ -72,6 +75,7 @@ class Ended:
     ended_at: datetime | None = None
     deadline: datetime | None = None
     idle_timeout: int | None = None
+    soft: tuple[str, ...] = ()
 
 
 class ControlClient(UnixClient):

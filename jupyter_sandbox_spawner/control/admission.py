@@ -128,6 +128,7 @@ async def _announce(parts: Parts, request: AdmissionRequest, answer: Admission) 
         )
         for old in answer.supersedes
     ]
+    soft = await parts.limits.soft()
     admitted = Entry(
         actor="hub",
         action="admission",
@@ -143,6 +144,7 @@ async def _announce(parts: Parts, request: AdmissionRequest, answer: Admission) 
             "groups": sorted(request.groups),
             "ttl": spec.ttl,
             "idle_timeout": spec.idle_timeout,
+            **({"soft_limits": list(soft)} if soft else {}),
         },
     )
     try:

@@ -92,7 +92,8 @@ class HubApi:
             return users.newest_of_servers(connection, user, now - _ENDED)
 
         found = await self._parts.store.run(find)
-        return web.json_response([encode(ended(record, now)) for record in found])
+        soft = await self._parts.limits.soft()
+        return web.json_response([encode(ended(record, now, soft)) for record in found])
 
     async def _record(self, request: web.Request) -> SandboxRecord:
         name = request.match_info["id"]

@@ -71,6 +71,7 @@ class SelfApi:
             "limits": spec.get("resources"),
             "runtime": spec.get("runtime"),
             "isolation": spec.get("isolation"),
+            "soft_limits": list(await self._parts.limits.soft()),
             "egress": [rule.get("text") for rule in (spec.get("egress") or {}).get("rules", [])],
             "usage": await self._usage(record),
             "denials": len(await self._parts.store.run(lambda db: happenings.denials_of(db, record.id))),

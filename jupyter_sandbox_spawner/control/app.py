@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Mapping
@@ -32,6 +33,7 @@ from .audit import AuditLog
 from .clock import Clock, SystemClock
 from .denials import DenialLedger
 from .gateway_events import GatewayEvents
+from .isolation import HostLimits
 from .lifetime import Lifetime
 from .parts import Parts, Tuning
 from .people import People
@@ -94,8 +96,12 @@ async def run(
 async def _parts(stack: AsyncExitStack, site: Site, token_file: str, tuning: Tuning, clock: Clock) -> Parts:
     token = read_token(token_file)
     audit = await stack.enter_async_context(AuditLog(f"{site.state_dir}/audit", clock))
-    for name in ("one_uid", "accept_shared_origin"):
-        if getattr(site, name):
+    ordinary = os.geteuid() != 0 and not site.program_uids
+    for name, weaker in (
+        ("one_uid", site.one_uid or ordinary),
+        ("accept_shared_origin", site.accept_shared_origin),
+    ):
+        if weaker:
             # A weaker set-up than the product's own: whoever reads the audit later has to know.
             await audit.write(Entry(actor="admin", action=f"site.{name}", outcome="allowed"))
     store = await stack.enter_async_context(Store(f"{site.state_dir}/control/control.sqlite"))
@@ -112,6 +118,7 @@ async def _parts(stack: AsyncExitStack, site: Site, token_file: str, tuning: Tun
         hub=hub,
         launcher=launcher,
         gateway=gateway,
+        limits=HostLimits(launcher),
         tuning=tuning,
     )
 

@@ -10,6 +10,7 @@ from ..clients.launcher import LauncherClient
 from .audit import AuditLog
 from .clock import Clock
 from .denials import DenialLedger
+from .isolation import HostLimits
 from .store import Store
 from .terms import OwnTerms
 
@@ -46,4 +47,5 @@ class Parts:
     hub: HubClient
     launcher: LauncherClient
     gateway: GatewayClient
+    limits: HostLimits
     tuning: Tuning

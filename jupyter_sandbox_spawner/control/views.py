@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -17,8 +18,8 @@ def timestamp(instant: datetime | None) -> str | None:
     return None if instant is None else instant.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def ended(record: SandboxRecord, now: datetime) -> Ended:
-    """For the hub's pages: why it ended, or when it will."""
+def ended(record: SandboxRecord, now: datetime, soft: Sequence[str] = ()) -> Ended:
+    """For the hub's pages: why it ended, or when it will, and which of its limits are `soft`."""
     return Ended(
         sandbox=record.id,
         server=record.server,
@@ -30,6 +31,7 @@ def ended(record: SandboxRecord, now: datetime) -> Ended:
         ended_at=record.released_at,
         deadline=record.deadline,
         idle_timeout=record.idle_timeout,
+        soft=tuple(soft),
     )
 
 

@@ -12,6 +12,7 @@ from ..settings import Site
 from .api import ApiDoor
 from .door import raise_descriptor_limit
 from .doorway import Carriers
+from .egress.own import OwnService
 from .egress.proxy import EgressHandler
 from .egress.resolve import SystemResolver
 from .events import Spool
@@ -43,7 +44,7 @@ async def run(site: Site, held: Held, hold: HoldTimes, times: AnswerTimes) -> No
     async with AsyncExitStack() as stack:
         spool = Spool(f"{spool_dir}/events.ndjson")
         stack.callback(spool.close)
-        egress = EgressHandler(SystemResolver(), site.internal_services)
+        egress = EgressHandler(SystemResolver(), site.internal_services, own=_own_services(site))
         stack.push_async_callback(egress.close)
         api = ApiDoor(site.hub_port, site.control_socket("gateway"), site.broker_socket("gateway"))
         around = Surroundings(
@@ -65,6 +66,12 @@ async def run(site: Site, held: Held, hold: HoldTimes, times: AnswerTimes) -> No
         await own.start(listening_socket(site.gateway_socket, held.own))
         log.info("The gateway serves; %s descriptors, doors in %s.", limit, site.doors_dir)
         await until_signal()
+
+
+def _own_services(site: Site) -> tuple[OwnService, ...]:
+    if not site.tracking:
+        return ()
+    return (OwnService(name="mlflow.sandbox.internal", port=80, path=site.tracking_socket, called="MLflow"),)
 
 
 def _front_socket(site: Site, descriptor: int | None) -> socket.socket:

@@ -61,6 +61,16 @@ class OpenSandbox:
         self._egress_uncounted = 0
 
     @property
+    def user(self) -> str:
+        """Whose it is."""
+        return self.entry.user
+
+    @property
+    def server(self) -> str:
+        """The name of its server."""
+        return self.entry.server
+
+    @property
     def policy(self) -> EgressPolicy:
         """The egress policy that holds now."""
         return self.entry.egress

@@ -21,6 +21,18 @@ INSIDE = "/run/sandbox/inside"
 EGRESS = RelayPort(listen=3128, door="egress")
 API = RelayPort(listen=8081, door="api")
 INGRESS = IngressPlan(port=8888, idle_connections=4)
+# What an admin or a profile sets wins over these. One try of 10 s: the gateway says at once that MLflow is
+# away, and MLflow's own patience (120 s, 7 more tries) would hold a cell for minutes.
+MLFLOW = {
+    "MLFLOW_TRACKING_URI": "http://mlflow.sandbox.internal",
+    "MLFLOW_REGISTRY_URI": "http://mlflow.sandbox.internal",
+    "MLFLOW_TRACKING_AUTH": "sandbox",
+    "MLFLOW_EXPERIMENT_NAME": "Default",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_RECORD_ENV_VARS_IN_MODEL_LOGGING": "false",
+}
 _DROPPED = ("JPY_API_TOKEN", "JUPYTERHUB_SSL_KEYFILE", "JUPYTERHUB_SSL_CERTFILE", "JUPYTERHUB_SSL_CLIENT_CA")
 
 
@@ -29,7 +41,8 @@ class ServerPlan:
     """One server as the hub sees it.
 
     `environment` is what `Spawner.get_env` gives, `hub_prefix` the hub's path (`/hub/`), `prefix` the
-    server's path; `python_prefix` is the directory of the user image's Python environment.
+    server's path; `python_prefix` is the directory of the user image's Python environment. `tracking`: the
+    site has MLflow.
     """
 
     environment: Mapping[str, str]
@@ -39,6 +52,7 @@ class ServerPlan:
     python_prefix: str
     command: str
     arguments: Sequence[str] = ()
+    tracking: bool = False
 
 
 def unknown_image(name: str) -> ConfigurationError:
@@ -79,7 +93,8 @@ def _argv(plan: ServerPlan) -> tuple[str, ...]:
 
 def _environment(plan: ServerPlan, spec: SandboxSpec) -> dict[str, str]:
     given = {name: text for name, text in plan.environment.items() if name not in _DROPPED}
-    return given | dict(spec.environment) | _limits(spec) | _paths(plan) | _doors(plan) | _jupyter()
+    preset = MLFLOW if plan.tracking else {}
+    return preset | given | dict(spec.environment) | _limits(spec) | _paths(plan) | _doors(plan) | _jupyter()
 
 
 def _limits(spec: SandboxSpec) -> dict[str, str]:

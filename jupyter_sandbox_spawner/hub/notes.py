@@ -25,7 +25,10 @@ _PATIENCE = 1.5  # seconds
 
 @dataclass(frozen=True, kw_only=True)
 class Note:
-    """One server on a page, in plain text; `why` is set for one that ended, `left` for one that runs."""
+    """One server on a page, in plain text; `why` is set for one that ended, `left` for one that runs.
+
+    `soft` says which of its limits this host does not enforce; empty where all are hard.
+    """
 
     server: str
     profile: str
@@ -34,6 +37,7 @@ class Note:
     why: str = ""
     code: str = ""
     at: str = ""
+    soft: str = ""
 
 
 class Notes:
@@ -78,6 +82,7 @@ def note_of(found: Ended) -> Note:
         left=_left(found),
         why=found.why if found.status == "stopping" else "",
         at=_moment(found.deadline),
+        soft=", ".join(found.soft),
     )
 
 

@@ -67,6 +67,7 @@ class SandboxSpawner(SandboxTraits, Spawner):  # type: ignore[misc]  # JupyterHu
             python_prefix=image.prefix,
             command=self.cmd[0],
             arguments=(*self.cmd[1:], *self.get_args()),
+            tracking=bool(self.site.tracking),
         )
 
     async def render_form(self) -> str:

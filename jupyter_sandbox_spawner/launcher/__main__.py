@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import os
 import sys
 
 from ..errors import SandboxError
 from ..held import take_held_sockets
 from ..settings import load_site
-from .app import run_launcher
+from .app import become_root_of_own_namespace, run_launcher
 
 __all__ = ["main"]
 
@@ -22,10 +23,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--fd", type=int, help="descriptor of the listening socket (or LISTEN_FDS: launcher)")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s launcher %(levelname)s %(message)s")
-    held = take_held_sockets()
-    descriptor = held.get("launcher") if options.fd is None else options.fd
     try:
-        asyncio.run(run_launcher(load_site(options.site), descriptor))
+        site = load_site(options.site)
+        if os.geteuid() != 0:
+            become_root_of_own_namespace(site)
+        held = take_held_sockets()
+        descriptor = held.get("launcher") if options.fd is None else options.fd
+        asyncio.run(run_launcher(site, descriptor))
     except SandboxError as error:
         logging.getLogger("jupyter_sandbox_spawner").error("%s %s", error.code, error)
         return 1

@@ -4,33 +4,45 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 from ..backends.base import Backend
 from ..backends.docker.backend import DockerBackend
 from ..backends.docker.host import DockerSite
 from ..backends.oci.backend import OciBackend
 from ..backends.oci.host import OciSite
+from ..backends.oci.records import end_recorded
 from ..backends.oci.runtime import runtime_identity
 from ..errors import ConfigurationError
+from ..ordinary import end_namespace, has_namespace, has_own_namespace, inside_namespace
 from ..serving import application, listening_socket, private_directory, serve_until_signal
 from ..settings import Site
 from .canary import Canary
 from .routes import LauncherRoutes
 from .users import UserRegistry
 
-__all__ = ["run_launcher"]
+__all__ = ["become_root_of_own_namespace", "run_launcher"]
 
 _INSIDE = Path(__file__).resolve().parent.parent / "singleuser" / "inside"
 
 
+def become_root_of_own_namespace(site: Site) -> NoReturn:
+    """An ordinary user's launcher starts again, as this command, where it may make sandboxes."""
+    _directories(site)
+    if not has_namespace(site.launcher_dir):
+        # From a new namespace they could be neither watched nor ended.
+        end_recorded(site.launcher_dir)
+    command = inside_namespace(site.launcher_dir, sys.orig_argv)
+    os.execv(command[0], command)  # noqa: S606 - as itself, without a shell
+
+
 async def run_launcher(site: Site, descriptor: int | None = None) -> None:
     """Serve until SIGTERM; sandboxes go on. `descriptor` is the supervisor's listening socket."""
-    private_directory(site.run_dir, site.shared_mode)
-    private_directory(site.launcher_dir)
-    private_directory(site.state_dir, site.shared_mode)
+    _directories(site)
     with _only_one(site.launcher_dir):
         users = UserRegistry(site.homes_dir, site.uid_base, site.uid_count)
         listener = listening_socket(site.launcher_socket, descriptor)
@@ -40,11 +52,27 @@ async def run_launcher(site: Site, descriptor: int | None = None) -> None:
                 app = application(site.callers_of("launcher"))
                 LauncherRoutes(site, backend, users, canary).add_to(app)
                 await serve_until_signal(app, listener)
+            left = await backend.inventory()
+        if has_own_namespace() and not left:
+            end_namespace(site.launcher_dir)
+
+
+def _directories(site: Site) -> None:
+    private_directory(site.run_dir, site.shared_mode)
+    private_directory(site.launcher_dir)
+    private_directory(site.state_dir, site.shared_mode)
 
 
 def _backend(site: Site, users: UserRegistry) -> AbstractAsyncContextManager[Backend]:
     """The one that the site names."""
     if site.backend == "docker":
+        if os.geteuid() != 0 or has_own_namespace():
+            raise ConfigurationError(
+                "The launcher is not root; homes of containers belong to other uids of this host.",
+                code="docker.needs_root",
+                field="backend",
+                remedy='Run as root, or take backend="local".',
+            )
         return DockerBackend.opened(_docker_site(site))
     return OciBackend.opened(_oci_site(site, users))
 

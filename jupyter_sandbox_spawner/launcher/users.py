@@ -40,7 +40,7 @@ class UserRegistry:
 
     The first uid of the range is uid 0 inside every sandbox and belongs to nobody, the last is the probe's;
     users get the others in turn. Raises ConfigurationError `users.registry_broken`,
-    `users.registry_missing`, `users.range_full`, `users.home_foreign`.
+    `users.registry_missing`, `users.range_full`, `users.range_moved`, `users.home_foreign`.
     """
 
     def __init__(self, homes: str, uid_base: int, uid_count: int) -> None:
@@ -75,6 +75,13 @@ class UserRegistry:
             kept = tuple(gone for gone in self._retired if gone.uid != uid)
             self._write({**self._uids, user: uid}, kept)
         uid, home = self._uids[user], self._home(user)
+        if not self._base < uid < self._end:
+            raise ConfigurationError(
+                f"{user!r} has uid {uid}, which is not one of {self._base + 1}..{self._end - 1} any more.",
+                code="users.range_moved",
+                field="uid_base",
+                remedy="Give the site its old range again (uid_base, uid_count, or the line in /etc/subuid).",
+            )
         if not os.path.lexists(home):
             _make_home(home, uid)
         status = os.lstat(home)
@@ -130,7 +137,8 @@ class UserRegistry:
                 f"All {self._end - self._base - 1} host uids from {self._base + 1} are taken.",
                 code="users.range_full",
                 field="uid_count",
-                remedy="Raise uid_count (the range must be free on this host), or empty the quarantine.",
+                remedy="Raise uid_count (the range must be free on this host; without root, /etc/subuid has"
+                " to give it), or empty the quarantine.",
             )
         return min(free)
 

@@ -97,7 +97,10 @@ class PreviousStop:
 
 @dataclass(frozen=True, kw_only=True)
 class Quota:
-    """Cores, bytes and processes: what is allowed and what is used; None where it is not measured."""
+    """Cores, bytes and processes: what is allowed and what is used; None where it is not measured.
+
+    `soft` names the limits (`cpu`, `memory`, `pids`) that the host's kernel does not hold.
+    """
 
     cpu: float | None
     cpu_seconds: float | None
@@ -106,19 +109,23 @@ class Quota:
     memory_peak: int | None
     pids: int | None
     pids_used: int | None
+    soft: tuple[str, ...] = ()
 
     def rows(self) -> Iterator[tuple[str, str]]:
         """Rows of a table."""
         if self.cpu is not None:
             used = "" if self.cpu_seconds is None else f", {format_duration(self.cpu_seconds)} used"
-            yield "CPU", f"{self.cpu:g} {'core' if self.cpu == 1 else 'cores'}{used}"
+            yield "CPU", f"{self.cpu:g} {'core' if self.cpu == 1 else 'cores'}{used}{self._soft('cpu')}"
         if self.memory is not None:
             peak = "" if self.memory_peak is None else f" (peak {format_size(self.memory_peak)})"
             used = "" if self.memory_used is None else f"{format_size(self.memory_used)} of "
-            yield "Memory", f"{used}{format_size(self.memory)}{peak}"
+            yield "Memory", f"{used}{format_size(self.memory)}{peak}{self._soft('memory')}"
         if self.pids is not None:
             used = "" if self.pids_used is None else f"{self.pids_used} of "
-            yield "Processes", f"{used}{self.pids}"
+            yield "Processes", f"{used}{self.pids}{self._soft('pids')}"
+
+    def _soft(self, name: str) -> str:
+        return " (soft limit)" if name in self.soft else ""
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)

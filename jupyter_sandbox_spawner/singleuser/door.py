@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from ..errors import AnswerError, RefusedError, SandboxError, UnreachableError
 
-__all__ = ["PATIENCE", "Api", "ask", "is_inside"]
+__all__ = ["PATIENCE", "Api", "ask", "check_inside", "is_inside"]
 
 Api = Literal["self", "secrets"]
 _NAMES: Mapping[Api, str] = {"self": "control", "secrets": "the broker of secrets"}
@@ -58,6 +58,11 @@ def ask(
     if answer.status >= 400:
         raise _refusal(answer.status, document, _NAMES[of])
     return document
+
+
+def check_inside() -> str:
+    """The server's token. Raises SandboxError `sandbox.outside`."""
+    return str(_address("self")[1])
 
 
 def _address(of: Api) -> Any:

@@ -10,10 +10,15 @@ from typing import Any
 
 from ..errors import SandboxError
 from .answers import Denial, Egress
+from .mlflow_auth import HOST
 
 __all__ = ["hint"]
 
 _TOLD = re.compile(r"Blocked by sandbox: ([^\s;]+)")
+_SAID = re.compile(
+    r"\((?:tracking|identity|hub)\.\w+\)"
+)  # the code at the end of a sentence of MLflow's guard
+_MLFLOW = "MLflow did not answer; run the cell again in a minute. See %sandbox mlflow"
 _SPEAK_HTTP = {
     "aiohttp",
     "botocore",
@@ -38,6 +43,8 @@ def hint(error: BaseException, began: datetime, ask: Callable[[], Egress]) -> st
     """
     chain = list(_chain(error))
     text = " ".join(map(str, chain))
+    if HOST in text:
+        return "" if _SAID.search(text) else _MLFLOW
     told = _TOLD.search(text)
     host = told[1] if told else next((found for link in chain if (found := _denied_host(link))), "")
     if not host and not any(map(_of_the_network, chain)):

@@ -128,7 +128,7 @@ def _status(document: _Document) -> Status:
         status="running" if document["status"] == "ready" else str(document["status"]),
         started_at=_instant(document["ready_at"]),
         time=_time_left(document),
-        quota=_quota(document.get("limits") or {}, document.get("usage") or {}),
+        quota=_quota(document, document.get("limits") or {}, document.get("usage") or {}),
         allowed=tuple(map(str, document["egress"])),
         denials=int(document["denials"]),
         why=str(lifetime.get("why") or ""),
@@ -138,7 +138,7 @@ def _status(document: _Document) -> Status:
     )
 
 
-def _quota(limits: _Document, usage: _Document) -> Quota:
+def _quota(document: _Document, limits: _Document, usage: _Document) -> Quota:
     return Quota(
         cpu=limits.get("cpu"),
         cpu_seconds=usage.get("cpu_seconds"),
@@ -147,6 +147,7 @@ def _quota(limits: _Document, usage: _Document) -> Quota:
         memory_peak=usage.get("memory_peak"),
         pids=limits.get("pids"),
         pids_used=usage.get("pids"),
+        soft=tuple(map(str, document.get("soft_limits") or ())),
     )
 
 

@@ -14,7 +14,6 @@ from tests.attacks.conftest import CANARY_VARIABLE
 from tests.support.house import House
 
 Control = Callable[[str, bool], None]
-NOBODY = 65534
 
 
 def _token(house: House, name: str) -> str:
@@ -104,14 +103,11 @@ for path in glob.glob("/proc/[0-9]*/cmdline") + glob.glob("/proc/[0-9]*/environ"
 """
     with subprocess.Popen(["/bin/sh", "-c", "read line", marker], stdin=subprocess.PIPE) as shown:
         found = subprocess.run(
-            ["/usr/bin/python3", "-c", code],
+            house.as_root(*_as_uid(house.stranger), "/usr/bin/python3", "-c", code),
             input=f"{marker} {token}",
             capture_output=True,
             text=True,
             check=True,
-            user=NOBODY,
-            group=NOBODY,
-            extra_groups=[],
         ).stdout.splitlines()
         shown.communicate(b"\n")
     control("nobody can read command lines", f"0 /proc/{shown.pid}/cmdline" in found)
@@ -157,11 +153,15 @@ attempt("mounts", lambda: open("/proc/self/mountinfo").read())
     assert homes["bob"].home not in seen["mounts"]["value"]
     assert homes["alice"].host_uid != homes["bob"].host_uid
     assert os.stat(homes["bob"].home).st_uid == homes["bob"].host_uid
-    assert _read_as(homes["bob"].host_uid, f"{homes['bob'].home}/secret.txt") == "bob only"
-    assert _read_as(homes["alice"].host_uid, f"{homes['bob'].home}/secret.txt") == "PermissionError"
+    assert _read_as(house, homes["bob"].host_uid, f"{homes['bob'].home}/secret.txt") == "bob only"
+    assert _read_as(house, homes["alice"].host_uid, f"{homes['bob'].home}/secret.txt") == "PermissionError"
 
 
-def _read_as(uid: int, path: str) -> str:
+def _as_uid(uid: int) -> tuple[str, ...]:
+    return ("setpriv", "--reuid", str(uid), "--regid", str(uid), "--clear-groups", "--")
+
+
+def _read_as(house: House, uid: int, path: str) -> str:
     """What this uid reads there, entering the home's parent as root so that only the home's mode decides."""
     code = """
 import os, sys
@@ -173,5 +173,5 @@ try:
 except OSError as error:
     print(type(error).__name__)
 """
-    command = ["/usr/bin/python3", "-c", code, str(uid), path]
+    command = house.as_root("/usr/bin/python3", "-c", code, str(uid), path)
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -107,14 +108,17 @@ def test_o06_a_new_user_of_an_old_name_gets_nothing_old(house: House, control: C
     control("the old token opens the hub", house.wait(opens(old)) == 200)
     first = _place(house, name)
     secret = Path(first.home, f"secret-{secrets.token_hex(4)}.txt")
-    secret.write_text("of the first carol")
+    subprocess.run(house.as_root("tee", str(secret)), input=b"of the first carol", check=True)
+    there = subprocess.run(house.as_root("test", "-e", str(secret)), check=False)
+    control("the first carol's file is there", there.returncode == 0)
     house.wait(stop())
     house.wait(_as_admin(admin, "DELETE", f"users/{name}"))
     new = house.wait(make(), 120)
     second = _place(house, name)
     control("the new token opens the hub", house.wait(opens(new)) == 200)
     assert second.host_uid != first.host_uid
-    assert not Path(second.home, secret.name).exists()
+    kept = subprocess.run(house.as_root("test", "-e", f"{second.home}/{secret.name}"), check=False)
+    assert kept.returncode == 1
     assert house.wait(opens(old)) in {401, 403}
     house.wait(stop())
     house.wait(_as_admin(admin, "DELETE", f"users/{name}"))

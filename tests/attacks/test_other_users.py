@@ -13,7 +13,6 @@ from hub_config.demo.visitor import Refusal
 from tests.support.house import House
 
 Control = Callable[[str, bool], None]
-NOBODY = 65534
 
 # Connects as another uid to each unix socket of its standard input: "PATH yes" or "PATH ErrorName".
 KNOCK = """
@@ -32,8 +31,8 @@ for path in sys.stdin.read().split():
 """
 
 
-def _knock(uid: int, paths: list[str]) -> dict[str, str]:
-    command = ["/usr/bin/python3", "-c", KNOCK, str(uid)]
+def _knock(house: House, uid: int, paths: list[str]) -> dict[str, str]:
+    command = house.as_root("/usr/bin/python3", "-c", KNOCK, str(uid))
     run = subprocess.run(command, input="\n".join(paths), capture_output=True, text=True, check=True)
     return dict(line.split(" ", 1) for line in run.stdout.splitlines())  # type: ignore[misc]
 
@@ -193,11 +192,10 @@ def test_x05_another_local_user_is_refused_at_every_socket(house: House, control
     doors = [f"{site.doors_dir}/{bob}/{name}.sock" for name in ("egress", "api", "ingress", "boot")]
     places = [site.launcher_socket, site.gateway_socket, *doors]
     alice = house.ask_launcher(lambda client: client.place("alice")).host_uid
-    for uid in (NOBODY, alice):
-        assert {p: s for p, s in _knock(uid, places).items() if s == "answered"} == {}, uid
-    control(
-        "root is answered by the programs", _knock(0, places[:2]) == dict.fromkeys(places[:2], "answered")
-    )
+    for uid in (house.stranger, alice):
+        assert {p: s for p, s in _knock(house, uid, places).items() if s == "answered"} == {}, uid
+    answers = _knock(house, 0, places[:2])
+    control("who runs them is answered by the programs", answers == dict.fromkeys(places[:2], "answered"))
 
 
 @pytest.mark.proves("X05")

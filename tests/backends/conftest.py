@@ -15,7 +15,7 @@ from jupyter_sandbox_spawner.backends.oci.backend import OciBackend
 from jupyter_sandbox_spawner.backends.oci.rootfs import rootfs_path
 from tests.backends.tiny import Bench, MemoryBench, OciBench
 
-OCI_LANES = pytest.mark.lane("root", "runc", "cgroup")
+OCI_LANES = pytest.mark.lane("hostuids", "runc")
 
 
 async def _open_oci() -> AsyncIterator[OciBench]:

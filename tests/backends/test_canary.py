@@ -23,10 +23,11 @@ from jupyter_sandbox_spawner.launcher.canary import Canary
 from jupyter_sandbox_spawner.rules.canary import MUST_FAIL
 from jupyter_sandbox_spawner.settings import Environment, Site
 from jupyter_sandbox_spawner.singleuser import inside
+from tests.backends.tiny import UID_BASE
 
-pytestmark = pytest.mark.lane("root", "runc", "cgroup")
+pytestmark = pytest.mark.lane("hostuids", "runc")
 Control = Callable[[str, bool], None]
-BASE = 3_500_000
+BASE = UID_BASE + 50
 
 
 @asynccontextmanager

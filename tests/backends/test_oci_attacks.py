@@ -12,7 +12,7 @@ import pytest
 
 from tests.backends.tiny import OciBench
 
-pytestmark = pytest.mark.lane("root", "runc", "cgroup")
+pytestmark = pytest.mark.lane("hostuids", "runc")
 Control = Callable[[str, bool], None]
 
 # Each attack prints one JSON object; `trial` names what a call ended with: "ok" or its errno.

@@ -15,11 +15,13 @@ from jupyter_sandbox_spawner.backends.memory import MemoryBackend
 from jupyter_sandbox_spawner.backends.oci.host import OciSite
 from jupyter_sandbox_spawner.models import Doors, Mount, Resources, SandboxSpec, Status
 from jupyter_sandbox_spawner.names import sandbox_id
+from jupyter_sandbox_spawner.ordinary import has_own_namespace, mapped_subids
 from jupyter_sandbox_spawner.settings import Environment
 
 __all__ = ["WAITS_FOR_ITS_END", "Bench", "MemoryBench", "OciBench"]
 
-UID_BASE = 3_100_000
+# In a user namespace of our own, the uids that it has.
+UID_BASE = mapped_subids().first if has_own_namespace() else 3_100_000
 # Ends with the status that a test writes into a pipe in the home, or politely on SIGTERM.
 WAITS_FOR_ITS_END = """
 import os, signal, sys

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import datetime, timezone
 from types import SimpleNamespace
 from typing import Any
@@ -99,6 +100,11 @@ def test_admin_arguments_come_last() -> None:
     assert "JPY_API_TOKEN" not in environment
     assert environment["JUPYTERHUB_ACTIVITY_URL"].endswith("/jh/hub/api/users/ada%20lovelace/activity")
     assert environment["MEM_LIMIT"] == str(1 << 30)
+    assert not [name for name in environment if name.startswith("MLFLOW")]
+    theirs = replace(plan, tracking=True, environment={"MLFLOW_TRACKING_URI": "http://mine.example"})
+    preset = boot_document(theirs, spec, datetime.now(timezone.utc)).environment
+    assert preset["MLFLOW_TRACKING_AUTH"] == "sandbox"
+    assert preset["MLFLOW_TRACKING_URI"] == "http://mine.example"
 
 
 def _request(method: str, body: bytes = b"", query: Any = None, form: Any = None) -> Any:

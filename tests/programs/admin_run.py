@@ -30,6 +30,7 @@ setup_hub(
     environments={{"default": {prefix!r}}},
     public_port={port},
     one_uid={one_uid},
+    tracking={tracking!r},
 )
 """
 
@@ -68,6 +69,7 @@ class AdminRun:
             "prefix": sys.prefix,
             "port": 0,
             "one_uid": bool(missing("uids")),
+            "tracking": "",
         }
         self.config.write_text(CONFIGURATION.format(**{**values, **settings}) + more)
         self.output = top / "output"

@@ -15,6 +15,7 @@ from aiohttp import web
 
 from jupyter_sandbox_spawner.clients.control import AdmissionRequest, ProfileTerms
 from jupyter_sandbox_spawner.models import (
+    Capabilities,
     Event,
     GatewayInventory,
     InventoryItem,
@@ -164,6 +165,7 @@ class LauncherWithSandboxes:
     cpu: dict[str, float] = field(default_factory=dict)
     removed: list[str] = field(default_factory=list)
     on_usage: Callable[[str], object] = lambda sandbox: None
+    limits: dict[str, bool] = field(default_factory=lambda: {"cpu": True, "memory": True, "pids": True})
 
     def use(self, sandbox: str, seconds: float) -> None:
         """It used that much CPU."""
@@ -185,6 +187,7 @@ class LauncherWithSandboxes:
         app = web.Application()
         app.add_routes(
             [
+                web.get("/capabilities", self._capabilities),
                 web.get("/sandboxes", self._list),
                 web.get("/sandboxes/{id}/usage", self._usage),
                 web.post("/sandboxes/{id}/stop", self._stop),
@@ -195,6 +198,11 @@ class LauncherWithSandboxes:
 
     async def _list(self, request: web.Request) -> web.Response:
         return web.json_response([encode(item) for item in self.items.values()])
+
+    async def _capabilities(self, request: web.Request) -> web.Response:
+        hard = all(self.limits.values())
+        found = Capabilities(backend="oci", level="hard" if hard else "soft", limits=self.limits, runtimes={})
+        return web.json_response(encode(found))
 
     async def _usage(self, request: web.Request) -> web.Response:
         name = request.match_info["id"]

@@ -17,6 +17,7 @@ from jupyter_sandbox_spawner.clients.hub import HubClient
 from jupyter_sandbox_spawner.clients.launcher import LauncherClient
 from jupyter_sandbox_spawner.control.audit import AuditLog
 from jupyter_sandbox_spawner.control.denials import DenialLedger
+from jupyter_sandbox_spawner.control.isolation import HostLimits
 from jupyter_sandbox_spawner.control.parts import Parts, Tuning
 from jupyter_sandbox_spawner.control.store import Store
 from jupyter_sandbox_spawner.control.terms import OwnTerms
@@ -104,6 +105,7 @@ async def parts_of(here: Street, tuning: Tuning | None = None, profiles: str = "
             hub=hub,
             launcher=launcher,
             gateway=gateway,
+            limits=HostLimits(launcher),
             tuning=tuning or Tuning(settle=0, tick=0.05),
         )
 

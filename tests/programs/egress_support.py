@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from jupyter_sandbox_spawner.gateway.egress import EgressHandler, Limits
+from jupyter_sandbox_spawner.gateway.egress.own import OwnService
 from jupyter_sandbox_spawner.models import EgressPolicy
 from jupyter_sandbox_spawner.rules.egress import Decision, compile_rules
 
@@ -40,6 +41,8 @@ class Account:
 
     policy: EgressPolicy
     id: str = "sb-aaaaaaaaaaaaaaaaaaaa"
+    user: str = "ada"
+    server: str = ""
     allowance: int | None = None
     decided: list[tuple[str, int, str, str, str]] = field(default_factory=list)
     up: int = 0
@@ -141,9 +144,10 @@ async def open_door(
     resolver: RecordingResolver | None = None,
     services: Mapping[str, str] | None = None,
     limits: Limits | None = None,
+    own: tuple[OwnService, ...] = (),
 ) -> AsyncIterator[Door]:
     """Accept on a unix socket and on loopback, as the gateway's door does, and hand over."""
-    handler = EgressHandler(resolver or RecordingResolver(), services or {}, limits)
+    handler = EgressHandler(resolver or RecordingResolver(), services or {}, limits, own)
     tasks: set[asyncio.Task[None]] = set()
     with (
         tempfile.TemporaryDirectory(prefix="egr") as directory,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.lanes import CHECKOUT
-from tests.programs.admin_run import AdminRun, site_directory
+from tests.programs.admin_run import AdminRun, admin, site_directory
 
 PROGRAMS = ("launcher", "gateway", "proxy", "hub")
 pytestmark = [pytest.mark.lane("root", "runc", "npm"), pytest.mark.timeout(240)]
@@ -164,7 +165,7 @@ def test_a_stop_leaves_nothing(top: Path) -> None:
     assert not (top / "run").exists()
     assert [pid for pid in pids if Path(f"/proc/{pid}").exists()] == []
     order = [line.split()[0] for line in run.text().splitlines() if line.split()[1:] == ["stopped"]]
-    assert order == ["hub", "proxy", "control", "gateway", "launcher"]
+    assert order == ["hub", "proxy", "broker", "control", "gateway", "launcher"]
 
 
 def _runs(pid: int) -> bool:
@@ -227,3 +228,22 @@ def test_the_example_configuration_is_right(top: Path) -> None:
         SANDBOX_USER_ENV=os.sys.prefix,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_a_site_goes_on_without_an_mlflow_that_fails(top: Path) -> None:
+    """A Python without MLflow is tried three times, told with its remedy, and nobody waits for it."""
+    run = AdminRun(top, tracking=sys.prefix).start()
+    run.wait_for(r"^tracking +tracking was started 3 times .* It stays off")
+    run.wait_for(r"^ready at ")
+    assert "pip install 'jupyter_sandbox_spawner[mlflow]'" in (top / "state/logs/tracking.log").read_text()
+    assert api(run) == 200
+    assert run.stop() == 0
+    assert not (top / "run").exists()
+
+
+def test_a_tracking_directory_that_is_none_is_refused(top: Path) -> None:
+    """A wrong path is named with the two commands that make a right one; nothing starts."""
+    run = AdminRun(top, tracking="/nowhere/tracking")
+    done = admin("run", "-f", str(run.config))
+    assert (done.returncode, "tracking: '/nowhere/tracking' is not" in done.stderr) == (2, True), done.stderr
+    assert "jupyter_sandbox_spawner[mlflow]" in done.stderr

@@ -113,6 +113,22 @@ async def test_a_retried_admission_is_one_record(control_program: Control) -> No
     assert [line["action"] for line in lines] == ["admission"]
 
 
+async def test_soft_limits_are_told_everywhere(control_program: Control) -> None:
+    """What the host does not enforce is in the audit, in a server's own answer and on the hub's pages."""
+    hard, soft = ALICE, spec("carol", "soft")
+    program = control_program
+    assert (await program.ask("GET", "/api/self", hard.id, "alice-token"))[1]["soft_limits"] == []
+    program.here.launcher.limits.update(cpu=False, memory=False)
+    program.parts.limits._soft = None  # as after a restart of control
+    await program.start(soft)
+    (line,) = await program.parts.audit.lines(user="carol")
+    assert line["detail"]["soft_limits"] == ["cpu", "memory"]
+    answer = await program.ask("GET", "/api/self", soft.id, "carol-token")
+    assert answer[1]["soft_limits"] == ["cpu", "memory"]
+    (shown,) = await program.hub.servers("carol")
+    assert shown.soft == ("cpu", "memory")
+
+
 async def test_a_denial_has_its_reason_and_a_line(control_program: Control) -> None:
     """A third server where one more is allowed is denied with code and remedy, and audited."""
     answer = await control_program.hub.admit(asked(spec("alice", "b"), servers_per_user=1))

@@ -16,7 +16,7 @@ import uvloop
 from jupyter_sandbox_spawner.errors import EgressRefusedError
 from jupyter_sandbox_spawner.gateway.egress import Limits
 from jupyter_sandbox_spawner.gateway.egress.caps import Meter
-from jupyter_sandbox_spawner.gateway.egress.splice import Parcel, PipePool
+from jupyter_sandbox_spawner.gateway.egress.splice import PIPE_BYTES, Parcel, PipePool
 from jupyter_sandbox_spawner.gateway.egress.tunnel import Tunnels
 
 from .egress_support import LOOPBACK, Account, RecordingResolver, account, open_door, private
@@ -161,7 +161,7 @@ def test_a_stalled_client_holds_no_pipe(new_loop: NewLoop) -> None:
         wiring = Wiring(Limits(pipes=1, sweep_seconds=0.05))
         loop = asyncio.get_running_loop()
         sent = hashlib.sha256()
-        sender = asyncio.create_task(_pour(wiring.server, 8 << 20, sent))
+        sender = asyncio.create_task(_pour(wiring.server, 64 << 20, sent))
         await until(lambda: wiring.tunnels.pool.lent == 1)
         await until(lambda: wiring.tunnels.pool.lent == 0)
         assert not sender.done()
@@ -182,7 +182,7 @@ def test_a_stalled_receiver_costs_no_cpu(new_loop: NewLoop, pipes: int) -> None:
 
     async def work() -> None:
         wiring = Wiring(Limits(pipes=pipes))
-        sender = asyncio.create_task(_pour(wiring.server, 16 << 20, hashlib.sha256()))
+        sender = asyncio.create_task(_pour(wiring.server, 64 << 20, hashlib.sha256()))
         await until(lambda: wiring.tunnels.stalled == 1)
         before = os.times()
         await asyncio.wait({sender}, timeout=0.5)
@@ -288,6 +288,11 @@ def test_a_pipe_that_may_hold_bytes_is_never_lent_again() -> None:
             parcel.take(near, 100)
         assert len(pool._free) == 1
     pool.close()
+
+
+def test_all_pipes_fit_half_of_a_users_quota() -> None:
+    """The gateway's pipes take at most half of the 64 MiB that an ordinary user's processes share."""
+    assert Limits().pipes * PIPE_BYTES <= 32 << 20
 
 
 def test_past_the_pool_bytes_are_copied() -> None:

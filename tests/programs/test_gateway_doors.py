@@ -6,6 +6,7 @@ import ast
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -105,7 +106,7 @@ async def test_a_sandbox_cannot_replace_its_doors(house: GatewayHouse, control: 
 
 @pytest.mark.proves("T2", "I11")
 async def test_the_gateway_dials_no_door() -> None:
-    """A door is only ever listened on: the one unix socket that the gateway connects to is control's."""
+    """A door is only ever listened on: the gateway connects to control's socket and MLflow's alone."""
     package = Path(jupyter_sandbox_spawner.__file__).parent / "gateway"
     dialling = {
         "open_unix_connection",
@@ -123,8 +124,11 @@ async def test_the_gateway_dials_no_door() -> None:
         }
         assert path.name == "asking.py" or names.isdisjoint(dialling), path
         unix |= {path.name} if "AF_UNIX" in names else set()
-        assert not ({"AF_UNIX"} <= names and {"connect", "sock_connect", "connect_ex"} & names), path
-    assert unix == {"door.py"}
+        assert path.name == "own.py" or not (
+            {"AF_UNIX"} <= names and {"connect", "sock_connect", "connect_ex"} & names
+        ), path
+    assert unix == {"door.py", "own.py"}
+    assert re.findall(r"path=([^,)]+)", (package / "app.py").read_text()) == ["site.tracking_socket"]
     assert "AskedProgram(path=control_socket, held=True)" in (package / "api.py").read_text()
 
 

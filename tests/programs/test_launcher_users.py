@@ -96,6 +96,16 @@ def test_range_ends(tmp_path: Path) -> None:
     assert [users.place("alice"), users.place("bob")] == kept
 
 
+def test_a_range_that_moved_is_named(tmp_path: Path) -> None:
+    """A user whose uid is no longer in the range is refused by name, and keeps the uid for its return."""
+    place = registry(tmp_path).place("alice")
+    moved = UserRegistry(str(tmp_path / "homes"), BASE + 1000, 100)
+    with pytest.raises(ConfigurationError) as refused:
+        moved.place("alice")
+    assert (refused.value.code, str(place.host_uid) in refused.value.message) == ("users.range_moved", True)
+    assert registry(tmp_path).place("alice") == place
+
+
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", '{"version": 2, "users": {}}', '{"version": 1, "users": {"a": 5, "b": 5}}']
 )

@@ -14,15 +14,16 @@ from pathlib import Path
 
 import pytest
 
+from hub_config.demo.tracking import wait_until_ready
 from jupyter_sandbox_spawner.admin.accounts import PROGRAMS, Account, accounts_of, as_account
 from tests.programs.acting import ask_socket, can_read, python_as, status_of
 from tests.support.house import House, open_house
 
 Control = Callable[[str, bool], None]
-SEPARATE = ("hub", "proxy", "gateway", "control", "broker")
+SEPARATE = ("hub", "proxy", "gateway", "control", "broker", "tracking")
 STRANGER = Account(uid=65534, gid=65534)
 pytestmark = [
-    pytest.mark.lane("root", "uids", "runc", "cgroup", "npm", "userenv", "hub6"),
+    pytest.mark.lane("root", "uids", "runc", "cgroup", "npm", "userenv", "hub6", "tracking"),
     pytest.mark.timeout(240),
 ]
 # Who may read what; everything else on the list is closed to a program.
@@ -32,6 +33,7 @@ OWN = {
     "gateway": {"gateway records", "gateway spool", "doors"},
     "proxy": set(),
     "broker": {"secrets", "key of the secrets"},
+    "tracking": {"runs", "artifacts"},
 }
 # Past the check of the caller: some sockets have no /health, and say so.
 ANSWERED = {"200", "404"}
@@ -42,6 +44,7 @@ CALLS = {
     "control/gateway": {"gateway"},
     "control/broker": {"broker"},
     "control/admin": set(),
+    "tracking": {"gateway"},
     "broker/gateway": {"gateway"},
     "broker/admin": set(),
 }
@@ -54,6 +57,7 @@ def house(evidence: Callable[[str, Callable[[], str]], Callable[[], None]]) -> I
         forget = evidence("the house's programs", opened.running.log)
         try:
             opened.server("alice")
+            opened.wait(wait_until_ready(opened.running))
             yield opened
         finally:
             forget()
@@ -83,6 +87,8 @@ def places(house: House) -> dict[str, str]:
         "audit key": f"{state}/audit/signing.key",
         "control token": f"{run}/control.token",
         "control token, kept": f"{state}/control.token",
+        "runs": f"{state}/tracking/mlflow.db",
+        "artifacts": f"{state}/tracking/artifacts",
         "gateway records": f"{run}/gateway",
         "gateway spool": f"{state}/gateway/events.ndjson",
         "doors": f"{run}/doors",

@@ -26,12 +26,13 @@ from jupyter_sandbox_spawner.admin.installation import load_installation
 from jupyter_sandbox_spawner.admin.programs import PROXY_TOKEN, held_sockets, plan_programs
 from jupyter_sandbox_spawner.settings import Site, load_site
 from jupyter_sandbox_spawner.setup_hub import CONTROL_TOKEN
-from tests.lanes import CHECKOUT
+from tests.lanes import CHECKOUT, VENVS
 from tests.programs.admin_run import admin, site_directory
 from tests.programs.unit_files import PRODUCTION, command, start_unit, units
 
 USERS = {"jss-hub": "hub", "jss-control": "control", "jss-gateway": "gateway", "jss-proxy": "proxy"}
 USERS["jss-broker"] = "broker"
+USERS["jss-tracking"] = "tracking"
 SERVICES = sorted(set(units(".service")) - {"jss-setup"})
 
 
@@ -52,6 +53,7 @@ def production_site(top: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
     """The site that the production configuration describes, on its real paths."""
     monkeypatch.setenv("SANDBOX_ETC", str(top / "etc"))
     monkeypatch.setenv("SANDBOX_USER_ENV", sys.prefix)
+    monkeypatch.setenv("SANDBOX_TRACKING", sys.prefix)
     return load_installation(str(PRODUCTION / "jupyterhub_config.py")).site
 
 
@@ -59,6 +61,7 @@ def test_the_production_configuration_is_right(top: Path, monkeypatch: pytest.Mo
     """It serves people over TLS, gives each user an origin, fixes every port and separates the uids."""
     monkeypatch.setenv("SANDBOX_ETC", str(top / "etc"))
     monkeypatch.setenv("SANDBOX_USER_ENV", sys.prefix)
+    monkeypatch.setenv("SANDBOX_TRACKING", sys.prefix)
     found = load_installation(str(PRODUCTION / "jupyterhub_config.py"))
     assert (found.host_routing, len(found.tls), found.site.one_uid) == (True, 2, False)
     site = found.site
@@ -71,7 +74,9 @@ def test_systemd_takes_the_units(top: Path) -> None:
     """`systemd-analyze verify` finds nothing to say about any unit."""
     for path in (PRODUCTION / "systemd").iterdir():
         text = re.sub(
-            r"/opt/jupyter-sandbox/hub/bin/python|/usr/local/bin/\S+proxy", "/bin/true", path.read_text()
+            r"/opt/jupyter-sandbox/(hub|tracking)/bin/python|/usr/local/bin/\S+proxy",
+            "/bin/true",
+            path.read_text(),
         )
         (top / path.name).write_text(text)
     done = subprocess.run(
@@ -123,6 +128,7 @@ def test_the_sockets_are_those_of_run(top: Path, monkeypatch: pytest.MonkeyPatch
     """The socket units listen where `run` listens, for the same groups."""
     monkeypatch.setenv("SANDBOX_ETC", str(top / "etc"))
     monkeypatch.setenv("SANDBOX_USER_ENV", sys.prefix)
+    monkeypatch.setenv("SANDBOX_TRACKING", sys.prefix)
     found = load_installation(str(PRODUCTION / "jupyterhub_config.py"))
     found = replace(found, site=with_uids(found.site))
     accounts = accounts_of(found.site)
@@ -141,6 +147,7 @@ def test_the_proxy_is_that_of_run(top: Path, monkeypatch: pytest.MonkeyPatch) ->
     """The proxy's unit passes what `run` passes, with the certificate that systemd hands over."""
     monkeypatch.setenv("SANDBOX_ETC", str(top / "etc"))
     monkeypatch.setenv("SANDBOX_USER_ENV", sys.prefix)
+    monkeypatch.setenv("SANDBOX_TRACKING", sys.prefix)
     found = load_installation(str(PRODUCTION / "jupyterhub_config.py"))
     tokens = {PROXY_TOKEN: "p", CONTROL_TOKEN: "c"}
     (proxy,) = (item for item in plan_programs(found, "site.json", tokens, {}) if item.name == "proxy")
@@ -188,7 +195,7 @@ def test_a_port_left_to_chance_is_refused(top: Path) -> None:
     """`site write` wants every port in words, since the units repeat it."""
     config = (PRODUCTION / "jupyterhub_config.py").read_text().replace("front_port=18080", "front_port=0")
     (top / "config.py").write_text(config)
-    more = {"SANDBOX_ETC": str(top / "etc"), "SANDBOX_USER_ENV": sys.prefix}
+    more = {"SANDBOX_ETC": str(top / "etc"), "SANDBOX_USER_ENV": sys.prefix, "SANDBOX_TRACKING": sys.prefix}
     more |= {"SANDBOX_RUN_DIR": f"{top}/run", "SANDBOX_STATE_DIR": f"{top}/state"}
     done = admin("site", "write", "-f", str(top / "config.py"), **more)
     assert (done.returncode, "front_port: 0 leaves it to chance" in done.stderr) == (2, True)
@@ -216,6 +223,7 @@ class Machine:
         self.replaced = {
             "/run/jupyter-sandbox": f"{top}/run",
             "/etc/jupyter-sandbox": f"{top}/etc",
+            "/opt/jupyter-sandbox/tracking": str(VENVS / "tracking"),
             "%d": f"{top}/etc/tls",
             "0.0.0.0": "127.0.0.1",
             **{f"port {old}": f"port {new}" for old, new in ports.items()},
@@ -231,6 +239,7 @@ class Machine:
         self.environ = {
             "SANDBOX_ETC": f"{top}/etc",
             "SANDBOX_USER_ENV": sys.prefix,
+            "SANDBOX_TRACKING": str(VENVS / "tracking"),
             "SANDBOX_RUN_DIR": f"{top}/run",
             "SANDBOX_STATE_DIR": f"{top}/state",
         }
@@ -247,7 +256,15 @@ class Machine:
         proxy = self.accounts["proxy"]
         for path in (self.top / "etc/tls").iterdir():
             os.chown(path, proxy.uid, proxy.gid)
-        for name in ("jss-launcher", "jss-gateway", "jss-control", "jss-broker", "jss-proxy", "jss-hub"):
+        for name in (
+            "jss-launcher",
+            "jss-gateway",
+            "jss-control",
+            "jss-broker",
+            "jss-proxy",
+            "jss-hub",
+            "jss-tracking",
+        ):
             self._start(name)
         return self
 
@@ -270,6 +287,7 @@ class Machine:
         held.bind((host, int(port)) if host else address)
         if not host:
             caller = name.partition("-")[2] if name.startswith(("control-", "broker-")) else "hub"
+            caller = "gateway" if name == "tracking" else caller
             group = None if caller == "admin" else caller
             os.chown(address, 0, self.accounts[group].gid if group else 0)
             os.chmod(address, 0o660 if group else 0o600)
@@ -301,7 +319,7 @@ class Machine:
             return answer.status, answer.read().decode()
 
 
-@pytest.mark.lane("root", "uids", "runc", "npm")
+@pytest.mark.lane("root", "uids", "runc", "npm", "tracking")
 @pytest.mark.timeout(180)
 def test_the_units_together_are_a_site(top: Path) -> None:
     """Setup, sockets and commands of the units give a hub over TLS whose programs find each other."""

@@ -15,9 +15,9 @@ FLOORS = (
     WORDS,
     {"wire", "settings"},
     {"rules"},
-    {"serving", "held", "clients"},
+    {"serving", "held", "clients", "ordinary"},
     {"backends"},
-    {"hub", "launcher", "gateway", "control", "broker"},
+    {"hub", "launcher", "gateway", "control", "tracking", "broker"},
     {"admin", "setup_backend", "setup_hub"},
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

@@ -30,7 +30,7 @@ def python_of_version(directory: Path, version: str) -> str:
 def test_an_unknown_room_is_refused() -> None:
     """A typing error lists the rooms there are."""
     done = prepare("hubb")
-    assert (done.returncode, "known are: system hub user proxy hub5" in done.stderr) == (2, True)
+    assert (done.returncode, "known are: system hub user tracking proxy hub5" in done.stderr) == (2, True)
 
 
 def test_an_old_python_is_refused(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from tests.singleuser.selfapi import EGRESS, SELF, SelfApi
 
 GOLDEN = Path(__file__).parent / "golden/help.txt"
 PAGE = CHECKOUT / "docs/reference/commands.md"
-COMMANDS = (["status"], ["ttl"], ["egress"], ["doctor"])
+COMMANDS = (["status"], ["ttl"], ["egress"], ["mlflow"], ["doctor"])
 
 
 def helps(top: argparse.ArgumentParser) -> list[str]:

@@ -126,3 +126,18 @@ def test_the_cause_behind_an_error_counts() -> None:
     inner, outer = OSError(TUNNEL), RuntimeError("could not load the data set")
     outer.__cause__, inner.__context__ = inner, outer
     assert hint(outer, BEGAN, away).startswith("Blocked by sandbox: example.com;")
+
+
+@pytest.mark.parametrize(
+    ("message", "line"),
+    [
+        (
+            "API request to http://mlflow.sandbox.internal/api failed with exception Read timed out",
+            "MLflow did not answer; run the cell again in a minute. See %sandbox mlflow",
+        ),
+        ("409 Client Error for http://mlflow.sandbox.internal/a: logged already (tracking.write_once)", ""),
+    ],
+)
+def test_mlflow_that_is_silent_is_no_denial(message: str, line: str) -> None:
+    """A cell whose MLflow did not answer is told what to do; what its guard said stands as it is."""
+    assert hint(ValueError(message), BEGAN, nobody) == line

@@ -138,3 +138,14 @@ def _is_empty(descriptor: int) -> bool:
     except BlockingIOError:
         return True
     return False
+
+
+def test_a_relays_pipes_leave_most_of_the_quota() -> None:
+    """All pipes of a relay take at most a quarter of the 64 MiB that the user's own code shares with it."""
+    pipes = Pipes()
+    lent = [pipe for pipe in (pipes.borrow() for _ in range(100)) if pipe is not None]
+    try:
+        assert 0 < len(lent) * pipes.size <= 16 << 20
+    finally:
+        for pipe in lent:
+            pipes.destroy(pipe)

@@ -34,6 +34,16 @@ def test_the_end_says_when_in_how_long_and_why(api: SelfApi) -> None:
     assert "Can be extended to 16:19 UTC" in repr(left)
 
 
+def test_soft_limits_are_called_soft(api: SelfApi) -> None:
+    """A limit that the host does not enforce is marked in the status, and only that one."""
+    assert "soft limit" not in repr(questions.status())
+    api.me["soft_limits"] = ["cpu", "memory"]
+    found = questions.status()
+    assert found.quota.soft == ("cpu", "memory")
+    rows = dict(found.quota.rows())
+    assert [name for name, text in rows.items() if text.endswith(" (soft limit)")] == ["CPU", "Memory"]
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [

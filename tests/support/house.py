@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import AsyncExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -24,11 +26,13 @@ from jupyter_sandbox_spawner.clients.control import ControlAdminClient, control_
 from jupyter_sandbox_spawner.clients.gateway import GatewayClient
 from jupyter_sandbox_spawner.clients.launcher import LauncherClient
 from jupyter_sandbox_spawner.models import Event, InventoryItem
+from jupyter_sandbox_spawner.ordinary import inside_namespace
 from jupyter_sandbox_spawner.settings import Site
 
 __all__ = ["House", "open_house"]
 
 T = TypeVar("T")
+NOBODY = 65534
 PROFILES = Path(__file__).with_name("profiles.yaml")
 # Every attack runs after this: it notes what each attempt gave, so that one refusal hides no other.
 PRELUDE = """
@@ -66,6 +70,10 @@ class House:
     def wait(self, work: Coroutine[Any, Any, T], timeout: float = 120.0) -> T:
         """Run a coroutine in the house's loop and wait for what it gives."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout)
+
+    def wait_later(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        """Run a coroutine in the house's loop while the test goes on."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def visitor(self, name: str) -> Visitor:
         """The person at a browser, logged in."""
@@ -131,6 +139,15 @@ class House:
             return await ask(client)
         finally:
             await client.close()
+
+    @property
+    def stranger(self) -> int:
+        """The uid of a local user who has nothing to do with the house."""
+        return NOBODY if os.geteuid() == 0 else self.site.uid_base + self.site.uid_count - 2
+
+    def as_root(self, *command: str) -> list[str]:
+        """A command that may become any uid of the house: as root, or in the ordinary user's namespace."""
+        return list(command) if os.geteuid() == 0 else inside_namespace(self.site.launcher_dir, command)
 
     def events(self, kind: str, user: str) -> list[Event]:
         """What gateway and audit say of one kind about one person, oldest first.

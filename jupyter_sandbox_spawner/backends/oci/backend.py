@@ -27,6 +27,7 @@ from .records import Record
 from .render import merge, render
 from .rootfs import remove_rootfs
 from .sandbox import OciSandbox
+from .watchdog import watch_soft_limits
 
 __all__ = ["OciBackend"]
 
@@ -50,12 +51,16 @@ class OciBackend(Backend):
         become_subreaper()
         await backend._host.prepare()
         await backend._adopt()
-        cutting = asyncio.create_task(backend._cut_logs(), name="cut logs")
+        tasks = [
+            asyncio.create_task(backend._cut_logs(), name="cut logs"),
+            asyncio.create_task(watch_soft_limits(backend._host, backend._sandboxes), name="watch limits"),
+        ]
         try:
             yield backend
         finally:
-            cutting.cancel()
-            await asyncio.wait([cutting])
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
             await backend._close()
 
     async def create(self, spec: SandboxSpec, doors: Doors, overlay: Overlay) -> Handle:
@@ -116,7 +121,8 @@ class OciBackend(Backend):
     async def usage(self, sandbox_id: str) -> Usage:
         """See Backend.usage."""
         sandbox = self._find(sandbox_id)
-        return replace(self._host.cgroups.usage(sandbox.cgroup), log_bytes=log_size(sandbox.bundle))
+        usage = self._host.usage(sandbox.record.spec, sandbox.init)
+        return replace(usage, log_bytes=log_size(sandbox.bundle))
 
     async def log_tail(self, sandbox_id: str) -> str:
         """See Backend.log_tail."""

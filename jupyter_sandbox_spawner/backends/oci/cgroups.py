@@ -60,10 +60,14 @@ class Limits:
 
 
 class Cgroups:
-    """The cgroup tree of this host; one flat cgroup a sandbox, so no parent of ours is left behind."""
+    """The cgroup tree of this host; one flat cgroup a sandbox, so no parent of ours is left behind.
 
-    def __init__(self, root: str = "/sys/fs/cgroup") -> None:
+    `below` is the cgroup that was handed to us, as /proc/self/cgroup writes it; "" for the whole tree.
+    """
+
+    def __init__(self, root: str = "/sys/fs/cgroup", below: str = "") -> None:
         self._root = Path(root)
+        self._below = below
         self.kind: Literal["v1", "v2", "none"] = "none"
         if (self._root / "cgroup.controllers").exists():
             self.kind = "v2"
@@ -73,7 +77,7 @@ class Cgroups:
 
     def path(self, name: str) -> str:
         """The cgroupsPath of config.json; "" where there are no cgroups."""
-        return "" if self.kind == "none" else f"/{name}"
+        return "" if self.kind == "none" else f"{self._below}/{name}"
 
     def probe(self) -> Limits:
         """Make a cgroup, set each limit, read it back, take it away again."""
@@ -83,7 +87,7 @@ class Cgroups:
             trials["cpu"] = f"50000 {_CPU_PERIOD}"
             # As the runtime will do: a cgroup has only the controllers that its parent hands down.
             with contextlib.suppress(OSError):
-                (self._root / "cgroup.subtree_control").write_text("+memory +pids +cpu")
+                (self._top / "cgroup.subtree_control").write_text("+memory +pids +cpu")
         try:
             for directory in self._trial_directories(name):
                 directory.mkdir(exist_ok=True)
@@ -93,6 +97,8 @@ class Cgroups:
             enforced, swap = dict.fromkeys(trials, False), False
         finally:
             self._remove_directories(name)
+        if not any(enforced.values()):
+            self.kind = "none"  # a runtime that were given a cgroup would fail where we failed
         return Limits(kind=self.kind, enforced=enforced, swap=swap)
 
     def verify(self, name: str, resources: Resources, swap: bool) -> None:
@@ -163,7 +169,15 @@ class Cgroups:
             return []
         places = [self._root] if self.kind == "v2" else sorted(self._root.iterdir())
         # On v1 some names are links to another controller's directory: the same cgroup twice.
-        return [place / name for place in places if not place.is_symlink() and (place / name).is_dir()]
+        found = (self._in(place) / name for place in places if not place.is_symlink())
+        return [directory for directory in found if directory.is_dir()]
+
+    @property
+    def _top(self) -> Path:
+        return self._in(self._root)
+
+    def _in(self, hierarchy: Path) -> Path:
+        return hierarchy / self._below.lstrip("/")
 
     def _trial_directories(self, name: str) -> list[Path]:
         if self.kind == "none":
@@ -172,7 +186,7 @@ class Cgroups:
 
     def _file(self, name: str, key: str) -> Path:
         controller, file = self._files[key]
-        return self._root / controller / name / file
+        return self._in(self._root / controller) / name / file
 
     def _read(self, name: str, key: str) -> str:
         try:

@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
+import resource
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from ...errors import BackendError, IsolationError
-from ...models import Capabilities, SandboxSpec
+from ...models import Capabilities, SandboxSpec, Usage
 from ...names import LABEL_OWNER
+from ...ordinary import has_own_namespace
+from ...rules.soft_limits import soft_limits
 from ...settings import Environment
 from .cgroups import Cgroups, Limits
+from .delegation import delegated, make_room
 from .layout import INSIDE, Place
+from .namespace import hold_processes, share_inotify
+from .processes import by_namespace, count, namespace_of
 from .records import Records
-from .rootfs import environment_directories, prepare_rootfs, rootfs_path, system_directories
+from .rootfs import environment_directories, own_top, prepare_rootfs, rootfs_path, system_directories
 from .runtime import Runtime
 
 __all__ = ["OciHost", "OciSite", "load_seccomp"]
+
+log = logging.getLogger("jupyter_sandbox_spawner.launcher")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,10 +62,11 @@ class OciHost:
 
     def __init__(self, site: OciSite) -> None:
         self.site = site
+        self.own_namespace = has_own_namespace()
         self.rootfs: Path = rootfs_path(site.state)
         self.records = Records(f"{site.state}/sandboxes")
         self.runtime = Runtime(site.runtime, f"{site.state}/runtime")
-        self.cgroups = Cgroups(site.cgroup_root)
+        self.cgroups = Cgroups(site.cgroup_root, _handed_to_us(site) if self.own_namespace else "")
         self._seccomp = load_seccomp()
         self._limits = Limits(kind="none", enforced={}, swap=False)
         self._directories: dict[str, tuple[str, ...]] = {}
@@ -68,6 +78,9 @@ class OciHost:
         for name, environment in self.site.environments.items():
             own = environment_directories(name, environment)
             self._directories[name] = (*system, *own)
+        if self.own_namespace:
+            images = (path for paths in self._directories.values() for path in paths)
+            self.rootfs = rootfs_path(self.site.state, own_top([self.site.state, self.site.inside, *images]))
         points = sorted({path for paths in self._directories.values() for path in paths})
         prepare_rootfs(self.rootfs, points, links)
         self._limits = self.cgroups.probe()
@@ -106,26 +119,48 @@ class OciHost:
         if fatal:
             raise IsolationError(fatal[0], code="isolation.unavailable", remedy="")
 
-    def verify_limits(self, spec: SandboxSpec) -> None:
-        """Raise IsolationError unless every limit that this host can enforce is in force."""
+    async def hold(self, spec: SandboxSpec, pid: int) -> None:
+        """Set what no cgroup limits, verify what one does; raises IsolationError where it is not in force."""
         if self._hard_limits():
             self.cgroups.verify(self.cgroup_name(spec.id), spec.resources, self._limits.swap)
+        if not self._limits.enforced.get("pids"):
+            await hold_processes(pid, spec.resources.pids)
+        if self.own_namespace:
+            await share_inotify(pid)
+
+    @staticmethod
+    def open_files(spec: SandboxSpec) -> int:
+        """How many files a sandbox may open: what its profile says, or ours where that is less."""
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        privileged = os.geteuid() == 0 and not has_own_namespace()
+        return spec.resources.files if privileged else min(spec.resources.files, most)
+
+    def usage(self, spec: SandboxSpec, pid: int | None) -> Usage:
+        """What the kernel counted for a sandbox; where it did not, what its processes add up to now."""
+        counted = self.cgroups.usage(self.cgroup_name(spec.id))
+        namespace = None if pid is None else namespace_of(pid)
+        if counted.memory is not None or pid is None or namespace is None:
+            return counted
+        found = count(pid, by_namespace().get(namespace, ()), spec.resources)
+        return replace(counted, cpu_seconds=found.cpu_seconds, memory=found.memory, pids=found.pids)
 
     def _hard_limits(self) -> bool:
         return bool(self._limits.enforced) and all(self._limits.enforced.values())
 
     async def _verify(self) -> Capabilities:
         missing, runtimes = await self._verify_runtime()
-        for name, enforced in self._limits.enforced.items():
-            if not enforced:
-                missing.append(f"The kernel does not limit {name} here. Give the launcher a cgroup tree.")
+        # Without a cgroup for them, processes are held by a limit of the sandbox's own namespace.
+        limits = {**self._limits.enforced, "pids": True}
+        missing += [_SOFT[name] for name in soft_limits(limits)]
+        if "cpu" in soft_limits(limits) or "memory" in soft_limits(limits):
+            missing.append(_ASK_OWN if self.own_namespace else _ASK_ROOT)
         if not self._limits.swap and _has_swap():
             missing.append("Swap cannot be limited. Run: swapoff -a, or boot with swapaccount=1.")
         level = "hard" if not missing and self._hard_limits() else "soft"
         return Capabilities(
             backend="oci",
             level=level,  # type: ignore[arg-type]
-            limits=self._limits.enforced,
+            limits=limits,
             runtimes=runtimes,
             missing=tuple(missing),
         )
@@ -144,6 +179,26 @@ class OciHost:
 
 
 _FATAL = "No sandbox can start:"
+_SOFT = {
+    "memory": "The limit of memory is soft here: a sandbox that passes it is ended within a second or two.",
+    "cpu": "The kernel does not limit CPU time here.",
+}
+_ASK_ROOT = "Give the launcher a cgroup tree with the controllers memory, pids and cpu."
+_ASK_OWN = (
+    "For hard limits run as root, or in a cgroup of one's own:"
+    " systemd-run --user --scope -p Delegate=yes jupyter-sandbox-admin run -f FILE."
+)
+
+
+def _handed_to_us(site: OciSite) -> str:
+    below = delegated(site.cgroup_root, Path("/proc/self/cgroup").read_text())
+    if below:
+        try:
+            make_room(site.cgroup_root, below)
+        except OSError as error:
+            log.warning("The cgroup %s is ours but cannot be used: %s", below, error)
+            return ""
+    return below
 
 
 def _has_swap() -> bool:

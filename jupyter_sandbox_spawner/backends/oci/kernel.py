@@ -7,7 +7,14 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["become_subreaper", "mount_tmpfs", "mounts_below", "start_time", "unmount"]
+__all__ = [
+    "become_subreaper",
+    "mount_tmpfs",
+    "mounts_below",
+    "own_mounts",
+    "start_time",
+    "unmount",
+]
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 2, 4, 8
@@ -21,11 +28,11 @@ def become_subreaper() -> None:
         raise OSError(ctypes.get_errno(), "PR_SET_CHILD_SUBREAPER")
 
 
-def mount_tmpfs(path: str, size: int) -> None:
-    """A tmpfs of `size` bytes and a handful of inodes at an existing directory."""
+def mount_tmpfs(path: str, size: int, inodes: int = 8, mode: int = 0o700, name: str = "tmpfs") -> None:
+    """A tmpfs of `size` bytes and a handful of inodes at an existing directory; `name` is its source."""
     flags = _MS_NOSUID | _MS_NODEV | _MS_NOEXEC
-    options = f"size={size},nr_inodes=8,mode=0700".encode()
-    if _LIBC.mount(b"tmpfs", os.fsencode(path), b"tmpfs", flags, options) != 0:
+    options = f"size={size},nr_inodes={inodes},mode={mode:o}".encode()
+    if _LIBC.mount(name.encode(), os.fsencode(path), b"tmpfs", flags, options) != 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), path)
 
 
@@ -40,6 +47,12 @@ def mounts_below(directory: str) -> Sequence[str]:
     lines = Path("/proc/self/mountinfo").read_text().splitlines()
     points = [line.split()[4] for line in lines]
     return sorted((p for p in points if p == directory or p.startswith(directory + "/")), reverse=True)
+
+
+def own_mounts(name: str) -> Sequence[str]:
+    """Where our mount namespace has a tmpfs of this source name."""
+    lines = (line.split() for line in Path("/proc/self/mountinfo").read_text().splitlines())
+    return [words[4] for words in lines if words[words.index("-") + 1 :][:2] == ["tmpfs", name]]
 
 
 def start_time(pid: int) -> int | None:

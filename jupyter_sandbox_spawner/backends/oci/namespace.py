@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,9 +17,11 @@ from pathlib import Path
 from ...errors import BackendError
 from .layout import USER_ID
 
-__all__ = ["user_namespace"]
+__all__ = ["hold_processes", "share_inotify", "user_namespace"]
 
 _PATIENCE = 10.0  # seconds for three small programs to start
+# Of an ordinary user's 128 for all sandboxes; a notebook server needs one or two.
+_INOTIFY_INSTANCES = 16
 
 
 @asynccontextmanager
@@ -46,6 +49,42 @@ async def user_namespace(host_uid: int, root_uid: int) -> AsyncIterator[str]:
         if holder.returncode is None:
             holder.kill()
         await holder.communicate()
+
+
+async def hold_processes(pid: int, most: int) -> None:
+    """Let a sandbox that is made and not started have so many processes, or as many as we where that is less.
+
+    The kernel counts them by uid and user namespace, and that is the sandbox's own: so this limit is each
+    sandbox's (before Linux 5.14: each user's). It is not set on the runtime, for which everything else of its
+    uid would count as well. Raises BackendError `namespace.failed`.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NPROC)  # which the sandbox has from us
+    limit = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    await _in_namespace(pid, "prlimit", "--pid", str(pid), f"--nproc={limit}:{limit}")
+
+
+async def share_inotify(pid: int) -> None:
+    """Leave other sandboxes their part of an ordinary user's inotify instances, which all of them share."""
+    file = "/proc/sys/user/max_inotify_instances"
+    await _in_namespace(pid, "sh", "-c", f"echo {_INOTIFY_INSTANCES} > {file}")
+
+
+async def _in_namespace(pid: int, *command: str) -> None:
+    """Run a program as uid 0 of a sandbox's namespace: there it may what a container's root may not."""
+    process = await asyncio.create_subprocess_exec(
+        *("nsenter", "--user", "--target", str(pid), "--", *command),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+        env={"PATH": f"{os.defpath}:/usr/sbin:/sbin"},
+    )
+    _, complaint = await asyncio.wait_for(process.communicate(), _PATIENCE)
+    if process.returncode:
+        raise BackendError(
+            f"A limit could not be set: {complaint.decode(errors='replace').strip()}",
+            code="namespace.failed",
+            remedy="The launcher's log has the command; run: jupyter-sandbox-admin doctor",
+        )
 
 
 def _map(pid: int, mapping: str) -> None:

@@ -14,10 +14,20 @@ from pathlib import Path
 from ...errors import ConfigurationError
 from ...names import stable_hash
 from ...settings import Environment
+from .kernel import mount_tmpfs, own_mounts
 from .layout import DOORS, HOME, HOSTNAME, INSIDE, RUNTIME_DIR, TMPFS, USER_ID, USER_NAME
 
-__all__ = ["environment_directories", "prepare_rootfs", "remove_rootfs", "rootfs_path", "system_directories"]
+__all__ = [
+    "environment_directories",
+    "own_top",
+    "prepare_rootfs",
+    "remove_rootfs",
+    "rootfs_path",
+    "system_directories",
+]
 
+_PLACES = ("/mnt", "/media", "/srv")  # the FHS has them on every host
+_OWN_TOP, _OWN_SIZE, _OWN_INODES = "jupyter-sandbox-top", 16 << 20, 65536
 _SYSTEM = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _OURS = ("/proc", "/sys", "/dev", "/etc", "/run/sandbox", RUNTIME_DIR, HOME)
 _COPIED = ("ld.so.cache", "localtime", "mime.types", "protocols", "services", "ssl/openssl.cnf")
@@ -37,9 +47,29 @@ _ETC = {
 }
 
 
-def rootfs_path(state: str) -> Path:
+def rootfs_path(state: str, top: str = "/run") -> Path:
     """Where the root of the launcher with this state directory lies."""
-    return Path("/run") / f"jupyter-sandbox-root-{stable_hash('rootfs', state, length=10)}"
+    return Path(top) / f"jupyter-sandbox-root-{stable_hash('rootfs', state, length=10)}"
+
+
+def own_top(used: Sequence[str]) -> str:
+    """A tmpfs of our own mount namespace that any uid may pass through, at a place that none of `used` needs.
+
+    An ordinary user may not write to /run, and nobody else may pass through what is theirs. Mounted once: the
+    namespace outlives the launcher. Raises ConfigurationError `rootfs.no_place`.
+    """
+    mounted = own_mounts(_OWN_TOP)
+    if mounted:
+        return mounted[0]
+    for place in _PLACES:
+        if os.path.isdir(place) and not any(f"{path}/".startswith(f"{place}/") for path in used):
+            mount_tmpfs(place, _OWN_SIZE, inodes=_OWN_INODES, mode=0o755, name=_OWN_TOP)
+            return place
+    raise ConfigurationError(
+        f"None of {', '.join(_PLACES)} is a directory that this site leaves free.",
+        code="rootfs.no_place",
+        remedy="Make one (sudo mkdir /mnt), or move the site's directories and environments out of it.",
+    )
 
 
 def system_directories(host: str = "/") -> tuple[tuple[str, ...], Mapping[str, str]]:

@@ -43,6 +43,7 @@ class OciSandbox:
         self._tell = tell
         self._process: InitProcess | None = None
         self._watch: asyncio.Task[None] | None = None
+        self._verdict = ""
         self.bundle = host.records.bundle(record.spec.id)
         self.cgroup = host.cgroup_name(record.spec.id)
 
@@ -60,7 +61,7 @@ class OciSandbox:
         await self._set(phase="starting")
         try:
             process = await self._create()
-            self._host.verify_limits(self.record.spec)
+            await self._host.hold(self.record.spec, process.pid)
             await self._host.runtime.start(self.id)
         except (SandboxError, OSError) as error:
             await self._abandon(str(error))
@@ -79,7 +80,9 @@ class OciSandbox:
             async with user_namespace(spec.host_uid, self._host.site.root_uid) as path:
                 link.unlink(missing_ok=True)
                 link.symlink_to(path)
-                pid = await self._host.runtime.create(self.id, self.bundle, descriptor, spec.resources.files)
+                pid = await self._host.runtime.create(
+                    self.id, self.bundle, descriptor, self._host.open_files(spec)
+                )
         finally:
             os.close(descriptor)
         process = InitProcess.adopt(pid)
@@ -121,6 +124,8 @@ class OciSandbox:
 
     def _why(self, code: int | None) -> str:
         resources, usage = self.record.spec.resources, self._host.cgroups.usage(self.cgroup)
+        if self._verdict:
+            return self._verdict
         if self.record.phase == "stopping":
             return "stopped on request"
         if usage.oom_kills and code == _KILLED:
@@ -150,6 +155,18 @@ class OciSandbox:
                 remedy="Look for processes in state D: ps -eo pid,stat,wchan,args",
             )
         return self.record.status
+
+    @property
+    def init(self) -> int | None:
+        """The host's pid of its first process; None where nothing of it runs."""
+        return self._process.pid if self._process is not None and not self.over.is_set() else None
+
+    def end_for(self, reason: str) -> None:
+        """Kill it for a reason that its status will give; no-op if nothing runs or it is ended already."""
+        if self._process is not None and not self.over.is_set() and not self._verdict:
+            self._verdict = reason
+            log.warning("%s of %s: %s", self.id, self.record.spec.user, reason)
+            self._signal(self._process, signal.SIGKILL)
 
     def _signal(self, process: InitProcess, number: signal.Signals) -> None:
         if not self.over.is_set():  # else it is no longer watched

@@ -11,11 +11,19 @@ __all__ = ["EgressAccount"]
 
 
 class EgressAccount(Protocol):
-    """One sandbox: verbs id, policy, egress_decided, egress_bytes, egress_allowance."""
+    """One sandbox: verbs id, user, server, policy, egress_decided, egress_bytes, egress_allowance."""
 
     @property
     def id(self) -> str:
         """The sandbox's id."""
+
+    @property
+    def user(self) -> str:
+        """Whose it is."""
+
+    @property
+    def server(self) -> str:
+        """The name of its server; empty for the default one."""
 
     @property
     def policy(self) -> EgressPolicy:

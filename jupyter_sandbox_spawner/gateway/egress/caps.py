@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from ...errors import EgressRefusedError
 from ...rules.egress import Decision
 from .account import EgressAccount
 from .answers import refusal
@@ -46,6 +48,17 @@ class Caps:
             self._open[account.id] -= 1
             if self._open[account.id] == 0:
                 del self._open[account.id]
+
+    async def turn(self, account: EgressAccount) -> None:
+        """Take one token, and wait for it where none is left: for calls whose client would not try again."""
+        clock = asyncio.get_running_loop().time
+        while True:
+            try:
+                self.spend(account, clock())
+                return
+            except EgressRefusedError:
+                # How fast tokens come is the policy's own number; no event tells of one.
+                await asyncio.sleep(1 / max(account.policy.new_connections_per_second, 1.0))
 
     def spend(self, account: EgressAccount, now: float) -> None:
         """Take one token for a new connection; raises EgressRefusedError where none is left."""

@@ -25,4 +25,4 @@ class Limits:
     stall_seconds: float = 300.0
     idle_seconds: float = 900.0
     sweep_seconds: float = 1.0
-    pipes: int = 128
+    pipes: int = 32

@@ -22,6 +22,7 @@ from .caps import Caps, Meter
 from .forward import forward, has_begun
 from .hello import HelloReader
 from .limits import Limits
+from .own import OwnService, OwnServices, Uncounted, away, away_bytes, with_identity
 from .request import ProxyRequest, read_request
 from .resolve import Resolver
 from .tunnel import Tunnels
@@ -51,12 +52,17 @@ class EgressHandler:
     """Serves connections of all sandboxes; owns its resolver.
 
     `internal_services` maps `name:port` to the `address:port` that answers for it, without DNS; a rule
-    must still allow the name.
+    must still allow the name. `own` are programs of this site: no rule is needed, and they are told who asks.
     """
 
     def __init__(
-        self, resolver: Resolver, internal_services: Mapping[str, str], limits: Limits | None = None
+        self,
+        resolver: Resolver,
+        internal_services: Mapping[str, str],
+        limits: Limits | None = None,
+        own: tuple[OwnService, ...] = (),
     ) -> None:
+        self._own = OwnServices(own)
         self._limits = limits or Limits()
         self._resolver = resolver
         self._upstream = Upstream(resolver, internal_services, self._limits)
@@ -101,13 +107,17 @@ class EgressHandler:
     async def _serve(self, visit: _Visit) -> None:
         request = await read_request(visit.client, self._limits)
         visit.host, visit.port, visit.verb = request.host, request.port, request.verb
+        service = self._own.find(request.host, request.port)
+        if service is not None:
+            await self._to_own(visit, with_identity(request, visit.account), service)
+            return
         rule = self._admit(visit)
         upstream, visit.address = await self._upstream.connect(visit.host, visit.port, rule)
         with upstream:
             if request.verb == "CONNECT":
                 await self._tunnel(visit, request, upstream)
             else:
-                await self._forward(visit, request, upstream)
+                await self._forward(visit, request, upstream, Meter(visit.account))
 
     def _admit(self, visit: _Visit) -> EgressRule:
         self._caps.spend(visit.account, asyncio.get_running_loop().time())
@@ -118,6 +128,22 @@ class EgressHandler:
             raise refusal(decision)
         Meter(visit.account).room(1)
         return rule
+
+    async def _to_own(self, visit: _Visit, request: ProxyRequest, service: OwnService) -> None:
+        visit.host, visit.rule = service.name, "site"
+        await self._caps.turn(visit.account)
+        try:
+            with await self._own.connect(service) as upstream:
+                visit.address = "unix"
+                work = self._forward(visit, request, upstream, Uncounted(visit.account))
+                await self._own.watch(service, asyncio.create_task(work), lambda: has_begun(request))
+        except EgressRefusedError as error:
+            if has_begun(request):
+                raise
+            # Its death in the middle of a request is for the person the same as its absence.
+            told = error if error.code == "tracking.away" else away(service)
+            _audit(visit, Decision(False, told.code, told.message, visit.rule))
+            await answer(visit.client, away_bytes(told))
 
     async def _tunnel(self, visit: _Visit, request: ProxyRequest, upstream: socket.socket) -> None:
         loop = asyncio.get_running_loop()
@@ -141,11 +167,13 @@ class EgressHandler:
             raise refusal(decision)
         return hello.raw
 
-    async def _forward(self, visit: _Visit, request: ProxyRequest, upstream: socket.socket) -> None:
+    async def _forward(
+        self, visit: _Visit, request: ProxyRequest, upstream: socket.socket, meter: Meter
+    ) -> None:
         _audit(visit, Decision(True, "egress.allowed", "", visit.rule))
         checked = replace(request, host=f"[{visit.host}]" if ":" in visit.host else visit.host)
         try:
-            await forward(checked, visit.client, upstream, Meter(visit.account), self._limits)
+            await forward(checked, visit.client, upstream, meter, self._limits)
         except EgressRefusedError:
             if has_begun(request):
                 visit.speaks = "nothing"

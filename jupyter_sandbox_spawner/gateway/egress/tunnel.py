@@ -17,7 +17,8 @@ from .splice import PIPE_BYTES, Parcel, PipePool
 
 __all__ = ["Tunnels"]
 
-_ROUNDS = 4  # then other connections have their turn
+_SEND_BUFFER = 512 << 10  # bytes; the kernel takes it twice
+_ROUNDS = 2  # of a pipe; then other connections have their turn
 
 
 class Tunnels:
@@ -35,8 +36,8 @@ class Tunnels:
         Raises OSError for a broken connection, TimeoutError for a stalled or idle one, and
         EgressRefusedError `egress.capped` when today's bytes are used up.
         """
-        # Room for two pipes: with the default a reader that keeps up still stalls us at every pipe.
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * PIPE_BYTES)
+        # With the default a reader that keeps up still stalls us at every pipe; more than this gains nothing.
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
         tunnel = _Tunnel(client, upstream, meter, self.pool)
         self._live.add(tunnel)
         self._watch()

@@ -29,7 +29,7 @@ class Pipes:
     processes (fs.pipe-user-pages-soft), and past that new pipes shrink: the user's own code needs some too.
     """
 
-    def __init__(self, size: int = 256 << 10, limit: int = 24) -> None:
+    def __init__(self, size: int = 1 << 20, limit: int = 12) -> None:
         self.size = size
         self._limit = limit if hasattr(os, "splice") else 0
         self._idle: list[Pipe] = []

@@ -18,7 +18,7 @@ from .pipes import Pipe, Pipes
 
 __all__ = ["Pair"]
 
-ROUNDS = 4  # of a pipe's size, then it is the turn of the other connections
+ROUNDS = 2  # of a pipe's size, then it is the turn of the other connections
 SHORT = 16 << 10  # a shorter read has emptied the socket: asking again would only cost a call
 _FLAGS = getattr(os, "SPLICE_F_NONBLOCK", 0) | getattr(os, "SPLICE_F_MOVE", 0)
 _UNABLE = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}

@@ -1,0 +1,107 @@
+"""On what machine, and how are its programs started, timed and ended?
+
+Law: whatever is started here is ended here, by its own process id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+
+from .row import BenchmarkError
+
+__all__ = ["LOOPBACK", "cpu_seconds", "end_of", "facts", "free_port", "program", "until_it_listens"]
+
+LOOPBACK = "127.0.0.1"
+_STARTS_WITHIN = 60.0
+_ENDS_WITHIN = 20.0
+
+
+def facts(rounds: int, seed: int) -> dict[str, str]:
+    """Date, machine and how the run was done."""
+    load = " ".join(f"{value:.1f}" for value in os.getloadavg())
+    return {
+        "date": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        "processors": str(len(os.sched_getaffinity(0))),
+        "kernel": platform.release(),
+        "Python": platform.python_version(),
+        "load before (1, 5, 15 min)": load,
+        "rounds": str(rounds),
+        "seed": str(seed),
+    }
+
+
+def free_port() -> int:
+    """A loopback port that nobody uses now."""
+    with socket.create_server((LOOPBACK, 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def cpu_seconds(processes: Iterable[int]) -> float:
+    """Processor time that these processes have used so far, their ended threads included."""
+    # The kernel's clock of another process (clock_getcpuclockid): exact, where /proc counts hundredths.
+    return sum(time.clock_gettime((~process << 3) | 2) for process in processes)
+
+
+@asynccontextmanager
+async def program(
+    command: Sequence[str],
+    log: Path,
+    environment: Mapping[str, str] | None = None,
+    pass_fds: Sequence[int] = (),
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Run a program while the block lasts, its output in `log`."""
+    with log.open("ab") as output:
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            env=environment,
+            cwd=log.parent,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            pass_fds=pass_fds,
+            start_new_session=True,
+        )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.send_signal(signal.SIGTERM)
+            try:
+                await asyncio.wait_for(process.wait(), _ENDS_WITHIN)
+            except asyncio.TimeoutError:
+                process.kill()
+                await process.wait()
+
+
+async def until_it_listens(place: int | str, process: asyncio.subprocess.Process, log: Path) -> None:
+    """Wait until a port or a unix socket answers. Raises BenchmarkError with the end of the log."""
+    deadline = time.monotonic() + _STARTS_WITHIN
+    while process.returncode is None and time.monotonic() < deadline:
+        try:
+            opened = (
+                asyncio.open_connection(LOOPBACK, place)
+                if isinstance(place, int)
+                else asyncio.open_unix_connection(place)
+            )
+            _, writer = await opened
+        except OSError:
+            await asyncio.sleep(0.05)  # a foreign program has no other sign than its socket
+            continue
+        writer.close()
+        await writer.wait_closed()
+        return
+    raise BenchmarkError(f"A program did not start; the end of its log:\n{end_of(log)}")
+
+
+def end_of(log: Path) -> str:
+    """The last lines that a program wrote."""
+    return log.read_text(errors="replace")[-2000:]
