@@ -165,7 +165,8 @@ class Supervisor:
     def _give_up(self, name: str, message: str, code: str) -> None:
         remedy = f"Its last lines are above, all of them in {self.logs[name].path}."
         if name not in self._vital:
-            self._report(name, f"{message} It stays off. {remedy}")
+            off = "It stays off. " if code == "failed_repeatedly" else ""
+            self._report(name, f"{message} {off}{remedy}")
         elif not self.failed.done():
             self.failed.set_result(ProgramError(message, code=f"program.{code}", field=name, remedy=remedy))
 

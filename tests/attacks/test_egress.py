@@ -217,6 +217,7 @@ for port in {ports}:
 @pytest.mark.proves("E07")
 def test_e07_allowed_hosts_work_by_both_verbs_and_are_audited(house: House, control: Control) -> None:
     """An allowed host answers absolute-form GET, CONNECT and pip, and the audit names the user."""
+    house.fresh("alice")
     output = house.run(
         "alice",
         f"%pip download --no-deps --disable-pip-version-check --index-url http://{INDEX_HOST}/simple "
@@ -241,6 +242,7 @@ attempt("connect", lambda: connect_to("{MIRROR_HOST}:80"))
 @pytest.mark.proves("E08")
 def test_e08_denied_hosts_are_refused_with_a_reason_and_audited(house: House, control: Control) -> None:
     """A host that no rule allows gets 403 with a sentence and a code by both verbs, and an audit line."""
+    house.fresh("alice")
     seen = house.attack(
         "alice",
         PROXY

@@ -72,6 +72,7 @@ def configuration(user: OrdinaryUser, more: str = "") -> str:
         prefix=str(VENVS / "hub"),
         port=0,
         one_uid=False,
+        tracking="",
     )
     path.write_text(text.replace("public_port", f"{more}public_port"))
     return str(path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import runpy
 import sys
 from typing import Any
 
@@ -11,8 +10,11 @@ import pytest
 
 from tests.lanes import CHECKOUT
 
-sys.path.insert(0, str(CHECKOUT / "scripts"))  # as for scripts/mutate
-GUARDS: tuple[Any, ...] = runpy.run_path(str(CHECKOUT / "scripts/mutations.py"))["GUARDS"]
+sys.path.insert(0, str(CHECKOUT / "scripts"))
+try:
+    from mutations import GUARDS
+finally:
+    sys.path.pop(0)
 
 
 @pytest.mark.parametrize("guard", GUARDS, ids=lambda guard: guard.name)

@@ -2,47 +2,47 @@
 
 from __future__ import annotations
 
-from guard import Guard
+from .guard import Guard
 
-__all__ = ["DOCKER_GUARDS"]
+__all__ = ["GUARDS"]
 
-_DOCKER_CHECK = "jupyter_sandbox_spawner/backends/docker/check.py"
-_DOCKER_TESTS = "tests/backends/test_docker_check.py -k opening_is_refused"
-DOCKER_GUARDS = (
+_CHECK = "jupyter_sandbox_spawner/backends/docker/check.py"
+_CHECK_TESTS = "tests/backends/test_docker_check.py -k opening_is_refused"
+GUARDS = (
     Guard(
         name="docker: no network",
-        file=_DOCKER_CHECK,
+        file=_CHECK,
         pattern=r'if q\.host\.get\("NetworkMode"\) != "none":',
         replacement='if not q.host.get("NetworkMode"):',
-        tests=_DOCKER_TESTS,
+        tests=_CHECK_TESTS,
     ),
     Guard(
         name="docker: no capability, not privileged",
-        file=_DOCKER_CHECK,
+        file=_CHECK,
         pattern=r'if q\.host\.get\("Privileged"\) is not False or [^\n]*',
         replacement='if q.host.get("CapDrop") is None:',
-        tests=_DOCKER_TESTS,
+        tests=_CHECK_TESTS,
     ),
     Guard(
         name="docker: our seccomp profile and no other option",
-        file=_DOCKER_CHECK,
+        file=_CHECK,
         pattern=r"if not q\.place\.seccomp or set\(options\)[^\n]*",
         replacement="if not options:",
-        tests=_DOCKER_TESTS,
+        tests=_CHECK_TESTS,
     ),
     Guard(
         name="docker: only known bind mounts",
-        file=_DOCKER_CHECK,
+        file=_CHECK,
         pattern=r'if not source or mount\.get\("Source"\) != source:',
         replacement='if not mount.get("Source"):',
-        tests=_DOCKER_TESTS,
+        tests=_CHECK_TESTS,
     ),
     Guard(
         name="docker: no field that nobody knows",
-        file=_DOCKER_CHECK,
+        file=_CHECK,
         pattern=r'_only_known\(q\.host, _HOST, "HostConfig\."\)',
         replacement="pass",
-        tests=_DOCKER_TESTS,
+        tests=_CHECK_TESTS,
     ),
     Guard(
         name="docker: settings that open a sandbox stop the start",

@@ -1,4 +1,4 @@
-"""What is a guard that must be missed when it is gone?"""
+"""What is one guard of which a test must notice that it is gone?"""
 
 from __future__ import annotations
 

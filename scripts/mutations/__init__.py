@@ -1,0 +1,17 @@
+"""Which guards must be missed when they are gone? where each is, how to switch it off, who notices."""
+
+from __future__ import annotations
+
+from . import docker, isolation, mlflow, network, people, secrets
+from .guard import Guard
+
+__all__ = ["GUARDS", "Guard"]
+
+GUARDS: tuple[Guard, ...] = (
+    *network.GUARDS,
+    *isolation.GUARDS,
+    *docker.GUARDS,
+    *people.GUARDS,
+    *mlflow.GUARDS,
+    *secrets.GUARDS,
+)
