@@ -104,6 +104,9 @@ setup(
         "mlflow.request_auth_provider": [
             "sandbox = jupyter_sandbox_spawner.singleuser.mlflow_auth:SandboxAuth"
         ],
-        "jupyterhub.spawners": ["sandbox-local = jupyter_sandbox_spawner.hub.local:SandboxLocalSpawner"],
+        "jupyterhub.spawners": [
+            "sandbox-docker = jupyter_sandbox_spawner.hub.docker:SandboxDockerSpawner",
+            "sandbox-local = jupyter_sandbox_spawner.hub.local:SandboxLocalSpawner",
+        ],
     },
 )

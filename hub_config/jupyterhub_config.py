@@ -6,10 +6,13 @@ Every SANDBOX_... variable below has a default for a real machine; scripts/demo 
 import os
 from pathlib import Path
 
+from jupyter_sandbox_spawner.settings import Environment
 from jupyter_sandbox_spawner.setup_hub import setup_hub
 
 c = get_config()  # noqa: F821 (given by traitlets)
 here = Path(__file__).resolve().parent
+user = os.environ.get("SANDBOX_USER_ENV", "/opt/jupyter-sandbox/user")
+image = os.environ.get("SANDBOX_IMAGE", "")
 
 
 def internal_services(text: str) -> dict[str, str]:
@@ -41,7 +44,8 @@ setup_hub(
     profiles=os.environ.get("SANDBOX_PROFILES", here / "profiles.yaml"),
     run_dir=os.environ.get("SANDBOX_RUN_DIR", "/run/jupyter-sandbox"),
     state_dir=os.environ.get("SANDBOX_STATE_DIR", "/var/lib/jupyter-sandbox"),
-    environments={"default": os.environ.get("SANDBOX_USER_ENV", "/opt/jupyter-sandbox/user")},
+    backend=os.environ.get("SANDBOX_BACKEND", "local"),  # "docker": see docs/how-to/use-docker.md
+    environments={"default": Environment(image=image, prefix="/opt/jupyter") if image else user},
     # Where MLflow is installed, if it is: every notebook then logs its runs there with nothing set up.
     tracking=os.environ.get("SANDBOX_TRACKING", ""),
     one_uid=os.environ.get("SANDBOX_ONE_UID") == "1",

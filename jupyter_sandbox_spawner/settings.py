@@ -9,6 +9,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from .errors import ConfigurationError
 
@@ -30,14 +31,16 @@ _LONGEST_SOCKET_PATH = 107  # sun_path of unix(7), less its closing zero byte
 
 @dataclass(frozen=True, kw_only=True)
 class Environment:
-    """A user image on the local backend: a Python environment of the host, bound read-only.
+    """A user image. On the local backend: a Python environment of the host, bound read-only.
 
     `prefix` is the environment's directory; `read_only` are further host directories it needs
-    (the base Python of a virtual environment is found by itself).
+    (the base Python of a virtual environment is found by itself). On Docker `image` is the image's name
+    and `prefix` the directory of its Python inside.
     """
 
     prefix: str
     read_only: tuple[str, ...] = ()
+    image: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +55,8 @@ class Site:
     `accept_shared_origin`: that servers share the hub's origin. `callers` are uids, by socket, that may use
     it besides root and the programs that need it. `tracking` is the directory of the Python environment that
     MLflow runs in; empty where the site has none.
+    `backend` says what the launcher starts; `docker_socket` is the Docker daemon's, and `shared_directories`
+    (target to host directory) are seen read-only by every container.
     """
 
     run_dir: str
@@ -77,6 +82,9 @@ class Site:
     consecutive_failure_limit: int = 0
     servers_per_user: int | None = None
     source_of_hosts: str = ""
+    backend: Literal["local", "docker"] = "local"
+    docker_socket: str = "/run/docker.sock"
+    shared_directories: Mapping[str, str] = field(default_factory=dict)
     tracking: str = ""
 
     @property

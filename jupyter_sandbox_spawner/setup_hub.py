@@ -19,18 +19,20 @@ from .errors import ConfigurationError
 from .hub.catalogue import load_profiles
 from .hub.notes import page_variables
 from .settings import SITE_VARIABLE, Environment, Site, load_site
+from .setup_backend import SPAWNERS, choose_backend, docker_site
 
 __all__ = ["CONTROL_TOKEN", "setup_hub", "site_from_config"]
 
 CONTROL_TOKEN = "JUPYTER_SANDBOX_CONTROL_TOKEN"  # noqa: S105 - the name of a variable
 
 _POLL_INTERVAL = 30  # seconds; the launcher's events tell of a death at once, this finds what they missed
-_SPAWNER = "jupyter_sandbox_spawner.hub.local.SandboxLocalSpawner"
 _MORE = frozenset(
     {
+        "backend",
         "callers",
         "consecutive_failure_limit",
         "control_port",
+        "docker_socket",
         "front_port",
         "hub_port",
         "one_uid",
@@ -58,7 +60,7 @@ def setup_hub(
     profiles: str | Path | Sequence[Any],
     run_dir: str | Path,
     state_dir: str | Path,
-    environments: Mapping[str, str | Path | Environment],
+    environments: Mapping[str, str | Path | Environment] | None = None,
     accept_shared_origin: bool = False,
     **more: Any,
 ) -> None:
@@ -66,15 +68,16 @@ def setup_hub(
 
     `profiles`: path of profiles.yaml or a Python list. `run_dir`: sockets, short and lower-case;
     `state_dir`: homes, the uid registry and the hub's database. `environments`: user images by name, each
-    the directory of a Python environment; the first is the default.
+    the directory of a Python environment (Docker: an image); the first is the default.
     `accept_shared_origin`: True lets servers share the hub's origin off loopback; see the threat model.
-    `more`: public_host ("127.0.0.1"), public_port (8000, 0: any free one), hub_port, proxy_api_port,
-    front_port and control_port (0: `run` chooses; units need fixed ones), base_url ("/"), public_url (""),
-    internal_services ({}: none; `name:port` to `host:port`), runtime ("runc"), uid_base, uid_count,
-    program_uids ({}: system users `jss-NAME` if they exist, else ids below uid_base), one_uid (False; True:
-    all programs share root's uid), callers ({}: by socket, further uids), consecutive_failure_limit (0: the
-    hub never exits for failed starts), servers_per_user (None: no cap where a profile names none), tracking
-    ("": no MLflow; else the directory of the Python environment that it runs in).
+    `more`: backend ("local"; "docker": containers of this host's daemon at docker_socket), public_host
+    ("127.0.0.1"), public_port (8000, 0: any free one), hub_port, proxy_api_port, front_port and control_port
+    (0: `run` chooses; units need fixed ones), base_url ("/"), public_url (""), internal_services ({}: none;
+    `name:port` to `host:port`), runtime ("runc"), uid_base, uid_count, program_uids ({}: system users
+    `jss-NAME` if they exist, else ids below uid_base), one_uid (False; True: all programs share root's uid),
+    callers ({}: by socket, further uids), consecutive_failure_limit (0: the hub never exits for failed
+    starts), servers_per_user (None: no cap where a profile names none), tracking ("": no MLflow; else
+    the directory of the Python environment that it runs in).
 
     Raises ProfileError (`FILE:LINE: FIELD: ...`) and ConfigurationError.
     """
@@ -82,7 +85,8 @@ def setup_hub(
     given = _given(c, "JupyterHub")
     more["profiles"] = str(profiles) if isinstance(profiles, (str, Path)) else ""
     more["subdomain_host"] = str(given.get("subdomain_host", ""))
-    site = _site(more, str(run_dir), str(state_dir), environments)
+    images = choose_backend(c, more, environments or {}, (str(run_dir), str(state_dir)))
+    site = _site(more, str(run_dir), str(state_dir), images)
     load_profiles(profiles, site.environments)
     is_shared = _shares_origin(public_host, site, accept_shared_origin)
     _refuse_internal_ssl(given)
@@ -98,6 +102,9 @@ def site_from_config(c: Any) -> dict[str, Any]:
     section = c.get("SandboxSite", {})
     names = {item.name for item in fields(Site)}
     found = {name: value for name, value in section.items() if name in names}
+    if found.get("backend") == "docker":
+        # Once more, now that the whole file has been read.
+        found |= docker_site(c, (found["run_dir"], found["state_dir"]), found["docker_socket"])
     if "run_dir" not in found:
         raise ConfigurationError(
             "The configuration file does not call setup_hub(c, ...).",
@@ -111,10 +118,10 @@ def _site(
     more: dict[str, Any],
     run_dir: str,
     state_dir: str,
-    environments: Mapping[str, str | Path | Environment],
+    environments: Mapping[str, Environment],
 ) -> Site:
     known = _MORE | {"public_port", "base_url", "internal_services"}
-    unknown = sorted(set(more) - known - {"profiles", "subdomain_host"})
+    unknown = sorted(set(more) - known - {"profiles", "shared_directories", "subdomain_host"})
     if unknown:
         raise ConfigurationError(
             f"setup_hub has no setting {unknown[0]!r}.",
@@ -132,7 +139,7 @@ def _site(
         proxy_api_port=int(more.pop("proxy_api_port", 0)),
         front_port=int(more.pop("front_port", 0)),
         control_port=int(more.pop("control_port", 0)),
-        environments=_environments(environments),
+        environments=environments,
         base_url=base_url,
         internal_services=dict(more.pop("internal_services", None) or {}),
         callers={name: tuple(uids) for name, uids in dict(more.pop("callers", {})).items()},
@@ -150,28 +157,6 @@ def _tracking(prefix: str) -> str:
             f" {prefix}/bin/pip install 'jupyter_sandbox_spawner[mlflow]'; or leave it out.",
         )
     return prefix
-
-
-def _environments(given: Mapping[str, str | Path | Environment]) -> dict[str, Environment]:
-    found = {}
-    for name, place in given.items():
-        image = place if isinstance(place, Environment) else Environment(prefix=str(place))
-        if not os.path.isabs(image.prefix) or not os.access(f"{image.prefix}/bin/python", os.X_OK):
-            raise ConfigurationError(
-                f"environments: {name}: {image.prefix!r} is not the directory of a Python environment.",
-                code="site.environment_missing",
-                field=f"environments.{name}",
-                remedy=f"Make one: python3 -m venv {image.prefix} (it needs jupyterhub, jupyterlab).",
-            )
-        found[name] = image
-    if not found:
-        raise ConfigurationError(
-            "environments: there is none.",
-            code="site.environment_missing",
-            field="environments",
-            remedy='Write environments={"default": "/path/of/a/python/environment"}.',
-        )
-    return found
 
 
 def _shares_origin(public_host: str, site: Site, accepted: bool) -> bool:
@@ -212,7 +197,7 @@ def _is_loopback(host: str) -> bool:
 
 def _configure(c: Any, site: Site, public_host: str) -> None:
     host = f"[{public_host}]" if ":" in public_host else public_host
-    c.JupyterHub.spawner_class = _SPAWNER
+    c.JupyterHub.spawner_class = SPAWNERS[site.backend]
     c.JupyterHub.bind_url = f"http://{host}:{site.public_port}{site.base_url}"
     c.JupyterHub.hub_ip = "127.0.0.1"
     c.JupyterHub.hub_port = site.hub_port

@@ -123,7 +123,7 @@ def _records(item: pytest.Item, report: pytest.TestReport) -> list[dict[str, Any
     return [
         {
             "id": name,
-            "backend": backend or ("oci" if "runc" in _lanes(item) else ""),
+            "backend": backend or _backend_of(_lanes(item)),
             "test": item.nodeid,
             "outcome": report.outcome,
             "control": "none" if not controls else "passed" if all(controls) else "failed",
@@ -131,6 +131,10 @@ def _records(item: pytest.Item, report: pytest.TestReport) -> list[dict[str, Any
         }
         for name in sorted({name for marker in item.iter_markers("proves") for name in marker.args})
     ]
+
+
+def _backend_of(lanes: list[str]) -> str:
+    return "docker" if "docker" in lanes else "oci" if "runc" in lanes else ""
 
 
 class _Results:

@@ -93,6 +93,15 @@ def _systemd() -> str:
     return "" if shutil.which("systemd-analyze") else "no systemd-analyze; run: apt-get install systemd"
 
 
+def _docker() -> str:
+    """Can root run a Docker daemon of the tests' own here, with an image that is built on the spot?"""
+    if os.geteuid() != 0:
+        return "not root; run: sudo scripts/test"
+    paths = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+    absent = [name for name in ("dockerd", "docker", "debootstrap") if not shutil.which(name, path=paths)]
+    return f"no {absent[0]}; run: apt-get install docker.io debootstrap" if absent else missing("cgroup")
+
+
 def _npm() -> str:
     if shutil.which("node") is None:
         return "no node; run: apt-get install nodejs npm"
@@ -157,6 +166,7 @@ LANES: Mapping[str, Callable[[], str]] = {
     "uids": _uids,
     "runc": _runc,
     "cgroup": _cgroup,
+    "docker": _docker,
     "npm": _npm,
     "systemd": _systemd,
     "science": _science,

@@ -18,8 +18,10 @@ FIRST = (
     "tests/attacks",
     "tests/programs/test_ordinary_attacks.py",
     "tests/programs/test_admin_sandboxes.py",
+    "tests/docker",
 )
 HOUSE = "tests/attacks"
+DOCKER = "tests/docker"
 
 
 def group(name: str) -> str:
@@ -27,6 +29,8 @@ def group(name: str) -> str:
     file, _, rest = name.partition("::")
     if file.startswith(HOUSE + "/"):
         return HOUSE
+    if file.startswith(DOCKER + "/"):
+        return DOCKER  # one daemon, with one copy of the user image
     version = re.search(r"\b(hub\d*)\b", rest.partition("[")[2]) if file.startswith("tests/hub/") else None
     return f"{file}[{version[1]}]" if version else file
 

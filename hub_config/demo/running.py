@@ -56,7 +56,7 @@ class RunningSite:
     """A running product: its address, its users' passwords, its directories and programs' log.
 
     `shared_uid` says why all programs run under one uid; empty where each has its own. `secrets` are stored
-    when it is ready: values by name and field.
+    when it is ready: values by name and field. `variables` are further ones for the configuration file.
     """
 
     root: Path
@@ -67,6 +67,7 @@ class RunningSite:
     site: Site | None = None
     after: Trace | None = None
     shared_uid: str = ""
+    variables: Mapping[str, str] = field(default_factory=dict)
     secrets: dict[str, dict[str, str]] = field(default_factory=dict)
 
     @property
@@ -126,6 +127,7 @@ def _environment(running: RunningSite, profiles: Path | None) -> dict[str, str]:
         "SANDBOX_ONE_UID": "1" if running.shared_uid and os.geteuid() == 0 else "0",
         "SANDBOX_INTERNAL_SERVICES": ",".join(f"{name}={place}" for name, place in services.items()),
         USERS_VARIABLE: str(running.root / "users.json"),
+        **running.variables,
     }
 
 
@@ -241,13 +243,15 @@ async def running_site(
     port: int = 0,
     keep: bool = False,
     stopping: asyncio.Event | None = None,
+    variables: Mapping[str, str] | None = None,
 ) -> AsyncIterator[RunningSite]:
     """Start everything, yield when the login page answers, end everything; `after` is what was left.
 
     `keep` leaves the directory (logs, homes, database) for a look. When `stopping` is set before all is
     ready, it yields at once, with no `base`. Raises DemoError.
     """
-    running = RunningSite(Path(tempfile.mkdtemp(prefix="jsd-", dir="/tmp")), shared_uid=_why_one_uid())
+    root = Path(tempfile.mkdtemp(prefix="jsd-", dir="/tmp"))
+    running = RunningSite(root, shared_uid=_why_one_uid(), variables=variables or {})
     # The programs' uids pass through; what lies in it lets in one of them each.
     running.root.chmod(0o711)
     running.run_dir.mkdir(mode=0o700)

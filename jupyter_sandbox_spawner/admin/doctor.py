@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from ..errors import SandboxError
+from .docker_findings import docker_findings
 from .exits import ExitStatus
 from .finding import Finding
 from .installation import Installation, load_installation
@@ -21,7 +22,8 @@ __all__ = ["diagnose", "examine"]
 def examine(installation: Installation | None = None) -> Sequence[Finding]:
     """Every finding: the machine, then the site (or what the defaults would meet), then known holes."""
     environments = installation.site.environments if installation else {}
-    return [*machine_findings(), *site_findings(installation), *version_findings(environments)]
+    docker = docker_findings(installation.site) if installation else ()
+    return [*machine_findings(), *site_findings(installation), *docker, *version_findings(environments)]
 
 
 def diagnose(arguments: argparse.Namespace) -> int:

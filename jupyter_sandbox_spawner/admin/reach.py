@@ -44,7 +44,8 @@ def needs(installation: Installation) -> Mapping[str, tuple[str, ...]]:
     profiles = (site.profiles,) if site.profiles else ()
     node = shutil.which("node", path=search_path()) or ""
     proxy = shutil.which(installation.proxy_command[0], path=search_path()) or ""
-    images = (f"{environment.prefix}/bin/python" for environment in site.environments.values())
+    environments = (item for item in site.environments.values() if not item.image)
+    images = (f"{environment.prefix}/bin/python" for environment in environments)
     passed = tuple(f"{existing(path)}/." for path in (site.run_dir, site.state_dir))
     return {
         "hub": (*passed, installation.config_file, *profiles, *images),

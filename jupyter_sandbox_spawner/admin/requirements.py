@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shutil
@@ -24,7 +25,21 @@ def search_path() -> str:
 def check_programs(installation: Installation) -> None:
     """Raises ConfigurationError `program.missing` for the first one that is not there."""
     runtime = installation.site.runtime
-    _need(runtime, f"{runtime} starts the sandboxes", f"apt-get install {runtime}")
+    if installation.site.backend == "local":  # Docker brings its own
+        _need(runtime, f"{runtime} starts the sandboxes", f"apt-get install {runtime}")
+    elif os.geteuid() != 0:
+        raise ConfigurationError(
+            "The Docker backend needs root: homes of containers belong to other uids of this host.",
+            code="docker.needs_root",
+            field="backend",
+            remedy='Run as root, or take backend="local".',
+        )
+    elif importlib.util.find_spec("dockerspawner") is None:
+        raise ConfigurationError(
+            "dockerspawner is not installed; its settings are read with it.",
+            code="program.missing",
+            remedy="Install it: pip install 'jupyter_sandbox_spawner[docker]'",
+        )
     _need("setpriv", "it ties the programs to this one", "apt-get install util-linux")
     _need("node", "the proxy runs on it", "apt-get install nodejs npm")
     version = node_version()

@@ -65,6 +65,8 @@ def version_findings(environments: Mapping[str, Environment]) -> Iterator[Findin
     )
     yield _runc()
     for name, environment in environments.items():
+        if environment.image:
+            continue  # only a container could tell
         for package in ("jupyterhub", "jupyter_server", "jupyter_server_proxy"):
             version = _installed(environment.prefix, package)
             if version or package != "jupyter_server_proxy":

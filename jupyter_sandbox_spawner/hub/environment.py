@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import quote
 
+from ..errors import ConfigurationError
 from ..models import BootDocument, IngressPlan, RelayPort, SandboxSpec
 from ..rules.grants import Grant
 from ..rules.profiles import HOME
 
-__all__ = ["ServerPlan", "boot_document"]
+__all__ = ["ServerPlan", "boot_document", "unknown_image"]
 
 INSIDE = "/run/sandbox/inside"
 EGRESS = RelayPort(listen=3128, door="egress")
@@ -52,6 +53,16 @@ class ServerPlan:
     command: str
     arguments: Sequence[str] = ()
     tracking: bool = False
+
+
+def unknown_image(name: str) -> ConfigurationError:
+    """The error for a profile whose user image no admin has named."""
+    return ConfigurationError(
+        f"There is no user image {name!r}.",
+        code="site.environment_missing",
+        field="environments",
+        remedy="An admin names one in setup_hub(c, environments={...}).",
+    )
 
 
 def boot_document(

@@ -19,7 +19,7 @@ from ..names import canonical_username, sandbox_id
 from ..rules.profiles import Choice, Defaults, Profile, to_spec
 from .choice import asked_now, decide
 from .deaths import follow_deaths
-from .environment import ServerPlan, boot_document
+from .environment import ServerPlan, boot_document, unknown_image
 from .form import profile_form
 from .lifecycle import Lifecycle, StartPlan, to_its_end
 from .notes import last_ending
@@ -34,7 +34,7 @@ __all__ = ["SandboxSpawner"]
 class SandboxSpawner(SandboxTraits, Spawner):  # type: ignore[misc]  # JupyterHub has no type hints
     """Policy and life of one sandboxed server, the same on every backend.
 
-    A backend's class gives `overlay` and `server_plan`. The state in the hub's database is the sandbox's id
+    A backend's class may give `overlay`. The state in the hub's database is the sandbox's id
     and its profile; no token and no secret.
     """
 
@@ -50,13 +50,25 @@ class SandboxSpawner(SandboxTraits, Spawner):  # type: ignore[misc]  # JupyterHu
         """Names of the user's groups now."""
         return frozenset(group.name for group in self.user.orm_user.groups)
 
-    def overlay(self, spec: SandboxSpec) -> dict[str, Any]:
-        """A fragment of the backend's native request, merged and checked by the launcher."""
-        raise NotImplementedError
+    async def overlay(self, spec: SandboxSpec) -> dict[str, Any]:
+        """A fragment of the backend's native request, merged and checked by the launcher; here nothing."""
+        return {}
 
     def server_plan(self, spec: SandboxSpec) -> ServerPlan:
-        """How the server inside is started."""
-        raise NotImplementedError
+        """`jupyterhub-singleuser` of the user image that the profile names."""
+        image = self.site.environments.get(spec.environment_name)
+        if image is None:
+            raise unknown_image(spec.environment_name)
+        return ServerPlan(
+            environment=self.get_env(),
+            user=spec.user,
+            hub_prefix=self.hub.base_url,
+            prefix=self.server.base_url,
+            python_prefix=image.prefix,
+            command=self.cmd[0],
+            arguments=(*self.cmd[1:], *self.get_args()),
+            tracking=bool(self.site.tracking),
+        )
 
     async def render_form(self) -> str:
         """The form, with the saved choice or the default checked and why the server ended the last time.
@@ -97,7 +109,7 @@ class SandboxSpawner(SandboxTraits, Spawner):  # type: ignore[misc]  # JupyterHu
                 await self._say_farewell(lifecycle, user)
             await self._clear_leftovers(lifecycle, user)
             place = await lifecycle.place(user)
-        plan = self._plan(profile, place, began)
+        plan = await self._plan(profile, place, began)
         self.sandbox_id, self.profile_slug = plan.spec.id, profile.slug
         try:
             await lifecycle.start(plan, self.stages)
@@ -127,7 +139,7 @@ class SandboxSpawner(SandboxTraits, Spawner):  # type: ignore[misc]  # JupyterHu
         self._stop_failed = False
         self.sandbox_id = ""
 
-    def _plan(self, profile: Profile, place: UserPlace, began: float) -> StartPlan:
+    async def _plan(self, profile: Profile, place: UserPlace, began: float) -> StartPlan:
         site = self.site
         defaults = Defaults(environment=next(iter(site.environments), ""), runtime=site.runtime)
         new_id = sandbox_id(place.user, self.name, secrets.token_hex(16))
@@ -145,7 +157,7 @@ class SandboxSpawner(SandboxTraits, Spawner):  # type: ignore[misc]  # JupyterHu
             document=boot_document(
                 self.server_plan(spec), spec, _expiry(self.start_timeout), profile.secrets
             ),
-            overlay=self.overlay(spec),
+            overlay=await self.overlay(spec),
             secrets=(self.api_token,),
             # Less than the hub's own limit, so that the user reads our sentence and not "timeout".
             began=began,

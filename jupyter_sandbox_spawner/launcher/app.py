@@ -6,10 +6,13 @@ import fcntl
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
 from typing import NoReturn
 
+from ..backends.base import Backend
+from ..backends.docker.backend import DockerBackend
+from ..backends.docker.host import DockerSite
 from ..backends.oci.backend import OciBackend
 from ..backends.oci.host import OciSite
 from ..backends.oci.records import end_recorded
@@ -43,8 +46,8 @@ async def run_launcher(site: Site, descriptor: int | None = None) -> None:
     with _only_one(site.launcher_dir):
         users = UserRegistry(site.homes_dir, site.uid_base, site.uid_count)
         listener = listening_socket(site.launcher_socket, descriptor)
-        async with OciBackend.opened(_oci_site(site, users)) as backend:
-            canary = Canary(site, backend, users.canary_uid, lambda: runtime_identity(site.runtime))
+        async with _backend(site, users) as backend:
+            canary = Canary(site, backend, users.canary_uid, lambda: _surroundings(site, backend))
             async with canary.at_work():
                 app = application(site.callers_of("launcher"))
                 LauncherRoutes(site, backend, users, canary).add_to(app)
@@ -58,6 +61,38 @@ def _directories(site: Site) -> None:
     private_directory(site.run_dir, site.shared_mode)
     private_directory(site.launcher_dir)
     private_directory(site.state_dir, site.shared_mode)
+
+
+def _backend(site: Site, users: UserRegistry) -> AbstractAsyncContextManager[Backend]:
+    """The one that the site names."""
+    if site.backend == "docker":
+        if os.geteuid() != 0 or has_own_namespace():
+            raise ConfigurationError(
+                "The launcher is not root; homes of containers belong to other uids of this host.",
+                code="docker.needs_root",
+                field="backend",
+                remedy='Run as root, or take backend="local".',
+            )
+        return DockerBackend.opened(_docker_site(site))
+    return OciBackend.opened(_oci_site(site, users))
+
+
+def _surroundings(site: Site, backend: Backend) -> str:
+    """What a proof was made of besides the site: another runtime or daemon has to be proved again."""
+    if isinstance(backend, DockerBackend):
+        return backend.identity
+    return runtime_identity(site.runtime)
+
+
+def _docker_site(site: Site) -> DockerSite:
+    return DockerSite(
+        state=site.launcher_dir,
+        inside=str(_INSIDE),
+        environments=site.environments,
+        socket=site.docker_socket,
+        runtime=site.runtime,
+        shared=site.shared_directories,
+    )
 
 
 def _oci_site(site: Site, users: UserRegistry) -> OciSite:

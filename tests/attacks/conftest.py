@@ -1,17 +1,23 @@
-"""Where do the attacks happen? In one house for the whole session, on the real local backend."""
+"""Where do the attacks happen? In one house for the whole session, on the real local backend.
+
+With SANDBOX_HOUSE=docker the same attacks meet the Docker backend.
+"""
 
 from __future__ import annotations
 
 import os
 import secrets
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 
+from tests.docker.daemon import IMAGE, run_daemon
 from tests.lanes import missing
 from tests.support.house import House, open_house
 
-NEEDS = ("sandboxes", "runc", "npm", "userenv", "hub6")
+ON_DOCKER = os.environ.get("SANDBOX_HOUSE") == "docker"
+NEEDS = ("sandboxes", "docker" if ON_DOCKER else "runc", "npm", "userenv", "hub6")
 CANARY_VARIABLE = "HOUSE_CANARY"
 
 
@@ -30,12 +36,23 @@ def house(canary: str, evidence: Callable[[str, Callable[[], str]], Callable[[],
     for lane in NEEDS:
         if missing(lane):
             pytest.skip(f"lane {lane}: {missing(lane)}")
-    with open_house() as opened:
+    with _backend() as variables, open_house(variables=variables) as opened:
         forget = evidence("the house's programs", opened.running.log)
         try:
             yield opened
         finally:
             forget()
+
+
+@contextmanager
+def _backend() -> Iterator[dict[str, str]]:
+    """What the configuration file is told about the backend."""
+    if not ON_DOCKER:
+        yield {}
+        return
+    with run_daemon() as daemon:
+        address = f"unix://{daemon.socket}"
+        yield {"SANDBOX_BACKEND": "docker", "SANDBOX_IMAGE": IMAGE, "DOCKER_HOST": address}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -44,7 +61,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if str(item.path).startswith(here):
             item.add_marker(pytest.mark.lane(*NEEDS))
-            item.add_marker(pytest.mark.timeout(240))
+            item.add_marker(pytest.mark.timeout(480 if ON_DOCKER else 240))
             # A public address of this host is root's to give.
             if "sinks" in getattr(item, "fixturenames", ()):
                 item.add_marker(pytest.mark.lane("root"))

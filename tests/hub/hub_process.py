@@ -14,7 +14,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,9 @@ PASSWORD = "only-on-loopback-in-this-test"
 _TOKEN = "0123456789abcdef0123456789abcdef"
 _CONTROL_TOKEN = "control" * 5
 _CONFIG = """
+from jupyter_sandbox_spawner.settings import Environment
 from jupyter_sandbox_spawner.setup_hub import setup_hub
+import json
 import os
 c = get_config()
 c.JupyterHub.authenticator_class = "dummy"
@@ -45,12 +47,14 @@ c.Spawner.start_timeout = float(os.environ["TEST_START_TIMEOUT"])
 c.Spawner.http_timeout = 10
 c.Spawner.poll_interval = int(os.environ["TEST_POLL_INTERVAL"])
 c.Spawner.environment = {"FROM_ADMIN": "yes", "JUPYTERHUB_API_URL": "http://elsewhere"}
+exec(os.environ["TEST_MORE"])
 setup_hub(
     c,
     profiles=os.environ["TEST_PROFILES"],
     run_dir=os.environ["TEST_DIR"],
     state_dir=os.environ["TEST_DIR"],
-    environments={"default": os.environ["TEST_ENVIRONMENT"]},
+    environments={"default": Environment(**json.loads(os.environ["TEST_ENVIRONMENT"]))},
+    backend=os.environ["TEST_BACKEND"],
     consecutive_failure_limit=int(os.environ["TEST_LIMIT"]),
 )
 """
@@ -181,9 +185,13 @@ def run_hub(
     limit: int = 0,
     start_timeout: float = 20.0,
     poll_interval: int = 1,
-    servers_per_user: int | None = None,
+    **changes: Any,
 ) -> Iterator[HubProcess]:
-    """A hub of that interpreter's JupyterHub; everything is gone afterwards."""
+    """A hub of that interpreter's JupyterHub; everything is gone afterwards.
+
+    `changes` are fields of its Site; `more` among them is Python for its configuration file.
+    """
+    more = str(changes.pop("more", ""))
     directory = Path(tempfile.mkdtemp(prefix="hub", dir="/tmp"))
     launcher, proxy = LauncherOverMemory(), ProxyWithRoutes()
     gateway = GatewayWithMemory(launcher.backend)
@@ -193,7 +201,7 @@ def run_hub(
         with LoopThread() as loop:
             gateway.front_port = loop.serve(gateway.front())
             site = _site(directory, profiles, loop.serve(proxy.app()), gateway.front_port, limit)
-            site = replace(site, servers_per_user=servers_per_user)
+            site = replace(site, **changes)
             loop.serve(launcher.app(), site.launcher_socket)
             loop.serve(gateway.app(), site.gateway_socket)
             write_site(directory / "site.json", site)
@@ -204,6 +212,9 @@ def run_hub(
                 "TEST_LIMIT": str(limit),
                 "TEST_START_TIMEOUT": str(start_timeout),
                 "TEST_POLL_INTERVAL": str(poll_interval),
+                "TEST_BACKEND": site.backend,
+                "TEST_ENVIRONMENT": json.dumps(asdict(site.environments["default"])),
+                "TEST_MORE": more,
             }
 
             def begin() -> subprocess.Popen[bytes]:
@@ -274,7 +285,6 @@ def _start(
         "TEST_PASSWORD": PASSWORD,
         "TEST_PROFILES": str(profiles),
         "TEST_DIR": str(directory),
-        "TEST_ENVIRONMENT": str(directory / "image"),
         **settings,
         "LANG": os.environ.get("LANG", "C.UTF-8"),
     }

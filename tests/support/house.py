@@ -9,7 +9,7 @@ import asyncio
 import json
 import os
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import AsyncExitStack, contextmanager
 from datetime import datetime
@@ -209,7 +209,7 @@ async def _alive(kernel: Kernel) -> bool:
 
 
 @contextmanager
-def open_house(profiles: Path = PROFILES) -> Iterator[House]:
+def open_house(profiles: Path = PROFILES, variables: Mapping[str, str] | None = None) -> Iterator[House]:
     """A house for the block; its end is checked: nothing of it may be left on the machine."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="house", daemon=True)
@@ -222,7 +222,7 @@ def open_house(profiles: Path = PROFILES) -> Iterator[House]:
     async def close(work: AsyncExitStack) -> None:
         await work.aclose()
 
-    site = running_site(profiles=profiles)
+    site = running_site(profiles=profiles, variables=variables)
     running = wait(_enter(site))
     try:
         yield House(loop, running, stack)

@@ -27,7 +27,8 @@ def run(document: Document) -> int:
     In-process keeps the token out of /proc/<pid>/environ and saves most of the time of a start. Isolated
     mode (-I) of pid 1 stays in force: no user site-packages, no script directory or PYTHONPATH on sys.path.
     """
-    os.environ.clear()
+    # Beneath the document lies what a Docker image sets with ENV; elsewhere pid 1 has PATH and HOME alone.
+    document = document._replace(environment={**os.environ, **document.environment})
     os.environ.update(document.environment)
     try:
         os.chdir(document.working_directory)

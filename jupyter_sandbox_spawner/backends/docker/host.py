@@ -1,0 +1,223 @@
+"""What does the daemon give to sandboxes, verified: is it here, which limits, which images?"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ...errors import BackendError, IsolationError, SandboxError
+from ...models import Capabilities, SandboxSpec, Usage
+from ...names import stable_hash
+from ...settings import Environment
+from ..oci.cgroups import Cgroups
+from ..oci.host import load_seccomp
+from ..oci.layout import INSIDE
+from ..oci.records import Records
+from .engine import Document, Engine
+from .etc import write_etc
+from .layout import Place
+
+__all__ = ["DockerHost", "DockerSite"]
+
+_FATAL = "No sandbox can start:"
+# What the daemon says of its own host, by limit.
+_LIMITS = {"memory": "MemoryLimit", "pids": "PidsLimit", "cpu": "CpuCfsQuota"}
+_REMAPS = "The daemon maps users to others, so that a home's owner would not be its user."
+_OPTIONS = {
+    "rootless": f"{_REMAPS} Use a daemon that runs as root, or the local backend.",
+    "userns": f"{_REMAPS} Remove userns-remap from /etc/docker/daemon.json.",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DockerSite:
+    """What the admin decides: the daemon's socket, user images, what is shown to everybody read-only.
+
+    `state` holds one directory a sandbox; `inside` holds pid 1; `shared` maps a target to a host directory.
+    """
+
+    state: str
+    inside: str
+    environments: Mapping[str, Environment]
+    socket: str
+    runtime: str = "runc"
+    shared: Mapping[str, str] = field(default_factory=dict)
+    cgroup_root: str = "/sys/fs/cgroup"
+
+
+class DockerHost:
+    """Verified each time the daemon answers anew; `place` then says what one sandbox gets."""
+
+    def __init__(self, site: DockerSite) -> None:
+        self.site = site
+        self.engine = Engine(site.socket)
+        self.records = Records(f"{site.state}/sandboxes")
+        self.label = stable_hash("site", site.state, length=12)
+        self._cgroups = Cgroups(site.cgroup_root)
+        self._seccomp = json.dumps(load_seccomp(), sort_keys=True)
+        self._swap = False
+        self.identity = ""
+        self.capabilities = _capabilities({}, {}, [f"{_FATAL} the Docker daemon has not been asked yet."])
+
+    async def verify(self) -> None:
+        """Ask the daemon what it is. Raises BackendError while it does not answer."""
+        version = await self.engine.choose_version()
+        info = await self.engine.info()
+        limits = {name: bool(info.get(key)) for name, key in _LIMITS.items()}
+        if info.get("CgroupVersion") == "2":
+            limits["cpu"] = limits["memory"]  # the daemon does not say it apart
+        self._swap = bool(info.get("SwapLimit"))
+        told = ("ID", "SecurityOptions", "Runtimes", "CgroupDriver", "KernelVersion")
+        self.identity = f"{version} {json.dumps([info.get(name) for name in told], sort_keys=True)}"
+        missing = [*_fatal(info, self.site.runtime), *_soft(limits, self._swap)]
+        self.capabilities = _capabilities(limits, {"docker": version}, missing)
+
+    def lost(self, error: SandboxError) -> None:
+        """The daemon does not answer: nothing can be started until it does."""
+        self.identity = ""
+        self.capabilities = _capabilities({}, {}, [f"{_FATAL} {error}"])
+
+    def require(self) -> None:
+        """Raise IsolationError `isolation.unavailable` where nothing can be started at all."""
+        fatal = [text for text in self.capabilities.missing if text.startswith(_FATAL)]
+        if fatal:
+            raise IsolationError(fatal[0], code="isolation.unavailable", remedy="")
+
+    async def place(self, spec: SandboxSpec) -> Place:
+        """What this host gives the sandbox. Raises BackendError `environment.unknown`, `docker.image_missing`
+        or IsolationError `docker.image_volumes`."""
+        environment = self.site.environments.get(spec.environment_name)
+        if environment is None:
+            raise BackendError(
+                f"There is no environment {spec.environment_name!r}.",
+                code="environment.unknown",
+                field="environment_name",
+                remedy=f"Known are: {', '.join(sorted(self.site.environments))}.",
+            )
+        _refuse_links(self.site.shared)
+        return Place(
+            image=await self._image(environment.image),
+            inside=self.site.inside,
+            command=(f"{environment.prefix}/bin/python", "-I", "-S", "-B", INSIDE),
+            etc=self._etc(spec),
+            shared=self.site.shared,
+            runtime=spec.runtime,
+            site=self.label,
+            seccomp=self._seccomp,
+        )
+
+    def _etc(self, spec: SandboxSpec) -> Mapping[str, str]:
+        bundle = self.records.bundle(spec.id)
+        bundle.mkdir(mode=0o700, exist_ok=True)
+        return write_etc(bundle / "etc", spec.host_uid)
+
+    async def _image(self, name: str) -> str:
+        found = await self.engine.image(name)
+        if found is None:
+            raise BackendError(
+                f"The image {name} is not on this host.",
+                code="docker.image_missing",
+                field="environments",
+                remedy=f"Get it: docker pull {name} (nothing is pulled when a server starts).",
+            )
+        volumes = sorted((found.get("Config") or {}).get("Volumes") or {})
+        if volumes:
+            raise IsolationError(
+                f"The image {name} has the volume {volumes[0]}, which would be writable and of any size.",
+                code="docker.image_volumes",
+                field="environments",
+                remedy="Build the image without VOLUME; the home is kept on the host anyway.",
+            )
+        return str(found["Id"])
+
+    def cgroup(self, pid: int, container: str) -> str:
+        """Where the kernel accounts a container's first process; "" if it has ended.
+
+        Raises IsolationError `docker.not_here`: the daemon starts processes on another machine, where
+        nothing of what we check would hold.
+        """
+        try:
+            lines = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
+        except (FileNotFoundError, ProcessLookupError):
+            lines = []
+        for line in lines:
+            _, controllers, path = line.split(":", 2)
+            if controllers == "" and self._cgroups.kind != "v2":
+                continue  # the unified tree of a hybrid host has no controllers
+            if controllers in ("", "memory") and container in path:
+                return path.strip("/")
+        if lines or pid == 0:
+            raise IsolationError(
+                f"The Docker daemon at {self.site.socket} starts processes somewhere else than on this host.",
+                code="docker.not_here",
+                field="docker_socket",
+                remedy="Use the daemon of this host; for others use Kubernetes.",
+            )
+        return ""
+
+    def verify_limits(self, spec: SandboxSpec, cgroup: str) -> None:
+        """Raise IsolationError unless every limit that this host can enforce is in force."""
+        if cgroup and all(self.capabilities.limits.values()):
+            self._cgroups.verify(cgroup, spec.resources, self._swap)
+
+    def usage(self, cgroup: str) -> Usage:
+        """What the kernel counted; all None once it has ended, for the daemon takes the cgroup away."""
+        if not cgroup:
+            return Usage(cpu_seconds=None, memory=None, memory_peak=None, pids=None)
+        return self._cgroups.usage(cgroup)
+
+    def processes(self, cgroup: str) -> tuple[int, ...]:
+        """Pids that are left of it."""
+        return self._cgroups.processes(cgroup) if cgroup else ()
+
+
+def _refuse_links(shared: Mapping[str, str]) -> None:
+    for source in shared.values():
+        if os.path.realpath(source) != source or not os.path.isdir(source):
+            raise IsolationError(
+                f"{source} is not a directory or leads elsewhere.",
+                code="isolation.mount_source",
+                field="read_only_volumes",
+                remedy="Name the directory itself in c.DockerSpawner.read_only_volumes.",
+            )
+
+
+def _capabilities(
+    limits: Mapping[str, bool], runtimes: Mapping[str, str], missing: list[str]
+) -> Capabilities:
+    return Capabilities(
+        backend="docker",
+        level="soft" if missing else "hard",
+        limits=limits,
+        runtimes=runtimes,
+        missing=tuple(missing),
+    )
+
+
+def _fatal(info: Document, runtime: str) -> list[str]:
+    if os.geteuid() != 0:
+        return [f"{_FATAL} the launcher is not root. Run: sudo jupyter-sandbox-admin run"]
+    options = {text.partition(",")[0].removeprefix("name=") for text in info.get("SecurityOptions") or ()}
+    found = [f"{_FATAL} {why}" for name, why in _OPTIONS.items() if name in options]
+    if "seccomp" not in options:
+        found.append(f"{_FATAL} this Docker cannot filter system calls. Install one built with seccomp.")
+    known = sorted(info.get("Runtimes") or ())
+    if runtime not in known:
+        found.append(f"{_FATAL} Docker has no runtime {runtime}, only {', '.join(known)}. Set runtime.")
+    if info.get("OSType", "linux") != "linux":
+        found.append(f"{_FATAL} the containers of this Docker are not Linux.")
+    return found
+
+
+def _soft(limits: Mapping[str, bool], swap: bool) -> list[str]:
+    missing = [
+        f"The kernel does not limit {name} here. See the warnings of: docker info"
+        for name, enforced in limits.items()
+        if not enforced
+    ]
+    if not swap and len(Path("/proc/swaps").read_text().splitlines()) > 1:
+        missing.append("Swap cannot be limited. Run: swapoff -a, or boot with swapaccount=1.")
+    return missing

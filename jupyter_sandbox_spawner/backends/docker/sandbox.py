@@ -1,0 +1,283 @@
+"""How does one container start, end and leave nothing behind? Each step recorded before it is taken."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import shutil
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import datetime, timezone
+from typing import Any
+
+from ...errors import BackendError, SandboxError
+from ...models import SandboxSpec, Status, Usage
+from ...names import LABEL_OWNER
+from ...units import format_size
+from ..base import is_over
+from ..oci.logs import TAIL_BYTES
+from ..oci.records import Record
+from .engine import Document
+from .host import DockerHost
+from .layout import OWNER_LABEL, SANDBOX_LABEL, SITE_LABEL, container_name
+
+__all__ = ["DockerSandbox"]
+
+log = logging.getLogger("jupyter_sandbox_spawner.launcher")
+_KILL_TIME = 10.0  # seconds the daemon may need to tell that a killed container is dead
+_LOOK = 0.5  # seconds between looks at a container whose end ought to have been told by now
+_KILLED = 137
+Tell = Callable[[SandboxSpec, Status], Awaitable[None]]
+
+
+class DockerSandbox:
+    """One recorded sandbox; `lock` makes its verbs take turns, `over` is set once it has ended.
+
+    `container` is the id of a container whose labels were found to be ours; ids are never used again.
+    """
+
+    def __init__(self, host: DockerHost, record: Record, tell: Tell) -> None:
+        self.record = record
+        self.over = asyncio.Event()
+        self.lock = asyncio.Lock()
+        self.container = ""
+        self._host = host
+        self._tell = tell
+        self._cgroup = ""
+        self._log_path = ""
+        self._missed = False
+        self.bundle = host.records.bundle(record.spec.id)
+
+    @property
+    def id(self) -> str:
+        """The sandbox's id."""
+        return self.record.spec.id
+
+    async def make(self) -> None:
+        """Let the daemon make the recorded container; no-op where it is there."""
+        if self.container or await self._attach() is not None:
+            return
+        request = json.loads((self.bundle / "config.json").read_text())
+        self.container = await self._host.engine.create(container_name(self.id), request)
+
+    async def start(self) -> None:
+        """Run, verify. On any error nothing of it runs and the record says why."""
+        if is_over(self.record.status):
+            raise BackendError(f"The sandbox {self.id} is over.", code="sandbox.over")
+        if self.record.phase == "running":
+            return
+        await self._set(phase="starting")
+        self._missed = False
+        try:
+            await self.make()
+            await self._host.engine.start(self.container)
+            await self._verify()
+        except (SandboxError, OSError) as error:
+            await self._abandon(str(error))
+            if isinstance(error, SandboxError):
+                raise
+            raise BackendError(
+                f"The sandbox could not start: {error}.", code="sandbox.start_failed"
+            ) from error
+        await self._set(phase="running", started_at=datetime.now(timezone.utc))
+        if self._missed:
+            await self.refresh()
+
+    async def _verify(self) -> None:
+        found = await self._host.engine.inspect(self.container)
+        if found is None:
+            raise BackendError("The container was removed while it started.", code="sandbox.start_failed")
+        self._log_path = str(found.get("LogPath") or "")
+        if found["State"]["Running"]:
+            self._cgroup = self._host.cgroup(int(found["State"]["Pid"]), self.container)
+            self._host.verify_limits(self.record.spec, self._cgroup)
+        else:
+            self._missed = True
+
+    async def recover(self) -> None:
+        """The daemon answers anew: adopt what runs, sweep up what was half made, note what ended."""
+        if self.record.phase == "over":
+            await self._recover_end()
+            return
+        if self.lock.locked():
+            self._missed = True  # the verb that runs looks for itself
+            return
+        async with self.lock:
+            found = await self._attach()
+            if self.record.phase == "starting":
+                await self._recover_start(found)
+            elif self.record.phase in ("running", "stopping"):
+                if found is not None and found["State"]["Running"]:
+                    await self._verify()
+                await self.refresh()
+
+    async def _recover_end(self) -> None:
+        """Over is over: a start that nobody waits for any more may have come true after all."""
+        self.over.set()
+        found = await self._attach()
+        if found is not None and found["State"]["Running"]:
+            log.warning("%s runs although it is over: it is killed", self.id)
+            await self._host.engine.kill(self.container, "SIGKILL")
+
+    async def _recover_start(self, found: Document | None) -> None:
+        if found is None or not found["State"]["Running"]:
+            await self._abandon("The launcher was stopped while this sandbox started.")
+            return
+        try:
+            await self._verify()
+        except SandboxError as error:
+            await self._abandon(str(error))
+            return
+        await self._set(phase="running", started_at=datetime.now(timezone.utc))
+        if self._missed:
+            await self.refresh()
+
+    async def refresh(self) -> None:
+        """Something happened to the container: look, and note its end. Called for each event of it."""
+        if self.record.phase == "starting":
+            self._missed = True
+        if self.record.phase not in ("running", "stopping"):
+            return
+        found = await self._host.engine.inspect(self.container) if self.container else None
+        if found is None:
+            await self._end(None, "Its container was removed by somebody else.")
+        elif not found["State"]["Running"]:
+            code = int(found["State"]["ExitCode"])
+            await self._end(code, self._why(code, bool(found["State"].get("OOMKilled"))))
+
+    def _why(self, code: int, out_of_memory: bool) -> str:
+        if self.record.phase == "stopping":
+            return "stopped on request"
+        if out_of_memory and code == _KILLED:
+            return f"out of memory: it needed more than {format_size(self.record.spec.resources.memory)}"
+        return f"its first process ended with exit status {code}"
+
+    async def stop(self, grace: float) -> Status:
+        """TERM, wait, KILL, verify that no process is left."""
+        if self.record.phase in ("created", "starting"):
+            found = await self._attach()
+            if found is None or not found["State"]["Running"]:
+                await self._end(None, "stopped before it started")
+            else:
+                await self._set(phase="stopping")
+        if self.record.phase in ("running", "stopping"):
+            if not self.container:
+                await self._attach()
+            await self._set(phase="stopping")
+            await self._signal("SIGTERM")
+            if not await self._ends_within(grace):
+                # The death of its init is the death of the whole pid namespace.
+                await self._signal("SIGKILL")
+        if not await self._dies():
+            raise BackendError(
+                f"The sandbox {self.id} is still alive (processes {self._host.processes(self._cgroup)}).",
+                code="sandbox.survived",
+                remedy="Look for processes in state D: ps -eo pid,stat,wchan,args",
+            )
+        return self.record.status
+
+    async def _signal(self, name: str) -> None:
+        if self.container and not self.over.is_set():
+            await self._host.engine.kill(self.container, name)
+
+    async def _ends_within(self, seconds: float) -> bool:
+        try:
+            await asyncio.wait_for(self.over.wait(), seconds)
+        except asyncio.TimeoutError:
+            return False
+        return True
+
+    async def _dies(self) -> bool:
+        deadline = asyncio.get_running_loop().time() + _KILL_TIME
+        while not await self._ends_within(_LOOK) or self._host.processes(self._cgroup):
+            if asyncio.get_running_loop().time() > deadline:
+                return False
+            await self.refresh()  # the event may have been lost with a connection
+            await asyncio.sleep(0.01)  # the kernel tells nobody when a dead process has left its cgroup
+        return True
+
+    async def remove(self) -> None:
+        """Erase container and bundle, and verify it; the record goes last."""
+        await self.stop(0)
+        await self.erase()
+
+    async def erase(self) -> None:
+        """Erase a container that does not run, or never was told to anybody, with its bundle."""
+        found = await self._attach()
+        deadline = asyncio.get_running_loop().time() + _KILL_TIME
+        while found is not None:
+            await self._host.engine.remove(self.container)
+            found = await self._host.engine.inspect(self.container)
+            if found is not None:
+                if asyncio.get_running_loop().time() > deadline:
+                    raise BackendError(
+                        f"The container {self.container[:12]} cannot be removed.", code="docker.not_removed"
+                    )
+                await asyncio.sleep(0.05)  # another removal of it is on its way
+        shutil.rmtree(self.bundle / "etc", ignore_errors=True)
+        shutil.rmtree(self.bundle, ignore_errors=not self.bundle.exists())
+
+    async def usage(self) -> Usage:
+        """Measured by the kernel; bytes of log as they lie on the disk."""
+        return replace(self._host.usage(self._cgroup), log_bytes=_size_on_disk(self._log_path))
+
+    async def log_tail(self) -> str:
+        """The last 64 KiB of output, whatever the bytes are."""
+        if not self.container:
+            return ""
+        raw = await self._host.engine.logs(self.container)
+        return raw[-TAIL_BYTES:].decode(errors="replace")
+
+    async def _attach(self) -> Document | None:
+        """The container of our name, if its labels are ours. Raises BackendError `docker.foreign`."""
+        found = await self._host.engine.inspect(container_name(self.id))
+        if found is None:
+            return None
+        labels = (found.get("Config") or {}).get("Labels") or {}
+        ours = {OWNER_LABEL: LABEL_OWNER, SITE_LABEL: self._host.label, SANDBOX_LABEL: self.id}
+        if not ours.items() <= labels.items():
+            raise BackendError(
+                f"The container {container_name(self.id)} has somebody else's labels.",
+                code="docker.foreign",
+                remedy=f"See who made it: docker inspect {container_name(self.id)}",
+            )
+        self.container = str(found["Id"])
+        self._log_path = str(found.get("LogPath") or "")
+        return found
+
+    async def _abandon(self, reason: str) -> None:
+        """End what a failed start left; the container stays, so that its log can be read."""
+        try:
+            await self._signal("SIGKILL")
+        except SandboxError as error:
+            log.warning("%s: what a failed start left could not be ended: %s", self.id, error)
+        await self._end(None, reason, failed=True)
+
+    async def _end(self, code: int | None, reason: str, failed: bool = False) -> None:
+        if self.record.phase == "over":
+            return
+        try:
+            await self._set(phase="over", exit_code=code, reason=reason, failed=failed)
+        finally:
+            self.over.set()  # also where the record could not be written: who waits must not wait for ever
+
+    async def _set(self, **changes: Any) -> None:
+        before = self.record.status
+        self.record = replace(self.record, **changes)
+        self._host.records.write(self.record)
+        if self.record.status != before:
+            log.info("%s of %s: %s %s", self.id, self.record.spec.user, self.record.phase, self.record.reason)
+            await self._tell(self.record.spec, self.record.status)
+
+
+def _size_on_disk(path: str) -> int | None:
+    """Bytes of a log and of the one before it; None where the daemon keeps it elsewhere."""
+    if not path:
+        return None
+    try:
+        size = os.stat(path).st_size
+    except OSError:
+        return None
+    return size + (os.stat(f"{path}.1").st_size if os.path.exists(f"{path}.1") else 0)

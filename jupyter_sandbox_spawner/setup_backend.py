@@ -1,0 +1,120 @@
+"""Which backend does a configuration choose, with which user images, and what of `c.DockerSpawner.*`?
+
+Law: what would open a sandbox stops the start, with the setting's name and the safe way.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from traitlets.config.loader import LazyConfigValue
+
+from .errors import ConfigurationError
+from .rules.docker_settings import DockerSettings, docker_settings, socket_path
+from .settings import Environment
+
+__all__ = ["DEFAULT_PREFIX", "SPAWNERS", "choose_backend", "docker_site"]
+
+DEFAULT_PREFIX = "/opt/conda"  # of Jupyter's own images
+SPAWNERS = {
+    "docker": "jupyter_sandbox_spawner.hub.docker.SandboxDockerSpawner",
+    "local": "jupyter_sandbox_spawner.hub.local.SandboxLocalSpawner",
+}
+_SECTIONS = ("DockerSpawner", "SandboxDockerSpawner")
+_Given = Mapping[str, str | Path | Environment]
+
+
+def choose_backend(
+    c: Any, more: dict[str, Any], given: _Given, private: tuple[str, str]
+) -> dict[str, Environment]:
+    """User images by name for the backend that `more` names; adds the backend's own fields to `more`.
+
+    `private` are run_dir and state_dir, which no sandbox may see. Raises ConfigurationError
+    `setup.backend_unknown`, `site.environment_missing`, `docker.setting_refused` or `docker.remote`.
+    """
+    backend = more.setdefault("backend", "local")
+    if backend not in SPAWNERS:
+        raise ConfigurationError(
+            f"backend: {backend!r} is not a backend.",
+            code="setup.backend_unknown",
+            field="backend",
+            remedy=f"Write one of: {', '.join(sorted(SPAWNERS))}.",
+        )
+    if backend == "local":
+        return _some({name: _of_this_host(name, place) for name, place in given.items()}, "/path/of/a/venv")
+    more |= docker_site(c, private, str(more.get("docker_socket", "")))
+    images = _settings(c, private).images
+    if images and given:
+        raise ConfigurationError(
+            "c.DockerSpawner.image or allowed_images is set, and environments of setup_hub as well.",
+            code="docker.setting_refused",
+            field="image",
+            remedy="Name every image in environments alone.",
+        )
+    found = {name: _in_docker(name, place) for name, place in (given or images).items()}
+    return _some(found, "quay.io/jupyter/base-notebook")
+
+
+def docker_site(c: Any, private: tuple[str, str], socket: str = "") -> dict[str, Any]:
+    """The fields of Site that come from DockerSpawner's settings; `socket` is setup_hub's own.
+
+    Raises ConfigurationError `docker.setting_refused` or `docker.remote`.
+    """
+    settings = _settings(c, private)
+    return {
+        "docker_socket": socket_path(socket) if socket else settings.socket,
+        "shared_directories": dict(settings.shared),
+    }
+
+
+def _some(found: dict[str, Environment], example: str) -> dict[str, Environment]:
+    if not found:
+        raise ConfigurationError(
+            "environments: there is none.",
+            code="site.environment_missing",
+            field="environments",
+            remedy=f'Write environments={{"default": "{example}"}}.',
+        )
+    return found
+
+
+def _of_this_host(name: str, place: str | Path | Environment) -> Environment:
+    image = place if isinstance(place, Environment) else Environment(prefix=str(place))
+    if image.image or not os.path.isabs(image.prefix) or not os.access(f"{image.prefix}/bin/python", os.X_OK):
+        raise ConfigurationError(
+            f"environments: {name}: {image.prefix!r} is not the directory of a Python environment.",
+            code="site.environment_missing",
+            field=f"environments.{name}",
+            remedy=f"Make one: python3 -m venv {image.prefix} (it needs jupyterhub, jupyterlab).",
+        )
+    return image
+
+
+def _in_docker(name: str, place: str | Path | Environment) -> Environment:
+    image = place if isinstance(place, Environment) else Environment(image=str(place), prefix=DEFAULT_PREFIX)
+    if not image.image or image.image.startswith("/") or image.read_only or not os.path.isabs(image.prefix):
+        raise ConfigurationError(
+            f"environments: {name}: {image} is not a Docker image with the directory of its Python.",
+            code="site.environment_missing",
+            field=f"environments.{name}",
+            remedy='Write Environment(image="NAME:TAG", prefix="/opt/conda").',
+        )
+    return image
+
+
+def _settings(c: Any, private: tuple[str, str]) -> DockerSettings:
+    given: dict[str, Any] = {}
+    for section in _SECTIONS:
+        given |= {name: _resolved(value) for name, value in c[section].items()}
+    return docker_settings(given, os.environ.get("DOCKER_HOST", ""), private)
+
+
+def _resolved(value: Any) -> Any:
+    """What `c.DockerSpawner.volumes.update(...)` and the like add up to, over an empty default."""
+    if not isinstance(value, LazyConfigValue):
+        return value
+    added: Any = value.to_dict()
+    return value.get_value({} if "update" in added else [])
