@@ -39,10 +39,9 @@ class SandboxSpawner(SandboxTraits, Spawner):  # type: ignore[misc]  # JupyterHu
     """
 
     def __init__(self, **kwargs: Any) -> None:
-        self.sandbox_id = ""
-        self.profile_slug = ""
+        self.sandbox_id = self.profile_slug = ""
         self.stages = Stages()
-        self._stop_failed = False
+        self._stop_failed = self._starting = False
         super().__init__(**kwargs)
 
     @property
@@ -89,6 +88,7 @@ class SandboxSpawner(SandboxTraits, Spawner):  # type: ignore[misc]  # JupyterHu
         if self.stages.closed:
             self.stages = Stages()
         began = time.monotonic()
+        self._starting = True
         try:
             async with Lifecycle(self.site) as lifecycle:
                 await self._start(lifecycle, began)
@@ -96,6 +96,7 @@ class SandboxSpawner(SandboxTraits, Spawner):  # type: ignore[misc]  # JupyterHu
             self.log.warning("%s: not started: %s %s", self._log_name, error.code, error)
             raise start_error(error, self) from error
         finally:
+            self._starting = False
             self.stages.close()
         self.log.info("%s: %s started: %s", self._log_name, self.sandbox_id, self.stages.summary())
         return self.site.front_url
@@ -136,8 +137,7 @@ class SandboxSpawner(SandboxTraits, Spawner):  # type: ignore[misc]  # JupyterHu
 
     async def _clear_leftovers(self, lifecycle: Lifecycle, user: str) -> None:
         await lifecycle.clear(user, self.name)
-        self._stop_failed = False
-        self.sandbox_id = ""
+        self._stop_failed, self.sandbox_id = False, ""
 
     async def _plan(self, profile: Profile, place: UserPlace, began: float) -> StartPlan:
         site = self.site
@@ -176,17 +176,17 @@ class SandboxSpawner(SandboxTraits, Spawner):  # type: ignore[misc]  # JupyterHu
         await lifecycle.released(started, *reason_of_failure(cause))
 
     async def poll(self) -> int | None:
-        """None while it runs, and while nobody can tell; else its exit status, after cleaning up.
+        """None while it starts or runs, and while nobody can tell; else its exit status, after cleaning up.
 
         The hub never calls `stop` for a server that ended by itself, so that is done here.
         """
         asked = self.sandbox_id
-        if not asked:
-            return 0
+        if self._starting or not asked:
+            return None if self._starting else 0  # how a start ends is told by start itself
         try:
             async with Lifecycle(self.site) as lifecycle:
                 status = await lifecycle.status(asked)
-                if self.sandbox_id != asked:
+                if self._starting or self.sandbox_id != asked:
                     # A start has cleared the one that was asked about and has another on its way.
                     return None
                 if status is not None and status.value not in ("stopped", "failed"):

@@ -98,16 +98,17 @@ print(json.dumps(seen))
 
 @pytest.mark.parametrize("how", ["killed", "stopped"])
 def test_mlflow_away_costs_a_cell_one_sentence(house: House, control: Control, how: str) -> None:
-    """Killed or hanging: the cell ends in under 15 s, its sentence says what to do; later it works."""
+    """Hanging, a cell ends in under 15 s with a sentence that says what to do; killed, it does or it waits
+    for the next MLflow and works; later it works.
+    """
     control("before, a run is logged", "run" in cell(house, LOG))
     pid = house.programs.pid("tracking")
     before = house.running.log_file.read_text().count("\ntracking  ready")
-    # Held in its next start, too: that one is what a cell meets that comes at once.
     os.kill(pid, signal.SIGKILL if how == "killed" else signal.SIGSTOP)
     seen = cell(house, LOG)
     assert seen["seconds"] < PATIENCE, seen
-    assert "error" in seen, seen
-    assert "Run the cell again in a minute" in seen["text"], seen
+    if how == "stopped" or "error" in seen:
+        assert "Run the cell again in a minute" in seen["text"], seen
     if how == "stopped":
         os.kill(pid, signal.SIGCONT)
     else:
@@ -120,19 +121,20 @@ def test_mlflow_away_costs_a_cell_one_sentence(house: House, control: Control, h
 
 
 def test_mlflow_that_dies_during_a_cell(house: House) -> None:
-    """A cell that logs while the server is killed ends in under 15 s after it, with the same sentence."""
+    """A cell that logs while the server is killed has the sentence within 15 s, or waits and goes on."""
     code = """
 import json, time
 import mlflow
-times, error = [], ""
+worst, error, step, end = 0.0, "", 0, time.monotonic() + 12
 try:
     with mlflow.start_run():
-        for step in range(10_000):
+        while time.monotonic() < end:
             began = time.monotonic()
             mlflow.log_metric("m", step, step=step)
+            step, worst = step + 1, max(worst, time.monotonic() - began)
 except Exception as caught:
-    error = str(caught)
-print(json.dumps({"step": step, "last": time.monotonic() - began, "text": error}))
+    error, worst = str(caught), max(worst, time.monotonic() - began)
+print(json.dumps({"step": step, "worst": worst, "text": error}))
 """
     kernel = house.kernel("alice")
     running = house.wait_later(kernel.execute(code, timeout=120))
@@ -142,8 +144,9 @@ print(json.dumps({"step": step, "last": time.monotonic() - began, "text": error}
     assert output.ok, str(output)
     seen = json.loads(output.stdout.strip().splitlines()[-1])
     assert seen["step"] > 10
-    assert seen["last"] < PATIENCE
-    assert "MLflow does not answer" in seen["text"] or "Run the cell again" in seen["text"], seen
+    assert seen["worst"] < PATIENCE
+    if seen["text"]:
+        assert "MLflow does not answer" in seen["text"] or "Run the cell again" in seen["text"], seen
 
 
 def test_its_client_calls_nobody_else(house: House) -> None:
