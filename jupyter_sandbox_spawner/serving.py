@@ -58,9 +58,7 @@ def private_directory(path: str, mode: int = 0o700) -> str:
 def listening_socket(path: str, descriptor: int | None = None, mode: int = 0o600) -> socket.socket:
     """The supervisor's socket by descriptor, or one bound at `path`, replacing a dead one."""
     if descriptor is not None:
-        held = socket.socket(fileno=descriptor)
-        held.setblocking(False)
-        return held
+        return _held(descriptor)
     Path(path).unlink(missing_ok=True)
     bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     previous = os.umask(0o777 & ~mode)
@@ -76,15 +74,19 @@ def listening_socket(path: str, descriptor: int | None = None, mode: int = 0o600
 def loopback_socket(port: int, descriptor: int | None = None) -> socket.socket:
     """The supervisor's TCP socket by descriptor, or one bound at a port of 127.0.0.1 (0: any free one)."""
     if descriptor is not None:
-        held = socket.socket(fileno=descriptor)
-        held.setblocking(False)
-        return held
+        return _held(descriptor)
     bound = socket.socket()
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     bound.bind(("127.0.0.1", port))
     bound.listen(1024)
     bound.setblocking(False)
     return bound
+
+
+def _held(descriptor: int) -> socket.socket:
+    held = socket.socket(fileno=descriptor)
+    held.setblocking(False)
+    return held
 
 
 def application(callers: frozenset[int] | None) -> web.Application:

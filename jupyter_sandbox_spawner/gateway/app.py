@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-import socket
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
-from ..serving import listening_socket, private_directory, until_signal
+from ..serving import listening_socket, loopback_socket, private_directory, until_signal
 from ..settings import Site
 from .api import ApiDoor
 from .door import raise_descriptor_limit
@@ -60,7 +59,7 @@ async def run(site: Site, held: Held, hold: HoldTimes, times: AnswerTimes) -> No
         await registry.restore()
         front = Front(registry.routes, times)
         stack.push_async_callback(front.close)
-        await front.start(_front_socket(site, held.front))
+        await front.start(loopback_socket(site.front_port, held.front))
         own = OwnDoor(site.callers_of("gateway"), routes_of(registry, spool, site.front_url))
         stack.push_async_callback(own.close)
         await own.start(listening_socket(site.gateway_socket, held.own))
@@ -72,15 +71,3 @@ def _own_services(site: Site) -> tuple[OwnService, ...]:
     if not site.tracking:
         return ()
     return (OwnService(name="mlflow.sandbox.internal", port=80, path=site.tracking_socket, called="MLflow"),)
-
-
-def _front_socket(site: Site, descriptor: int | None) -> socket.socket:
-    if descriptor is not None:
-        held = socket.socket(fileno=descriptor)
-        held.setblocking(False)
-        return held
-    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    bound.bind(("127.0.0.1", site.front_port))
-    bound.setblocking(False)
-    return bound
