@@ -40,19 +40,29 @@ __all__ = [
 class SandboxError(Exception):
     """Base of every error this package raises.
 
-    `status` is the HTTP status that carries it between programs.
+    `status` is the HTTP status that carries it between programs; its class's where none is given.
     """
 
     code = "sandbox.error"
     status = 500
 
-    def __init__(self, message: str, *, code: str | None = None, remedy: str = "", field: str = "") -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        remedy: str = "",
+        field: str = "",
+        status: int | None = None,
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.remedy = remedy
         self.field = field
         if code is not None:
             self.code = code
+        if status is not None:
+            self.status = status
 
     def __str__(self) -> str:
         return f"{self.message} {self.remedy}".strip()

@@ -87,9 +87,7 @@ def is_over(status: Status) -> bool:
 
 def unknown_sandbox(sandbox_id: str) -> BackendError:
     """The error for an id that no record has."""
-    error = BackendError(f"There is no sandbox {sandbox_id}.", code="sandbox.unknown")
-    error.status = 404
-    return error
+    return BackendError(f"There is no sandbox {sandbox_id}.", code="sandbox.unknown", status=404)
 
 
 def check_level(spec: SandboxSpec, capabilities: Capabilities) -> None:

@@ -67,9 +67,7 @@ class AdminApi:
 
 def _absent(name: str) -> RefusedError:
     remedy = "See: jupyter-sandbox-admin secrets list"
-    error = RefusedError(f"There is no secret {name!r}.", code="secret.missing", remedy=remedy)
-    error.status = 404
-    return error
+    return RefusedError(f"There is no secret {name!r}.", code="secret.missing", remedy=remedy, status=404)
 
 
 def _admin(request: web.Request) -> str:

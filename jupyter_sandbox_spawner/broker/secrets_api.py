@@ -111,22 +111,19 @@ class SecretsApi:
         bucket = self._buckets.setdefault(sandbox, Bucket(_READS_A_SECOND, now, _READS_AT_ONCE))
         wait = bucket.wait(now)
         if wait > 0:
-            error = RefusedError(
+            raise RefusedError(
                 "This server asked for secrets too often.",
                 code="secret.too_many",
                 remedy="Read a secret once and keep it; try again in a few seconds.",
+                status=429,
             )
-            error.status = 429
-            raise error
         bucket.take()
 
 
 def _sandbox(headers: Mapping[str, str]) -> str:
     name = headers.get(SANDBOX_HEADER, "")
     if not is_sandbox_id(name):
-        error = RefusedError(f"There is no running sandbox {name[:40]!r}.", code="sandbox.unknown")
-        error.status = 404
-        raise error
+        raise RefusedError(f"There is no running sandbox {name[:40]!r}.", code="sandbox.unknown", status=404)
     return name
 
 

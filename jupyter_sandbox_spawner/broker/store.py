@@ -106,20 +106,17 @@ def check_fields(fields: Mapping[str, str]) -> Mapping[str, str]:
 
 def missing(name: str) -> RefusedError:
     """A profile grants it, and nobody has stored it."""
-    error = RefusedError(
+    return RefusedError(
         f"The secret {name!r} is granted, but nobody has stored it yet.",
         code="secret.missing",
         remedy=f"Ask the hub's admin for: jupyter-sandbox-admin secrets put {name}",
+        status=404,
     )
-    error.status = 404
-    return error
 
 
 def unusable(why: str, code: str = "secret.store_unusable", remedy: str = "") -> ProgramError:
     """The store cannot be used now."""
-    error = ProgramError(f"The store of secrets cannot be used: {why}.", code=code, remedy=remedy)
-    error.status = 503
-    return error
+    return ProgramError(f"The store of secrets cannot be used: {why}.", code=code, remedy=remedy, status=503)
 
 
 def _wrong(what: str, remedy: str) -> ConfigurationError:

@@ -155,9 +155,9 @@ class HubClient(PooledClient):
             ) from error
         if status >= 300:
             said = document.get("message", "") if isinstance(document, dict) else ""
-            refusal = AnswerError(f"The hub answered {status} {said}".strip() + ".", code="hub.answered")
-            refusal.status = status
-            raise refusal
+            raise AnswerError(
+                f"The hub answered {status} {said}".strip() + ".", code="hub.answered", status=status
+            )
         return status, document
 
     def _new_session(self) -> aiohttp.ClientSession:

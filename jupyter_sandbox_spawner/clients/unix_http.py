@@ -49,11 +49,10 @@ class UnixClient(PooledClient):
 
 def _answer_error(program: str, status: int, document: Any) -> AnswerError:
     known = document if isinstance(document, dict) else {}
-    error = AnswerError(
+    return AnswerError(
         str(known.get("message", f"The {program} answered {status}.")),
         code=str(known.get("code", "program.answered")),
         remedy=str(known.get("remedy", "")),
         field=str(known.get("field", "")),
+        status=status,
     )
-    error.status = status
-    return error

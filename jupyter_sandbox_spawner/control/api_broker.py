@@ -100,9 +100,7 @@ class BrokerApi:
             secret=name[:LONGEST_NAME],
             owner=asker.owner or "",
         )
-        error = RefusedError(verdict.message, code=verdict.code, remedy=verdict.remedy)
-        error.status = verdict.status
-        return error
+        return RefusedError(verdict.message, code=verdict.code, remedy=verdict.remedy, status=verdict.status)
 
     async def _record(self, request: web.Request) -> SandboxRecord:
         name = request.match_info["id"]

@@ -44,19 +44,17 @@ class PublicApi:
     async def _name(self, request: web.Request) -> str:
         token = shown_token(request.headers)
         if not token:
-            raise _refused("identity.missing", "This needs a token: Authorization: token TOKEN.", 401)
+            raise RefusedError(
+                "This needs a token: Authorization: token TOKEN.", code="identity.missing", status=401
+            )
         owner = await self._parts.hub.whose(token)
         if owner is None:
-            raise _refused("identity.unknown", "The hub does not know this token.", 401)
+            raise RefusedError("The hub does not know this token.", code="identity.unknown", status=401)
         if ADMIN_SCOPE not in owner.scopes:
             await self._parts.denials.denied(
                 "identity", owner.name, "", "", code="identity.no_admin", owner=owner.name
             )
-            raise _refused("identity.no_admin", f"This token lacks the scope {ADMIN_SCOPE}.", 403)
+            raise RefusedError(
+                f"This token lacks the scope {ADMIN_SCOPE}.", code="identity.no_admin", status=403
+            )
         return owner.name
-
-
-def _refused(code: str, message: str, status: int) -> RefusedError:
-    error = RefusedError(message, code=code)
-    error.status = status
-    return error

@@ -85,9 +85,7 @@ class SelfApi:
         wish = decode_json(ExtensionWish, await request.read() or b"{}")
         answer = await extend_now(self._parts, record, actor, wish.by)
         if not answer.granted:
-            refusal = RefusedError(answer.message, code=answer.code)
-            refusal.status = 409
-            raise refusal
+            raise RefusedError(answer.message, code=answer.code, status=409)
         self._lifetime.watch(record.id)
         return _answer({"deadline": timestamp(answer.deadline), "now": timestamp(self._parts.clock.now())})
 

@@ -208,10 +208,9 @@ def _write_whole(descriptor: int, raw: bytes) -> None:
 
 def _unwritable(trouble: str) -> ProgramError:
     full = "disk is full" in trouble
-    error = ProgramError(
+    return ProgramError(
         trouble,
         code="audit.full" if full else "audit.unwritable",
         remedy="Ask your admin to make room there; servers start again by themselves then.",
+        status=503,
     )
-    error.status = 503
-    return error

@@ -60,7 +60,7 @@ class People:
         """The person behind a token with this very server's scope. Raises RefusedError `identity.*`."""
         token = shown_token(headers)
         if not token:
-            raise _refused("identity.missing", "This needs the server's token.", 401)
+            raise RefusedError("This needs the server's token.", code="identity.missing", status=401)
         key = (hashlib.sha256(token.encode()).hexdigest(), record.id)
         now = self._parts.clock.elapsed()
         known = self._believed.get(key)
@@ -68,13 +68,13 @@ class People:
             return known[1]
         owner = await self._parts.hub.whose(token)
         if owner is None:
-            raise _refused("identity.unknown", "The hub does not know this token.", 401)
+            raise RefusedError("The hub does not know this token.", code="identity.unknown", status=401)
         if not fits(owner.name, owner.scopes, record.user, record.server):
             await self._parts.denials.denied(
                 "identity", record.user, record.server, record.id, code="identity.mismatch", owner=owner.name
             )
             message = "This token belongs to another server; use the one this server was started with."
-            raise _refused("identity.mismatch", message, 403)
+            raise RefusedError(message, code="identity.mismatch", status=403)
         if len(self._believed) >= _MOST:
             self._believed.clear()
         self._believed[key] = (now, owner.name)
@@ -87,10 +87,4 @@ class People:
 
 def unknown_sandbox(name: str) -> RefusedError:
     """The error for an id that is not open."""
-    return _refused("sandbox.unknown", f"There is no running sandbox {name[:40]!r}.", 404)
-
-
-def _refused(code: str, message: str, status: int) -> RefusedError:
-    error = RefusedError(message, code=code)
-    error.status = status
-    return error
+    return RefusedError(f"There is no running sandbox {name[:40]!r}.", code="sandbox.unknown", status=404)

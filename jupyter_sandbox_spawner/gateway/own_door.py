@@ -114,9 +114,7 @@ class OwnDoor:
                 pairs = list(zip(pattern, parts, strict=True))
                 if all(wanted in (_ID, part) for wanted, part in pairs):
                     return route, next((part for wanted, part in pairs if wanted == _ID), "")
-        error = RefusedError(f"There is no {method[:16]} {path[:80]!r}.", code="wire.unknown")
-        error.status = 404
-        raise error
+        raise RefusedError(f"There is no {method[:16]} {path[:80]!r}.", code="wire.unknown", status=404)
 
 
 def _answer_of(document: Any) -> Answer:

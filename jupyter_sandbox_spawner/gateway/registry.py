@@ -97,9 +97,9 @@ class Registry:
         """An open sandbox; raises RefusedError `sandbox.unknown` (404)."""
         found = self._open.get(sandbox)
         if found is None:
-            error = RefusedError(f"The gateway knows no sandbox {sandbox!r}.", code="sandbox.unknown")
-            error.status = 404
-            raise error
+            raise RefusedError(
+                f"The gateway knows no sandbox {sandbox!r}.", code="sandbox.unknown", status=404
+            )
         return found
 
     async def set_egress(self, sandbox: str, policy: EgressPolicy) -> None:

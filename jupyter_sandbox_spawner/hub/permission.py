@@ -27,9 +27,9 @@ def denial(answer: Admission) -> SandboxError:
     if answer.retry_at is None:
         return RefusedError(answer.message, code=answer.code, remedy=answer.remedy)
     when = f"Try again after {answer.retry_at:%H:%M:%S} UTC."
-    error = ProgramError(answer.message, code=answer.code, remedy=f"{answer.remedy} {when}".strip())
-    error.status = 503
-    return error
+    return ProgramError(
+        answer.message, code=answer.code, remedy=f"{answer.remedy} {when}".strip(), status=503
+    )
 
 
 def control_away() -> SandboxError:

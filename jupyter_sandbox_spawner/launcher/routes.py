@@ -111,13 +111,12 @@ class LauncherRoutes:
         user = request.match_info["user"]
         found = [item.id for item in await self._backend.inventory() if item.user == user]
         if found:
-            error = RefusedError(
+            raise RefusedError(
                 f"{user!r} still has the sandbox {found[0]}.",
                 code="users.busy",
                 remedy="Stop and remove it first.",
+                status=409,
             )
-            error.status = 409
-            raise error
         self._users.retire(user)
         return web.Response(status=204)
 

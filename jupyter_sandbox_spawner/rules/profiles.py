@@ -148,11 +148,13 @@ def _explicit(profiles: Sequence[Profile], requested: str, groups: Collection[st
             )
     close = difflib.get_close_matches(requested[:80], [profile.slug for profile in profiles], n=1)
     hint = f"Did you mean {close[0]!r}?" if close else _alternatives(profiles, groups)
-    refusal = ProfileRefusedError(
-        f"There is no profile {requested[:80]!r}.", code="profile.unknown", field="profile", remedy=hint
+    raise ProfileRefusedError(
+        f"There is no profile {requested[:80]!r}.",
+        code="profile.unknown",
+        field="profile",
+        remedy=hint,
+        status=400,
     )
-    refusal.status = 400
-    raise refusal
 
 
 def _default(profiles: Sequence[Profile], groups: Collection[str]) -> Profile:
@@ -174,14 +176,13 @@ def _alternatives(profiles: Sequence[Profile], groups: Collection[str]) -> str:
 
 
 def _bad_options(code: str, message: str, name: str) -> ProfileRefusedError:
-    error = ProfileRefusedError(
+    return ProfileRefusedError(
         message,
         code=code,
         field=name,
         remedy='Send {"profile": "SLUG"} or nothing; the form does it for you.',
+        status=400,
     )
-    error.status = 400
-    return error
 
 
 def profile_digest(profile: Profile) -> str:

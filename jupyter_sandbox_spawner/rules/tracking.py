@@ -159,9 +159,7 @@ def foreign_run(run: str) -> RefusedError:
 
 def refusal(code: str, message: str, status: int = 403) -> RefusedError:
     """A refusal for the person who called."""
-    error = RefusedError(message, code=code)
-    error.status = status
-    return error
+    return RefusedError(message, code=code, status=status)
 
 
 def _artifact(method: str, path: str) -> Call:

@@ -162,13 +162,12 @@ class Engine:
         return self._session
 
     def _unreachable(self, error: Exception) -> BackendError:
-        unreachable = BackendError(
+        return BackendError(
             f"The Docker daemon at {self.socket} does not answer ({type(error).__name__}).",
             code="docker.unreachable",
             remedy="Start it (systemctl start docker), or name its socket: setup_hub(c, docker_socket=...).",
+            status=503,
         )
-        unreachable.status = 503
-        return unreachable
 
 
 def _number(text: str) -> tuple[int, int]:

@@ -25,9 +25,7 @@ _REMEDY = "See what this sandbox may reach: %sandbox egress in a notebook cell. 
 
 def refusal(decision: Decision, status: int = 403) -> EgressRefusedError:
     """The error that carries a refused decision to the client."""
-    error = EgressRefusedError(decision.message, code=decision.code, remedy=_REMEDY)
-    error.status = status
-    return error
+    return EgressRefusedError(decision.message, code=decision.code, remedy=_REMEDY, status=status)
 
 
 def refusal_bytes(error: EgressRefusedError, host: str) -> bytes:

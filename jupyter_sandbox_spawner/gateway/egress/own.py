@@ -134,13 +134,12 @@ def with_identity(request: ProxyRequest, account: EgressAccount) -> ProxyRequest
 def away(service: OwnService) -> EgressRefusedError:
     """It does not answer now."""
     message = f"{service.called} does not answer now; it may be starting, which takes half a minute."
-    error = EgressRefusedError(
+    return EgressRefusedError(
         message,
         code="tracking.away",
         remedy="Run the cell again in a minute; if it stays, see %sandbox mlflow and tell the hub's admin.",
+        status=_AWAY_STATUS,
     )
-    error.status = _AWAY_STATUS
-    return error
 
 
 def away_bytes(error: EgressRefusedError) -> bytes:
