@@ -9,7 +9,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -30,6 +30,7 @@ from .starts import STARTS, Starts, ending
 __all__ = ["Supervisor"]
 
 _CHECK_DELAY = 0.2  # seconds until an ended program is seen
+_PIPE_CHUNK = 4096  # bytes; sixteen of them are what a pipe of Linux holds
 _START_TIME = 180.0  # seconds a program may need until it answers; a hub with 10 000 servers took 42
 
 
@@ -102,6 +103,7 @@ class Supervisor:
         descriptors = {f"{{{name}}}": f"$(circus.sockets.{name})" for name in program.sockets}
         stream = {"stream": self.logs[program.name]}
         hooks = {
+            "before_reap": partial(self._before_reap, program.name),
             "before_spawn": partial(self._before_spawn, program),
             "after_spawn": partial(self._after_spawn, program.name),
             "after_reap": partial(self._after_reap, program.name),
@@ -136,6 +138,20 @@ class Supervisor:
             self._probes[name].cancel()
         self._probes[name] = asyncio.get_running_loop().create_task(self._await_ready(name))
         return True
+
+    def _before_reap(self, name: str, watcher: Watcher, process_pid: int, **_: Any) -> None:
+        """Take its last words and let go of its pipes before circus closes them.
+
+        Circus 0.19 closes them while the loop still watches their numbers; the next program that gets one of
+        these numbers cannot be started ("fd added twice"). It takes several that end at the same moment.
+        """
+        process = watcher.processes[process_pid]
+        for pipe in (process.stdout, process.stderr):
+            if pipe is not None and not pipe.closed:
+                for chunk in _left_in(pipe.fileno()):
+                    self.logs[name]({"data": chunk})
+        if watcher.stream_redirector is not None:
+            watcher.stream_redirector.remove_redirections(process)
 
     def _after_reap(self, name: str, exit_code: int | None = None, **_: Any) -> None:
         self._running.discard(name)
@@ -189,6 +205,19 @@ class _HeldSocket(CircusSocket):  # type: ignore[misc]
         if self.group is not None:
             os.chown(self.path, -1, self.group)
             os.chmod(self.path, 0o660)
+
+
+def _left_in(pipe: int) -> Iterator[bytes]:
+    """What a program wrote before it ended, up to a pipe's capacity: a child of it may still be writing."""
+    os.set_blocking(pipe, False)
+    for _ in range(16):
+        try:
+            chunk = os.read(pipe, _PIPE_CHUNK)
+        except BlockingIOError:
+            return
+        if not chunk:
+            return
+        yield chunk
 
 
 def _circus_socket(held: HeldSocket) -> CircusSocket:

@@ -19,6 +19,7 @@ from jupyter_sandbox_spawner.gateway.egress.caps import Meter
 from jupyter_sandbox_spawner.gateway.egress.splice import PIPE_BYTES, Parcel, PipePool
 from jupyter_sandbox_spawner.gateway.egress.tunnel import Tunnels
 
+from ..support.waiting import until
 from .egress_support import LOOPBACK, Account, RecordingResolver, account, open_door, private
 
 BLOCK = os.urandom(1 << 20)
@@ -72,15 +73,6 @@ class Wiring:
         self.task.cancel()
         await asyncio.gather(self.task, return_exceptions=True)
         self.tunnels.close()
-
-
-async def until(true: Callable[[], bool]) -> None:
-    """Wait for a state that announces itself by no event; looks every 10 ms, at most 20 s."""
-    for _ in range(2000):
-        if true():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("never became true")
 
 
 def _send(end: socket.socket, total: int) -> str:
