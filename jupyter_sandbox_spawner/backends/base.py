@@ -6,15 +6,25 @@ Law: every verb is idempotent, and `stop` and `remove` return only when what the
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..errors import BackendError, IsolationError
 from ..models import Capabilities, Doors, Event, Handle, InventoryItem, SandboxSpec, Status, Usage
 
-__all__ = ["Backend", "Overlay", "check_level", "is_over", "unknown_sandbox"]
+__all__ = [
+    "CANNOT_START",
+    "Backend",
+    "Overlay",
+    "check_level",
+    "is_over",
+    "require_possible",
+    "unknown_environment",
+    "unknown_sandbox",
+]
 
 Overlay = Mapping[str, Any]
+CANNOT_START = "No sandbox can start:"  # begins what is missing where nothing can run
 
 
 class Backend(ABC):
@@ -88,6 +98,23 @@ def is_over(status: Status) -> bool:
 def unknown_sandbox(sandbox_id: str) -> BackendError:
     """The error for an id that no record has."""
     return BackendError(f"There is no sandbox {sandbox_id}.", code="sandbox.unknown", status=404)
+
+
+def require_possible(capabilities: Capabilities) -> None:
+    """Raise IsolationError `isolation.unavailable` where nothing can be started at all."""
+    fatal = [text for text in capabilities.missing if text.startswith(CANNOT_START)]
+    if fatal:
+        raise IsolationError(fatal[0], code="isolation.unavailable", remedy="")
+
+
+def unknown_environment(name: str, known: Iterable[str]) -> BackendError:
+    """The error for a user image that this site does not have."""
+    return BackendError(
+        f"There is no environment {name!r}.",
+        code="environment.unknown",
+        field="environment_name",
+        remedy=f"Known are: {', '.join(sorted(known))}.",
+    )
 
 
 def check_level(spec: SandboxSpec, capabilities: Capabilities) -> None:

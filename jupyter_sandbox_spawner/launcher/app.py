@@ -15,7 +15,7 @@ from ..backends.docker.backend import DockerBackend
 from ..backends.docker.host import DockerSite
 from ..backends.oci.backend import OciBackend
 from ..backends.oci.host import OciSite
-from ..backends.oci.records import end_recorded
+from ..backends.oci.orphans import end_recorded
 from ..backends.oci.runtime import runtime_identity
 from ..errors import ConfigurationError
 from ..ordinary import end_namespace, has_namespace, has_own_namespace, inside_namespace

@@ -40,7 +40,7 @@ GUARDS = (
     Guard(
         name="docker: no field that nobody knows",
         file=_CHECK,
-        pattern=r'_only_known\(q\.host, _HOST, "HostConfig\."\)',
+        pattern=r'only_known\(q\.host, _HOST, "HostConfig\."\)',
         replacement="pass",
         tests=_CHECK_TESTS,
     ),

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from jupyter_sandbox_spawner.backends.docker.backend import DockerBackend
-from jupyter_sandbox_spawner.backends.oci.records import Records
+from jupyter_sandbox_spawner.backends.records import Records
 from jupyter_sandbox_spawner.errors import BackendError, IsolationError, SandboxError
 from jupyter_sandbox_spawner.models import SandboxSpec
 from jupyter_sandbox_spawner.settings import Environment

@@ -10,19 +10,17 @@ import asyncio
 import contextlib
 import json
 import logging
-import os
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import datetime, timezone
 
-from ...errors import BackendError, IsolationError, SandboxError
-from ...models import Capabilities, Doors, Event, Handle, InventoryItem, SandboxSpec, Status, Usage
+from ...errors import BackendError, SandboxError
+from ...models import Capabilities, Usage
 from ...names import LABEL_OWNER
-from ..base import Backend, Overlay, check_level, unknown_sandbox
-from ..events import EventLog
-from ..oci.records import Record
+from ..base import require_possible
 from ..oci.render import merge
+from ..recorded import RecordedBackend, refuse_links
+from ..records import Record
 from .check import check
 from .engine import Document
 from .host import DockerHost, DockerSite
@@ -38,13 +36,12 @@ _PAUSES = (0.1, 5.0)  # seconds between tries to reach a daemon that is away: at
 _ENDS = ("die", "destroy")
 
 
-class DockerBackend(Backend):
+class DockerBackend(RecordedBackend[DockerSandbox]):
     """Sandboxes as containers. Use `DockerBackend.opened(site)`, which also adopts what already runs."""
 
     def __init__(self, site: DockerSite) -> None:
+        super().__init__()
         self._host = DockerHost(site)
-        self._sandboxes: dict[str, DockerSandbox] = {}
-        self._events = EventLog(datetime.now(timezone.utc))
         self._asked = asyncio.Event()
         self._labels = (f"{OWNER_LABEL}={LABEL_OWNER}", f"{SITE_LABEL}={self._host.label}")
 
@@ -63,17 +60,6 @@ class DockerBackend(Backend):
             following.cancel()
             await asyncio.wait([following])
             await backend._host.engine.close()
-
-    async def create(self, spec: SandboxSpec, doors: Doors, overlay: Overlay) -> Handle:
-        """See Backend.create."""
-        known = self._sandboxes.get(spec.id)
-        if known is None:
-            self._host.require()
-            check_level(spec, self._host.capabilities)
-            await self._create(Record(spec=spec, doors=doors, overlay=overlay))
-        elif (known.record.spec, known.record.doors, known.record.overlay) != (spec, doors, overlay):
-            raise BackendError(f"The id {spec.id} names another sandbox.", code="sandbox.id_taken")
-        return Handle(id=spec.id, host_uid=spec.host_uid)
 
     async def _create(self, record: Record) -> None:
         spec = record.spec
@@ -99,39 +85,9 @@ class DockerBackend(Backend):
         sandbox = self._find(sandbox_id)
         async with sandbox.lock:
             if sandbox.record.phase != "running":
-                self._host.require()
-            _refuse_links(sandbox.record)
+                require_possible(self._host.capabilities)
+            refuse_links(sandbox.record)
             await sandbox.start()
-
-    async def status(self, sandbox_id: str) -> Status | None:
-        """See Backend.status."""
-        sandbox = self._sandboxes.get(sandbox_id)
-        return sandbox.record.status if sandbox else None
-
-    async def stop(self, sandbox_id: str, grace: float) -> Status:
-        """See Backend.stop."""
-        sandbox = self._find(sandbox_id)
-        async with sandbox.lock:
-            return await sandbox.stop(grace)
-
-    async def remove(self, sandbox_id: str) -> None:
-        """See Backend.remove."""
-        sandbox = self._sandboxes.get(sandbox_id)
-        if sandbox is None:
-            return
-        async with sandbox.lock:
-            if self._sandboxes.get(sandbox_id) is sandbox:
-                await sandbox.remove()
-                del self._sandboxes[sandbox_id]
-
-    async def ended(self, sandbox_id: str, timeout: float) -> Status | None:
-        """See Backend.ended."""
-        sandbox = self._find(sandbox_id)
-        try:
-            await asyncio.wait_for(sandbox.over.wait(), timeout)
-        except asyncio.TimeoutError:
-            return None
-        return sandbox.record.status
 
     async def usage(self, sandbox_id: str) -> Usage:
         """See Backend.usage."""
@@ -141,23 +97,6 @@ class DockerBackend(Backend):
         """See Backend.log_tail."""
         return await self._find(sandbox_id).log_tail()
 
-    async def inventory(self) -> tuple[InventoryItem, ...]:
-        """See Backend.inventory."""
-        return tuple(
-            InventoryItem(
-                id=sandbox.id,
-                user=sandbox.record.spec.user,
-                server=sandbox.record.spec.server,
-                status=sandbox.record.status,
-                labels={"owner": LABEL_OWNER, "profile": sandbox.record.spec.profile},
-            )
-            for sandbox in self._sandboxes.values()
-        )
-
-    async def events(self, after: int, timeout: float) -> tuple[Event, ...]:
-        """See Backend.events."""
-        return await self._events.wait(after, timeout)
-
     async def capabilities(self) -> Capabilities:
         """See Backend.capabilities."""
         return self._host.capabilities
@@ -166,11 +105,6 @@ class DockerBackend(Backend):
     def identity(self) -> str:
         """A text that changes when the daemon is another one, or set up in another way."""
         return self._host.identity
-
-    def _find(self, sandbox_id: str) -> DockerSandbox:
-        if sandbox_id not in self._sandboxes:
-            raise unknown_sandbox(sandbox_id)
-        return self._sandboxes[sandbox_id]
 
     def _read_records(self) -> None:
         """Know again every recorded sandbox; what has no record was never told to anybody."""
@@ -226,14 +160,3 @@ class DockerBackend(Backend):
             await look()
         except (SandboxError, OSError, KeyError) as error:  # the others go on; `stop` and `remove` look again
             log.error("%s could not be looked at: %s", sandbox_id, error)
-
-
-def _refuse_links(record: Record) -> None:
-    """The doors and the mounts must still be directories of their own, not links to somebody else's."""
-    for source in (record.doors.directory, *(mount.source for mount in record.spec.mounts)):
-        if os.path.realpath(source) != os.path.normpath(source) or not os.path.isdir(source):
-            raise IsolationError(
-                f"{source} is not a directory or leads elsewhere.",
-                code="isolation.mount_source",
-                remedy="Give run_dir and state_dir as paths without symbolic links.",
-            )

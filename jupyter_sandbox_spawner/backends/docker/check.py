@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from posixpath import normpath
 from typing import Any
 
-from ...errors import IsolationError
 from ...models import Doors, SandboxSpec
 from ...names import LABEL_OWNER
 from ..oci.layout import DOORS, HOSTNAME, INSIDE, READONLY_PATHS, RUNTIME_DIR, tmpfs_ceiling
+from ..refusing import only_known, refuse
 from .layout import (
     ENVIRONMENT,
     LOG_FILES,
@@ -26,7 +26,6 @@ from .layout import (
 
 __all__ = ["check"]
 
-_REMEDY = "Take this setting out of the overlay (profile or spawner configuration)."
 _TOP = {
     *("Image", "Hostname", "User", "Entrypoint", "Cmd", "WorkingDir", "Env", "Labels", "Tty", "OpenStdin"),
     *("StopSignal", "Healthcheck", "HostConfig"),
@@ -88,143 +87,131 @@ def check(request: Mapping[str, Any], spec: SandboxSpec, doors: Doors, place: Pl
         for guard in _GUARDS:
             guard(question)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise _refuse("malformed", "request", f"it has another shape than Docker's ({error}).") from error
-
-
-def _refuse(code: str, field: str, message: str) -> IsolationError:
-    return IsolationError(f"{field}: {message}", code=f"isolation.{code}", field=field, remedy=_REMEDY)
-
-
-def _only_known(found: Mapping[str, Any], known: set[str], field: str) -> None:
-    unknown = sorted(set(found) - known)
-    if unknown:
-        raise _refuse("unknown_field", f"{field}{unknown[0]}", "this field is not known to be harmless.")
+        raise refuse("malformed", "request", f"it has another shape than Docker's ({error}).") from error
 
 
 def _fields(q: _Question) -> None:
     for name, (code, why) in _OPENS.items():
         if name in q.host:
-            raise _refuse(code, f"HostConfig.{name}", why)
-    _only_known(q.request, _TOP, "")
-    _only_known(q.host, _HOST, "HostConfig.")
+            raise refuse(code, f"HostConfig.{name}", why)
+    only_known(q.request, _TOP, "")
+    only_known(q.host, _HOST, "HostConfig.")
 
 
 def _privileges(q: _Question) -> None:
     if q.host.get("Privileged") is not False or q.host.get("CapDrop") != ["ALL"]:
-        raise _refuse("capabilities", "HostConfig.CapDrop", "a sandbox has no capability at all.")
+        raise refuse("capabilities", "HostConfig.CapDrop", "a sandbox has no capability at all.")
     uid = q.spec.host_uid
     if uid < 1 or q.request.get("User") != f"{uid}:{uid}":
-        raise _refuse("user", "User", f"it must be uid and gid {uid} and never the host's 0.")
+        raise refuse("user", "User", f"it must be uid and gid {uid} and never the host's 0.")
     options = q.host.get("SecurityOpt")
     if not isinstance(options, list) or "no-new-privileges" not in options:
-        raise _refuse("new_privileges", "HostConfig.SecurityOpt", "no-new-privileges must be on.")
+        raise refuse("new_privileges", "HostConfig.SecurityOpt", "no-new-privileges must be on.")
     if not q.place.seccomp or set(options) != {"no-new-privileges", f"seccomp={q.place.seccomp}"}:
-        raise _refuse(
+        raise refuse(
             "seccomp", "HostConfig.SecurityOpt", "it must be the profile of this package, unchanged."
         )
     if q.host.get("OomKillDisable") is not False or q.host.get("OomScoreAdj", 0) < 0:
-        raise _refuse("oom_score", "HostConfig", "the host's own programs would die first.")
+        raise refuse("oom_score", "HostConfig", "the host's own programs would die first.")
 
 
 def _command(q: _Question) -> None:
     if q.request.get("Image") != q.place.image:
-        raise _refuse("image", "Image", f"it must be {q.place.image}, the user image of the profile.")
+        raise refuse("image", "Image", f"it must be {q.place.image}, the user image of the profile.")
     if q.request.get("Env") != list(ENVIRONMENT):
-        raise _refuse("environment", "Env", f"it must be {list(ENVIRONMENT)}: identity comes by a door.")
+        raise refuse("environment", "Env", f"it must be {list(ENVIRONMENT)}: identity comes by a door.")
     own = (q.request.get("Entrypoint"), q.request.get("Cmd"), q.request.get("WorkingDir"))
     if own != (list(q.place.command), [], "/") or q.host.get("Init") is not False:
-        raise _refuse("command", "Entrypoint", "the first process must be the one that the host provides.")
+        raise refuse("command", "Entrypoint", "the first process must be the one that the host provides.")
     if q.request.get("Tty") is not False or q.request.get("OpenStdin") is not False:
-        raise _refuse("terminal", "Tty", "a sandbox has no terminal and no input of the host.")
+        raise refuse("terminal", "Tty", "a sandbox has no terminal and no input of the host.")
     if q.request.get("Healthcheck") != {"Test": ["NONE"]} or q.request.get("StopSignal") != "SIGTERM":
-        raise _refuse("command", "Healthcheck", "the image's own would run inside.")
+        raise refuse("command", "Healthcheck", "the image's own would run inside.")
 
 
 def _identity(q: _Question) -> None:
     found: Mapping[str, str] = q.request.get("Labels") or {}
     ours = {OWNER_LABEL: LABEL_OWNER, SITE_LABEL: q.place.site, SANDBOX_LABEL: q.spec.id}
     if not ours.items() <= found.items():
-        raise _refuse("label", "Labels", "without the owner's labels nobody could stop it.")
+        raise refuse("label", "Labels", "without the owner's labels nobody could stop it.")
     if q.request.get("Hostname") != HOSTNAME:
-        raise _refuse("host_name", "Hostname", f"it must be {HOSTNAME!r}.")
+        raise refuse("host_name", "Hostname", f"it must be {HOSTNAME!r}.")
 
 
 def _namespaces(q: _Question) -> None:
     if q.host.get("NetworkMode") != "none":
-        raise _refuse("network", "HostConfig.NetworkMode", "it must be none: doors are the only way out.")
+        raise refuse("network", "HostConfig.NetworkMode", "it must be none: doors are the only way out.")
     for name in ("IpcMode", "CgroupnsMode"):
         if q.host.get(name) != "private":
-            raise _refuse("namespace_missing", f"HostConfig.{name}", "it must be private.")
+            raise refuse("namespace_missing", f"HostConfig.{name}", "it must be private.")
     if q.host.get("Runtime") != q.place.runtime:
-        raise _refuse("runtime", "HostConfig.Runtime", f"it must be {q.place.runtime!r}.")
+        raise refuse("runtime", "HostConfig.Runtime", f"it must be {q.place.runtime!r}.")
 
 
 def _life(q: _Question) -> None:
     if q.host.get("RestartPolicy") != {"Name": "no"} or q.host.get("AutoRemove") is not False:
-        raise _refuse("life", "HostConfig.RestartPolicy", "the launcher alone starts and removes it.")
+        raise refuse("life", "HostConfig.RestartPolicy", "the launcher alone starts and removes it.")
 
 
 def _root(q: _Question) -> None:
     if q.host.get("ReadonlyRootfs") is not True:
-        raise _refuse("root", "HostConfig.ReadonlyRootfs", "it must be true.")
+        raise refuse("root", "HostConfig.ReadonlyRootfs", "it must be true.")
     for field, needed in (("MaskedPaths", MASKED_PATHS), ("ReadonlyPaths", READONLY_PATHS)):
         absent = sorted(set(needed) - set(q.host.get(field) or []))
         if absent:
-            raise _refuse("proc_paths", f"HostConfig.{field}", f"{absent[0]} is missing.")
+            raise refuse("proc_paths", f"HostConfig.{field}", f"{absent[0]} is missing.")
 
 
 def _mounts(q: _Question) -> None:
     mounts: Sequence[Mapping[str, Any]] = q.host.get("Mounts") or []
     seen: set[str] = set()
     for mount in mounts:
-        _only_known(mount, _BIND, "HostConfig.Mounts.")
+        only_known(mount, _BIND, "HostConfig.Mounts.")
         target = str(mount.get("Target"))
         if target in seen or normpath(target) != target or not target.startswith("/"):
-            raise _refuse(
+            raise refuse(
                 "mount_target", "HostConfig.Mounts", f"{target!r} is used twice or is no plain path."
             )
         seen.add(target)
         _bind(q, mount, target)
     if not seen.issuperset(q.binds):
-        raise _refuse(
-            "mount_missing", "HostConfig.Mounts", "the doors or a directory of the spec is missing."
-        )
+        raise refuse("mount_missing", "HostConfig.Mounts", "the doors or a directory of the spec is missing.")
 
 
 def _bind(q: _Question, mount: Mapping[str, Any], target: str) -> None:
     source, read_only = q.binds.get(target, ("", True))
     if mount.get("Type") != "bind":
-        raise _refuse("mount_type", "HostConfig.Mounts", f"{mount.get('Type')!r} at {target} is not allowed.")
+        raise refuse("mount_type", "HostConfig.Mounts", f"{mount.get('Type')!r} at {target} is not allowed.")
     if not source or mount.get("Source") != source:
         text = f"{mount.get('Source')!r} is not what belongs at {target}."
-        raise _refuse("mount_source", "HostConfig.Mounts", text)
+        raise refuse("mount_source", "HostConfig.Mounts", text)
     if read_only and mount.get("ReadOnly") is not True:
-        raise _refuse("mount_writable", "HostConfig.Mounts", f"{target} must be read-only.")
+        raise refuse("mount_writable", "HostConfig.Mounts", f"{target} must be read-only.")
     if mount.get("BindOptions") != {"Propagation": "rprivate", "NonRecursive": True}:
-        raise _refuse("mount_options", "HostConfig.Mounts", f"{target} has {mount.get('BindOptions')}.")
+        raise refuse("mount_options", "HostConfig.Mounts", f"{target} has {mount.get('BindOptions')}.")
 
 
 def _tmpfs(q: _Question) -> None:
     found: Mapping[str, str] = q.host.get("Tmpfs") or {}
     if set(found) != set(_TMPFS):
-        raise _refuse("mount_target", "HostConfig.Tmpfs", f"it must be {', '.join(sorted(_TMPFS))}.")
+        raise refuse("mount_target", "HostConfig.Tmpfs", f"it must be {', '.join(sorted(_TMPFS))}.")
     for target, text in found.items():
         options = text.split(",")
         settings = dict(item.split("=", 1) for item in options if "=" in item)
         flags = {item for item in options if "=" not in item}
         if flags != {"rw", "nosuid", "nodev", *_TMPFS[target]} or not set(settings) <= _TMPFS_SETTINGS:
-            raise _refuse("mount_options", "HostConfig.Tmpfs", f"{target} has options {text}.")
+            raise refuse("mount_options", "HostConfig.Tmpfs", f"{target} has options {text}.")
         size, inodes = tmpfs_ceiling(q.spec.resources, target)
         # 0 means "no limit" to the kernel.
         if not (0 < int(settings.get("size", 0)) <= size and 0 < int(settings.get("nr_inodes", 0)) <= inodes):
             most = f"{target} may have {size} bytes and {inodes} inodes."
-            raise _refuse("mount_unlimited", "HostConfig.Tmpfs", most)
+            raise refuse("mount_unlimited", "HostConfig.Tmpfs", most)
 
 
 def _output(q: _Question) -> None:
     bounded = {"Type": "json-file", "Config": {"max-size": str(LOG_SIZE), "max-file": str(LOG_FILES)}}
     if q.host.get("LogConfig") != bounded:
-        raise _refuse("log", "HostConfig.LogConfig", "its output would have no bound or leave the host.")
+        raise refuse("log", "HostConfig.LogConfig", "its output would have no bound or leave the host.")
 
 
 def _limits(q: _Question) -> None:
@@ -240,11 +227,11 @@ def _limits(q: _Question) -> None:
     for name, found, ceiling in ceilings:
         if not isinstance(found, (int, float)) or isinstance(found, bool) or not 0 < found <= ceiling:
             text = f"{found} is not above 0 and at most {ceiling:g}."
-            raise _refuse("limit", f"HostConfig.{name}", text)
+            raise refuse("limit", f"HostConfig.{name}", text)
     limits = {item["Name"]: (item["Soft"], item["Hard"]) for item in host.get("Ulimits") or []}
     if limits != {"core": (0, 0), "nofile": (most.files, most.files)}:
         text = f"they must be core 0 and nofile {most.files}."
-        raise _refuse("rlimits", "HostConfig.Ulimits", text)
+        raise refuse("rlimits", "HostConfig.Ulimits", text)
 
 
 _GUARDS: tuple[Callable[[_Question], None], ...] = (

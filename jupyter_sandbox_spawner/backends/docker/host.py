@@ -12,17 +12,17 @@ from ...errors import BackendError, IsolationError, SandboxError
 from ...models import Capabilities, SandboxSpec, Usage
 from ...names import stable_hash
 from ...settings import Environment
+from ..base import CANNOT_START, unknown_environment
 from ..oci.cgroups import Cgroups
 from ..oci.host import load_seccomp
 from ..oci.layout import INSIDE
-from ..oci.records import Records
+from ..records import Records
 from .engine import Document, Engine
 from .etc import write_etc
 from .layout import Place
 
 __all__ = ["DockerHost", "DockerSite"]
 
-_FATAL = "No sandbox can start:"
 # What the daemon says of its own host, by limit.
 _LIMITS = {"memory": "MemoryLimit", "pids": "PidsLimit", "cpu": "CpuCfsQuota"}
 _REMAPS = "The daemon maps users to others, so that a home's owner would not be its user."
@@ -60,7 +60,9 @@ class DockerHost:
         self._seccomp = json.dumps(load_seccomp(), sort_keys=True)
         self._swap = False
         self.identity = ""
-        self.capabilities = _capabilities({}, {}, [f"{_FATAL} the Docker daemon has not been asked yet."])
+        self.capabilities = _capabilities(
+            {}, {}, [f"{CANNOT_START} the Docker daemon has not been asked yet."]
+        )
 
     async def verify(self) -> None:
         """Ask the daemon what it is. Raises BackendError while it does not answer."""
@@ -78,25 +80,14 @@ class DockerHost:
     def lost(self, error: SandboxError) -> None:
         """The daemon does not answer: nothing can be started until it does."""
         self.identity = ""
-        self.capabilities = _capabilities({}, {}, [f"{_FATAL} {error}"])
-
-    def require(self) -> None:
-        """Raise IsolationError `isolation.unavailable` where nothing can be started at all."""
-        fatal = [text for text in self.capabilities.missing if text.startswith(_FATAL)]
-        if fatal:
-            raise IsolationError(fatal[0], code="isolation.unavailable", remedy="")
+        self.capabilities = _capabilities({}, {}, [f"{CANNOT_START} {error}"])
 
     async def place(self, spec: SandboxSpec) -> Place:
         """What this host gives the sandbox. Raises BackendError `environment.unknown`, `docker.image_missing`
         or IsolationError `docker.image_volumes`."""
         environment = self.site.environments.get(spec.environment_name)
         if environment is None:
-            raise BackendError(
-                f"There is no environment {spec.environment_name!r}.",
-                code="environment.unknown",
-                field="environment_name",
-                remedy=f"Known are: {', '.join(sorted(self.site.environments))}.",
-            )
+            raise unknown_environment(spec.environment_name, self.site.environments)
         _refuse_links(self.site.shared)
         return Place(
             image=await self._image(environment.image),
@@ -199,16 +190,18 @@ def _capabilities(
 
 def _fatal(info: Document, runtime: str) -> list[str]:
     if os.geteuid() != 0:
-        return [f"{_FATAL} the launcher is not root. Run: sudo jupyter-sandbox-admin run"]
+        return [f"{CANNOT_START} the launcher is not root. Run: sudo jupyter-sandbox-admin run"]
     options = {text.partition(",")[0].removeprefix("name=") for text in info.get("SecurityOptions") or ()}
-    found = [f"{_FATAL} {why}" for name, why in _OPTIONS.items() if name in options]
+    found = [f"{CANNOT_START} {why}" for name, why in _OPTIONS.items() if name in options]
     if "seccomp" not in options:
-        found.append(f"{_FATAL} this Docker cannot filter system calls. Install one built with seccomp.")
+        found.append(
+            f"{CANNOT_START} this Docker cannot filter system calls. Install one built with seccomp."
+        )
     known = sorted(info.get("Runtimes") or ())
     if runtime not in known:
-        found.append(f"{_FATAL} Docker has no runtime {runtime}, only {', '.join(known)}. Set runtime.")
+        found.append(f"{CANNOT_START} Docker has no runtime {runtime}, only {', '.join(known)}. Set runtime.")
     if info.get("OSType", "linux") != "linux":
-        found.append(f"{_FATAL} the containers of this Docker are not Linux.")
+        found.append(f"{CANNOT_START} the containers of this Docker are not Linux.")
     return found
 
 

@@ -7,18 +7,17 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime, timezone
-from typing import Any
 
 from ...errors import BackendError, SandboxError
-from ...models import SandboxSpec, Status, Usage
+from ...models import Status, Usage
 from ...names import LABEL_OWNER
 from ...units import format_size
 from ..base import is_over
 from ..oci.logs import TAIL_BYTES
-from ..oci.records import Record
+from ..recorded import RecordedSandbox, Tell
+from ..records import Record
 from .engine import Document
 from .host import DockerHost
 from .layout import OWNER_LABEL, SANDBOX_LABEL, SITE_LABEL, container_name
@@ -29,31 +28,21 @@ log = logging.getLogger("jupyter_sandbox_spawner.launcher")
 _KILL_TIME = 10.0  # seconds the daemon may need to tell that a killed container is dead
 _LOOK = 0.5  # seconds between looks at a container whose end ought to have been told by now
 _KILLED = 137
-Tell = Callable[[SandboxSpec, Status], Awaitable[None]]
 
 
-class DockerSandbox:
+class DockerSandbox(RecordedSandbox):
     """One recorded sandbox; `lock` makes its verbs take turns, `over` is set once it has ended.
 
     `container` is the id of a container whose labels were found to be ours; ids are never used again.
     """
 
     def __init__(self, host: DockerHost, record: Record, tell: Tell) -> None:
-        self.record = record
-        self.over = asyncio.Event()
-        self.lock = asyncio.Lock()
+        super().__init__(host.records, record, tell)
         self.container = ""
         self._host = host
-        self._tell = tell
         self._cgroup = ""
         self._log_path = ""
         self._missed = False
-        self.bundle = host.records.bundle(record.spec.id)
-
-    @property
-    def id(self) -> str:
-        """The sandbox's id."""
-        return self.record.spec.id
 
     async def make(self) -> None:
         """Let the daemon make the recorded container; no-op where it is there."""
@@ -182,13 +171,6 @@ class DockerSandbox:
         if self.container and not self.over.is_set():
             await self._host.engine.kill(self.container, name)
 
-    async def _ends_within(self, seconds: float) -> bool:
-        try:
-            await asyncio.wait_for(self.over.wait(), seconds)
-        except asyncio.TimeoutError:
-            return False
-        return True
-
     async def _dies(self) -> bool:
         deadline = asyncio.get_running_loop().time() + _KILL_TIME
         while not await self._ends_within(_LOOK) or self._host.processes(self._cgroup):
@@ -262,14 +244,6 @@ class DockerSandbox:
             await self._set(phase="over", exit_code=code, reason=reason, failed=failed)
         finally:
             self.over.set()  # also where the record could not be written: who waits must not wait for ever
-
-    async def _set(self, **changes: Any) -> None:
-        before = self.record.status
-        self.record = replace(self.record, **changes)
-        self._host.records.write(self.record)
-        if self.record.status != before:
-            log.info("%s of %s: %s %s", self.id, self.record.spec.user, self.record.phase, self.record.reason)
-            await self._tell(self.record.spec, self.record.status)
 
 
 def _size_on_disk(path: str) -> int | None:

@@ -6,24 +6,21 @@ import asyncio
 import contextlib
 import json
 import logging
-import os
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import datetime, timezone
 from pathlib import Path
 
-from ...errors import BackendError, IsolationError, SandboxError
-from ...models import Capabilities, Doors, Event, Handle, InventoryItem, SandboxSpec, Status, Usage
-from ...names import LABEL_OWNER, is_sandbox_id
-from ..base import Backend, Overlay, check_level, unknown_sandbox
-from ..events import EventLog
+from ...errors import SandboxError
+from ...models import Capabilities, Usage
+from ...names import is_sandbox_id
+from ..recorded import RecordedBackend, refuse_links
+from ..records import Record
 from .check import check
 from .host import OciHost, OciSite
 from .kernel import become_subreaper, mounts_below, unmount
 from .logs import cut_log, log_size, log_tail
-from .records import Record
 from .render import merge, render
 from .rootfs import remove_rootfs
 from .sandbox import OciSandbox
@@ -35,13 +32,12 @@ log = logging.getLogger("jupyter_sandbox_spawner.launcher")
 _LOG_INTERVAL = 2.0  # seconds between looks at the logs: no event tells how full a file is
 
 
-class OciBackend(Backend):
+class OciBackend(RecordedBackend[OciSandbox]):
     """Sandboxes under an OCI runtime. Use `OciBackend.opened(site)`, which also adopts what already runs."""
 
     def __init__(self, site: OciSite) -> None:
+        super().__init__()
         self._host = OciHost(site)
-        self._sandboxes: dict[str, OciSandbox] = {}
-        self._events = EventLog(datetime.now(timezone.utc))
 
     @classmethod
     @asynccontextmanager
@@ -63,60 +59,20 @@ class OciBackend(Backend):
             await asyncio.wait(tasks)
             await backend._close()
 
-    async def create(self, spec: SandboxSpec, doors: Doors, overlay: Overlay) -> Handle:
-        """See Backend.create."""
-        known = self._sandboxes.get(spec.id)
-        if known is None:
-            self._host.require()
-            check_level(spec, self._host.capabilities)
-            place = self._host.place(spec)
-            config = merge(render(spec, doors, place), overlay)
-            check(config, spec, doors, place)
-            record = Record(spec=spec, doors=doors, overlay=overlay)
-            self._host.records.add(record, json.dumps(config))
-            self._sandboxes[spec.id] = OciSandbox(self._host, record, self._events.add)
-            await self._events.add(spec, record.status)
-        elif (known.record.spec, known.record.doors, known.record.overlay) != (spec, doors, overlay):
-            raise BackendError(f"The id {spec.id} names another sandbox.", code="sandbox.id_taken")
-        return Handle(id=spec.id, host_uid=spec.host_uid)
+    async def _create(self, record: Record) -> None:
+        spec, place = record.spec, self._host.place(record.spec)
+        config = merge(render(spec, record.doors, place), record.overlay)
+        check(config, spec, record.doors, place)
+        self._host.records.add(record, json.dumps(config))
+        self._sandboxes[spec.id] = OciSandbox(self._host, record, self._events.add)
+        await self._events.add(spec, record.status)
 
     async def start(self, sandbox_id: str) -> None:
         """See Backend.start."""
         sandbox = self._find(sandbox_id)
         async with sandbox.lock:
-            _refuse_links(sandbox.record)
+            refuse_links(sandbox.record)
             await sandbox.start()
-
-    async def status(self, sandbox_id: str) -> Status | None:
-        """See Backend.status."""
-        sandbox = self._sandboxes.get(sandbox_id)
-        return sandbox.record.status if sandbox else None
-
-    async def stop(self, sandbox_id: str, grace: float) -> Status:
-        """See Backend.stop."""
-        sandbox = self._find(sandbox_id)
-        async with sandbox.lock:
-            return await sandbox.stop(grace)
-
-    async def remove(self, sandbox_id: str) -> None:
-        """See Backend.remove."""
-        sandbox = self._sandboxes.get(sandbox_id)
-        if sandbox is None:
-            return
-        async with sandbox.lock:
-            if self._sandboxes.get(sandbox_id) is sandbox:
-                await sandbox.remove()
-                await sandbox.close()
-                del self._sandboxes[sandbox_id]
-
-    async def ended(self, sandbox_id: str, timeout: float) -> Status | None:
-        """See Backend.ended."""
-        sandbox = self._find(sandbox_id)
-        try:
-            await asyncio.wait_for(sandbox.over.wait(), timeout)
-        except asyncio.TimeoutError:
-            return None
-        return sandbox.record.status
 
     async def usage(self, sandbox_id: str) -> Usage:
         """See Backend.usage."""
@@ -128,31 +84,9 @@ class OciBackend(Backend):
         """See Backend.log_tail."""
         return log_tail(self._find(sandbox_id).bundle)
 
-    async def inventory(self) -> tuple[InventoryItem, ...]:
-        """See Backend.inventory."""
-        return tuple(
-            InventoryItem(
-                id=sandbox.id,
-                user=sandbox.record.spec.user,
-                server=sandbox.record.spec.server,
-                status=sandbox.record.status,
-                labels={"owner": LABEL_OWNER, "profile": sandbox.record.spec.profile},
-            )
-            for sandbox in self._sandboxes.values()
-        )
-
-    async def events(self, after: int, timeout: float) -> tuple[Event, ...]:
-        """See Backend.events."""
-        return await self._events.wait(after, timeout)
-
     async def capabilities(self) -> Capabilities:
         """See Backend.capabilities."""
         return self._host.capabilities
-
-    def _find(self, sandbox_id: str) -> OciSandbox:
-        if sandbox_id not in self._sandboxes:
-            raise unknown_sandbox(sandbox_id)
-        return self._sandboxes[sandbox_id]
 
     async def _adopt(self) -> None:
         """Know again every recorded sandbox; sweep up what has no record."""
@@ -184,17 +118,6 @@ class OciBackend(Backend):
             await sandbox.close()
         if not self._sandboxes:
             remove_rootfs(self._host.rootfs)
-
-
-def _refuse_links(record: Record) -> None:
-    """The doors and the mounts must still be directories of their own, not links to somebody else's."""
-    for source in (record.doors.directory, *(mount.source for mount in record.spec.mounts)):
-        if os.path.realpath(source) != os.path.normpath(source) or not os.path.isdir(source):
-            raise IsolationError(
-                f"{source} is not a directory or leads elsewhere.",
-                code="isolation.mount_source",
-                remedy="Give run_dir and state_dir as paths without symbolic links.",
-            )
 
 
 def _runtime_ids(state: Path) -> list[str]:

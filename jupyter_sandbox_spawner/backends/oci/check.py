@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from posixpath import normpath
 from typing import Any
 
-from ...errors import IsolationError
 from ...models import Doors, SandboxSpec
 from ...names import LABEL_OWNER
+from ..refusing import only_known, refuse
 from .layout import (
     DOORS,
     INSIDE,
@@ -27,7 +27,6 @@ from .layout import (
 
 __all__ = ["check"]
 
-_REMEDY = "Take this setting out of the overlay (profile or spawner configuration)."
 _TOP = {"ociVersion", "hostname", "root", "process", "mounts", "linux", "annotations"}
 _PROCESS = {"terminal", "user", "args", "env", "cwd", "capabilities", "noNewPrivileges", "oomScoreAdj"}
 _LINUX = {
@@ -73,69 +72,59 @@ def check(config: Mapping[str, Any], spec: SandboxSpec, doors: Doors, place: Pla
         for guard in _GUARDS:
             guard(question)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise _refuse("malformed", "config.json", f"it has another shape than OCI's ({error}).") from error
-
-
-def _refuse(code: str, field: str, message: str) -> IsolationError:
-    return IsolationError(f"{field}: {message}", code=f"isolation.{code}", field=field, remedy=_REMEDY)
-
-
-def _only_known(found: Mapping[str, Any], known: set[str], field: str) -> None:
-    unknown = sorted(set(found) - known)
-    if unknown:
-        raise _refuse("unknown_field", f"{field}{unknown[0]}", "this field is not known to be harmless.")
+        raise refuse("malformed", "config.json", f"it has another shape than OCI's ({error}).") from error
 
 
 def _fields(q: _Question) -> None:
     if q.config.get("hooks"):
-        raise _refuse("hooks", "hooks", "a hook would run on the host as root.")
+        raise refuse("hooks", "hooks", "a hook would run on the host as root.")
     if q.linux.get("devices"):
-        raise _refuse("devices", "linux.devices", "no device file of the host enters a sandbox.")
-    _only_known(q.config, _TOP, "")
+        raise refuse("devices", "linux.devices", "no device file of the host enters a sandbox.")
+    only_known(q.config, _TOP, "")
     if q.process.get("rlimits"):
-        raise _refuse("rlimits", "process.rlimits", "the launcher sets these limits on the runtime itself.")
-    _only_known(q.process, _PROCESS | {"rlimits"}, "process.")
-    _only_known(q.linux, _LINUX, "linux.")
+        raise refuse("rlimits", "process.rlimits", "the launcher sets these limits on the runtime itself.")
+    only_known(q.process, _PROCESS | {"rlimits"}, "process.")
+    only_known(q.linux, _LINUX, "linux.")
     foreign = [key for key in q.config.get("annotations", {}) if not key.startswith(LABEL_OWNER + ".")]
     if foreign:
-        raise _refuse("annotation", "annotations", f"{foreign[0]!r} could steer the runtime.")
+        raise refuse("annotation", "annotations", f"{foreign[0]!r} could steer the runtime.")
 
 
 def _privileges(q: _Question) -> None:
     if any(q.process.get("capabilities", {"missing": ["all"]}).values()):
-        raise _refuse("capabilities", "process.capabilities", "a sandbox has no capability at all.")
+        raise refuse("capabilities", "process.capabilities", "a sandbox has no capability at all.")
     if q.process.get("noNewPrivileges") is not True:
-        raise _refuse("new_privileges", "process.noNewPrivileges", "it must be true.")
+        raise refuse("new_privileges", "process.noNewPrivileges", "it must be true.")
     if q.process.get("user") != {"uid": USER_ID, "gid": USER_ID}:
-        raise _refuse("user", "process.user", f"it must be uid and gid {USER_ID} and no further group.")
+        raise refuse("user", "process.user", f"it must be uid and gid {USER_ID} and no further group.")
     if q.process.get("oomScoreAdj", 0) < 0:
-        raise _refuse("oom_score", "process.oomScoreAdj", "below 0 the host's own programs would die first.")
+        raise refuse("oom_score", "process.oomScoreAdj", "below 0 the host's own programs would die first.")
 
 
 def _command(q: _Question) -> None:
     if q.process.get("env") != [PATH_VARIABLE]:
-        raise _refuse("environment", "process.env", f"it must be {PATH_VARIABLE!r} alone.")
+        raise refuse("environment", "process.env", f"it must be {PATH_VARIABLE!r} alone.")
     if q.process.get("terminal") is not False:
-        raise _refuse("terminal", "process.terminal", "a sandbox has no terminal of the host.")
+        raise refuse("terminal", "process.terminal", "a sandbox has no terminal of the host.")
     if q.process.get("args") != list(q.place.command) or q.process.get("cwd") != "/":
-        raise _refuse("command", "process.args", "the first process must be the one that the host provides.")
+        raise refuse("command", "process.args", "the first process must be the one that the host provides.")
 
 
 def _root(q: _Question) -> None:
     if q.config.get("root") != {"path": q.place.rootfs, "readonly": True}:
-        raise _refuse("root", "root", f"it must be {q.place.rootfs} and read-only.")
+        raise refuse("root", "root", f"it must be {q.place.rootfs} and read-only.")
     if q.linux.get("rootfsPropagation") != "rprivate":
-        raise _refuse("propagation", "linux.rootfsPropagation", "mounts must not pass to or from the host.")
+        raise refuse("propagation", "linux.rootfsPropagation", "mounts must not pass to or from the host.")
 
 
 def _namespaces(q: _Question) -> None:
     found: Sequence[Mapping[str, Any]] = q.linux.get("namespaces") or []
     if sorted(item.get("type", "") for item in found) != sorted(NAMESPACES):
-        raise _refuse("namespace_missing", "linux.namespaces", f"it must be {', '.join(NAMESPACES)}.")
+        raise refuse("namespace_missing", "linux.namespaces", f"it must be {', '.join(NAMESPACES)}.")
     for item in found:
         allowed = q.place.user_namespace if item["type"] == "user" else None
         if item.get("path") != allowed:
-            raise _refuse("namespace_path", "linux.namespaces", f"{item['type']} of somebody else.")
+            raise refuse("namespace_path", "linux.namespaces", f"{item['type']} of somebody else.")
 
 
 def _mappings(q: _Question) -> None:
@@ -146,17 +135,17 @@ def _mappings(q: _Question) -> None:
             for item in q.linux.get(field) or []
         ]
         if found != expected or any(host < 1 for _, host, _ in expected):
-            raise _refuse("uid_mapping", f"linux.{field}", f"it must be {expected} and never the host's 0.")
+            raise refuse("uid_mapping", f"linux.{field}", f"it must be {expected} and never the host's 0.")
 
 
 def _mounts(q: _Question) -> None:
     mounts: Sequence[Mapping[str, Any]] = q.config.get("mounts") or []
     seen: set[str] = set()
     for mount in mounts:
-        _only_known(mount, {"destination", "type", "source", "options"}, "mounts.")
+        only_known(mount, {"destination", "type", "source", "options"}, "mounts.")
         target = str(mount.get("destination"))
         if target in seen or normpath(target) != target or not target.startswith("/"):
-            raise _refuse("mount_target", "mounts", f"{target!r} is used twice or is not a plain path.")
+            raise refuse("mount_target", "mounts", f"{target!r} is used twice or is not a plain path.")
         seen.add(target)
         kind = mount.get("type")
         if kind == "bind":
@@ -164,18 +153,18 @@ def _mounts(q: _Question) -> None:
         else:
             _own_mount(q, mount, str(kind), target)
     if "/proc" not in seen or not seen.issuperset(q.binds):
-        raise _refuse("mount_missing", "mounts", "/proc, the doors or a directory of the spec is missing.")
+        raise refuse("mount_missing", "mounts", "/proc, the doors or a directory of the spec is missing.")
 
 
 def _bind(q: _Question, mount: Mapping[str, Any], target: str) -> None:
     options = list(mount.get("options", []))
     source, access = q.binds.get(target, ("", "ro"))
     if mount.get("source") != source:
-        raise _refuse("mount_source", "mounts", f"{mount.get('source')!r} is not what belongs at {target}.")
+        raise refuse("mount_source", "mounts", f"{mount.get('source')!r} is not what belongs at {target}.")
     if access == "ro" and ("ro" not in options or "rw" in options):
-        raise _refuse("mount_writable", "mounts", f"{target} must be read-only.")
+        raise refuse("mount_writable", "mounts", f"{target} must be read-only.")
     if not {"bind", "rprivate", "nosuid", "nodev"} <= set(options) <= _BIND_OPTIONS:
-        raise _refuse("mount_options", "mounts", f"{target} has options {options}.")
+        raise refuse("mount_options", "mounts", f"{target} has options {options}.")
 
 
 def _own_mount(q: _Question, mount: Mapping[str, Any], kind: str, target: str) -> None:
@@ -188,9 +177,9 @@ def _own_mount(q: _Question, mount: Mapping[str, Any], kind: str, target: str) -
         "tmpfs": target in TMPFS and "nosuid" in flags and (target == "/dev" or "nodev" in flags),
     }.get(kind)
     if fine is None:
-        raise _refuse("mount_type", "mounts", f"{kind!r} at {target} is not allowed.")
+        raise refuse("mount_type", "mounts", f"{kind!r} at {target} is not allowed.")
     if not fine or not flags <= _OWN_OPTIONS or not set(settings) <= _OWN_SETTINGS:
-        raise _refuse("mount_options", "mounts", f"{kind} at {target} has options {options}.")
+        raise refuse("mount_options", "mounts", f"{kind} at {target} has options {options}.")
     if kind == "tmpfs":
         _tmpfs_size(q, target, settings)
 
@@ -199,37 +188,37 @@ def _tmpfs_size(q: _Question, target: str, settings: Mapping[str, str]) -> None:
     size, inodes = tmpfs_ceiling(q.spec.resources, target)
     # 0 means "no limit" to the kernel.
     if not 0 < int(settings.get("size", 0)) <= size or not 0 < int(settings.get("nr_inodes", 0)) <= inodes:
-        raise _refuse("mount_unlimited", "mounts", f"{target} may have {size} bytes and {inodes} inodes.")
+        raise refuse("mount_unlimited", "mounts", f"{target} may have {size} bytes and {inodes} inodes.")
 
 
 def _kernel(q: _Question) -> None:
     if not q.place.seccomp or q.linux.get("seccomp") != q.place.seccomp:
-        raise _refuse("seccomp", "linux.seccomp", "it must be the profile of this package, unchanged.")
+        raise refuse("seccomp", "linux.seccomp", "it must be the profile of this package, unchanged.")
     for field, needed in (("maskedPaths", MASKED_PATHS), ("readonlyPaths", READONLY_PATHS)):
         absent = sorted(set(needed) - set(q.linux.get(field) or []))
         if absent:
-            raise _refuse("proc_paths", f"linux.{field}", f"{absent[0]} is missing.")
+            raise refuse("proc_paths", f"linux.{field}", f"{absent[0]} is missing.")
 
 
 def _limits(q: _Question) -> None:
     resources: Mapping[str, Any] = q.linux.get("resources") or {}
-    _only_known(resources, _RESOURCES, "linux.resources.")
+    only_known(resources, _RESOURCES, "linux.resources.")
     if resources.get("devices") != [{"allow": False, "access": "rwm"}]:
-        raise _refuse("devices", "linux.resources.devices", "every device must be denied.")
+        raise refuse("devices", "linux.resources.devices", "every device must be denied.")
     if q.linux.get("cgroupsPath", "") != q.place.cgroup:
-        raise _refuse("cgroup", "linux.cgroupsPath", f"it must be {q.place.cgroup!r}.")
+        raise refuse("cgroup", "linux.cgroupsPath", f"it must be {q.place.cgroup!r}.")
     if not q.place.cgroup:
         return
     for name, found, most in _ceilings(q, resources):
         if not isinstance(found, (int, float)) or isinstance(found, bool) or not 0 < found <= most:
-            raise _refuse("limit", f"linux.resources.{name}", f"{found} is not above 0 and at most {most:g}.")
+            raise refuse("limit", f"linux.resources.{name}", f"{found} is not above 0 and at most {most:g}.")
 
 
 def _ceilings(q: _Question, resources: Mapping[str, Any]) -> list[tuple[str, Any, float]]:
     memory = resources.get("memory") or {}
     cpu = resources.get("cpu") or {}
-    _only_known(memory, {"limit", "swap", "reservation"}, "linux.resources.memory.")
-    _only_known(cpu, {"quota", "period", "shares"}, "linux.resources.cpu.")
+    only_known(memory, {"limit", "swap", "reservation"}, "linux.resources.memory.")
+    only_known(cpu, {"quota", "period", "shares"}, "linux.resources.cpu.")
     period = cpu.get("period") or 0
     most = q.spec.resources
     ceilings: list[tuple[str, Any, float]] = [

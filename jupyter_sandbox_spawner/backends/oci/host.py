@@ -12,18 +12,18 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from ...errors import BackendError, IsolationError
 from ...models import Capabilities, SandboxSpec, Usage
 from ...names import LABEL_OWNER
 from ...ordinary import has_own_namespace
 from ...rules.soft_limits import soft_limits
 from ...settings import Environment
+from ..base import CANNOT_START, unknown_environment
+from ..records import Records
 from .cgroups import Cgroups, Limits
 from .delegation import delegated, make_room
 from .layout import INSIDE, Place
 from .namespace import hold_processes, share_inotify
 from .processes import by_namespace, count, namespace_of
-from .records import Records
 from .rootfs import environment_directories, own_top, prepare_rootfs, rootfs_path, system_directories
 from .runtime import Runtime
 
@@ -89,12 +89,7 @@ class OciHost:
     def place(self, spec: SandboxSpec) -> Place:
         """What this host gives the sandbox. Raises BackendError `environment.unknown`."""
         if spec.environment_name not in self._directories:
-            raise BackendError(
-                f"There is no environment {spec.environment_name!r}.",
-                code="environment.unknown",
-                field="environment_name",
-                remedy=f"Known are: {', '.join(sorted(self._directories))}.",
-            )
+            raise unknown_environment(spec.environment_name, self._directories)
         prefix = self.site.environments[spec.environment_name].prefix
         return Place(
             rootfs=str(self.rootfs),
@@ -112,12 +107,6 @@ class OciHost:
     def cgroup_name(sandbox_id: str) -> str:
         """The one directory name of a sandbox in every cgroup hierarchy; it carries the owner's label."""
         return f"{LABEL_OWNER}-{sandbox_id}"
-
-    def require(self) -> None:
-        """Raise IsolationError `isolation.unavailable` where nothing can be started at all."""
-        fatal = [text for text in self.capabilities.missing if text.startswith(_FATAL)]
-        if fatal:
-            raise IsolationError(fatal[0], code="isolation.unavailable", remedy="")
 
     async def hold(self, spec: SandboxSpec, pid: int) -> None:
         """Set what no cgroup limits, verify what one does; raises IsolationError where it is not in force."""
@@ -168,17 +157,18 @@ class OciHost:
     async def _verify_runtime(self) -> tuple[list[str], dict[str, str]]:
         name = self.site.runtime
         if os.geteuid() != 0:
-            return [f"{_FATAL} the launcher is not root. Run: sudo jupyter-sandbox-admin run"], {}
+            return [f"{CANNOT_START} the launcher is not root. Run: sudo jupyter-sandbox-admin run"], {}
         if not self.runtime.found():
-            return [f"{_FATAL} there is no {name}. Run: apt-get install {name}"], {}
+            return [f"{CANNOT_START} there is no {name}. Run: apt-get install {name}"], {}
         runtimes = {name: await self.runtime.version()}
         features = await self.runtime.features()
         if not features.get("linux", {}).get("seccomp", {}).get("enabled"):
-            return [f"{_FATAL} {name} cannot filter system calls. Install one built with seccomp."], runtimes
+            return [
+                f"{CANNOT_START} {name} cannot filter system calls. Install one built with seccomp."
+            ], runtimes
         return [], runtimes
 
 
-_FATAL = "No sandbox can start:"
 _SOFT = {
     "memory": "The limit of memory is soft here: a sandbox that passes it is ended within a second or two.",
     "cpu": "The kernel does not limit CPU time here.",

@@ -8,49 +8,37 @@ import logging
 import os
 import shutil
 import signal
-from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from datetime import datetime, timezone
-from typing import Any
 
 from ...errors import BackendError, SandboxError
-from ...models import SandboxSpec, Status
+from ...models import Status
 from ...units import format_size
 from ..base import is_over
+from ..recorded import RecordedSandbox, Tell
+from ..records import Record
 from .host import OciHost
 from .kernel import mounts_below, unmount
 from .logs import open_log
 from .namespace import user_namespace
 from .process import InitProcess
-from .records import Record
 
 __all__ = ["OciSandbox"]
 
 log = logging.getLogger("jupyter_sandbox_spawner.launcher")
 _KILL_TIME = 10.0  # seconds the kernel may need to end a killed process
 _KILLED = 128 + signal.SIGKILL
-Tell = Callable[[SandboxSpec, Status], Awaitable[None]]
 
 
-class OciSandbox:
+class OciSandbox(RecordedSandbox):
     """One recorded sandbox; `lock` makes its verbs take turns, `over` is set once it has ended."""
 
     def __init__(self, host: OciHost, record: Record, tell: Tell) -> None:
-        self.record = record
-        self.over = asyncio.Event()
-        self.lock = asyncio.Lock()
+        super().__init__(host.records, record, tell)
         self._host = host
-        self._tell = tell
         self._process: InitProcess | None = None
         self._watch: asyncio.Task[None] | None = None
         self._verdict = ""
-        self.bundle = host.records.bundle(record.spec.id)
         self.cgroup = host.cgroup_name(record.spec.id)
-
-    @property
-    def id(self) -> str:
-        """The sandbox's id."""
-        return self.record.spec.id
 
     async def start(self) -> None:
         """Create, verify, run. On any error nothing of it runs and the record says why."""
@@ -172,13 +160,6 @@ class OciSandbox:
         if not self.over.is_set():  # else it is no longer watched
             process.send(number)
 
-    async def _ends_within(self, seconds: float) -> bool:
-        try:
-            await asyncio.wait_for(self.over.wait(), seconds)
-        except asyncio.TimeoutError:
-            return False
-        return True
-
     async def _left_cgroup(self) -> bool:
         deadline = asyncio.get_running_loop().time() + _KILL_TIME
         while self._host.cgroups.processes(self.cgroup):
@@ -228,14 +209,6 @@ class OciSandbox:
     async def _end(self, code: int | None, reason: str, failed: bool = False) -> None:
         await self._set(phase="over", exit_code=code, reason=reason, failed=failed)
         self.over.set()
-
-    async def _set(self, **changes: Any) -> None:
-        before = self.record.status
-        self.record = replace(self.record, **changes)
-        self._host.records.write(self.record)
-        if self.record.status != before:
-            log.info("%s of %s: %s %s", self.id, self.record.spec.user, self.record.phase, self.record.reason)
-            await self._tell(self.record.spec, self.record.status)
 
     async def close(self) -> None:
         """Stop watching; the sandbox goes on."""

@@ -5,22 +5,19 @@ Law: a step that can crash is announced in the record before it is taken; recove
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from ...errors import ConfigurationError
-from ...models import Doors, SandboxSpec, Status, StatusValue
-from ...names import is_sandbox_id
-from ...wire import decode_json, encode_json
-from .kernel import start_time
+from ..errors import ConfigurationError
+from ..models import Doors, SandboxSpec, Status, StatusValue
+from ..names import is_sandbox_id
+from ..wire import decode_json, encode_json
 
-__all__ = ["Phase", "Record", "Records", "end_recorded"]
+__all__ = ["Phase", "Record", "Records"]
 
 Phase = Literal["created", "starting", "running", "stopping", "over"]
 _VALUES: Mapping[Phase, StatusValue] = {
@@ -89,13 +86,3 @@ class Records:
                 file = bundle / "record.json"
                 found[bundle.name] = decode_json(Record, file.read_bytes()) if file.exists() else None
         return found
-
-
-def end_recorded(state: str) -> None:
-    """Kill what the records of a launcher's state say is running; that launcher finds it ended."""
-    for record in Records(f"{state}/sandboxes").read_all().values():
-        if record is None or record.pid is None or record.phase == "over":
-            continue
-        if start_time(record.pid) == record.start_time:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(record.pid, signal.SIGKILL)

@@ -1,0 +1,161 @@
+"""What do backends share whose sandboxes have records on disk? The verbs that look into them.
+
+Law: a status is written before it is told, and told before anybody acts on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from abc import abstractmethod
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import datetime, timezone
+from typing import Any, Generic, TypeVar
+
+from ..errors import BackendError, IsolationError
+from ..models import Doors, Event, Handle, InventoryItem, SandboxSpec, Status
+from ..names import LABEL_OWNER
+from .base import Backend, Overlay, check_level, require_possible, unknown_sandbox
+from .events import EventLog
+from .records import Record, Records
+
+__all__ = ["RecordedBackend", "RecordedSandbox", "Tell", "refuse_links"]
+
+log = logging.getLogger("jupyter_sandbox_spawner.launcher")
+Tell = Callable[[SandboxSpec, Status], Awaitable[None]]
+
+
+class RecordedSandbox:
+    """One recorded sandbox; `lock` makes its verbs take turns, `over` is set once it has ended."""
+
+    def __init__(self, records: Records, record: Record, tell: Tell) -> None:
+        self.record = record
+        self.over = asyncio.Event()
+        self.lock = asyncio.Lock()
+        self.bundle = records.bundle(record.spec.id)
+        self._records = records
+        self._tell = tell
+
+    @property
+    def id(self) -> str:
+        """The sandbox's id."""
+        return self.record.spec.id
+
+    @abstractmethod
+    async def stop(self, grace: float) -> Status:
+        """TERM, wait, KILL, verify that no process is left."""
+
+    @abstractmethod
+    async def remove(self) -> None:
+        """Erase everything of it but the user's home, and verify it."""
+
+    async def close(self) -> None:
+        """Stop watching; the sandbox goes on."""
+
+    async def _ends_within(self, seconds: float) -> bool:
+        try:
+            await asyncio.wait_for(self.over.wait(), seconds)
+        except asyncio.TimeoutError:
+            return False
+        return True
+
+    async def _set(self, **changes: Any) -> None:
+        before = self.record.status
+        self.record = replace(self.record, **changes)
+        self._records.write(self.record)
+        if self.record.status != before:
+            log.info("%s of %s: %s %s", self.id, self.record.spec.user, self.record.phase, self.record.reason)
+            await self._tell(self.record.spec, self.record.status)
+
+
+S = TypeVar("S", bound=RecordedSandbox)
+
+
+class RecordedBackend(Backend, Generic[S]):
+    """The part of a backend that is the same whoever runs the processes."""
+
+    def __init__(self) -> None:
+        self._sandboxes: dict[str, S] = {}
+        self._events = EventLog(datetime.now(timezone.utc))
+
+    @abstractmethod
+    async def _create(self, record: Record) -> None:
+        """Render, check and record a new sandbox; tell its first status."""
+
+    async def create(self, spec: SandboxSpec, doors: Doors, overlay: Overlay) -> Handle:
+        """See Backend.create."""
+        known = self._sandboxes.get(spec.id)
+        if known is None:
+            capabilities = await self.capabilities()
+            require_possible(capabilities)
+            check_level(spec, capabilities)
+            await self._create(Record(spec=spec, doors=doors, overlay=overlay))
+        elif (known.record.spec, known.record.doors, known.record.overlay) != (spec, doors, overlay):
+            raise BackendError(f"The id {spec.id} names another sandbox.", code="sandbox.id_taken")
+        return Handle(id=spec.id, host_uid=spec.host_uid)
+
+    async def status(self, sandbox_id: str) -> Status | None:
+        """See Backend.status."""
+        sandbox = self._sandboxes.get(sandbox_id)
+        return sandbox.record.status if sandbox else None
+
+    async def stop(self, sandbox_id: str, grace: float) -> Status:
+        """See Backend.stop."""
+        sandbox = self._find(sandbox_id)
+        async with sandbox.lock:
+            return await sandbox.stop(grace)
+
+    async def remove(self, sandbox_id: str) -> None:
+        """See Backend.remove."""
+        sandbox = self._sandboxes.get(sandbox_id)
+        if sandbox is None:
+            return
+        async with sandbox.lock:
+            if self._sandboxes.get(sandbox_id) is sandbox:
+                await sandbox.remove()
+                await sandbox.close()
+                del self._sandboxes[sandbox_id]
+
+    async def ended(self, sandbox_id: str, timeout: float) -> Status | None:
+        """See Backend.ended."""
+        sandbox = self._find(sandbox_id)
+        try:
+            await asyncio.wait_for(sandbox.over.wait(), timeout)
+        except asyncio.TimeoutError:
+            return None
+        return sandbox.record.status
+
+    async def inventory(self) -> tuple[InventoryItem, ...]:
+        """See Backend.inventory."""
+        return tuple(
+            InventoryItem(
+                id=sandbox.id,
+                user=sandbox.record.spec.user,
+                server=sandbox.record.spec.server,
+                status=sandbox.record.status,
+                labels={"owner": LABEL_OWNER, "profile": sandbox.record.spec.profile},
+            )
+            for sandbox in self._sandboxes.values()
+        )
+
+    async def events(self, after: int, timeout: float) -> tuple[Event, ...]:
+        """See Backend.events."""
+        return await self._events.wait(after, timeout)
+
+    def _find(self, sandbox_id: str) -> S:
+        if sandbox_id not in self._sandboxes:
+            raise unknown_sandbox(sandbox_id)
+        return self._sandboxes[sandbox_id]
+
+
+def refuse_links(record: Record) -> None:
+    """The doors and the mounts must still be directories of their own, not links to somebody else's."""
+    for source in (record.doors.directory, *(mount.source for mount in record.spec.mounts)):
+        if os.path.realpath(source) != os.path.normpath(source) or not os.path.isdir(source):
+            raise IsolationError(
+                f"{source} is not a directory or leads elsewhere.",
+                code="isolation.mount_source",
+                remedy="Give run_dir and state_dir as paths without symbolic links.",
+            )
