@@ -45,7 +45,8 @@ class Environment:
 
 @dataclass(frozen=True, kw_only=True)
 class Site:
-    """One installation. Directories are absolute; ports are loopback (`control_port`: admins' API).
+    """One installation. Directories are absolute; ports are loopback (`control_port`: admins' API;
+    `tracking_port`: MLflow's pages).
 
     `run_dir` holds sockets and what dies with the machine (0700, short, lower-case); `state_dir` holds
     homes, uids and spools. `internal_services` maps `name:port` to the `host:port` that answers for it.
@@ -54,7 +55,8 @@ class Site:
     `tracking`); empty where all share one. `one_uid`: the admin accepts that although root could do better;
     `accept_shared_origin`: that servers share the hub's origin. `callers` are uids, by socket, that may use
     it besides root and the programs that need it. `tracking` is the directory of the Python environment that
-    MLflow runs in; empty where the site has none.
+    MLflow runs in; empty where the site has none; `tracking_url` is where browsers find its pages, as far as
+    it is known (else a path).
     `backend` says what the launcher starts; `docker_socket` is the Docker daemon's, and `shared_directories`
     (target to host directory) are seen read-only by every container.
     """
@@ -67,6 +69,7 @@ class Site:
     proxy_api_port: int
     front_port: int
     control_port: int = 0
+    tracking_port: int = 0
     environments: Mapping[str, Environment] = field(default_factory=dict)
     base_url: str = "/"
     public_url: str = ""
@@ -86,6 +89,7 @@ class Site:
     docker_socket: str = "/run/docker.sock"
     shared_directories: Mapping[str, str] = field(default_factory=dict)
     tracking: str = ""
+    tracking_url: str = ""
 
     @property
     def shared_mode(self) -> int:
@@ -159,6 +163,11 @@ class Site:
     def admin_prefix(self) -> str:
         """The path below which the proxy reaches control's API for admins."""
         return f"{self.base_url}services/sandbox"
+
+    @property
+    def tracking_prefix(self) -> str:
+        """The path below which the proxy reaches MLflow's pages, without a last slash."""
+        return f"{self.base_url}services/mlflow"
 
     @property
     def front_url(self) -> str:

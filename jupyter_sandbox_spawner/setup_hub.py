@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,9 @@ from .hub.catalogue import load_profiles
 from .hub.notes import page_variables
 from .settings import SITE_VARIABLE, Environment, Site, load_site
 from .setup_backend import SPAWNERS, choose_backend, docker_site
+from .setup_services import add_services, pages_url, refuse_taken, service_scopes
 
-__all__ = ["CONTROL_TOKEN", "setup_hub", "site_from_config"]
-
-CONTROL_TOKEN = "JUPYTER_SANDBOX_CONTROL_TOKEN"  # noqa: S105 - the name of a variable
+__all__ = ["setup_hub", "site_from_config"]
 
 _POLL_INTERVAL = 30  # seconds; the launcher's events tell of a death at once, this finds what they missed
 _MORE = frozenset(
@@ -42,6 +41,7 @@ _MORE = frozenset(
         "runtime",
         "servers_per_user",
         "tracking",
+        "tracking_port",
         "uid_base",
         "uid_count",
     }
@@ -50,7 +50,6 @@ _SELF = "custom:sandbox:self"
 _ADMIN = "custom:sandbox:admin"
 _USER_SCOPES = ["self", "custom:sandbox:self!user"]
 _SERVER_SCOPES = ["users:activity!user", "access:servers!server", "custom:sandbox:self!server"]
-_CONTROL_SCOPES = ["list:users", "read:users:name", "read:servers", "delete:servers", "proxy"]
 _TEMPLATES = str(Path(__file__).resolve().parent / "hub" / "templates" / "pages")
 
 
@@ -71,10 +70,11 @@ def setup_hub(
     the directory of a Python environment (Docker: an image); the first is the default.
     `accept_shared_origin`: True lets servers share the hub's origin off loopback; see the threat model.
     `more`: backend ("local"; "docker": containers of this host's daemon at docker_socket), public_host
-    ("127.0.0.1"), public_port (8000, 0: any free one), hub_port, proxy_api_port, front_port and control_port
-    (0: `run` chooses; units need fixed ones), base_url ("/"), public_url (""), internal_services ({}: none;
-    `name:port` to `host:port`), runtime ("runc"), uid_base, uid_count, program_uids ({}: system users
-    `jss-NAME` if they exist, else ids below uid_base), one_uid (False; True: all programs share root's uid),
+    ("127.0.0.1"), public_port (8000, 0: any free one), hub_port, proxy_api_port, front_port, control_port and
+    tracking_port (0: `run` chooses; units need fixed ones), base_url ("/"), public_url (""),
+    internal_services ({}: none; `name:port` to `host:port`), runtime ("runc"), uid_base, uid_count,
+    program_uids ({}: system users `jss-NAME` if they exist, else ids below uid_base), one_uid (False; True:
+    all programs share root's uid),
     callers ({}: by socket, further uids), consecutive_failure_limit (0: the hub never exits for failed
     starts), servers_per_user (None: no cap where a profile names none), tracking ("": no MLflow; else
     the directory of the Python environment that it runs in).
@@ -85,8 +85,11 @@ def setup_hub(
     given = _given(c, "JupyterHub")
     more["profiles"] = str(profiles) if isinstance(profiles, (str, Path)) else ""
     more["subdomain_host"] = str(given.get("subdomain_host", ""))
+    refuse_taken(given, str(more.get("tracking") or ""))
     images = choose_backend(c, more, environments or {}, (str(run_dir), str(state_dir)))
     site = _site(more, str(run_dir), str(state_dir), images)
+    if site.tracking:
+        site = replace(site, tracking_url=pages_url(given, site.base_url, site.public_url))
     load_profiles(profiles, site.environments)
     is_shared = _shares_origin(public_host, site, accept_shared_origin)
     _refuse_internal_ssl(given)
@@ -139,6 +142,7 @@ def _site(
         proxy_api_port=int(more.pop("proxy_api_port", 0)),
         front_port=int(more.pop("front_port", 0)),
         control_port=int(more.pop("control_port", 0)),
+        tracking_port=int(more.pop("tracking_port", 0)),
         environments=environments,
         base_url=base_url,
         internal_services=dict(more.pop("internal_services", None) or {}),
@@ -212,9 +216,9 @@ def _configure(c: Any, site: Site, public_host: str) -> None:
     _unless_given(c, "Spawner", "consecutive_failure_limit", site.consecutive_failure_limit)
     _unless_given(c, "Spawner", "poll_interval", _POLL_INTERVAL)
     _add_pages(c)
-    _add_own_scope(c)
+    _add_own_scope(c, [*_USER_SCOPES[1:], *service_scopes(site)])
     _add_admins(c)
-    _admit_control(c, site)
+    add_services(c, site)
 
 
 def _add_pages(c: Any) -> None:
@@ -223,8 +227,11 @@ def _add_pages(c: Any) -> None:
     c.JupyterHub.template_vars.update(page_variables())
 
 
-def _add_own_scope(c: Any) -> None:
-    """Users may ask about their own sandboxes; tokens of their servers about that server alone."""
+def _add_own_scope(c: Any, wanted: Sequence[str]) -> None:
+    """Users may ask about their own sandboxes; tokens of their servers about that server alone.
+
+    `wanted` are the scopes that every user gets besides the hub's own.
+    """
     given = _given(c, "JupyterHub")
     about = {"description": "Ask about one's own sandbox: time left, limits, refusals; extend or stop it."}
     all_of_them = {"description": "See every sandbox and the audit; stop a sandbox."}
@@ -234,14 +241,14 @@ def _add_own_scope(c: Any) -> None:
     if users is None:
         # JupyterHub 6 ignores extra_user_scopes where the role is set, and 5.x has none: both are kept here.
         more = given.get("extra_user_scopes", ())
-        roles.append({"name": "user", "scopes": [*_USER_SCOPES, *more]})
+        roles.append({"name": "user", "scopes": [*_USER_SCOPES[:1], *wanted, *more]})
     else:
         known = users.get("scopes", _USER_SCOPES[:1])
-        roles[roles.index(users)] = {**users, "scopes": [*known, _USER_SCOPES[1]]}
+        roles[roles.index(users)] = {**users, "scopes": [*known, *wanted]}
     c.JupyterHub.load_roles = roles
-    wanted = _given(c, "Spawner").get("server_token_scopes", _SERVER_SCOPES)
-    if not callable(wanted):
-        c.Spawner.server_token_scopes = list(dict.fromkeys([*wanted, _SERVER_SCOPES[-1]]))
+    of_servers = _given(c, "Spawner").get("server_token_scopes", _SERVER_SCOPES)
+    if not callable(of_servers):
+        c.Spawner.server_token_scopes = list(dict.fromkeys([*of_servers, _SERVER_SCOPES[-1]]))
 
 
 def _add_admins(c: Any) -> None:
@@ -249,19 +256,6 @@ def _add_admins(c: Any) -> None:
     admins = _given(c, "Authenticator").get("admin_users", ())
     role = {"name": "sandbox-admin", "scopes": [_ADMIN], "users": sorted(admins)}
     c.JupyterHub.load_roles.append(role)
-
-
-def _admit_control(c: Any, site: Site) -> None:
-    """Control asks who runs and for ends and routes; it may see and do nothing else.
-
-    The proxy takes `/services/sandbox/` to its API for admins, which judges every token by its scopes.
-    """
-    token = os.environ.get(CONTROL_TOKEN)
-    if token:
-        name = "sandbox"
-        url = f"http://127.0.0.1:{site.control_port}"
-        c.JupyterHub.services.append({"name": name, "api_token": token, "url": url, "display": False})
-        c.JupyterHub.load_roles.append({"name": name, "scopes": list(_CONTROL_SCOPES), "services": [name]})
 
 
 def _given(c: Any, section: str) -> dict[str, Any]:

@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 import re
 import socket
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from jupyter_sandbox_spawner.admin.ports import inner_ports
 from jupyter_sandbox_spawner.settings import Site
 
 __all__ = ["Trace", "dead_traces", "look", "sandbox_traces"]
@@ -40,11 +41,7 @@ class Trace:
 
 def look(root: Path, site: Site | None) -> Trace:
     """Everything that still belongs to the site below `root`, its own kept files aside."""
-    ports = (
-        (site.public_port, site.hub_port, site.proxy_api_port, site.front_port, site.control_port)
-        if site
-        else ()
-    )
+    ports = [site.public_port, *(getattr(site, name) for name in inner_ports(site))] if site else []
     return Trace(
         processes=tuple(_processes(str(root))),
         cgroups=tuple(_cgroups(_known_ids(root))),
@@ -144,7 +141,7 @@ def _unix_sockets(*words: str) -> Iterator[str]:
             yield path
 
 
-def _listening(ports: tuple[int, ...]) -> Iterator[str]:
+def _listening(ports: Sequence[int]) -> Iterator[str]:
     for port in ports:
         with socket.socket() as probe:
             probe.settimeout(1)

@@ -23,7 +23,7 @@ from .pages import read_endings
 from .programs import PROGRAMS
 from .running import DemoError, RunningSite
 from .stages import describe_stages, logged_shares, shares
-from .tracking import log_run
+from .tracking import log_run, open_pages
 from .upstream import INDEX_HOST, MIRROR_HOST
 from .visitor import Refusal, Visitor
 
@@ -62,7 +62,7 @@ class Story:
                 minute = Minute.begin(bob)
                 await self._step("a second person's one-minute server", minute.started())
                 self.known = self._doors()
-                if await self._first_server(alice):
+                if await self._first_server(alice, bob):
                     await self._second_server(alice, bob)
                     await self._step("stop", self._stop(alice))
                     await self._crashes(alice)
@@ -80,7 +80,7 @@ class Story:
         )
         return steps[0]
 
-    async def _first_server(self, alice: Visitor) -> bool:
+    async def _first_server(self, alice: Visitor, bob: Visitor) -> bool:
         if not await self._step("spawn with stages", self._spawn(alice)):
             return False
         await self._step("page", self._page(alice))
@@ -88,6 +88,7 @@ class Story:
             return False
         if self.running.has_tracking:
             await self._step("a run on MLflow, nothing set up", self._track(alice))
+            await self._step("MLflow in the browser: one's own runs", open_pages(alice, bob))
         await self._step("secrets are listed without values", self._secrets(alice))
         await self._step("a cell uses one, the next has it no more", self._use_secret(alice))
         await self._step("%pip install through the proxy", self._install(alice))

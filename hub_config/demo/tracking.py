@@ -15,10 +15,12 @@ from typing import Any
 from .kernel import Kernel
 from .proofs import printed, require
 from .running import RunningSite
+from .visitor import Refusal, Visitor
 
-__all__ = ["CELL", "Found", "in_database", "log_run", "wait_until_ready"]
+__all__ = ["CELL", "Found", "in_database", "log_run", "open_pages", "wait_until_ready"]
 
 _READY_WITHIN = 120.0
+_API = "ajax-api/2.0/mlflow"  # as MLflow's own pages call it
 
 # The first cell of a new person, as MLflow's own documentation has it.
 CELL = """
@@ -73,6 +75,34 @@ async def log_run(running: RunningSite, kernel: Kernel) -> str:
     ]
     require(places == [workspace], f"its artifact is in {places}")
     return f"run {run[:8]} of {user} in {workspace} alone: parameter, metric, artifact"
+
+
+async def open_pages(alice: Visitor, bob: Visitor) -> str:
+    """Who is logged in to the hub sees her own runs in MLflow's pages, with no other password."""
+    shown = {}
+    for visitor in (alice, bob):
+        page = await visitor.open(visitor.service("mlflow/"))
+        require((page.status, 'id="root"' in page.text) == (200, True), f"{page.status} {page.url}")
+        shown[visitor.name] = await _runs(visitor)
+    hers, his = shown[alice.name], shown[bob.name]
+    require(bool(hers) and not hers & his, f"hers {hers}, his {his}")
+    refused = 0
+    try:
+        await bob.call("GET", bob.service(f"mlflow/{_API}/runs/get?run_id={min(hers)}"))
+    except Refusal as refusal:
+        refused = refusal.status
+    require(refused in (403, 404), f"her run asked for by him: {refused}")
+    return f"{len(hers)} of hers, {len(his)} of his; her run asked for by him: {refused}"
+
+
+async def _runs(visitor: Visitor) -> set[str]:
+    """Ids of the runs that MLflow's pages find for this person."""
+    search: dict[str, Any] = {"max_results": 100}
+    found = await visitor.call("POST", visitor.service(f"mlflow/{_API}/experiments/search"), search)
+    experiments = [item["experiment_id"] for item in found.get("experiments", ())]
+    search |= {"experiment_ids": experiments}
+    found = await visitor.call("POST", visitor.service(f"mlflow/{_API}/runs/search"), search)
+    return {item["info"]["run_id"] for item in found.get("runs", ())}
 
 
 def in_database(running: RunningSite, run: str) -> list[Found]:

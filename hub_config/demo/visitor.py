@@ -64,6 +64,10 @@ class Visitor:
         place = f"user/{quote(owner or self.name)}/" + (f"{quote(server)}/" if server else "")
         return URL(f"{self.base}{place}{path}", encoded=True)
 
+    def service(self, path: str) -> URL:
+        """The URL of something below `/services/`."""
+        return URL(f"{self.base}services/{path}", encoded=True)
+
     def xsrf(self, url: URL) -> str:
         """The XSRF token that a page at this URL would send along."""
         morsel = self.session.cookie_jar.filter_cookies(url).get("_xsrf")
@@ -89,7 +93,7 @@ class Visitor:
 
     async def call(self, method: str, url: URL, body: Any = None) -> Any:
         """Call a REST API as a page's script would (cookies and XSRF header). Raises Refusal for >= 400."""
-        headers = {**_FETCH, "X-XSRFToken": self.xsrf(url)}
+        headers = {**_FETCH, "X-XSRFToken": self.xsrf(url), "Origin": str(url.origin())}
         async with self.session.request(method, url, json=body, headers=headers) as answer:
             raw = await answer.text()
             if answer.status >= 400:

@@ -33,7 +33,7 @@ setup_hub(
     run_dir=os.environ.get("SANDBOX_RUN_DIR", "/run/jupyter-sandbox"),
     state_dir=os.environ.get("SANDBOX_STATE_DIR", "/var/lib/jupyter-sandbox"),
     environments={"default": os.environ.get("SANDBOX_USER_ENV", "/opt/jupyter-sandbox/user")},
-    # MLflow for everybody; without it: tracking="", and disable the two jss-tracking units.
+    # MLflow for everybody; without it: tracking="", and disable the three jss-tracking units.
     tracking=os.environ.get("SANDBOX_TRACKING", "/opt/jupyter-sandbox/tracking"),
     public_host="0.0.0.0",  # noqa: S104 (people come from outside)
     public_port=443,
@@ -42,4 +42,5 @@ setup_hub(
     proxy_api_port=18001,
     front_port=18080,
     control_port=18082,
+    tracking_port=18083,
 )

@@ -11,16 +11,20 @@ from dataclasses import replace
 from ..errors import ConfigurationError
 from ..settings import Site
 
-__all__ = ["check_port", "choose_ports"]
+__all__ = ["check_port", "choose_ports", "inner_ports"]
 
-_NAMES = ("hub_port", "proxy_api_port", "front_port", "control_port")
+
+def inner_ports(site: Site) -> tuple[str, ...]:
+    """The fields of the site that are loopback ports of its programs."""
+    tracking = ("tracking_port",) if site.tracking else ()
+    return ("hub_port", "proxy_api_port", "front_port", "control_port", *tracking)
 
 
 def choose_ports(site: Site) -> Site:
     """The site with every port that is 0 replaced by one that the OS says is free; none twice."""
     with ExitStack() as held:
         chosen = {}
-        for name in (*_NAMES, "public_port"):
+        for name in (*inner_ports(site), "public_port"):
             if getattr(site, name) == 0:
                 probe = held.enter_context(socket.socket())
                 probe.bind(("127.0.0.1", 0))

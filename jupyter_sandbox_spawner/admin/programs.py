@@ -72,7 +72,10 @@ def held_sockets(installation: Installation) -> tuple[HeldSocket, ...]:
         HeldSocket(name=f"control-{caller}", path=control_socket(site, caller), group=groups.get(caller))
         for caller in CONTROL_CALLERS
     )
-    tracking = HeldSocket(name="tracking", path=site.tracking_socket, group=groups.get("gateway"))
+    tracking = (
+        HeldSocket(name="tracking", path=site.tracking_socket, group=groups.get("gateway")),
+        HeldSocket(name="tracking-public", port=site.tracking_port),
+    )
     broker = (
         HeldSocket(name=f"broker-{caller}", path=site.broker_socket(caller), group=groups.get(caller))
         for caller in BROKER_CALLERS
@@ -83,7 +86,7 @@ def held_sockets(installation: Installation) -> tuple[HeldSocket, ...]:
         HeldSocket(name="front", port=site.front_port),
         HeldSocket(name="control-public", port=site.control_port),
         *control,
-        *((tracking,) if site.tracking else ()),
+        *(tracking if site.tracking else ()),
         *broker,
     )
 
@@ -151,9 +154,9 @@ def _tracking(
     )
     yield Program(
         name="tracking",
-        argv=(*argv, "--fd", "{tracking}"),
+        argv=(*argv, "--fd", "{tracking}", "--public-fd", "{tracking-public}"),
         environment=environment,
-        sockets=("tracking",),
+        sockets=("tracking", "tracking-public"),
         directory=site.tracking_dir,
         vital=False,
     )

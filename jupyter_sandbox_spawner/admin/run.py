@@ -17,23 +17,21 @@ from ..clients.launcher import LauncherClient
 from ..errors import ConfigurationError, ProgramError
 from ..rules.soft_limits import soft_limits
 from ..settings import Site, write_site
-from ..setup_hub import CONTROL_TOKEN
 from .accounts import accounts_of, with_uids
 from .directories import (
     erase_run_directory,
     give_directories,
-    lasting_token,
     locked,
     prepare_directories,
-    write_private,
 )
 from .exits import ExitStatus, exit_status
 from .installation import Installation
-from .ports import check_port, choose_ports
+from .ports import check_port, choose_ports, inner_ports
 from .programs import PROXY_TOKEN, held_sockets, plan_programs
 from .reach import ONE_UID, check_reach
 from .readiness import Prober, public_url
 from .requirements import check_programs
+from .service_tokens import give_service_tokens
 from .supervisor import Supervisor
 from .sweep import end_all_sandboxes
 
@@ -73,7 +71,7 @@ def _separate(installation: Installation) -> None:
 def _check_ports(installation: Installation) -> None:
     site = installation.site
     check_port(installation.public_host, site.public_port, "public_port")
-    for field in ("hub_port", "proxy_api_port", "front_port", "control_port"):
+    for field in inner_ports(site):
         check_port("127.0.0.1", getattr(site, field), field)
 
 
@@ -161,10 +159,8 @@ def _write_files(site: Site) -> tuple[str, Path, dict[str, str]]:
     try:
         write_site(path, site)
         logs = Path(site.state_dir, "logs")
-        # The hub keeps a service's tokens for good, so this one is made once; the proxy forgets its own.
-        control = lasting_token(Path(site.state_dir, "control.token"))
-        write_private(Path(site.run_dir, "control.token"), control, accounts_of(site).get("control"))
-        return path, logs, {PROXY_TOKEN: secrets.token_hex(32), CONTROL_TOKEN: control}
+        # The hub keeps a service's tokens for good, so theirs are made once; the proxy forgets its own.
+        return path, logs, {PROXY_TOKEN: secrets.token_hex(32), **give_service_tokens(site)}
     except OSError as error:
         raise ConfigurationError(
             f"{error.filename or path} cannot be written: {error.strerror}.",

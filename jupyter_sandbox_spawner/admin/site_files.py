@@ -10,16 +10,15 @@ from pathlib import Path
 
 from ..errors import ConfigurationError
 from ..settings import Site, write_site
-from ..setup_hub import CONTROL_TOKEN
 from .accounts import accounts_of, with_uids
 from .directories import give_directories, lasting_token, prepare_directories, write_private
 from .installation import Installation
+from .ports import inner_ports
 from .programs import PROXY_TOKEN
 from .reach import check_reach
+from .service_tokens import give_service_tokens
 
 __all__ = ["write_for_units"]
-
-_PORTS = ("public_port", "hub_port", "proxy_api_port", "front_port", "control_port")
 
 
 def write_for_units(installation: Installation) -> Site:
@@ -28,7 +27,7 @@ def write_for_units(installation: Installation) -> Site:
     Raises ConfigurationError: `site.port_unset` where a port is left to chance, and what `run` raises.
     """
     site = with_uids(installation.site)
-    for name in _PORTS:
+    for name in ("public_port", *inner_ports(site)):
         if getattr(site, name) == 0:
             raise ConfigurationError(
                 f"{name}: 0 leaves it to chance, and units have to know it.",
@@ -42,10 +41,12 @@ def write_for_units(installation: Installation) -> Site:
     check_reach(replace(installation, site=site, tls=()), accounts)
     give_directories(site, accounts)
     write_site(f"{site.run_dir}/site.json", site)
-    control = lasting_token(Path(site.state_dir, "control.token"))
+    tokens = give_service_tokens(site)
     # The same until it is removed: hub and proxy may be restarted one without the other.
     proxy = lasting_token(Path(site.state_dir, "proxy.token"))
-    write_private(Path(site.run_dir, "control.token"), control, accounts.get("control"))
-    write_private(Path(site.run_dir, "hub.env"), f"{CONTROL_TOKEN}={control}\n{PROXY_TOKEN}={proxy}\n")
+    for_hub = {**tokens, PROXY_TOKEN: proxy}
+    write_private(
+        Path(site.run_dir, "hub.env"), "".join(f"{name}={text}\n" for name, text in for_hub.items())
+    )
     write_private(Path(site.run_dir, "proxy.env"), f"{PROXY_TOKEN}={proxy}\n")
     return site

@@ -1,4 +1,4 @@
-"""How does control ask the hub what runs, and tell it to stop something? By the hub's REST API, on loopback.
+"""How do programs ask the hub who somebody is and what runs, and tell it to stop something? By its REST API.
 
 Law: the token is a service's own, read from a 0600 file, and goes to the configured hub only; redirects are
 not followed.
@@ -124,6 +124,18 @@ class HubClient(PooledClient):
         granted = tuple(str(scope) for scope in found.get("scopes") or ())
         return TokenOwner(name=str(found["name"]), kind=str(found.get("kind", "")), scopes=granted)
 
+    async def token_for(self, client: str, code: str, verifier: str) -> str:
+        """The token that a login at the hub was given a code for (OAuth 2, our own token is the secret)."""
+        form = {
+            "grant_type": "authorization_code",
+            "client_id": client,
+            "client_secret": self._token,
+            "code": code,
+            "code_verifier": verifier,
+        }
+        _, found = await self._call("POST", "/oauth2/token", form=form)
+        return str(found["access_token"])
+
     async def _pages(self, path: str) -> AsyncIterator[Mapping[str, Any]]:
         offset = 0
         while True:
@@ -136,7 +148,11 @@ class HubClient(PooledClient):
             offset = int(page["_pagination"]["next"]["offset"])
 
     async def _call(
-        self, method: str, path: str, headers: Mapping[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str] | None = None,
+        form: Mapping[str, str] | None = None,
     ) -> tuple[int, Any]:
         own = {"Authorization": f"token {self._token}", "Accept": "application/json"}
         try:
@@ -144,6 +160,7 @@ class HubClient(PooledClient):
                 method,
                 self._url + path,
                 headers={**own, **(headers or {})},
+                data=form,
                 timeout=self._timeout,
                 allow_redirects=False,
             ) as answer:

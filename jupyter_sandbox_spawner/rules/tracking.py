@@ -59,11 +59,11 @@ _OURS = "sandbox."
 
 @dataclass(frozen=True, kw_only=True)
 class Visitor:
-    """Who is asking, from which sandbox; by the hub's word and the door's."""
+    """Who is asking, from which sandbox; by the hub's word and the door's. A browser is in none."""
 
     user: str
-    server: str
-    sandbox: str
+    server: str = ""
+    sandbox: str = ""
 
     @property
     def workspace(self) -> str:
@@ -73,9 +73,9 @@ class Visitor:
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """A call that is open. `kind`: a JSON document, an artifact's bytes, or neither."""
+    """A call that is open. `kind`: a JSON document, an artifact's bytes, neither; a browser's page, file."""
 
-    kind: Literal["json", "artifact", "plain"]
+    kind: Literal["json", "artifact", "plain", "page", "file"]
     resource: str = ""
     verb: str = ""
 

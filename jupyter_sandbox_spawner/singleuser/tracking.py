@@ -34,6 +34,7 @@ class Tracking(Shown):
     workspace: str
     user: str
     experiment: str
+    pages: str = ""
 
     def blocks(self) -> Iterator[str | Table]:
         """One table, or the sentence that there is none."""
@@ -48,9 +49,14 @@ class Tracking(Shown):
                 ("Server", f"{self.uri}, answers"),
                 ("Workspace", f"{self.workspace}, of {self.user} alone"),
                 ("Experiment", self.experiment or "the one that mlflow.set_experiment() names"),
+                *([("In a browser", self._pages())] if self.pages else []),
             ]
         )
         yield "Nothing has to be set up: import mlflow; mlflow.start_run()"
+
+    def _pages(self) -> str:
+        """Where a person clicks; a path where the site does not know the address that browsers use."""
+        return f"{self.pages} at the hub's address" if self.pages.startswith("/") else self.pages
 
 
 def tracking() -> Tracking:
@@ -66,6 +72,7 @@ def tracking() -> Tracking:
         workspace=str(document.get("workspace", "")),
         user=str(document.get("user", "")),
         experiment=experiment,
+        pages=str(document.get("pages", "")),
     )
 
 

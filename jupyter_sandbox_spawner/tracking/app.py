@@ -1,4 +1,4 @@
-"""How is MLflow set up and served? One process: its app behind our guard, on the socket the gateway may open.
+"""How is MLflow set up and served? One process: its app behind our guard, for the gateway and for the proxy.
 
 Law: settings are this file's alone; no MLFLOW_ variable of the environment reaches MLflow.
 """
@@ -8,17 +8,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..clients.hub import HubClient
+from ..clients.hub import HubClient, read_token
 from ..errors import ConfigurationError
-from ..serving import listening_socket, peer_credentials, private_directory
+from ..serving import listening_socket, loopback_socket, peer_credentials, private_directory
 from ..settings import Site
-from .guard import Guard
+from .guard import App, Guard, Receive, Scope, Send
 from .identity import People
+from .pages import Pages, Place
 
-__all__ = ["run"]
+__all__ = ["Held", "run"]
 
 log = logging.getLogger("jupyter_sandbox_spawner.tracking")
 _SCHEME = "sandbox-once"  # as in repository.py, which may be imported only after the settings
@@ -26,14 +30,22 @@ _UPLOADS = "uploads"
 _GRACE = 5  # seconds for requests that are running at the end
 
 
-def run(site: Site, descriptor: int | None = None) -> None:
-    """Serve until SIGTERM or SIGINT. Raises ConfigurationError `tracking.mlflow_missing`."""
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """Descriptors of the supervisor's listening sockets: the gateway's, and the proxy's for browsers."""
+
+    gateway: int | None = None
+    public: int | None = None
+
+
+def run(site: Site, held: Held) -> None:
+    """Serve until a signal. Raises ConfigurationError `tracking.mlflow_missing`, `control.token_*`."""
     directory = private_directory(site.tracking_dir)
     for name in ("artifacts", _UPLOADS):
         private_directory(f"{directory}/{name}")
     os.environ.update(_settings(directory))
-    app, store = _load(directory)
-    asyncio.run(_serve(site, app, _Workspaces(store), descriptor))
+    mlflow = _load(directory)
+    asyncio.run(_serve(site, mlflow, held))
 
 
 def _settings(directory: str) -> dict[str, str]:
@@ -66,8 +78,17 @@ def _database(directory: str) -> str:
     return f"sqlite:///{directory}/mlflow.db"
 
 
-def _load(directory: str) -> tuple[Any, Any]:
-    """MLflow's application and its store of workspaces; the database is made or brought up to date."""
+@dataclass(frozen=True)
+class _Mlflow:
+    """Its application, its store of workspaces, and what it says about itself."""
+
+    app: App
+    workspaces: Any
+    info: Mapping[str, Any]
+
+
+def _load(directory: str) -> _Mlflow:
+    """MLflow; the database is made or brought up to date."""
     try:
         from mlflow.server import handlers
         from mlflow.server.fastapi_app import app
@@ -85,7 +106,7 @@ def _load(directory: str) -> tuple[Any, Any]:
     place = _database(directory)
     handlers.initialize_backend_stores(place, place, "mlflow-artifacts:/", workspace_store_uri=place)
     Path(directory, "mlflow.db").chmod(0o600)
-    return app, _get_workspace_store()
+    return _Mlflow(app, _get_workspace_store(), handlers.build_server_info_payload())
 
 
 class _Workspaces:
@@ -135,12 +156,22 @@ class _Workspaces:
         log.info("The workspace %s of %s was made.", name, user)
 
 
-async def _serve(site: Site, app: Any, workspaces: _Workspaces, descriptor: int | None) -> None:
+async def _serve(site: Site, mlflow: _Mlflow, held: Held) -> None:
     import uvicorn
 
-    async with HubClient(site.hub_api_url, "") as hub:
+    with_pages = bool(site.tracking_port or held.public is not None)
+    token = read_token(f"{site.run_dir}/mlflow.token") if with_pages else ""
+    async with HubClient(site.hub_api_url, token) as hub:
+        people = People(hub)
+        guard = Guard(mlflow.app, people, _Workspaces(mlflow.workspaces), site.tracking_url)
+        place = Place(
+            prefix=site.tracking_prefix,
+            hub=f"{site.subdomain_host}{site.base_url}hub",
+            own_host=bool(site.subdomain_host),
+        )
+        pages = Pages(guard, people, hub, place, mlflow.info)
         config = uvicorn.Config(
-            Guard(app, People(hub), workspaces),
+            _by_socket(guard, pages),
             http=_protocol(site.callers_of("tracking")),
             ws="none",
             loop="asyncio",
@@ -151,9 +182,21 @@ async def _serve(site: Site, app: Any, workspaces: _Workspaces, descriptor: int 
             proxy_headers=False,
             timeout_graceful_shutdown=_GRACE,
         )
-        listener = listening_socket(site.tracking_socket, descriptor)
+        listeners = [listening_socket(site.tracking_socket, held.gateway)]
+        if with_pages:
+            listeners.append(loopback_socket(site.tracking_port, held.public))
         log.info("MLflow serves, its data is in %s.", site.tracking_dir)
-        await uvicorn.Server(config).serve(sockets=[listener])
+        await uvicorn.Server(config).serve(sockets=listeners)
+
+
+def _by_socket(guard: Guard, pages: Pages) -> App:
+    """What a door says counts on the gateway's socket only; uvicorn names no port for a unix socket."""
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        port = (scope.get("server") or (None, None))[1]
+        await (guard if scope["type"] == "lifespan" or port is None else pages)(scope, receive, send)
+
+    return serve
 
 
 def _protocol(callers: frozenset[int]) -> Any:
@@ -166,6 +209,8 @@ def _protocol(callers: frozenset[int]) -> Any:
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
+            if transport.get_extra_info("socket").family != socket.AF_UNIX:
+                return  # the proxy on loopback; who is in the browser is asked by the pages
             uid = peer_credentials(transport.get_extra_info("socket"))[1]
             if uid not in allowed:
                 log.warning("The uid %s may not use this socket.", uid)

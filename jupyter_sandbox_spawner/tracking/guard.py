@@ -26,7 +26,18 @@ from ..rules.tracking import (
 from .artifacts import Upload, upload
 from .identity import People
 
-__all__ = ["Guard", "Workspaces"]
+__all__ = [
+    "App",
+    "Guard",
+    "Message",
+    "Receive",
+    "Scope",
+    "Send",
+    "Workspaces",
+    "answer",
+    "headers_of",
+    "refuse",
+]
 
 log = logging.getLogger("jupyter_sandbox_spawner.tracking")
 
@@ -58,12 +69,13 @@ class Workspaces(Protocol):
 
 
 class Guard:
-    """An ASGI application around MLflow's own."""
+    """An ASGI application around MLflow's own. `pages` is where browsers find it, for `%sandbox mlflow`."""
 
-    def __init__(self, mlflow: App, people: People, workspaces: Workspaces) -> None:
+    def __init__(self, mlflow: App, people: People, workspaces: Workspaces, pages: str = "") -> None:
         self._mlflow = mlflow
         self._people = people
         self._workspaces = workspaces
+        self._pages = pages
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; WebSockets are not taken."""
@@ -72,23 +84,33 @@ class Guard:
         elif scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1008})
         elif scope["path"] == "/health":
-            await _answer(send, 200, {"status": "ok"})
+            await answer(send, 200, {"status": "ok"})
         else:
             await self._serve(scope, receive, send)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            headers = _headers(scope)
+            headers = headers_of(scope)
             visitor = await self._people.visitor(headers, asyncio.get_running_loop().time())
             if scope["path"] == _SELF:
-                await _answer(send, 200, {"user": visitor.user, "workspace": visitor.workspace})
+                own = {"user": visitor.user, "workspace": visitor.workspace, "pages": self._pages}
+                await answer(send, 200, own)
                 return
             call = decide(scope["method"], scope["path"])
+        except SandboxError as error:
+            await refuse(send, scope, error)
+            return
+        await self.admit(visitor, call, scope, receive, send)
+
+    async def admit(self, visitor: Visitor, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on one open call of a known person, if its workspace and document are hers."""
+        try:
+            headers = headers_of(scope)
             check_workspace(visitor, headers.get(_WORKSPACE.decode()))
             await self._workspaces.ensure(visitor.workspace, visitor.user)
             receive, length = await self._checked(visitor, call, headers, receive)
         except SandboxError as error:
-            await _refuse(send, scope, error)
+            await refuse(send, scope, error)
             return
         pinned = _pinned(scope, visitor, length)
         if call.kind == "artifact":
@@ -126,7 +148,7 @@ class Guard:
         await self._mlflow(scope, receive, told)
 
 
-def _headers(scope: Scope) -> Mapping[str, str]:
+def headers_of(scope: Scope) -> Mapping[str, str]:
     """Headers by name; one that decides something and comes twice is refused."""
     found: dict[str, str] = {}
     for name, value in scope["headers"]:
@@ -192,7 +214,8 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return again
 
 
-async def _refuse(send: Send, scope: Scope, error: SandboxError) -> None:
+async def refuse(send: Send, scope: Scope, error: SandboxError) -> None:
+    """Answer as MLflow would, with our code and sentence."""
     status = _AWAY if isinstance(error, UnreachableError) else error.status
     message = str(error)
     if isinstance(error, UnreachableError):
@@ -205,10 +228,11 @@ async def _refuse(send: Send, scope: Scope, error: SandboxError) -> None:
         "message": f"{message} ({error.code})",
         "code": error.code,
     }
-    await _answer(send, status, document)
+    await answer(send, status, document)
 
 
-async def _answer(send: Send, status: int, document: Mapping[str, str]) -> None:
+async def answer(send: Send, status: int, document: Mapping[str, Any]) -> None:
+    """Answer with a JSON document."""
     body = json.dumps(document).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": headers})

@@ -1,5 +1,7 @@
 """Who is asking MLflow? The door says which sandbox, the hub says whose token, and both must agree.
 
+A browser comes by no door: the hub gave its token to our service, for this person and nothing else.
+
 Law: while the hub does not answer, nobody is let in whose token it did not confirm less than a minute ago.
 """
 
@@ -14,6 +16,7 @@ from ..clients.hub import TokenOwner
 from ..errors import RefusedError
 from ..names import is_sandbox_id
 from ..rules.tracking import Visitor, refusal
+from ..rules.tracking_pages import ACCESS_SCOPE
 
 __all__ = ["Hub", "People"]
 
@@ -51,6 +54,15 @@ class People:
         if not _fits(owner, user, server):
             raise _mismatch()
         return Visitor(user=user, server=server, sandbox=sandbox)
+
+    async def person(self, token: str, now: float) -> Visitor | None:
+        """Whose browser it is; None where the token has ended. Raises RefusedError `tracking.no_access`."""
+        owner = await self._owner(token, now)
+        if owner is None:
+            return None
+        if owner.kind != "user" or ACCESS_SCOPE not in owner.scopes:
+            raise refusal("tracking.no_access", "The hub does not let you open MLflow; ask its admin.")
+        return Visitor(user=owner.name)
 
     async def _owner(self, token: str, now: float) -> TokenOwner | None:
         key = hashlib.sha256(token.encode()).hexdigest()

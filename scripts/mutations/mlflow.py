@@ -8,6 +8,8 @@ __all__ = ["GUARDS"]
 
 _TRACKING = "jupyter_sandbox_spawner/rules/tracking.py"
 _OWN = "jupyter_sandbox_spawner/gateway/egress/own.py"
+_PAGES = "jupyter_sandbox_spawner/rules/tracking_pages.py"
+_TESTS = "tests/tracking/test_pages.py"
 
 GUARDS = (
     Guard(
@@ -44,5 +46,40 @@ GUARDS = (
         pattern=r"if found is None or found\[1\] not in _RESOURCES:",
         replacement="if found is None:",
         tests="tests/rules/test_tracking.py -k everything_else_is_closed",
+    ),
+    Guard(
+        name="mlflow pages: another origin changes nothing",
+        file=_PAGES,
+        pattern=r"is_own = site in \(None, \"same-origin\"\)[^\n]*",
+        replacement="is_own = True",
+        tests=f"{_TESTS} -k changes_nothing",
+    ),
+    Guard(
+        name="mlflow pages: another origin embeds nothing",
+        file=_PAGES,
+        pattern=r"is_own = site not in _FOREIGN[^\n]*",
+        replacement="is_own = True",
+        tests=f"{_TESTS} -k embeds_nothing",
+    ),
+    Guard(
+        name="mlflow pages: a door's headers count on the gateway's socket alone",
+        file="jupyter_sandbox_spawner/tracking/app.py",
+        pattern=r"await \(guard if scope[^\n]* else pages\)",
+        replacement="await guard",
+        tests=f"{_TESTS} -k count_for_nothing",
+    ),
+    Guard(
+        name="mlflow pages: a login is the browser's that began it",
+        file="jupyter_sandbox_spawner/tracking/sessions.py",
+        pattern=r"if login is None or not secrets\.compare_digest[^\n]*",
+        replacement="if login is None:",
+        tests=f"{_TESTS} -k good_once",
+    ),
+    Guard(
+        name="mlflow pages: the hub must let the person in",
+        file="jupyter_sandbox_spawner/tracking/identity.py",
+        pattern=r'if owner\.kind != "user" or ACCESS_SCOPE[^\n]*',
+        replacement="if False:",
+        tests=f"{_TESTS} -k may_not_open",
     ),
 )

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
+import aiohttp
 import pytest
 
 from hub_config.demo.tracking import CELL, wait_until_ready
+from hub_config.demo.visitor import Visitor
 from jupyter_sandbox_spawner.rules.tracking import workspace_of
 from tests.support.house import House
 
@@ -105,3 +107,30 @@ attempt("files", lambda: os.path.exists("{house.site.tracking_dir}"))
         assert text.startswith("HTTP/1.1 403"), (name, text)
         assert code in text, (name, text)
     assert (seen["socket"]["value"], seen["files"]["value"]) in ((False, False), ("False", "False"))
+
+
+@pytest.mark.proves("C09")
+def test_c09_a_browser_sees_its_own_persons_runs(house: House, control: Control) -> None:
+    """By the real hub's login: alice's pages find her run, bob's do not; a token opens nothing."""
+    run = run_of(house, "alice")
+    alice, bob = house.visitor("alice"), house.visitor("bob")
+
+    async def runs(visitor: Visitor) -> str:
+        page = await visitor.open(visitor.service("mlflow/"))
+        assert (page.status, page.path) == (200, "/services/mlflow/"), page
+        search = visitor.service("mlflow/ajax-api/2.0/mlflow/experiments/search")
+        found = await visitor.call("POST", search, {"max_results": 100})
+        wanted = {"experiment_ids": [item["experiment_id"] for item in found.get("experiments", ())]}
+        search = visitor.service("mlflow/ajax-api/2.0/mlflow/runs/search")
+        return json.dumps(await visitor.call("POST", search, wanted))
+
+    async def with_a_token() -> int:
+        token = await alice.token(scopes=("access:services!service=mlflow",))
+        async with aiohttp.ClientSession(headers={"Authorization": f"token {token}"}) as session:
+            address = alice.service(f"mlflow/ajax-api/2.0/mlflow/runs/get?run_id={run}")
+            async with session.get(address, allow_redirects=False) as answer:
+                return answer.status
+
+    control("her pages find it", run in house.wait(runs(alice)))
+    assert run not in house.wait(runs(bob))
+    assert house.wait(with_a_token()) == 401

@@ -23,9 +23,10 @@ import trustme
 from jupyter_sandbox_spawner.admin.accounts import accounts_of, with_uids
 from jupyter_sandbox_spawner.admin.directories import own_directories
 from jupyter_sandbox_spawner.admin.installation import load_installation
+from jupyter_sandbox_spawner.admin.ports import inner_ports
 from jupyter_sandbox_spawner.admin.programs import PROXY_TOKEN, held_sockets, plan_programs
 from jupyter_sandbox_spawner.settings import Site, load_site
-from jupyter_sandbox_spawner.setup_hub import CONTROL_TOKEN
+from jupyter_sandbox_spawner.setup_services import CONTROL_TOKEN
 from tests.lanes import CHECKOUT, VENVS
 from tests.programs.admin_run import admin, site_directory
 from tests.programs.unit_files import PRODUCTION, command, start_unit, units
@@ -65,7 +66,7 @@ def test_the_production_configuration_is_right(top: Path, monkeypatch: pytest.Mo
     found = load_installation(str(PRODUCTION / "jupyterhub_config.py"))
     assert (found.host_routing, len(found.tls), found.site.one_uid) == (True, 2, False)
     site = found.site
-    assert 0 not in (site.hub_port, site.proxy_api_port, site.front_port, site.control_port)
+    assert 0 not in [getattr(site, name) for name in inner_ports(site)]
     assert found.site.subdomain_host == "https://hub.example.org"
 
 
@@ -218,7 +219,8 @@ class Machine:
 
     def __init__(self, top: Path) -> None:
         self.top = top
-        ports = dict(zip(("443", "18081", "18001", "18080", "18082"), map(str, free_ports(5)), strict=True))
+        shipped = ("443", "18081", "18001", "18080", "18082", "18083")
+        ports = dict(zip(shipped, map(str, free_ports(6)), strict=True))
         self.port = int(ports["443"])
         self.replaced = {
             "/run/jupyter-sandbox": f"{top}/run",

@@ -18,7 +18,7 @@ FLOORS = (
     {"serving", "held", "clients", "ordinary"},
     {"backends"},
     {"hub", "launcher", "gateway", "control", "tracking", "broker"},
-    {"admin", "setup_backend", "setup_hub"},
+    {"admin", "setup_backend", "setup_hub", "setup_services"},
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 PROGRAMS = FLOORS[5]

@@ -5,6 +5,8 @@ Law: a test speaks as the gateway does: over the unix socket, with the headers o
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import http.client
 import http.server
 import json
@@ -19,7 +21,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote
 
 from jupyter_sandbox_spawner.names import sandbox_id
 from jupyter_sandbox_spawner.rules.tracking import workspace_of
@@ -27,6 +29,8 @@ from jupyter_sandbox_spawner.settings import Site, write_site
 from tests.lanes import VENVS
 
 __all__ = ["API", "Answer", "HubThatAnswers", "MlflowServer"]
+
+SECRET = "s" * 40  # our service's token
 
 API = "/api/2.0/mlflow"
 _START = 120.0  # seconds; a busy machine imports MLflow slowly
@@ -55,9 +59,13 @@ class Answer:
 
 @dataclass
 class HubThatAnswers:
-    """`GET /hub/api/user` for tokens it knows; while `away` it cuts connections. `asked` counts."""
+    """`GET /hub/api/user` for tokens it knows; while `away` it cuts connections. `asked` counts.
+
+    `codes` gives, once, a token for a code whose challenge the verifier meets (code: challenge and token).
+    """
 
     owners: dict[str, dict[str, Any]] = field(default_factory=dict)
+    codes: dict[str, tuple[str, str]] = field(default_factory=dict)
     away: bool = False
     asked: int = 0
     port: int = 0
@@ -78,6 +86,26 @@ class HubThatAnswers:
                 owner = hub.owners.get(self.headers.get("Authorization", "").split(" ")[-1])
                 body = json.dumps(owner or {"message": "Forbidden"}).encode()
                 self.send_response(200 if owner else 403)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def do_POST(self) -> None:
+                """Give the token for a code to who has our service's secret."""
+                if hub.away:
+                    self.close_connection = True
+                    self.connection.shutdown(socket.SHUT_RDWR)
+                    return
+                length = int(self.headers["Content-Length"])
+                form = {name: texts[0] for name, texts in parse_qs(self.rfile.read(length).decode()).items()}
+                challenge, token = hub.codes.pop(form.get("code", ""), ("", ""))
+                digest = hashlib.sha256(form.get("code_verifier", "").encode()).digest()
+                known = challenge == base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+                known = known and form["client_secret"] == SECRET and form["client_id"] == "service-mlflow"
+                known = known and self.path == "/hub/api/oauth2/token"
+                body = json.dumps({"access_token": token} if known else {"message": "no"}).encode()
+                self.send_response(200 if known else 401)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
@@ -123,8 +151,13 @@ class MlflowServer:
             proxy_api_port=1,
             front_port=1,
             tracking=str(VENVS / "tracking"),
+            tracking_url="/services/mlflow/",
         )
         write_site(self.root / "site.json", self.site)
+        token = self.root / "run/mlflow.token"
+        token.write_text(SECRET)
+        token.chmod(0o600)
+        self.pages = socket.create_server(("127.0.0.1", 0))
         self.process: subprocess.Popen[bytes] | None = None
         self.seconds = 0.0
 
@@ -134,7 +167,8 @@ class MlflowServer:
         began = time.monotonic()
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
-                [*command, "--site", str(self.root / "site.json")],
+                [*command, "--site", str(self.root / "site.json"), "--public-fd", str(self.pages.fileno())],
+                pass_fds=[self.pages.fileno()],
                 cwd="/",
                 env={
                     "PATH": os.environ["PATH"],
@@ -244,4 +278,5 @@ class MlflowServer:
         """End it and remove its directory."""
         if self.process is not None and self.process.poll() is None:
             self.end(signal.SIGKILL)
+        self.pages.close()
         shutil.rmtree(self.root)

@@ -1,0 +1,84 @@
+"""Which of our programs are services of the hub, what may each do there, and who may use them?
+
+Law: a service's token comes by the hub's environment; without it there is no such service.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from .errors import ConfigurationError
+from .rules.tracking_pages import ACCESS_SCOPE, SERVICE
+from .settings import Site
+
+__all__ = ["CONTROL_TOKEN", "TRACKING_TOKEN", "add_services", "pages_url", "refuse_taken", "service_scopes"]
+
+CONTROL_TOKEN = "JUPYTER_SANDBOX_CONTROL_TOKEN"  # noqa: S105 - the name of a variable
+TRACKING_TOKEN = "JUPYTER_SANDBOX_TRACKING_TOKEN"  # noqa: S105 - the name of a variable
+_CONTROL = "sandbox"
+_CONTROL_SCOPES = ["list:users", "read:users:name", "read:servers", "delete:servers", "proxy"]
+
+
+def add_services(c: Any, site: Site) -> None:
+    """Control asks who runs and for ends and routes; MLflow's pages let people log in by the hub.
+
+    Control may see and do nothing else; the proxy takes `/services/sandbox/` to its API for admins, which
+    judges every token by its scopes. The pages may do nothing at the hub.
+    """
+    token = os.environ.get(CONTROL_TOKEN)
+    if token:
+        _add(c, _CONTROL, token, site.control_port, display=False)
+        role = {"name": _CONTROL, "scopes": list(_CONTROL_SCOPES), "services": [_CONTROL]}
+        c.JupyterHub.load_roles.append(role)
+    token = os.environ.get(TRACKING_TOKEN)
+    if token and site.tracking:
+        # The hub asks for no consent: MLflow learns the name, which it knows from every server.
+        _add(c, SERVICE, token, site.tracking_port, display=True, oauth_no_confirm=True)
+
+
+def service_scopes(site: Site) -> list[str]:
+    """What every user needs to open the services that are for users."""
+    return [ACCESS_SCOPE] if site.tracking else []
+
+
+def refuse_taken(given: Mapping[str, Any], tracking: str) -> None:
+    """Raises ConfigurationError `setup.service_taken` where the admin has a service of our name."""
+    ours = {_CONTROL, SERVICE} if tracking else {_CONTROL}
+    names = {str(service.get("name")) for service in given.get("services", ()) if isinstance(service, dict)}
+    for name in sorted(ours & names):
+        raise ConfigurationError(
+            f"c.JupyterHub.services has a service {name!r}, and setup_hub adds one of that name.",
+            code="setup.service_taken",
+            field="services",
+            remedy="Give yours another name."
+            + (" Or set tracking='' to keep it." if name == SERVICE else ""),
+        )
+
+
+def pages_url(given: Mapping[str, Any], base_url: str, public_url: str) -> str:
+    """Where browsers find MLflow's pages: an address, or a path where the hub's address is not known."""
+    path = f"{base_url}services/{SERVICE}/"
+    host = str(given.get("subdomain_host", ""))
+    if host:
+        parts = urlsplit(host)
+        name = _subdomain(given.get("subdomain_hook"))(SERVICE, parts.hostname or "", kind="service")
+        port = f":{parts.port}" if parts.port else ""
+        return f"{parts.scheme}://{name}{port}{path}"
+    parts = urlsplit(public_url)
+    return f"{parts.scheme}://{parts.netloc}{path}" if parts.netloc else path
+
+
+def _subdomain(hook: Any) -> Callable[..., str]:
+    from jupyterhub import utils
+
+    named = {"idna": utils.subdomain_hook_idna, "legacy": utils.subdomain_hook_legacy}
+    found: Callable[..., str] = hook if callable(hook) else named.get(str(hook), utils.subdomain_hook_idna)
+    return found
+
+
+def _add(c: Any, name: str, token: str, port: int, **more: Any) -> None:
+    url = f"http://127.0.0.1:{port}"
+    c.JupyterHub.services.append({"name": name, "api_token": token, "url": url, **more})
