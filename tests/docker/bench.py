@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ __all__ = ["DockerBench", "container_cgroups", "open_bench"]
 class DockerBench(OciBench):
     """Real containers whose doors, homes and records lie below a directory of the test."""
 
-    def __init__(self, directory: Path, daemon: Daemon) -> None:
+    def __init__(self, directory: Path, daemon: Daemon, shared: Mapping[str, str]) -> None:
         super().__init__(directory)
         self.daemon = daemon
         self.docker_site = DockerSite(
@@ -31,6 +31,7 @@ class DockerBench(OciBench):
             inside=str(directory / "inside"),
             environments={"tiny": Environment(prefix=PREFIX, image=IMAGE)},
             socket=daemon.socket,
+            shared=shared,
         )
 
     def inspect(self, spec: SandboxSpec) -> dict[str, Any]:
@@ -45,9 +46,14 @@ class DockerBench(OciBench):
 
 
 @asynccontextmanager
-async def open_bench(directory: Path, daemon: Daemon) -> AsyncIterator[DockerBench]:
-    """The Docker backend on a directory of its own; every sandbox is removed afterwards, and that is seen."""
-    bench = DockerBench(directory, daemon)
+async def open_bench(
+    directory: Path, daemon: Daemon, shared: Mapping[str, str] | None = None
+) -> AsyncIterator[DockerBench]:
+    """The Docker backend on a directory of its own; every sandbox is removed afterwards, and that is seen.
+
+    `shared`: directories of the host by the place where every container sees them.
+    """
+    bench = DockerBench(directory, daemon, shared or {})
     async with DockerBackend.opened(bench.docker_site) as backend:
         bench.backend = backend
         try:
