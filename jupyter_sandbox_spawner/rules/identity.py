@@ -15,6 +15,10 @@ def fits(owner: str, scopes: Collection[str], user: str, server: str) -> bool:
 
 
 def shown_token(headers: Mapping[str, str]) -> str:
-    """The token of an Authorization header, as HubAuth sends it; "" without one."""
-    kind, _, token = headers.get("Authorization", "").partition(" ")
-    return token.strip() if kind.lower() in ("token", "bearer") else ""
+    """The token of an Authorization header, as HubAuth sends it; "" without one that could be a token.
+
+    `headers` find a name however it is spelled, or hold their names in lower case.
+    """
+    kind, _, token = headers.get("authorization", "").partition(" ")
+    token = token.strip()
+    return token if kind.lower() in ("token", "bearer") and token.isascii() and token.isprintable() else ""

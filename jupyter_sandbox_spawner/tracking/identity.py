@@ -15,6 +15,7 @@ from urllib.parse import unquote
 from ..clients.hub import TokenOwner
 from ..errors import RefusedError
 from ..names import is_sandbox_id
+from ..rules.identity import shown_token
 from ..rules.tracking import Visitor, refusal
 from ..rules.tracking_pages import ACCESS_SCOPE
 
@@ -45,7 +46,7 @@ class People:
         user, server = (unquote(headers.get(f"x-sandbox-{name}", "")) for name in ("user", "server"))
         if not is_sandbox_id(sandbox) or not user:
             raise refusal("tracking.no_door", "This comes from no sandbox's door.")
-        token = _token(headers)
+        token = shown_token(headers)
         if not token:
             raise refusal("identity.missing", "This needs the server's hub token.", 401)
         owner = await self._owner(token, now)
@@ -86,9 +87,3 @@ def _fits(owner: TokenOwner, user: str, server: str) -> bool:
 def _mismatch() -> RefusedError:
     message = "This token belongs to another server; use the one this server was started with."
     return refusal("identity.mismatch", message)
-
-
-def _token(headers: Mapping[str, str]) -> str:
-    kind, _, token = headers.get("authorization", "").partition(" ")
-    token = token.strip()
-    return token if kind.lower() in ("token", "bearer") and token.isascii() and token.isprintable() else ""

@@ -9,7 +9,7 @@ from http.cookies import SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from tests.tracking.server import MlflowServer
+from tests.tracking.server import Answer, MlflowServer
 
 __all__ = ["PREFIX", "Browser", "Seen"]
 
@@ -18,26 +18,11 @@ _SCOPE = "access:services!service=mlflow"
 
 
 @dataclass(frozen=True)
-class Seen:
+class Seen(Answer):
     """One answer: headers are lower-case, `cookies` are the Set-Cookie lines."""
 
-    status: int
     headers: dict[str, str]
     cookies: tuple[str, ...]
-    body: bytes
-
-    @property
-    def document(self) -> Any:
-        """The body as JSON."""
-        return json.loads(self.body)
-
-    @property
-    def code(self) -> str:
-        """The code of one of our refusals; empty where it is MLflow's own answer."""
-        try:
-            return str(self.document.get("code", ""))
-        except (ValueError, AttributeError):
-            return ""
 
 
 class Browser:
@@ -67,7 +52,7 @@ class Browser:
             for line in cookies:
                 self.cookies |= {name: morsel.value for name, morsel in SimpleCookie(line).items()}
             found = {name.lower(): text for name, text in answer.headers.items()}
-            return Seen(answer.status, found, cookies, answer.read())
+            return Seen(answer.status, answer.read(), found, cookies)
         finally:
             connection.close()
 
