@@ -16,6 +16,7 @@ from tests.tracking.server import API, HubThatAnswers, MlflowServer
 
 Control = Callable[[str, bool], None]
 MOST_MEMORY = 500 << 20
+_LISTENING = "0A"  # TCP_LISTEN of net/tcp_states.h
 
 
 @pytest.fixture
@@ -58,7 +59,7 @@ def sockets(pid: int) -> set[str]:
             continue
     text = "".join(Path(f"/proc/{pid}/net/{name}").read_text() for name in ("tcp", "tcp6"))
     rows = [line.split() for line in text.splitlines()]
-    return {row[2] for row in rows if row[9] in inodes}
+    return {row[2] for row in rows if row[9] in inodes and row[3] != _LISTENING}
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
