@@ -11,9 +11,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+from .policies import BrowserPolicy, EgressPolicy, EgressRule
+
 __all__ = [
     "ApiLimits",
     "BootDocument",
+    "BrowserPolicy",
     "Capabilities",
     "CreateRequest",
     "Doors",
@@ -69,31 +72,6 @@ class Mount:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EgressRule:
-    """One line of an allowlist.
-
-    `pattern` is `example.com` (exact), `*.example.com` (sub-domains, not the apex) or an IP network
-    in CIDR form; `ports` are never empty; `allow_private` are networks in CIDR form that the name may
-    resolve to although they are not global. `text` is the rule as the admin wrote it.
-    """
-
-    pattern: str
-    ports: tuple[int, ...]
-    allow_private: tuple[str, ...] = ()
-    text: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class EgressPolicy:
-    """Rules for outbound traffic of one sandbox. No rules: everything is refused."""
-
-    rules: tuple[EgressRule, ...] = ()
-    max_connections: int = 128
-    new_connections_per_second: float = 50.0
-    bytes_per_day: int | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
 class SandboxSpec:
     """Everything a backend may know about one sandbox. No token, no secret, no callback.
 
@@ -116,6 +94,7 @@ class SandboxSpec:
     idle_timeout: int | None = None
     gpu_devices: tuple[str, ...] = ()
     egress: EgressPolicy = field(default_factory=EgressPolicy)
+    browser: BrowserPolicy = field(default_factory=BrowserPolicy)
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -254,6 +233,7 @@ class GatewayEntry:
     prefix: str
     host_uid: int
     egress: EgressPolicy
+    browser: BrowserPolicy = field(default_factory=BrowserPolicy)
     limits: ApiLimits = field(default_factory=ApiLimits)
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from urllib.parse import urlencode
 
-from ..models import BootDocument, EgressPolicy, Event, GatewayEntry, GatewayInventory, OpenDoors
+from ..models import BootDocument, EgressPolicy, Event, GatewayEntry, GatewayInventory, OpenDoors, SandboxSpec
 from ..wire import decode, encode
 from .unix_http import UnixClient
 
-__all__ = ["GatewayClient", "OpenDoors"]
+__all__ = ["GatewayClient", "OpenDoors", "entry_of"]
 
 _MARGIN = 10.0  # seconds a long poll may answer late before we call the gateway gone
 
@@ -66,3 +66,15 @@ class GatewayClient(UnixClient):
     async def health(self) -> bool:
         """Does the gateway answer?"""
         return bool((await self.call("GET", "/health"))["ok"])
+
+
+def entry_of(spec: SandboxSpec, prefix: str) -> GatewayEntry:
+    """What the gateway needs to know of this sandbox, whose server the hub has put at `prefix`."""
+    return GatewayEntry(
+        user=spec.user,
+        server=spec.server,
+        prefix=prefix,
+        host_uid=spec.host_uid,
+        egress=spec.egress,
+        browser=spec.browser,
+    )

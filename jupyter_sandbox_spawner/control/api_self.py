@@ -73,6 +73,7 @@ class SelfApi:
             "isolation": spec.get("isolation"),
             "soft_limits": list(await self._parts.limits.soft()),
             "egress": [rule.get("text") for rule in (spec.get("egress") or {}).get("rules", [])],
+            "browser": spec.get("browser"),
             "usage": await self._usage(record),
             "denials": len(await self._parts.store.run(lambda db: happenings.denials_of(db, record.id))),
             "last": None if before is None else summary(before, now),

@@ -13,8 +13,9 @@ from typing import TypeVar
 
 from sqlalchemy import Connection
 
+from ..clients.gateway import entry_of
 from ..errors import ProgramError
-from ..models import GatewayEntry, GatewayInventory, InventoryItem
+from ..models import GatewayInventory, InventoryItem
 from ..rules.audit import Entry
 from ..rules.reconcile import Action, HubServer, Inventories, LauncherEntry, OpenRecord, Plan, plan
 from . import records
@@ -138,15 +139,7 @@ class Reconciler:
         if server is None or not server.prefix or not record.spec:
             log.error("%s: its doors cannot be opened again; its spec or address is unknown", record.id)
             return
-        spec = record.parsed_spec()
-        entry = GatewayEntry(
-            user=spec.user,
-            server=spec.server,
-            prefix=server.prefix,
-            host_uid=spec.host_uid,
-            egress=spec.egress,
-        )
-        await self._parts.gateway.open(record.id, entry)
+        await self._parts.gateway.open(record.id, entry_of(record.parsed_spec(), server.prefix))
 
     async def _remove(self, action: Action, record: SandboxRecord | None) -> None:
         await self._stopper.erase_unrecorded(action.sandbox)

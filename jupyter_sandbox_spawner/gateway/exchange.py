@@ -10,11 +10,11 @@ import logging
 
 import h11
 
-from ..rules import activity, heads
+from ..rules import activity, browser, heads
 from ..rules.frames import FrameReader
 from .answers import Refusal, refusal_bytes
 from .ingress import HAND_OFF
-from .sandbox import OpenSandbox
+from .sandbox import DOWNLOADS_OFF, OpenSandbox
 from .stream import Stream, StreamLostError, next_event
 
 __all__ = ["HEAD_LIMIT", "AnswerTimes", "Exchange"]
@@ -23,7 +23,9 @@ log = logging.getLogger("jupyter_sandbox_spawner.gateway")
 
 HEAD_LIMIT = 64 << 10
 _INFORMATIONAL_LIMIT = 16
-_LOST = (502, "front.connection_lost", "The server closed the connection without an answer")
+_LOST = Refusal(502, "front.connection_lost", "The server closed the connection without an answer")
+_LATE = Refusal(504, "front.no_answer", "The server took the request and did not answer in time")
+_NOT_HTTP = Refusal(502, "front.bad_answer", "The server answered with something that is not HTTP")
 
 
 class AnswerTimes:
@@ -32,6 +34,14 @@ class AnswerTimes:
     def __init__(self, begin: float = 600.0, stall: float = 300.0) -> None:
         self.begin = begin
         self.stall = stall
+
+
+class _BarredError(Exception):
+    """The answer may not go to the browser, or no more of it."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.sentence)
+        self.refusal = refusal
 
 
 class Exchange:
@@ -72,10 +82,13 @@ class Exchange:
             log.info("%s: the server's answer is not HTTP: %s", self._sandbox.id, error)
             self._refuse_answer()
         except TimeoutError:
-            self._refuse(504, "front.no_answer", "The server took the request and did not answer in time")
+            self._refuse(_LATE)
+        except _BarredError as error:
+            self._sandbox.deny("front.denied", {"code": error.refusal.code})
+            self._refuse(error.refusal)
         except StreamLostError:
             # Either the browser left (nobody to tell) or the ingress connection died under the request.
-            self._refuse(*_LOST)
+            self._refuse(_LOST)
         finally:
             self._client.on_gone = None
             self._ingress.abort()
@@ -142,12 +155,16 @@ class Exchange:
     async def _download(self, response: h11.Response) -> None:
         if heads.is_ambiguous(response.headers):
             raise h11.RemoteProtocolError("two lengths for one body")
+        if not self._sandbox.entry.browser.downloads and browser.is_attachment(response.headers):
+            raise _BarredError(DOWNLOADS_OFF)
+        self._check_length(browser.length(response.headers))
         headers = heads.response_headers(response.headers, self._sandbox.pages)
         head = h11.Response(status_code=response.status_code, reason=response.reason, headers=headers)
         pending = self._peer.send(head) or b""
         while True:
             event = await next_event(self._inside, self._ingress)
             if isinstance(event, h11.Data):
+                self._check_room()
                 self._out(pending + (self._peer.send(event) or b""))
                 pending = b""
                 await self._client.drain(self._times.stall)
@@ -181,8 +198,11 @@ class Exchange:
                 if inward:
                     self._upgraded_into(chunk)
                 else:
+                    self._check_room()
                     self._out(chunk)
                 await target.drain(self._times.stall)
+        except _BarredError as error:
+            self._sandbox.deny("front.denied", {"code": error.refusal.code})
         except (StreamLostError, TimeoutError):
             log.debug("%s: one end of an upgraded connection left.", self._sandbox.id)
 
@@ -201,7 +221,20 @@ class Exchange:
     def _out(self, data: bytes) -> None:
         if data:
             self._client.write(data)
-            self._sandbox.bytes_out += len(data)
+            self._sandbox.front_bytes(len(data))
+
+    def _check_length(self, length: int) -> None:
+        """Refuse what could not arrive whole: an answer that breaks off leaves proxy and browser waiting."""
+        left = self._sandbox.front_room(self._method)
+        if left is not None and length > left:
+            sentence = browser.too_large_sentence(length, left)
+            raise _BarredError(Refusal(403, "front.bytes_capped", sentence))
+
+    def _check_room(self) -> None:
+        """Raises _BarredError where today's bytes to browsers are used up."""
+        if self._sandbox.front_room(self._method) == 0:
+            policy = self._sandbox.entry.browser
+            raise _BarredError(Refusal(403, "front.bytes_capped", browser.capped_sentence(policy)))
 
     def _used(self) -> None:
         if self._counts:
@@ -212,12 +245,12 @@ class Exchange:
 
     def _refuse_answer(self) -> None:
         if self._ingress.ended and not self._inside.trailing_data[0]:
-            self._refuse(*_LOST)
+            self._refuse(_LOST)
         else:
-            self._refuse(502, "front.bad_answer", "The server answered with something that is not HTTP")
+            self._refuse(_NOT_HTTP)
 
-    def _refuse(self, status: int, code: str, sentence: str) -> None:
-        answer = refusal_bytes(self._peer, Refusal(status, code, sentence), self._method)
+    def _refuse(self, refusal: Refusal) -> None:
+        answer = refusal_bytes(self._peer, refusal, self._method)
         try:
             self._out(answer)
         except StreamLostError:

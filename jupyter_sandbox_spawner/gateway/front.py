@@ -87,6 +87,9 @@ class Front:
             sandbox.deny("front.denied", {"code": "front.capped"})
             refusal = Refusal(503, "front.capped", f"More than {limit} requests to this server at once")
             return self._refuse(peer, client, refusal, request.method)
+        if barred := sandbox.page_refusal(request.method, request.target):
+            sandbox.deny("front.denied", {"code": barred.code, "path": _shown(request.target)})
+            return self._refuse(peer, client, barred, request.method)
         return await self._carry(peer, client, request, sandbox)
 
     async def _carry(
@@ -125,6 +128,11 @@ class Front:
             if answer := refusal_bytes(peer, refusal, method):
                 client.write(answer)
         return False
+
+
+def _shown(target: bytes) -> str:
+    """The path for the audit; a query may carry a token."""
+    return target.partition(b"?")[0].decode("ascii", "replace")[:200]
 
 
 def _cancel(waiting: asyncio.Future[Stream | None]) -> None:

@@ -25,11 +25,15 @@ _EVERY = 3.0  # seconds between two looks whether there is something new
 
 @dataclass(frozen=True, kw_only=True)
 class Use:
-    """Of one sandbox since it was opened; `egress_today` are the egress bytes of `egress_day` (UTC)."""
+    """Of one sandbox since it was opened; `egress_today` are the egress bytes of `egress_day` (UTC),
+    `front_today` the bytes that went to browsers on `front_day`.
+    """
 
     last_activity: datetime | None = None
     egress_day: date | None = None
     egress_today: int = 0
+    front_day: date | None = None
+    front_today: int = 0
     bytes_in: int = 0
     bytes_out: int = 0
     denials: int = 0

@@ -163,7 +163,12 @@ class Registry:
         found = OpenSandbox(
             sandbox,
             entry,
-            PagePolicy(prefix=entry.prefix, hub_origin=around.hub_origin, own_host=around.own_host),
+            PagePolicy(
+                prefix=entry.prefix,
+                hub_origin=around.hub_origin,
+                own_host=around.own_host,
+                hosts=entry.browser.hosts,
+            ),
             allowed_calls(around.base_url, entry.user),
             Reporter(self._spool, sandbox, entry.user, entry.server),
             before,

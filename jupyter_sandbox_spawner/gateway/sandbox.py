@@ -8,18 +8,23 @@ from dataclasses import replace
 from datetime import datetime, timezone
 
 from ..models import EgressPolicy, GatewayEntry, GatewayInventory
+from ..rules import browser
 from ..rules.api_filter import ApiCall
 from ..rules.bucket import Bucket
 from ..rules.egress import Decision
 from ..rules.heads import PagePolicy
+from .answers import Refusal
 from .boot import BootDesk
+from .daily import DailyBytes
 from .door import Door
 from .events import Detail
 from .ingress import IngressPool
 from .memory import Use
 from .repeats import Reporter
 
-__all__ = ["OpenSandbox"]
+__all__ = ["DOWNLOADS_OFF", "OpenSandbox"]
+
+DOWNLOADS_OFF = Refusal(403, "front.downloads_off", "Downloads are off in this profile; ask your admin")
 
 # A download is work; the heartbeats of a forgotten program take hours for as many bytes.
 _EGRESS_IN_USE = 1 << 20
@@ -56,8 +61,8 @@ class OpenSandbox:
         self.front_running = 0
         self.last_activity = before.last_activity
         self._enders: set[Callable[[], None]] = set()
-        self._egress_day = before.egress_day
-        self._egress_today = before.egress_today
+        self._egress_day = DailyBytes(before.egress_day, before.egress_today)
+        self._front_day = DailyBytes(before.front_day, before.front_today)
         self._egress_uncounted = 0
 
     @property
@@ -98,8 +103,7 @@ class OpenSandbox:
         """Count egress bytes; up is out of the sandbox."""
         self.bytes_out += up
         self.bytes_in += down
-        self._roll_day()
-        self._egress_today += up + down
+        self._egress_day.add(up + down)
         self._egress_uncounted += up + down
         if self._egress_uncounted >= _EGRESS_IN_USE:
             self._egress_uncounted = 0
@@ -109,14 +113,25 @@ class OpenSandbox:
         """Bytes left today (UTC), both ways together; None without a cap."""
         if self.policy.bytes_per_day is None:
             return None
-        self._roll_day()
-        return max(0, self.policy.bytes_per_day - self._egress_today)
+        return max(0, self.policy.bytes_per_day - self._egress_day.today)
 
-    def _roll_day(self) -> None:
-        today = datetime.now(timezone.utc).date()
-        if today != self._egress_day:
-            self._egress_day = today
-            self._egress_today = 0
+    def front_bytes(self, count: int) -> None:
+        """Count bytes on their way to a browser."""
+        self.bytes_out += count
+        self._front_day.add(count)
+
+    def front_room(self, method: bytes) -> int | None:
+        """Bytes that may still go to browsers today for an answer to `method`; None without a cap."""
+        return browser.room(self.entry.browser, self._front_day.today, method)
+
+    def page_refusal(self, method: bytes, target: bytes) -> Refusal | None:
+        """Why a browser may not have this at all; None where it may."""
+        policy = self.entry.browser
+        if not policy.downloads and browser.is_download(target, self.entry.prefix):
+            return DOWNLOADS_OFF
+        if self.front_room(method) == 0:
+            return Refusal(403, "front.bytes_capped", browser.capped_sentence(policy))
+        return None
 
     def deny(self, kind: str, detail: Detail) -> None:
         """Count and audit a refusal."""
@@ -139,8 +154,10 @@ class OpenSandbox:
         """What a restarted gateway should still know."""
         return Use(
             last_activity=self.last_activity,
-            egress_day=self._egress_day,
-            egress_today=self._egress_today,
+            egress_day=self._egress_day.day,
+            egress_today=self._egress_day.today,
+            front_day=self._front_day.day,
+            front_today=self._front_day.today,
             bytes_in=self.bytes_in,
             bytes_out=self.bytes_out,
             denials=self.denials,

@@ -62,6 +62,10 @@ def _limits(profile: Profile) -> tuple[tuple[str, str], ...]:
         found.append(("Stops when idle for", format_duration(profile.idle_timeout)))
     network = ", ".join(rule.text or rule.pattern for rule in profile.egress.rules)
     found.append(("Network", network or "none"))
+    if not profile.browser.downloads:
+        found.append(("Downloads", "off"))
+    if profile.browser.bytes_per_day is not None:
+        found.append(("To the browser", f"{format_size(profile.browser.bytes_per_day)} a day"))
     if profile.isolation == "hard":
         found.append(("Isolation", "hard, or it does not start"))
     return tuple(found)

@@ -13,8 +13,9 @@ from typing import Any
 
 from jupyterhub.spawner import Spawner
 
+from ..clients.gateway import entry_of
 from ..errors import BackendError, ProfileRefusedError, SandboxError
-from ..models import GatewayEntry, SandboxSpec, Status, UserPlace
+from ..models import SandboxSpec, Status, UserPlace
 from ..names import canonical_username, sandbox_id
 from ..rules.profiles import Choice, Defaults, Profile, to_spec
 from .choice import asked_now, decide
@@ -147,13 +148,7 @@ class SandboxSpawner(SandboxTraits, Spawner):  # type: ignore[misc]  # JupyterHu
         return StartPlan(
             spec=spec,
             request=admission_request(profile, spec, self.groups, site),
-            entry=GatewayEntry(
-                user=place.user,
-                server=self.name,
-                prefix=self.server.base_url,
-                host_uid=place.host_uid,
-                egress=spec.egress,
-            ),
+            entry=entry_of(spec, self.server.base_url),
             document=boot_document(
                 self.server_plan(spec), spec, _expiry(self.start_timeout), profile.secrets
             ),

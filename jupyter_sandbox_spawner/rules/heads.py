@@ -42,12 +42,14 @@ class PagePolicy:
 
     `prefix` is the server's path with both slashes. `hub_origin` (`https://hub.example`) is empty where the
     hub shares the origin; with subdomains it is where forms may end after a login redirect, and `own_host`
-    says that the host belongs to this user alone, so cookies for `/` are theirs.
+    says that the host belongs to this user alone, so cookies for `/` are theirs. `hosts` are further origins
+    that its pages may load from and talk to.
     """
 
     prefix: str
     hub_origin: str = ""
     own_host: bool = False
+    hosts: tuple[str, ...] = ()
 
     @property
     def content_security_policy(self) -> bytes:
@@ -56,11 +58,12 @@ class PagePolicy:
         'self' covers ws: and wss: of the same host; blob: objects are JupyterLab's PDF viewer.
         """
         form = f" {self.hub_origin}" if self.hub_origin else ""
+        own = " ".join(("'self'", *self.hosts))
         return (
-            "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:;"
-            " style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data: blob:;"
-            " media-src 'self' data: blob:; connect-src 'self' data: blob:; worker-src 'self' blob:;"
-            " frame-src 'self' data: blob:; object-src 'self' blob:; manifest-src 'self';"
+            f"default-src {own}; script-src {own} 'unsafe-inline' 'unsafe-eval' blob:;"
+            f" style-src {own} 'unsafe-inline'; img-src {own} data: blob:; font-src {own} data: blob:;"
+            f" media-src {own} data: blob:; connect-src {own} data: blob:; worker-src 'self' blob:;"
+            f" frame-src {own} data: blob:; object-src 'self' blob:; manifest-src 'self';"
             f" base-uri 'self'; form-action 'self'{form}; frame-ancestors 'self'"
         ).encode()
 

@@ -6,12 +6,13 @@ import re
 from typing import Any
 
 from ..errors import ConfigurationError
-from ..models import IsolationLevel
-from ..units import parse_duration
+from ..models import BrowserPolicy, IsolationLevel
+from ..units import parse_duration, parse_size
 from .profiles import ExtensionOffer
 
 __all__ = [
     "boolean",
+    "browser",
     "extension",
     "groups",
     "isolation",
@@ -29,6 +30,8 @@ __all__ = [
 _SLUG = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _GROUP = re.compile(r"[^\x00-\x1f*?]{1,255}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+# Nothing of a content security policy's own language (quotes, semicolons, *) gets in.
+_ORIGIN = re.compile(r"(?:https|wss)://(?:\*\.)?(?:[a-z0-9-]+\.)+[a-z0-9-]+(?::[0-9]{1,5})?")
 # The server's identity, its doors and what it loads are ours to set.
 _RESERVED = re.compile(
     r"(JUPYTERHUB_|JPY_|JUPYTER_|PYTHON|LD_).*|(HTTPS?|ALL|NO)_PROXY|PATH|HOME|USER|SHELL", re.IGNORECASE
@@ -100,6 +103,27 @@ def extension(value: Any, field: str) -> ExtensionOffer:
     if offer.at_most < offer.by:
         raise wrong(f"{field}.at_most", value["at_most"], "is less than by", remedy)
     return offer
+
+
+def browser(value: Any, field: str) -> BrowserPolicy:
+    """What browsers may get from the profile's servers."""
+    known = ("hosts", "downloads", "bytes_per_day")
+    if not isinstance(value, dict) or not set(value) <= set(known):
+        remedy = "Write browser: {downloads: false, bytes_per_day: 5G}, or leave it out."
+        raise wrong(field, value, f"has other keys than {', '.join(known)}", remedy)
+    listed = value.get("hosts", [])
+    if not isinstance(listed, list):
+        raise wrong(f"{field}.hosts", listed, "is not a list", 'Write ["https://cdn.example.org"].')
+    for host in listed:
+        if not isinstance(host, str) or not _ORIGIN.fullmatch(host):
+            remedy = "Write https:// or wss:// and a name, such as https://cdn.example.org."
+            raise wrong(f"{field}.hosts", host, "is no origin that pages may load from", remedy)
+    cap = value.get("bytes_per_day")
+    return BrowserPolicy(
+        hosts=tuple(listed),
+        downloads=boolean(value.get("downloads", True), f"{field}.downloads"),
+        bytes_per_day=None if cap is None else parse_size(cap, f"{field}.bytes_per_day"),
+    )
 
 
 def isolation(value: Any, field: str) -> IsolationLevel:

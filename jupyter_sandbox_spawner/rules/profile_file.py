@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any, TypeVar
 
 from ..errors import ConfigurationError, ProfileError
-from ..models import EgressPolicy, EgressRule, Resources
+from ..models import BrowserPolicy, EgressPolicy, EgressRule, Resources
 from ..units import parse_cpu, parse_duration, parse_size
 from . import profile_fields as fields
 from .egress_rules import compile_rules
@@ -33,6 +33,7 @@ _SANDBOX = (
     "idle_timeout",
     "extend",
     "egress",
+    "browser",
     "isolation",
     "runtime",
     "environment",
@@ -130,6 +131,7 @@ class _Reader:
             "idle_timeout": self._field(keys, "idle_timeout", parse_duration),
             "extend": self._field(keys, "extend", fields.extension),
             "egress": EgressPolicy(rules=self._egress(keys.get("egress"))),
+            "browser": self._field(keys, "browser", fields.browser) or BrowserPolicy(),
             "isolation": self._field(keys, "isolation", fields.isolation),
             "runtime": self._field(keys, "runtime", fields.runtime) or "",
             "environment": self._field(keys, "environment", self._environment) or "",

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 from ..errors import ProfileRefusedError
-from ..models import EgressPolicy, IsolationLevel, Mount, Resources, SandboxSpec, UserPlace
+from ..models import BrowserPolicy, EgressPolicy, IsolationLevel, Mount, Resources, SandboxSpec, UserPlace
 from .grants import Grant
 
 __all__ = [
@@ -59,6 +59,7 @@ class Profile:
     extend: ExtensionOffer | None = None
     servers_per_user: int | None = None
     egress: EgressPolicy = field(default_factory=EgressPolicy)
+    browser: BrowserPolicy = field(default_factory=BrowserPolicy)
     isolation: IsolationLevel | None = None
     runtime: str = ""
     environment: str = ""
@@ -210,5 +211,6 @@ def to_spec(
         ttl=profile.ttl,
         idle_timeout=profile.idle_timeout,
         egress=profile.egress,
+        browser=profile.browser,
         environment=dict(profile.variables),
     )

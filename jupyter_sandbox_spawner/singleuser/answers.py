@@ -130,7 +130,10 @@ class Quota:
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Status(Shown):
-    """Everything about this server. `version` is the hub side's; empty where it does not say."""
+    """Everything about this server. `version` is the hub side's; empty where it does not say.
+
+    `browser_bytes` may go to browsers a day, None without a cap.
+    """
 
     id: str
     user: str
@@ -142,6 +145,8 @@ class Status(Shown):
     quota: Quota
     allowed: tuple[str, ...]
     denials: int
+    downloads: bool
+    browser_bytes: int | None
     why: str
     stopping: str
     last: PreviousStop | None
@@ -159,10 +164,17 @@ class Status(Shown):
             *self._time_rows(),
             *self.quota.rows(),
             ("Network", f"{network}: %sandbox egress"),
+            *self._browser_rows(),
         ]
         yield Table(rows)
         if self.last is not None:
             yield self.last.sentence(now)
+
+    def _browser_rows(self) -> Iterator[tuple[str, str]]:
+        limits = [] if self.downloads else ["downloads are off"]
+        limits += [] if self.browser_bytes is None else [f"{format_size(self.browser_bytes)} a day"]
+        if limits:
+            yield "Browser", ", ".join(limits)
 
     def _time_rows(self) -> Iterator[tuple[str, str]]:
         if self.stopping:

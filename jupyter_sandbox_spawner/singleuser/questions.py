@@ -120,6 +120,7 @@ def _is_extended(document: _Document, deadline: datetime | None) -> bool:
 
 def _status(document: _Document) -> Status:
     lifetime, stop, last = document.get("lifetime") or {}, document.get("stop"), document.get("last")
+    browser = document.get("browser") or {}
     return Status(
         id=str(document["id"]),
         user=str(document["user"]),
@@ -131,6 +132,8 @@ def _status(document: _Document) -> Status:
         quota=_quota(document, document.get("limits") or {}, document.get("usage") or {}),
         allowed=tuple(map(str, document["egress"])),
         denials=int(document["denials"]),
+        downloads=bool(browser.get("downloads", True)),
+        browser_bytes=browser.get("bytes_per_day"),
         why=str(lifetime.get("why") or ""),
         stopping=str(stop["why"] or stop["code"]) if stop else "",
         last=_previous(last) if last else None,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from . import docker, isolation, mlflow, network, people, secrets
+from . import browser, docker, isolation, mlflow, network, people, secrets
 from .guard import Guard
 
 __all__ = ["GUARDS", "Guard"]
 
 GUARDS: tuple[Guard, ...] = (
     *network.GUARDS,
+    *browser.GUARDS,
     *isolation.GUARDS,
     *docker.GUARDS,
     *people.GUARDS,

@@ -44,6 +44,10 @@ async def _digest(request: web.Request) -> web.Response:
     return web.Response(text=digest.hexdigest())
 
 
+async def _attachment(request: web.Request) -> web.Response:
+    return web.Response(text="x", headers={"Content-Disposition": 'attachment; filename="x"'})
+
+
 async def _bulk(request: web.Request) -> web.StreamResponse:
     answer = web.StreamResponse()
     await answer.prepare(request)
@@ -83,6 +87,7 @@ class Server:
         self.app.router.add_get(prefix + "/headers", _hostile_headers)
         self.app.router.add_put(prefix + "/digest", _digest)
         self.app.router.add_get(prefix + "/bulk", _bulk)
+        self.app.router.add_get(prefix + "/attachment", _attachment)
         self.app.router.add_get(prefix + "/echo", _echo)
         self.app.router.add_get(prefix + "/slow", _slow)
         self.app.router.add_get(prefix + "/api/kernels/{id}/channels", _echo)
