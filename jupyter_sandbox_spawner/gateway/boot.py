@@ -108,6 +108,8 @@ class BootDesk:
     async def _serve(self, stream: Stream) -> None:
         stream.on_gone = self._changed.set
         while self._document is None:
+            if stream.ended:  # on uvloop a reader that left at once is gone before it is asked
+                return
             self._changed.clear()
             await self._changed.wait()
             if stream.ended or (self._document is None):

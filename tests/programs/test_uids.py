@@ -209,7 +209,7 @@ def test_no_program_looks_into_another(house: House, control: Control, name: str
 
 
 def test_tokens_are_in_the_environment_of_those_who_need_them(house: House, control: Control) -> None:
-    """The proxy's token is with hub and proxy, control's with the hub; no other program has one."""
+    """The proxy's token is with hub and proxy, those of services with the hub; no other program has one."""
     holders: dict[str, set[str]] = {}
     for name in (*SEPARATE, "launcher"):
         for item in Path(f"/proc/{pid(house, name)}/environ").read_bytes().split(b"\0"):
@@ -217,7 +217,8 @@ def test_tokens_are_in_the_environment_of_those_who_need_them(house: House, cont
             if variable.endswith("_TOKEN"):
                 holders.setdefault(variable, set()).add(name)
     control("the proxy has its token", "proxy" in holders["CONFIGPROXY_AUTH_TOKEN"])
-    assert holders == {"CONFIGPROXY_AUTH_TOKEN": {"hub", "proxy"}, "JUPYTER_SANDBOX_CONTROL_TOKEN": {"hub"}}
+    services = {f"JUPYTER_SANDBOX_{name}_TOKEN": {"hub"} for name in ("CONTROL", "TRACKING")}
+    assert holders == {"CONFIGPROXY_AUTH_TOKEN": {"hub", "proxy"}, **services}
 
 
 @pytest.mark.parametrize("name", [*SEPARATE, "launcher"])
