@@ -15,6 +15,8 @@ from .visitor import Refusal, Visitor
 
 __all__ = ["Kernel", "Output"]
 
+_DIED = ("restarting", "autorestarting", "dead")  # what the server tells pages of a kernel it lost
+
 
 @dataclass
 class Output:
@@ -92,7 +94,10 @@ class Kernel:
         await self._socket.send_str(json.dumps(self._message("execute_request", code)))
 
     async def execute(self, code: str, timeout: float = 60.0) -> Output:
-        """Run code and wait until the kernel is idle again. Raises TimeoutError after `timeout` seconds."""
+        """Run code and wait until the kernel is idle again.
+
+        Raises Refusal when the kernel dies, TimeoutError after `timeout` seconds.
+        """
         message = self._message("execute_request", code)
         return await asyncio.wait_for(self._run(message), timeout)
 
@@ -124,6 +129,8 @@ class Kernel:
             if received.type is not aiohttp.WSMsgType.TEXT:
                 raise Refusal(500, f"the kernel's WebSocket ended ({received.type.name})")
             answer = json.loads(received.data)
+            if answer["content"].get("execution_state") in _DIED:
+                raise Refusal(500, "the kernel died")
             if answer.get("parent_header", {}).get("msg_id") == message["header"]["msg_id"]:
                 waiting -= _take(output, answer)
         return output

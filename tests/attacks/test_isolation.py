@@ -1,8 +1,9 @@
-"""Is a sandbox shut towards the kernel and the host? Attacks I01 to I04, I10 and I11."""
+"""Is a sandbox shut towards the kernel and the host? Attacks I01 to I04, I07 and I09 to I11."""
 
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -218,3 +219,73 @@ attempt("ingress garbage", misuse_ingress)
     visitor = house.visitor("alice")
     page = house.wait(visitor.open(visitor.server("lab")))
     control("the server goes on", page.status == 200)
+
+
+@pytest.mark.proves("I07")
+def test_i07_sockets_of_the_host_are_not_there(house: House, control: Control) -> None:
+    """Sockets of container runtimes and D-Bus by path, and abstract ones of the host, cannot be reached."""
+    name = f"jss-test-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(f"\0{name}")
+        listener.listen(1)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as outside:
+            outside.connect(f"\0{name}")
+            control("the host reaches its abstract socket", True)
+        table = Path("/proc/net/unix").read_text().splitlines()
+        abstract = [line.split()[-1][1:] for line in table if " @" in line]
+        seen = house.attack(
+            "alice",
+            f"""
+def dial(address):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.connect(address)
+own = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+own.bind("\\0own")
+own.listen(1)
+attempt("own abstract", lambda: dial("\\0own"))
+for path in ("docker.sock", "containerd/containerd.sock", "crio/crio.sock", "podman/podman.sock",
+             "dbus/system_bus_socket", "systemd/private"):
+    for top in ("/run/", "/var/run/"):
+        attempt(top + path, lambda: dial(top + path))
+for name in {sorted({name, *abstract})[:50]!r}:
+    attempt("abstract " + name, lambda: dial("\\0" + name))
+""",
+        )
+    control("its own abstract socket", seen.pop("own abstract")["ok"])
+    assert f"abstract {name}" in seen
+    assert {found.get("errno") for found in seen.values()} <= {"ENOENT", "ECONNREFUSED"}
+
+
+@pytest.mark.proves("I09")
+def test_i09_set_uid_programs_give_nothing(house: House, control: Control) -> None:
+    """Programs of the image that are root's elsewhere, and a copy that one marks oneself, run as oneself."""
+    seen = house.attack(
+        "alice",
+        """
+import shutil, stat
+def run(*command):
+    return subprocess.run(command, capture_output=True, text=True, timeout=20).stdout.strip()
+attempt("own", lambda: run("/usr/bin/id", "-u"))
+places = [place + "/" + name for place in ("/usr/bin", "/usr/sbin") for name in os.listdir(place)]
+marked = [path for path in places if os.path.isfile(path) and os.stat(path).st_mode & stat.S_ISUID]
+attempt("marked", lambda: marked)
+if "/usr/bin/su" in marked:
+    attempt("su", lambda: run("/usr/bin/su", "-c", "id -u"))
+if "/usr/bin/mount" in marked:
+    command = ["/usr/bin/mount", "-t", "tmpfs", "none", "/mnt"]
+    attempt("mount", lambda: run(*command) + str(os.path.ismount("/mnt")))
+def mark():
+    shutil.copy("/usr/bin/id", "/tmp/id")
+    os.chmod("/tmp/id", 0o4755)
+    return run("/tmp/id", "-u")
+attempt("marked by oneself", mark)
+attempt("become root", lambda: os.setuid(0))
+""",
+    )
+    own = seen["own"].get("value", "")
+    control("a program runs as oneself", own.isdigit() and own != "0")
+    control("there are such programs", bool(seen["marked"]["value"]))
+    assert seen.get("su", {}).get("value", "") != "0"
+    assert seen.get("mount", {"value": "False"})["value"] == "False"
+    assert seen["marked by oneself"].get("value", own) in (own, "")
+    assert seen["become root"]["errno"] == "EPERM"

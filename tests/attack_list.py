@@ -1,0 +1,134 @@
+"""Which attacks must each backend withstand? The list of the field notes (72) and of design/security.md.
+
+`scripts/conformance` lays it beside the results of a test run. Law: an id has a test or a reason in words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+__all__ = ["ATTACKS", "BACKENDS", "Attack"]
+
+# As tests/conftest.py writes them, and as people call them.
+BACKENDS: Mapping[str, str] = {"oci": "local", "oci rootless": "local, no root", "docker": "Docker"}
+_CLUSTER = "of a cluster or a bridged network; due with Kubernetes"
+
+
+@dataclass(frozen=True)
+class Attack:
+    """One line. `shared`: decided by gateway, control, hub or launcher, which are the same on every backend.
+
+    `elsewhere` is why it has no test on a backend, by backend or for all ("").
+    """
+
+    id: str
+    tries: str
+    shared: bool = False
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
+
+
+def _due(why: str) -> Mapping[str, str]:
+    return {"": why}
+
+
+_PUBLIC = {
+    "oci rootless": "an ordinary user can give this host no public address where datagrams would be heard"
+}
+_EGRESS = (
+    Attack("E01", "TCP connections to public addresses", elsewhere=_PUBLIC),
+    Attack("E02", "datagrams, ICMP and SCTP to public addresses", elsewhere=_PUBLIC),
+    Attack("E03", "IPv6: public, unique local, link-local"),
+    Attack("E04", "names and queries to any resolver", elsewhere=_PUBLIC),
+    Attack("E05", "metadata services, directly and by the proxy"),
+    Attack("E06", "services of the host and its other addresses", elsewhere=_PUBLIC),
+    Attack("E07", "allowed hosts work and are audited"),
+    Attack("E08", "denied hosts by both verbs: 403, no lookup, an audit line"),
+    Attack("E09", "addresses in eight spellings", shared=True),
+    Attack("E10", "an allowed name that resolves to private addresses", shared=True),
+    Attack("E11", "rebinding of a name between lookup and connection", shared=True),
+    Attack("E12", "an allowed host's wrong port"),
+    Attack("E13", "a tunnel whose TLS names another server", shared=True),
+    Attack("E14", "smuggling, pipelining, a Host that differs", shared=True),
+    Attack("E15", "host names that look allowed", shared=True),
+    Attack("E16", "a proxy of one's own before ours"),
+    Attack("E17", "proxy variables unset or edited"),
+    Attack("E18", "another sandbox's name at the proxy"),
+    Attack("E19", "slow, endless and too many connections at the door", shared=True),
+    Attack("E20", "vsock, packet, alg, raw, Bluetooth and CAN sockets"),
+    Attack("E21", "a wall taken away while sandboxes run: the canary", shared=True),
+    Attack("E22", "a redirect from an allowed host to an internal one", shared=True),
+)
+_ISOLATION = (
+    Attack("I01", "capabilities, no-new-privileges, filter"),
+    Attack("I02", "new namespaces, pivot_root, file handles"),
+    Attack("I03", "io_uring, bpf, perf, keys, userfaultfd, ptrace"),
+    Attack("I04", "writing to the root and the environment"),
+    Attack("I05", "core_pattern, sysrq, kcore, kallsyms, kmsg"),
+    Attack("I06", "cgroups: release_agent, the parent, devices"),
+    Attack("I07", "sockets of container runtimes and D-Bus"),
+    Attack("I08", "devices of the host"),
+    Attack("I09", "setuid programs and file capabilities"),
+    Attack("I10", "processes of the host and of others"),
+    Attack("I11", "a server's socket replaced by something else"),
+    Attack("I12", "typing into a terminal; descriptors left open"),
+    Attack("I13", "service account, kubelet, API server", elsewhere=_due(_CLUSTER)),
+    Attack(
+        "I14",
+        "CIS Docker Benchmark, section 5, on a live container",
+        elsewhere={"oci": "about containers of Docker", "oci rootless": "about containers of Docker"},
+    ),
+    Attack("I15", "paths that lead elsewhere in mounts", shared=True),
+)
+_CREDENTIALS = (
+    Attack("C01", "secrets of the host in environments, that of pid 1 too"),
+    Attack("C02", "another local user reads command lines"),
+    Attack("C03", "secrets in bundle, inspect, database, logs, audit, error pages"),
+    Attack("C04", "another user's secrets"),
+    Attack("C05", "a secret left on a disk, in swap or in a core dump"),
+    Attack(
+        "C06", "a credential used after its sandbox", elsewhere=_due("dynamic credentials: due with Vault")
+    ),
+    Attack("C07", "Vault reached directly, a wrapped token used twice", elsewhere=_due("due with Vault")),
+    Attack("C08", "a secret of another group", shared=True),
+    Attack("C09", "MLflow as another user, or past the gateway"),
+    Attack("C10", "a notebook shows its own token"),
+)
+_QUOTA = (
+    Attack("Q01", "fork bomb, thread bomb"),
+    Attack("Q02", "twice the memory: one process, twenty, memfd, tmpfs"),
+    Attack("Q03", "home, /tmp, /dev/shm and root filled"),
+    Attack("Q04", "a million empty files"),
+    Attack("Q05", "output without end"),
+    Attack("Q06", "descriptors and connections without end"),
+    Attack("Q07", "inotify, epoll, pipes, keyrings, message queues"),
+    Attack("Q08", "every core, every GPU", elsewhere=_due("GPUs and CPU shares: due with GPU allocations")),
+    Attack("Q09", "starts and stops without end", shared=True),
+    Attack("Q10", "the audit flooded", shared=True),
+)
+_HUB = (
+    Attack("H01", "what a server's token may do at the hub"),
+    Attack("H02", "pages and paths of the hub by the door"),
+    Attack("H03", "activity in the future, of others, too often"),
+    Attack("H04", "options with image, environment, mounts, 10 MB", shared=True),
+    Attack("H05", "the server's start changed by files of the home", shared=True),
+    Attack("H06", "hostile text in names, shown to people", elsewhere=_due("due with what people see")),
+    Attack("H07", "a server that answers with poison", shared=True),
+    Attack("H08", "every program killed, in every state", shared=True),
+)
+_OTHERS = (
+    Attack("O01", "neighbours' ports"),
+    Attack("O02", "one's cookies and tokens at another's server"),
+    Attack("O03", "ARP, DHCP and router advertisements", elsewhere=_due(_CLUSTER)),
+    Attack("O04", "others' sockets, doors and processes"),
+    Attack("O05", "names that look alike"),
+    Attack("O06", "a deleted user's name taken again"),
+    Attack("O07", "a page of one server acts at the hub or at another server", shared=True),
+    Attack("O08", "environments, caches and image layers that people share"),
+    Attack("X01", "a page loads from, posts to or talks to elsewhere", shared=True),
+    Attack("X02", "a large download by the browser"),
+    Attack("X03", "an admin opens a hostile user's page", shared=True),
+    Attack("X04", "secrets and one's own API from outside"),
+    Attack("X05", "another local user at doors, front and sockets"),
+)
+ATTACKS = (*_EGRESS, *_ISOLATION, *_CREDENTIALS, *_QUOTA, *_HUB, *_OTHERS)
