@@ -26,6 +26,7 @@ class DockerBench(OciBench):
     def __init__(self, directory: Path, daemon: Daemon, shared: Mapping[str, str]) -> None:
         super().__init__(directory)
         self.daemon = daemon
+        self.image = IMAGE
         self.docker_site = DockerSite(
             state=str(directory / "l"),
             inside=str(directory / "inside"),
@@ -36,7 +37,11 @@ class DockerBench(OciBench):
 
     def inspect(self, spec: SandboxSpec) -> dict[str, Any]:
         """What the daemon tells about a sandbox's container."""
-        answer = self.daemon.ask("inspect", f"jupyter-sandbox-spawner-{spec.id}")
+        return self.inspect_named(f"jupyter-sandbox-spawner-{spec.id}")
+
+    def inspect_named(self, name: str) -> dict[str, Any]:
+        """What the daemon tells about any of its containers."""
+        answer = self.daemon.ask("inspect", name)
         found: dict[str, Any] = json.loads(answer)[0]
         return found
 

@@ -1,0 +1,51 @@
+"""Is every attack on the list somewhere a test or a reason, and on the page that people read?"""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.attack_list import ATTACKS, BACKENDS, Attack
+from tests.lanes import CHECKOUT
+
+# T: traps of design/security.md; S, D: other lists; X98 and X99 exist for the tests of conftest.py.
+OTHER_LISTS = re.compile(r"[TSD][0-9]{1,2}|X9[89]")
+PROVES = re.compile(r"proves\(([^)]*)\)")
+
+
+def marked() -> dict[str, set[str]]:
+    """Ids that tests say they prove, each with its files."""
+    found: dict[str, set[str]] = {}
+    for path in sorted((CHECKOUT / "tests").rglob("test_*.py")):
+        for arguments in PROVES.findall(path.read_text()):
+            for name in re.findall(r'"([A-Z][0-9]+)"', arguments):
+                found.setdefault(name, set()).add(path.name)
+    return found
+
+
+def test_no_test_proves_what_is_not_on_a_list() -> None:
+    """A typing error would otherwise count for nothing."""
+    known = {attack.id for attack in ATTACKS}
+    unknown = {name: files for name, files in marked().items() if name not in known}
+    assert {name: files for name, files in unknown.items() if not OTHER_LISTS.fullmatch(name)} == {}
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.id)
+def test_an_attack_has_a_test_or_a_reason(attack: Attack) -> None:
+    """Nothing on the list is silently left out."""
+    assert marked().get(attack.id) or attack.elsewhere.get("")
+
+
+def test_ids_are_unique() -> None:
+    """Each id stands for one attack."""
+    assert len({attack.id for attack in ATTACKS}) == len(ATTACKS)
+
+
+def test_the_page_has_every_attack() -> None:
+    """docs/reference/conformance.md was made from this list, and nothing on it has failed or is missing."""
+    text = (CHECKOUT / "docs/reference/conformance.md").read_text()
+    rows = dict(re.findall(r"^\| ([A-Z][0-9]{2}) \| ([^|]+) \|", text, re.MULTILINE))
+    assert rows == {attack.id: attack.tries for attack in ATTACKS}
+    assert re.findall(r"\*\*(?:failed|missing|skipped)", text) == []
+    assert all(name in text for name in BACKENDS.values())
