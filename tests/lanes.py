@@ -145,6 +145,15 @@ def _science() -> str:
     return f"no {absent[0]} of the system; run: apt-get install python3-torch python3-scipy python3-pandas"
 
 
+def _loop() -> str:
+    """Can a file be mounted, which a home with a quota needs?"""
+    if os.geteuid() != 0:
+        return "not root; run: sudo scripts/test"
+    if not Path("/dev/loop-control").exists():
+        return "no loop devices; run: modprobe loop"
+    return "" if shutil.which("mkfs.ext4") else "no mkfs.ext4; run: apt-get install e2fsprogs"
+
+
 def _uids() -> str:
     """Can another uid run this Python with this checkout?"""
     if os.geteuid() != 0:
@@ -170,6 +179,7 @@ LANES: Mapping[str, Callable[[], str]] = {
     "npm": _npm,
     "systemd": _systemd,
     "science": _science,
+    "loop": _loop,
     "hub6": lambda: _hub("hub", "6"),
     "hub5": lambda: _hub("hub5", "5"),
     "userenv": _userenv,

@@ -22,6 +22,7 @@ from ..ordinary import end_namespace, has_namespace, has_own_namespace, inside_n
 from ..serving import application, listening_socket, private_directory, serve_until_signal
 from ..settings import Site
 from .canary import Canary
+from .homes import HomeImages
 from .routes import LauncherRoutes
 from .users import UserRegistry
 
@@ -48,9 +49,13 @@ async def run_launcher(site: Site, descriptor: int | None = None) -> None:
         listener = listening_socket(site.launcher_socket, descriptor)
         async with _backend(site, users) as backend:
             canary = Canary(site, backend, users.canary_uid, lambda: _surroundings(site, backend))
+            homes = HomeImages(site.homes_dir)
+            await homes.verify()
+            running = [users.find(item.user) for item in await backend.inventory()]
+            await homes.release_all_but([place.home for place in running if place is not None])
             async with canary.at_work():
                 app = application(site.callers_of("launcher"))
-                LauncherRoutes(site, backend, users, canary).add_to(app)
+                LauncherRoutes(site, backend, users, canary, homes).add_to(app)
                 await serve_until_signal(app, listener)
             left = await backend.inventory()
         if has_own_namespace() and not left:

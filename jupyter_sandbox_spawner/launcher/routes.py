@@ -9,12 +9,13 @@ from typing import Any
 from aiohttp import web
 
 from ..backends.base import Backend, unknown_sandbox
-from ..errors import ConfigurationError, RefusedError
+from ..errors import ConfigurationError, RefusedError, SandboxError
 from ..models import CreateRequest, InventoryItem
 from ..settings import Site
 from ..wire import decode_json, encode
 from .admission import admit
 from .canary import Canary, is_canary
+from .homes import HomeImages
 from .users import UserRegistry
 
 __all__ = ["LauncherRoutes"]
@@ -26,11 +27,14 @@ _LONGEST_GRACE = 120.0
 class LauncherRoutes:
     """The launcher's HTTP surface over one backend and one user registry."""
 
-    def __init__(self, site: Site, backend: Backend, users: UserRegistry, canary: Canary) -> None:
+    def __init__(
+        self, site: Site, backend: Backend, users: UserRegistry, canary: Canary, homes: HomeImages
+    ) -> None:
         self._site = site
         self._backend = backend
         self._users = users
         self._canary = canary
+        self._homes = homes
 
     def add_to(self, app: web.Application) -> None:
         """Register every route; docs/reference names them."""
@@ -117,6 +121,7 @@ class LauncherRoutes:
                 remedy="Stop and remove it first.",
                 status=409,
             )
+        await self._release(user)
         self._users.retire(user)
         return web.Response(status=204)
 
@@ -125,9 +130,16 @@ class LauncherRoutes:
         asked = decode_json(CreateRequest, await request.read())
         if asked.spec.id != request.match_info["id"]:
             raise ConfigurationError("The ids of path and spec differ.", code="wire.invalid", field="id")
-        admit(asked.spec, asked.doors, self._site, self._users.find(asked.spec.user), asked.overlay)
+        place = self._users.find(asked.spec.user)
+        admit(asked.spec, asked.doors, self._site, place, asked.overlay)
         await self._canary.require()
-        handle = await self._backend.create(asked.spec, asked.doors, asked.overlay)
+        if place is not None:
+            await self._homes.prepare(place, asked.spec.resources.disk)
+        try:
+            handle = await self._backend.create(asked.spec, asked.doors, asked.overlay)
+        except SandboxError:
+            await self._release(asked.spec.user)
+            raise
         return web.json_response(encode(handle))
 
     async def start(self, request: web.Request) -> web.Response:
@@ -151,8 +163,18 @@ class LauncherRoutes:
 
     async def remove(self, request: web.Request) -> web.Response:
         """Erase it; no-op if gone."""
-        await self._backend.remove(request.match_info["id"])
+        name = request.match_info["id"]
+        users = [item.user for item in await self._backend.inventory() if item.id == name]
+        await self._backend.remove(name)
+        for user in users:
+            await self._release(user)
         return web.Response(status=204)
+
+    async def _release(self, user: str) -> None:
+        """The user's home is nobody's any more, unless another sandbox has it."""
+        place = self._users.find(user)
+        if place is not None and user not in {item.user for item in await self._backend.inventory()}:
+            await self._homes.release(place.home)
 
     async def ended(self, request: web.Request) -> web.Response:
         """Long poll for the end; 204 when the time is over first."""

@@ -22,6 +22,7 @@ __all__ = ["Retired", "UserRegistry"]
 
 _VERSION = 2
 _READABLE = (1, 2)  # 1 knew no retired users
+_IMAGES = ".images"  # homes that have a file system of their own (homes.py)
 _QUARANTINE = ".quarantine"  # beside the homes, so that a move is one step on one file system
 
 
@@ -112,10 +113,16 @@ class UserRegistry:
     def _move_away(self, gone: Retired) -> None:
         """No-op once it is done; after a crash the next start of the launcher does it."""
         source, target = self._homes / gone.home, self._quarantine / gone.kept_as
-        if target.exists() or not os.path.lexists(source) or os.lstat(source).st_uid != gone.uid:
-            return
-        private_directory(str(self._quarantine))
-        os.rename(source, target)
+        is_there = os.path.lexists(source) and os.lstat(source).st_uid == gone.uid
+        if not target.exists() and is_there:
+            private_directory(str(self._quarantine))
+            os.rename(source, target)
+        image = self._homes / _IMAGES / f"{gone.home}-{gone.uid}.img"
+        if image.exists():
+            # Into the same directory: while it is there the uid is nobody else's.
+            private_directory(str(self._quarantine))
+            target.mkdir(mode=0o700, exist_ok=True)
+            os.rename(image, target / "home.img")
 
     @property
     def _quarantine(self) -> Path:
@@ -144,7 +151,7 @@ class UserRegistry:
 
     def _read(self) -> tuple[dict[str, int], tuple[Retired, ...]]:
         if not self._file.exists():
-            if any(self._homes.iterdir()):
+            if self._holds_homes():
                 raise ConfigurationError(
                     f"{self._file} is missing but {self._homes} holds homes.",
                     code="users.registry_missing",
@@ -166,6 +173,10 @@ class UserRegistry:
                 remedy="Restore it from a backup.",
             ) from error
         return uids, retired
+
+    def _holds_homes(self) -> bool:
+        others = any(item.name != _IMAGES for item in self._homes.iterdir())
+        return others or any((self._homes / _IMAGES).glob("*.img"))
 
     def _write(self, uids: Mapping[str, int], retired: Sequence[Retired]) -> None:
         """Durable before anybody uses the uid: file and directory are synced."""

@@ -97,7 +97,7 @@ class PreviousStop:
 
 @dataclass(frozen=True, kw_only=True)
 class Quota:
-    """Cores, bytes and processes: what is allowed and what is used; None where it is not measured.
+    """Cores, bytes, processes and the home's size: allowed and used; None where it is not measured.
 
     `soft` names the limits (`cpu`, `memory`, `pids`) that the host's kernel does not hold.
     """
@@ -109,6 +109,8 @@ class Quota:
     memory_peak: int | None
     pids: int | None
     pids_used: int | None
+    disk: int | None = None
+    disk_used: int | None = None
     soft: tuple[str, ...] = ()
 
     def rows(self) -> Iterator[tuple[str, str]]:
@@ -123,6 +125,9 @@ class Quota:
         if self.pids is not None:
             used = "" if self.pids_used is None else f"{self.pids_used} of "
             yield "Processes", f"{used}{self.pids}{self._soft('pids')}"
+        if self.disk is not None:
+            used = "" if self.disk_used is None else f"{format_size(self.disk_used)} of "
+            yield "Home", f"{used}{format_size(self.disk)}"
 
     def _soft(self, name: str) -> str:
         return " (soft limit)" if name in self.soft else ""

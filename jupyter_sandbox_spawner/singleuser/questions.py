@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Any, TypeVar
@@ -150,8 +152,18 @@ def _quota(document: _Document, limits: _Document, usage: _Document) -> Quota:
         memory_peak=usage.get("memory_peak"),
         pids=limits.get("pids"),
         pids_used=usage.get("pids"),
+        disk=limits.get("disk"),
+        disk_used=_used_of_home() if limits.get("disk") else None,
         soft=tuple(map(str, document.get("soft_limits") or ())),
     )
+
+
+def _used_of_home() -> int | None:
+    try:
+        found = shutil.disk_usage(os.path.expanduser("~"))
+    except OSError:  # a home that vanished is told by %sandbox doctor
+        return None
+    return found.used
 
 
 def _previous(last: _Document) -> PreviousStop | None:

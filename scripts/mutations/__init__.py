@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import browser, docker, isolation, mlflow, network, people, secrets
+from . import browser, docker, homes, isolation, mlflow, network, people, secrets
 from .guard import Guard
 
 __all__ = ["GUARDS", "Guard"]
@@ -10,6 +10,7 @@ __all__ = ["GUARDS", "Guard"]
 GUARDS: tuple[Guard, ...] = (
     *network.GUARDS,
     *browser.GUARDS,
+    *homes.GUARDS,
     *isolation.GUARDS,
     *docker.GUARDS,
     *people.GUARDS,

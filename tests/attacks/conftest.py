@@ -8,16 +8,14 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
 import pytest
 
-from tests.docker.daemon import IMAGE, run_daemon
 from tests.lanes import missing
+from tests.support.backend_choice import ON_DOCKER, RUNTIME, chosen_backend
 from tests.support.house import House, open_house
 
-ON_DOCKER = os.environ.get("SANDBOX_HOUSE") == "docker"
-NEEDS = ("sandboxes", "docker" if ON_DOCKER else "runc", "npm", "userenv", "hub6")
+NEEDS = ("sandboxes", RUNTIME, "npm", "userenv", "hub6")
 CANARY_VARIABLE = "HOUSE_CANARY"
 
 
@@ -36,23 +34,12 @@ def house(canary: str, evidence: Callable[[str, Callable[[], str]], Callable[[],
     for lane in NEEDS:
         if missing(lane):
             pytest.skip(f"lane {lane}: {missing(lane)}")
-    with _backend() as variables, open_house(variables=variables) as opened:
+    with chosen_backend() as variables, open_house(variables=variables) as opened:
         forget = evidence("the house's programs", opened.running.log)
         try:
             yield opened
         finally:
             forget()
-
-
-@contextmanager
-def _backend() -> Iterator[dict[str, str]]:
-    """What the configuration file is told about the backend."""
-    if not ON_DOCKER:
-        yield {}
-        return
-    with run_daemon() as daemon:
-        address = f"unix://{daemon.socket}"
-        yield {"SANDBOX_BACKEND": "docker", "SANDBOX_IMAGE": IMAGE, "DOCKER_HOST": address}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

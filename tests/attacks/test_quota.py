@@ -1,9 +1,11 @@
-"""Can one person use up what all share? Attacks Q01 and Q02, by bob, with alice as the neighbour."""
+"""Can one person use up what all share? Attacks Q01 to Q04, by bob, with alice as the neighbour."""
 
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -193,3 +195,52 @@ for place in ("/tmp", "/dev/shm", "/run/jupyter"):
     control("small files fit", all(seen[f"small {place}"]["ok"] for place in ("/tmp", "/dev/shm")))
     assert {found.get("errno") for name, found in seen.items() if name.startswith("fill")} == {"ENOSPC"}
     control("the neighbour starts a kernel", _neighbour_works(house))
+
+
+@pytest.mark.lane("root", "loop")
+@pytest.mark.proves("Q03", "Q04")
+def test_q03_a_home_ends_at_its_quota(house: House, control: Control) -> None:
+    """Where the profile gives a home 64 MB, bytes and files end there; the work is there next time."""
+    if house.sandbox("bob") is not None:
+        house.stop("bob")
+    house.server("bob", "boxed")
+    host = shutil.disk_usage(house.site.homes_dir).free
+    try:
+        seen = house.attack(
+            "bob",
+            """
+import shutil
+os.chdir(os.path.expanduser("~"))
+open("work.txt", "w").write("hours")
+attempt("bytes", lambda: open("large", "wb", buffering=0).write(b"x" * (30 << 20)))
+def more():
+    with open("larger", "wb", buffering=0) as stream:
+        for _ in range(400):
+            stream.write(b"x" * (1 << 20))
+attempt("more", more)
+for name in ("large", "larger"):
+    os.unlink(name)
+def files():
+    for number in range(200_000):
+        open(f"file-{number}", "w").close()
+attempt("files", files)
+attempt("count", lambda: len(os.listdir(".")))
+command = ["jupyter", "sandbox", "status"]
+attempt("told", lambda: subprocess.run(command, capture_output=True, text=True).stdout)
+""",
+            timeout=120,
+        )
+        control("30 MB can be written", seen["bytes"]["ok"])
+        control("many files can be made", seen["count"]["value"] > 1000)
+        assert (seen["more"]["errno"], seen["files"]["errno"]) == ("ENOSPC", "ENOSPC")
+        assert "Home" in seen["told"]["value"]
+        assert host - shutil.disk_usage(house.site.homes_dir).free < 256 << 20
+        house.stop("bob")
+        mounts = Path("/proc/mounts").read_text().splitlines()
+        assert not [line for line in mounts if house.site.homes_dir in line]
+        house.server("bob", "boxed")
+        again = house.attack("bob", 'attempt("work", lambda: open(os.path.expanduser("~/work.txt")).read())')
+        assert again["work"].get("value") == "hours"
+        house.run("bob", "import glob, os\nfor name in glob.glob('file-*'): os.unlink(name)")
+    finally:
+        house.stop("bob")

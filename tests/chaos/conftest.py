@@ -1,4 +1,7 @@
-"""Where are programs killed? In one house for all of these tests, on the real local backend."""
+"""Where are programs killed? In one house for all of these tests, on the real local backend.
+
+With SANDBOX_HOUSE=docker the same happens on the Docker backend.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from tests.lanes import missing
+from tests.support.backend_choice import ON_DOCKER, RUNTIME, chosen_backend
 from tests.support.house import House, open_house
 
-NEEDS = ("chaos", "root", "runc", "cgroup", "npm", "userenv", "hub6")
+NEEDS = ("chaos", "root", RUNTIME, "cgroup", "npm", "userenv", "hub6")
 PROFILES = Path(__file__).with_name("profiles.yaml")
 
 
@@ -23,7 +27,7 @@ def house(
     for lane in NEEDS:
         if missing(lane):
             pytest.skip(f"lane {lane}: {missing(lane)}")
-    with open_house(PROFILES) as opened:
+    with chosen_backend() as variables, open_house(PROFILES, variables) as opened:
         forget = evidence("the house's programs", opened.running.log)
         try:
             yield opened
@@ -37,4 +41,4 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if str(item.path).startswith(here):
             item.add_marker(pytest.mark.lane(*NEEDS))
-            item.add_marker(pytest.mark.timeout(300))
+            item.add_marker(pytest.mark.timeout(600 if ON_DOCKER else 300))

@@ -1,0 +1,25 @@
+"""On which backend do houses run? The local one; with SANDBOX_HOUSE=docker, a daemon of the tests' own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from tests.docker.daemon import IMAGE, run_daemon
+
+__all__ = ["ON_DOCKER", "RUNTIME", "chosen_backend"]
+
+ON_DOCKER = os.environ.get("SANDBOX_HOUSE") == "docker"
+RUNTIME = "docker" if ON_DOCKER else "runc"  # the lane that a house needs
+
+
+@contextmanager
+def chosen_backend() -> Iterator[Mapping[str, str]]:
+    """What the house's configuration file is told about the backend."""
+    if not ON_DOCKER:
+        yield {}
+        return
+    with run_daemon() as daemon:
+        address = f"unix://{daemon.socket}"
+        yield {"SANDBOX_BACKEND": "docker", "SANDBOX_IMAGE": IMAGE, "DOCKER_HOST": address}
