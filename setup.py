@@ -26,6 +26,7 @@ TEST = [
     "pytest-asyncio>=1,<2",
     "pytest-timeout>=2.3,<3",
     "pytest-xdist>=3.6,<4",
+    "playwright>=1.45,<2",
     "hypothesis>=6,<7",
     "trustme>=1.2,<2",
     "botocore>=1.34,<2",

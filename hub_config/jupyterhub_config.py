@@ -38,6 +38,8 @@ c.JupyterHub.named_server_limit_per_user = 3
 # To answer on the network: public_host="0.0.0.0" below, TLS, and before it a wildcard host name, so that a
 # user's page never shares the hub's origin:
 # c.JupyterHub.subdomain_host = "https://hub.example.org"
+if os.environ.get("SANDBOX_SUBDOMAIN_HOST"):
+    c.JupyterHub.subdomain_host = os.environ["SANDBOX_SUBDOMAIN_HOST"]
 
 setup_hub(
     c,

@@ -145,6 +145,10 @@ def _science() -> str:
     return f"no {absent[0]} of the system; run: apt-get install python3-torch python3-scipy python3-pandas"
 
 
+def _browser() -> str:
+    return "" if shutil.which("chromium") else "no chromium; run: apt-get install chromium"
+
+
 def _loop() -> str:
     """Can a file be mounted, which a home with a quota needs?"""
     if os.geteuid() != 0:
@@ -180,6 +184,7 @@ LANES: Mapping[str, Callable[[], str]] = {
     "systemd": _systemd,
     "science": _science,
     "loop": _loop,
+    "browser": _browser,
     "hub6": lambda: _hub("hub", "6"),
     "hub5": lambda: _hub("hub5", "5"),
     "userenv": _userenv,

@@ -21,6 +21,7 @@ def _bob(house: House) -> Iterator[Visitor]:
         house.stop("bob")
     house.server("bob", "guarded")
     yield house.visitor("bob")
+    house.run("bob", "import pathlib; [path.unlink() for path in pathlib.Path().glob('*.txt')]")
     house.stop("bob")
 
 

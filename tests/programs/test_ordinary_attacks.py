@@ -19,8 +19,8 @@ pytestmark = [
     pytest.mark.timeout(900),
 ]
 # Giving this host a public address, where datagrams would be heard, is root's; test_oci_attacks.py goes on
-# without it.
-SKIPPED_FOR = "lane root"
+# without it. Mounting is root's as well: profiles that give a home a size are refused to an ordinary user.
+SKIPPED_FOR = ("lane root", "lane loop")
 
 
 def test_the_same_attacks_fail(request: pytest.FixtureRequest) -> None:
@@ -32,4 +32,6 @@ def test_the_same_attacks_fail(request: pytest.FixtureRequest) -> None:
         request.node.stash[ALSO] = [record for file in files for record in inner.records_of(file)]
         others = {name: seen for name, seen in inner.outcomes.items() if seen[0] != "passed"}
         assert len(others) < len(inner.outcomes) / 4, inner.output
-        assert [item for item in others.items() if SKIPPED_FOR not in item[1][1]] == [], inner.output
+        assert [
+            item for item in others.items() if not any(lane in item[1][1] for lane in SKIPPED_FOR)
+        ] == [], inner.output

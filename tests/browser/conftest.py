@@ -1,0 +1,82 @@
+"""A real browser on a hub whose servers have host names of their own, as people in production have it."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from tests.lanes import missing
+from tests.support.house import House, open_house
+
+NEEDS = ("browser", "sandboxes", "runc", "npm", "userenv", "hub6")
+_HOST = "hub.localhost"  # browsers take every name below localhost to loopback
+
+
+@dataclass(frozen=True)
+class People:
+    """A hub with subdomains, and browsers of the people on it."""
+
+    house: House
+    port: int
+    browser: Browser
+
+    def url(self, path: str, host: str = "") -> str:
+        """The address of a page: the hub's, or that of one person's server."""
+        name = f"{host}.{_HOST}" if host else _HOST
+        return f"http://{name}:{self.port}{path}"
+
+    @contextmanager
+    def at_the_hub(self, name: str) -> Iterator[tuple[BrowserContext, Page]]:
+        """A browser of this person, logged in by the form."""
+        with self.browser.new_context() as context:
+            page = context.new_page()
+            page.goto(self.url("/hub/login"))
+            page.fill("input[name=username]", name)
+            page.fill("input[name=password]", self.house.running.passwords[name])
+            page.click("[type=submit]")
+            page.wait_for_url(lambda url: "/hub/login" not in url)
+            yield context, page
+
+    def start(self, page: Page, name: str, profile: str = "small") -> None:
+        """Start this person's server by the form unless it runs, and wait for JupyterLab."""
+        page.goto(self.url("/hub/spawn"))
+        if "/hub/spawn" in page.url:
+            page.check(f"input[name=profile][value={profile}]", force=True)
+            page.click("form [type=submit]")
+        page.wait_for_url(f"**/user/{name}/lab**", timeout=90_000)
+
+
+@pytest.fixture(scope="package")
+def people(
+    clean_environ: None, evidence: Callable[[str, Callable[[], str]], Callable[[], None]]
+) -> Iterator[People]:
+    """The whole product with subdomains, and Chromium."""
+    for lane in NEEDS:
+        if missing(lane):
+            pytest.skip(f"lane {lane}: {missing(lane)}")
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = int(probe.getsockname()[1])
+    variables = {"SANDBOX_SUBDOMAIN_HOST": f"http://{_HOST}:{port}", "SANDBOX_PUBLIC_PORT": str(port)}
+    with ExitStack() as stack:
+        house = stack.enter_context(open_house(variables=variables))
+        stack.callback(evidence("the house's programs", house.running.log))
+        play = stack.enter_context(sync_playwright())
+        flags = ["--no-sandbox"] if os.geteuid() == 0 else []
+        browser = play.chromium.launch(executable_path="/usr/bin/chromium", args=flags)
+        stack.callback(browser.close)
+        yield People(house, port, browser)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Each needs the same lanes."""
+    here = os.path.dirname(__file__)
+    for item in items:
+        if str(item.path).startswith(here):
+            item.add_marker(pytest.mark.lane(*NEEDS))
+            item.add_marker(pytest.mark.timeout(240))

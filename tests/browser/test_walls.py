@@ -1,0 +1,218 @@
+"""What can a page of one person's server do in another's browser, and where can it send? O07, X01, X03.
+
+A script on alice's origin in an admin's browser stands for whatever she may have put on her page: the admin
+is the one whom the hub lets visit her.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from playwright.sync_api import Page
+
+from tests.browser.conftest import People
+
+Control = Callable[[str, bool], None]
+
+# Runs in the page; what an attempt gives, or the error that the browser throws.
+ATTEMPT = """async ({kind, url}) => {
+  const later = (ms) => new Promise((done) => setTimeout(() => done('nothing'), ms));
+  const told = (thing, good, word) => Promise.race([later(3000), new Promise((done) => {
+    thing[good] = () => done(word);
+    thing.onerror = () => done('error');
+  })]);
+  try {
+    if (kind === 'fetch' || kind === 'post') {
+      const cookie = /_xsrf=([^;]+)/.exec(document.cookie);
+      const token = window.jhdata ? window.jhdata.xsrf_token : cookie ? cookie[1] : '';
+      const headers = token ? {'X-XSRFToken': token} : {};
+      const method = kind === 'post' ? 'POST' : 'GET';
+      const answer = await fetch(url, {credentials: 'include', method, headers});
+      return `${answer.status} ${(await answer.text()).slice(0, 200)}`;
+    }
+    if (kind === 'image') {
+      const image = new Image();
+      image.src = url;
+      return await told(image, 'onload', 'loaded');
+    }
+    if (kind === 'socket') {
+      const socket = new WebSocket(url);
+      return await told(socket, 'onopen', 'open');
+    }
+    if (kind === 'frame') {
+      const frame = document.createElement('iframe');
+      frame.src = url;
+      document.body.append(frame);
+      await later(2000);
+      const inside = frame.contentDocument;
+      return inside ? 'readable: ' + inside.body.innerText.slice(0, 80) : 'closed';
+    }
+    if (kind === 'form') {
+      const form = document.createElement('form');
+      Object.assign(form, {method: 'POST', action: url, target: 'other'});
+      document.body.append(form);
+      form.submit();
+      return await later(2000);
+    }
+    if (kind === 'worker') {
+      await navigator.serviceWorker.register(url, {scope: '/'});
+      return 'registered';
+    }
+    const opened = window.open(url);
+    await later(2000);
+    return 'readable: ' + opened.document.body.innerText.slice(0, 80);
+  } catch (error) {
+    return `${error.name}: ${error.message}`;
+  }
+}"""
+
+
+def attempt(page: Page, kind: str, url: str) -> str:
+    """What one attempt of a script on this page gave."""
+    found: str = page.evaluate(ATTEMPT, {"kind": kind, "url": url})
+    return found
+
+
+@pytest.fixture(scope="module")
+def hostile(people: People) -> Iterator[Page]:
+    """Alice's page in the admin's browser; bob is logged in elsewhere and has a server."""
+    with people.at_the_hub("alice") as (_, alice), people.at_the_hub("bob") as (_, bob):
+        people.start(alice, "alice")
+        people.start(bob, "bob")
+        with people.at_the_hub("admin") as (_, page):
+            page.goto(people.url("/user/alice/lab", "alice"))
+            if "/oauth2/authorize" in page.url:  # the hub asks whether her server may know who is visiting
+                page.click("[type=submit]")
+            page.wait_for_url("**/user/alice/lab**")
+            yield page
+
+
+@pytest.mark.proves("O07", "X03")
+def test_o07_her_page_cannot_use_the_hub_in_a_visitors_name(
+    people: People, hostile: Page, control: Control
+) -> None:
+    """With an admin's cookies at hand it reads nothing at the hub, changes nothing, and frames nothing."""
+    with people.at_the_hub("admin") as (_, own):
+        own.goto(people.url("/hub/home"))
+        control(
+            "the hub's own page reads it",
+            attempt(own, "fetch", people.url("/hub/api/users")).startswith("200"),
+        )
+    for kind, path in (
+        ("fetch", "/hub/api/users"),
+        ("fetch", "/hub/home"),
+        ("post", "/hub/api/users/bob/tokens"),
+        ("post", "/hub/api/shutdown"),
+        ("frame", "/hub/home"),
+        ("window", "/hub/home"),
+    ):
+        found = attempt(hostile, kind, people.url(path))
+        assert "bob" not in found, (kind, path, found)
+        assert not found.startswith(("200", "201", "readable")), (kind, path, found)
+    attempt(hostile, "form", people.url("/hub/api/users/mallory"))
+    with people.at_the_hub("admin") as (_, own):
+        own.goto(people.url("/hub/home"))
+        assert "mallory" not in attempt(own, "fetch", people.url("/hub/api/users"))
+
+
+@pytest.mark.proves("O07")
+def test_o07_her_page_cannot_use_anothers_server(people: People, hostile: Page, control: Control) -> None:
+    """It reads, writes and opens nothing at bob's server, whom its visitor may visit as well."""
+    with people.at_the_hub("bob") as (_, own):
+        own.goto(people.url("/user/bob/lab", "bob"))
+        url = people.url("/user/bob/api/contents", "bob")
+        found = attempt(own, "fetch", url)
+        control(f"his own page reads it: {found}", found.startswith("200"))
+    for kind, url in (
+        ("fetch", people.url("/user/bob/api/contents", "bob")),
+        ("post", people.url("/user/bob/api/kernels", "bob")),
+        ("frame", people.url("/user/bob/lab", "bob")),
+        ("window", people.url("/user/bob/lab", "bob")),
+        ("socket", people.url("/user/bob/api/kernels/x/channels", "bob").replace("http", "ws", 1)),
+    ):
+        found = attempt(hostile, kind, url)
+        assert not found.startswith(("200", "201", "open", "readable")), (kind, found)
+
+
+class Sink(ThreadingHTTPServer):
+    """A foreign host that notes what arrives."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+        sink = self
+
+        class Handler(BaseHTTPRequestHandler):
+            """Answers everybody."""
+
+            def do_GET(self) -> None:
+                """Note it; a tiny picture comes back."""
+                sink.heard.append(self.path)
+                self.send_response(200)
+                self.send_header("Access-Control-Allow-Origin", "*")
+                self.send_header("Content-Type", "image/svg+xml")
+                self.end_headers()
+                self.wfile.write(b'<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"/>')
+
+            do_POST = do_GET
+
+            def log_message(self, *_: object) -> None:
+                """Silent."""
+
+        super().__init__(("127.0.0.1", 0), Handler)
+
+    def url(self, path: str, scheme: str = "http") -> str:
+        """Its address under a foreign name."""
+        return f"{scheme}://elsewhere.localhost:{self.server_address[1]}/{path}"
+
+
+@pytest.fixture
+def sink() -> Iterator[Sink]:
+    """A foreign host for one test."""
+    with Sink() as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.proves("X01")
+def test_x01_a_page_sends_nothing_elsewhere(
+    people: People, hostile: Page, sink: Sink, control: Control
+) -> None:
+    """Image, fetch, WebSocket, frame, form and service worker reach no foreign host from a server's page."""
+    with people.browser.new_context() as context:
+        free = context.new_page()
+        free.goto(people.url("/hub/login"))
+        free.set_content("<body></body>")
+        found = attempt(free, "image", sink.url("free"))
+        control(f"a page without a policy loads it: {found}", found == "loaded")
+    schemes = {"image": "http", "fetch": "http", "socket": "ws", "frame": "http", "form": "http"}
+    for kind, scheme in schemes.items():
+        attempt(hostile, kind, sink.url(kind, scheme))
+    found = attempt(hostile, "worker", people.url("/user/alice/files/worker.js", "alice"))
+    assert not found.startswith("registered"), found
+    assert sink.heard == ["/free"]
+
+
+def test_lab_works_under_the_policy(people: People) -> None:
+    """JupyterLab opens, runs a cell with a picture and shows it; the browser reports no violation."""
+    with people.at_the_hub("alice") as (_, page):
+        said: list[str] = []
+        page.on("console", lambda message: said.append(message.text))
+        people.start(page, "alice")
+        page.wait_for_selector(".jp-Launcher-content [data-category=Notebook]", timeout=60_000)
+        page.click(".jp-Launcher-content [data-category=Notebook] >> nth=0")
+        page.wait_for_selector(".jp-NotebookPanel .jp-CodeCell .cm-content", timeout=60_000)
+        page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]", timeout=90_000)
+        picture = (
+            "<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9' id='plot'><circle r='9'/></svg>"
+        )
+        page.click(".jp-NotebookPanel .jp-CodeCell .cm-content")
+        page.keyboard.insert_text(f'from IPython.display import SVG; SVG("{picture}")')
+        page.keyboard.press("Shift+Enter")
+        page.wait_for_selector(".jp-OutputArea-output svg, .jp-OutputArea-output img", timeout=60_000)
+        assert [line for line in said if "Content Security Policy" in line] == []
