@@ -123,12 +123,7 @@ _OTHERS = (
     Attack("O04", "others' sockets, doors and processes"),
     Attack("O05", "names that look alike"),
     Attack("O06", "a deleted user's name taken again"),
-    Attack(
-        "O07",
-        "a page of one server acts at the hub or at another server",
-        shared=True,
-        elsewhere=_due("needs a real browser; due with what people see"),
-    ),
+    Attack("O07", "a page of one server acts at the hub or at another server", shared=True),
     Attack("O08", "environments, caches and image layers that people share"),
     Attack("X01", "a page loads from, posts to or talks to elsewhere", shared=True),
     Attack("X02", "a large download by the browser"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
@@ -61,12 +62,14 @@ class Supervisor:
         self.failed: asyncio.Future[ProgramError] = loop.create_future()
         self._sockets = {held.name: _circus_socket(held) for held in sockets}
         self._watchers = {program.name: self._watcher(program) for program in programs}
-        # Circus wants two endpoints for its own commands; inside the process nobody else can reach them.
+        # Circus wants two endpoints for its own commands; inside the process nobody else can reach them. Their
+        # names are free again only a while after a supervisor has ended.
+        own = f"inproc://jupyter-sandbox-{secrets.token_hex(4)}"
         logging.getLogger("circus").setLevel(logging.CRITICAL)
         self._arbiter = _Arbiter(
             list(self._watchers.values()),
-            "inproc://jupyter-sandbox-commands",
-            "inproc://jupyter-sandbox-events",
+            f"{own}-commands",
+            f"{own}-events",
             check_delay=_CHECK_DELAY,
             sockets=list(self._sockets.values()),
             loop=IOLoop.current(),

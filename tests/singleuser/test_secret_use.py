@@ -54,7 +54,9 @@ ENDINGS = {
     "success": "print('had', os.environ['DB_USER'], len(os.environ['DB_PASSWORD']))",
     "error": "print('had', os.environ['DB_USER'], len(os.environ['DB_PASSWORD']))\nraise KeyError('mine')",
     "interrupt": "print('had', os.environ['DB_USER'], len(os.environ['DB_PASSWORD']))\n"
-    "import signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(20)",
+    # A background job of a shell ignores the signal; a kernel does not.
+    "import signal, time\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    "os.kill(os.getpid(), signal.SIGINT)\ntime.sleep(20)",
     "syntax": "def (",
     "overwritten": "os.environ['DB_PASSWORD'] = 'other'\ndel os.environ['DB_USER']\nprint('had reader 18')",
 }
