@@ -62,8 +62,8 @@ class Supervisor:
         self.failed: asyncio.Future[ProgramError] = loop.create_future()
         self._sockets = {held.name: _circus_socket(held) for held in sockets}
         self._watchers = {program.name: self._watcher(program) for program in programs}
-        # Circus wants two endpoints for its own commands; inside the process nobody else can reach them. Their
-        # names are free again only a while after a supervisor has ended.
+        # Circus wants two endpoints for its own commands; inside the process nobody else can reach them.
+        # Their names are free again only a while after a supervisor has ended.
         own = f"inproc://jupyter-sandbox-{secrets.token_hex(4)}"
         logging.getLogger("circus").setLevel(logging.CRITICAL)
         self._arbiter = _Arbiter(
