@@ -130,6 +130,7 @@ class Kernel:
                 raise Refusal(500, f"the kernel's WebSocket ended ({received.type.name})")
             answer = json.loads(received.data)
             if answer["content"].get("execution_state") in _DIED:
+                await self.disconnect()
                 raise Refusal(500, "the kernel died")
             if answer.get("parent_header", {}).get("msg_id") == message["header"]["msg_id"]:
                 waiting -= _take(output, answer)
