@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from jupyter_sandbox_spawner.backends.oci.delegation import delegated
+from jupyter_sandbox_spawner.backends.oci.runtime import unfit
 from jupyter_sandbox_spawner.ordinary import has_own_namespace, look_at_host
 from jupyter_sandbox_spawner.rules.subids import first_obstacle
 
@@ -69,6 +70,10 @@ def _rootless() -> str:
 
 def _runc() -> str:
     return "" if shutil.which("runc") else "no runc; run: apt-get install runc"
+
+
+def _crun() -> str:
+    return unfit("crun") or ("" if shutil.which("crun") else "no crun; run: apt-get install crun")
 
 
 def _cgroup() -> str:
@@ -178,6 +183,7 @@ LANES: Mapping[str, Callable[[], str]] = {
     "chaos": _chaos,
     "uids": _uids,
     "runc": _runc,
+    "crun": _crun,
     "cgroup": _cgroup,
     "docker": _docker,
     "npm": _npm,

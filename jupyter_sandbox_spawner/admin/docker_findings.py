@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from ..settings import Site
 from .finding import Finding
+from .versions import judge
 
 __all__ = ["docker_findings"]
 
@@ -47,6 +48,12 @@ def docker_findings(site: Site) -> Iterator[Finding]:
         )
         return
     yield _version(str(version.get("Version")), str(version.get("ApiVersion")))
+    yield judge(
+        "docker",
+        "docker holes",
+        str(version.get("Version") or ""),
+        "Upgrade Docker; containers here have no network, which is where this hole is.",
+    )
     yield _security(info.get("SecurityOptions") or [])
     for name, environment in site.environments.items():
         found = _ask(site, f"/images/{quote(environment.image)}/json")

@@ -23,7 +23,14 @@ def examine(installation: Installation | None = None) -> Sequence[Finding]:
     """Every finding: the machine, then the site (or what the defaults would meet), then known holes."""
     environments = installation.site.environments if installation else {}
     docker = docker_findings(installation.site) if installation else ()
-    return [*machine_findings(), *site_findings(installation), *docker, *version_findings(environments)]
+    local = installation is not None and installation.site.backend == "local"
+    runtime = installation.site.runtime if installation and local else "runc"
+    return [
+        *machine_findings(runtime),
+        *site_findings(installation),
+        *docker,
+        *version_findings(environments),
+    ]
 
 
 def diagnose(arguments: argparse.Namespace) -> int:

@@ -13,18 +13,21 @@ from ..ordinary import look_at_host
 from .finding import Finding
 from .ordinary_findings import ordinary_findings
 from .requirements import LEAST_NODE, node_version, search_path
+from .versions import numbers
 
-__all__ = ["machine_findings"]
+__all__ = ["machine_findings", "runtime_finding"]
 
 _CONTROLLERS = ("memory", "pids", "cpu")
+_LEAST_KERNEL = (5, 3)
 _TOP = Path("/sys/fs/cgroup")
 
 
-def machine_findings() -> Iterator[Finding]:
-    """In the order in which a start would meet them."""
+def machine_findings(runtime: str = "runc") -> Iterator[Finding]:
+    """In the order in which a start would meet them; `runtime` is the OCI runtime of the site."""
     checks: tuple[Callable[[], Finding], ...] = (
         _python,
-        _runtime,
+        _kernel,
+        lambda: runtime_finding(runtime),
         _node,
         _proxy,
         _cgroups,
@@ -46,14 +49,23 @@ def _python() -> Finding:
     return Finding(name="python", fine=fine, seen=version, remedy="Use Python 3.10 or newer.")
 
 
-def _runtime() -> Finding:
-    path = shutil.which("runc", path=search_path())
-    remedy = "apt-get install runc"
+def _kernel() -> Finding:
+    """Its number alone tells no hole: distributions patch under the same number."""
+    found = os.uname()
+    fine = found.sysname == "Linux" and numbers(found.release) >= _LEAST_KERNEL
+    remedy = "Boot a newer one: pidfds, by which processes are watched and ended, came with Linux 5.3."
+    return Finding(name="kernel", fine=fine, seen=f"{found.sysname} {found.release}", remedy=remedy)
+
+
+def runtime_finding(name: str) -> Finding:
+    """Is the OCI runtime there, and which one is it?"""
+    path = shutil.which(name, path=search_path())
+    remedy = f"apt-get install {name}"
     if path is None:
-        return Finding(name="runc", fine=False, seen="not installed", remedy=remedy)
+        return Finding(name=name, fine=False, seen="not installed", remedy=remedy)
     answer = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)
     first = answer.stdout.partition("\n")[0] or answer.stderr.strip()
-    return Finding(name="runc", fine=answer.returncode == 0, seen=first, remedy=remedy)
+    return Finding(name=name, fine=answer.returncode == 0, seen=first, remedy=remedy)
 
 
 def _node() -> Finding:

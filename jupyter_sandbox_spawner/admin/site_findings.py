@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from ..errors import ConfigurationError
-from ..rules.profile_file import parse_profiles
 from ..settings import Site
 from .accounts import Account, accounts_of, with_uids
 from .directories import LEAST_FREE
 from .finding import Finding
 from .installation import Installation
+from .profile_findings import profile_findings, profiles_of
 from .reach import ONE_UID, check_reach, existing, python_barrier
 
 __all__ = ["site_findings"]
@@ -33,6 +33,7 @@ def site_findings(installation: Installation | None) -> Iterator[Finding]:
     yield from _origin(site)
     if installation is not None:
         yield _secrets(site)
+        yield from profile_findings(site)
     yield _run_dir(site.run_dir)
     # A directory that is not there yet is judged by the nearest one above it.
     for field in ("run_dir", "state_dir"):
@@ -76,6 +77,8 @@ def _uids(site: Site, installation: Installation | None) -> Iterator[Finding]:
 
 
 def _origin(site: Site) -> Iterator[Finding]:
+    if site.subdomain_host:
+        yield Finding(name="subdomains", fine=True, seen=site.subdomain_host)
     if site.accept_shared_origin:
         yield Finding(
             name="origin",
@@ -117,11 +120,7 @@ def _range(site: Site) -> Finding:
 
 def _secrets(site: Site) -> Finding:
     """Which store do granted secrets lie in, and is it one for people's real ones?"""
-    try:
-        profiles = parse_profiles(Path(site.profiles).read_text()) if site.profiles else ()
-    except (ConfigurationError, OSError, UnicodeDecodeError):
-        profiles = ()  # what is wrong with the file is said by those who need it
-    granted = {grant.name for profile in profiles for grant in profile.secrets}
+    granted = {grant.name for profile in profiles_of(site) for grant in profile.secrets}
     if not granted:
         return Finding(name="secrets", fine=True, seen="no profile grants one")
     return Finding(

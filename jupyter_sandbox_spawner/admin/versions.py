@@ -16,7 +16,7 @@ from ..settings import Environment
 from .finding import Finding
 from .requirements import search_path
 
-__all__ = ["FIXES", "Fix", "numbers", "version_findings"]
+__all__ = ["FIXES", "Fix", "judge", "numbers", "version_findings"]
 
 _CHANGELOG = Path("/usr/share/doc/runc/changelog.Debian.gz")
 
@@ -44,6 +44,7 @@ FIXES: Mapping[str, Fix] = {
     "jupyter_server": Fix(fixed=("2.20.0",), holes=("CVE-2026-44727",)),
     "jupyter_server_proxy": Fix(fixed=("4.2.0",), holes=("GHSA-w3vc-fx9p-wp4v", "CVE-2024-35225")),
     "configurable-http-proxy": Fix(fixed=("5.3.0",), holes=("CVE-2026-29057",)),
+    "docker": Fix(fixed=("23.0.11", "25.0.5", "26.0.0"), holes=("CVE-2024-29018",)),
     "runc": Fix(fixed=("1.2.8", "1.3.3"), holes=("CVE-2025-31133", "CVE-2025-52565", "CVE-2025-52881")),
 }
 
@@ -56,8 +57,8 @@ def numbers(version: str) -> tuple[int, ...]:
 
 def version_findings(environments: Mapping[str, Environment]) -> Iterator[Finding]:
     """A finding for each program of the table that is installed, on the hub's side and in user images."""
-    yield _judge("jupyterhub", "jupyterhub", _own("jupyterhub"), "pip install -U 'jupyterhub>=5.5,<7'")
-    yield _judge(
+    yield judge("jupyterhub", "jupyterhub", _own("jupyterhub"), "pip install -U 'jupyterhub>=5.5,<7'")
+    yield judge(
         "configurable-http-proxy",
         "configurable-http-proxy",
         _proxy(),
@@ -71,10 +72,11 @@ def version_findings(environments: Mapping[str, Environment]) -> Iterator[Findin
             version = _installed(environment.prefix, package)
             if version or package != "jupyter_server_proxy":
                 remedy = f"{environment.prefix}/bin/pip install -U {package}"
-                yield _judge(package, f"{package} in {name}", version, remedy)
+                yield judge(package, f"{package} in {name}", version, remedy)
 
 
-def _judge(package: str, name: str, version: str, remedy: str) -> Finding:
+def judge(package: str, name: str, version: str, remedy: str) -> Finding:
+    """Is this version of a package of the table free of its holes?"""
     fix = FIXES[package]
     if not version:
         return Finding(name=name, fine=False, seen="version not found", remedy=remedy, needed=False)
@@ -88,7 +90,7 @@ def _runc() -> Finding:
     path = shutil.which("runc", path=search_path())
     said = subprocess.run([path, "--version"], capture_output=True, text=True, check=False) if path else None
     version = said.stdout.partition("\n")[0].rpartition(" ")[2] if said else ""
-    finding = _judge("runc", "runc holes", version, "apt-get update && apt-get install --only-upgrade runc")
+    finding = judge("runc", "runc holes", version, "apt-get update && apt-get install --only-upgrade runc")
     if finding.fine or not _CHANGELOG.exists():
         return finding
     text = gzip.decompress(_CHANGELOG.read_bytes()).decode(errors="replace")

@@ -12,6 +12,7 @@ from ..backends.oci.layout import HOME
 from ..errors import RefusedError
 from ..models import Doors, Resources, SandboxSpec, UserPlace
 from ..names import is_sandbox_id
+from ..rules.profiles import runtime_refusal
 from ..settings import Site
 
 __all__ = ["admit"]
@@ -36,7 +37,7 @@ def admit(
         text = f"{spec.environment_name!r} is not one of: {known}."
         raise _refuse("environment_name", text, "launcher.environment_unknown")
     if spec.runtime != site.runtime:
-        text = f"{spec.runtime!r} is not this site's runtime {site.runtime!r}."
+        text = runtime_refusal(spec.runtime, site.runtime)
         raise _refuse("runtime", text, "launcher.runtime_unknown")
     if doors.directory != f"{site.doors_dir}/{spec.id}":
         raise _refuse("doors", f"{doors.directory} are not this sandbox's doors.", "launcher.doors_foreign")

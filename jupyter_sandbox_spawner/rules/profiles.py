@@ -6,7 +6,7 @@ import difflib
 import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 from ..errors import ProfileRefusedError
 from ..models import BrowserPolicy, EgressPolicy, IsolationLevel, Mount, Resources, SandboxSpec, UserPlace
@@ -19,9 +19,11 @@ __all__ = [
     "ExtensionOffer",
     "Profile",
     "choose",
+    "for_runtime",
     "profile_digest",
     "reason_against",
     "requested_profile",
+    "runtime_refusal",
     "to_spec",
 ]
 
@@ -65,6 +67,7 @@ class Profile:
     environment: str = ""
     variables: Mapping[str, str] = field(default_factory=dict)
     secrets: tuple[Grant, ...] = ()
+    unavailable: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +106,8 @@ def requested_profile(user_options: object) -> str | None:
 
 def reason_against(profile: Profile, groups: Collection[str]) -> str:
     """Why a member of `groups` may not take the profile, in a sentence; "" if they may."""
+    if profile.unavailable:
+        return profile.unavailable
     allowed = profile.allowed_groups
     if allowed is None or set(allowed) & set(groups):
         return ""
@@ -110,6 +115,27 @@ def reason_against(profile: Profile, groups: Collection[str]) -> str:
         return "It is closed at the moment; ask your admin."
     listed = " or ".join(allowed)
     return f"It is for group {listed}; ask a member of that group or your admin."
+
+
+def for_runtime(profiles: Sequence[Profile], runtime: str) -> tuple[Profile, ...]:
+    """The profiles as this site has them: one that names another runtime is offered to nobody, and says why.
+
+    A probe proves the site's one runtime; a sandbox under another would start without proof.
+    """
+    return tuple(
+        profile
+        if profile.runtime in ("", runtime)
+        else replace(profile, unavailable=runtime_refusal(profile.runtime, runtime))
+        for profile in profiles
+    )
+
+
+def runtime_refusal(wanted: str, runtime: str) -> str:
+    """Why a sandbox under `wanted` is not started on a site whose runtime is another, and the way out."""
+    return (
+        f"It needs the runtime {wanted}, and this site runs {runtime}."
+        f' Your admin can install it and set setup_hub(c, runtime="{wanted}").'
+    )
 
 
 def choose(
@@ -188,7 +214,8 @@ def _bad_options(code: str, message: str, name: str) -> ProfileRefusedError:
 
 def profile_digest(profile: Profile) -> str:
     """SHA-256 (hex) of the profile as canonical JSON: what exactly did the policy say at that start?"""
-    canonical = json.dumps(asdict(profile), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    said = {name: value for name, value in asdict(profile).items() if name != "unavailable"}
+    canonical = json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 

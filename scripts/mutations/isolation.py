@@ -91,4 +91,18 @@ GUARDS = (
         tests="tests/attacks/test_isolation.py -k i03",
         live=True,
     ),
+    Guard(
+        name="profiles: another runtime is offered to nobody",
+        file="jupyter_sandbox_spawner/rules/profiles.py",
+        pattern=r"if profile\.unavailable:",
+        replacement="if False:",
+        tests="tests/rules/test_profiles.py -k another_runtime",
+    ),
+    Guard(
+        name="runtime: an unfit one is refused",
+        file="jupyter_sandbox_spawner/backends/oci/runtime.py",
+        pattern=r'return _UNFIT\.get\(program, ""\)',
+        replacement='return ""',
+        tests="tests/backends/test_oci_limits.py -k unfit_runtime",
+    ),
 )

@@ -16,11 +16,12 @@ from jupyter_sandbox_spawner.backends.oci.rootfs import rootfs_path
 from tests.backends.tiny import Bench, MemoryBench, OciBench
 
 OCI_LANES = pytest.mark.lane("hostuids", "runc")
+CRUN = pytest.param("crun", marks=pytest.mark.lane("hostuids", "crun"))
 
 
-async def _open_oci() -> AsyncIterator[OciBench]:
+async def _open_oci(runtime: str = "runc") -> AsyncIterator[OciBench]:
     directory = Path(tempfile.mkdtemp(prefix="jss-"))
-    bench = OciBench(directory)
+    bench = OciBench(directory, runtime)
     try:
         async with OciBackend.opened(bench.site) as backend:
             bench.backend = backend
@@ -41,11 +42,11 @@ async def oci() -> AsyncIterator[OciBench]:
         yield bench
 
 
-@pytest_asyncio.fixture(params=["memory", pytest.param("oci", marks=OCI_LANES)])
+@pytest_asyncio.fixture(params=["memory", pytest.param("oci", marks=OCI_LANES), CRUN])
 async def backend(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
     """Each backend under the same contract."""
     if request.param == "memory":
         yield MemoryBench(MemoryBackend())
         return
-    async for bench in _open_oci():
+    async for bench in _open_oci(request.param.replace("oci", "runc")):
         yield bench

@@ -15,6 +15,7 @@ from jupyter_sandbox_spawner.backends.oci.backend import OciBackend
 from jupyter_sandbox_spawner.backends.oci.cgroups import Cgroups
 from jupyter_sandbox_spawner.backends.oci.kernel import mounts_below
 from jupyter_sandbox_spawner.backends.oci.logs import LOG_BYTES
+from jupyter_sandbox_spawner.backends.oci.runtime import unfit
 from jupyter_sandbox_spawner.errors import IsolationError
 from jupyter_sandbox_spawner.models import Resources
 from tests.backends.tiny import UID_BASE, OciBench
@@ -200,6 +201,29 @@ async def test_no_runtime_no_sandbox(oci: OciBench) -> None:
         with pytest.raises(IsolationError, match="apt-get install no-such-runtime") as refused:
             await broken.create(spec, oci.doors(spec), {})
     assert refused.value.code == "isolation.unavailable"
+
+
+@pytest.mark.parametrize("runtime", ["runsc", "kata-runtime"])
+async def test_an_unfit_runtime_is_refused_by_name(
+    oci: OciBench, runtime: str, control: Callable[[str, bool], None]
+) -> None:
+    """A runtime that cannot hold our sandboxes is refused with the reason, and no other takes its place."""
+    control("runc is fit", unfit("runc") == "")
+    site = replace(oci.site, state=str(oci.directory / "l4"), runtime=runtime)
+    async with OciBackend.opened(site) as broken:
+        spec = oci.spec()
+        with pytest.raises(IsolationError, match="Set runtime to runc") as refused:
+            await broken.create(spec, oci.doors(spec), {})
+        assert (await broken.capabilities()).runtimes == {}
+    assert refused.value.code == "isolation.unavailable"
+
+
+def test_crun_needs_one_kind_of_cgroups(tmp_path: Path, control: Callable[[str, bool], None]) -> None:
+    """crun is refused where cgroup v2 has controllers beside v1, and only there."""
+    control("without a unified tree beside v1 it is fit", unfit("crun", str(tmp_path)) == "")
+    (tmp_path / "unified").mkdir()
+    (tmp_path / "unified/cgroup.controllers").write_text("hugetlb\n")
+    assert "side by side" in unfit("crun", str(tmp_path))
 
 
 async def test_failed_start_leaves_nothing(oci: OciBench) -> None:

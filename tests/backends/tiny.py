@@ -88,7 +88,7 @@ class MemoryBench(Bench):
 class OciBench(Bench):
     """Real sandboxes below a directory of the test."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, runtime: str = "runc") -> None:
         super().__init__(MemoryBackend())  # replaced once the real one is open
         self.directory = directory
         (directory / "inside").mkdir()
@@ -100,6 +100,7 @@ class OciBench(Bench):
             inside=str(directory / "inside"),
             environments={"tiny": Environment(prefix=str(directory / "tiny"))},
             root_uid=UID_BASE,
+            runtime=runtime,
         )
 
     def spec(self, user: str = "alice", main: str = WAITS_FOR_ITS_END, **changes: Any) -> SandboxSpec:

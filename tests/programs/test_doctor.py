@@ -8,14 +8,16 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from jupyter_sandbox_spawner.admin import versions
+from jupyter_sandbox_spawner.admin.profile_findings import profile_findings
 from jupyter_sandbox_spawner.admin.versions import FIXES, numbers, version_findings
-from jupyter_sandbox_spawner.settings import Environment
+from jupyter_sandbox_spawner.settings import Environment, Site
 from tests.lanes import CHECKOUT
 from tests.programs.admin_run import AdminRun, admin, environment, site_directory
 
@@ -38,7 +40,16 @@ def findings(*arguments: str) -> dict[str, dict[str, Any]]:
 def test_every_finding_that_is_not_fine_has_a_remedy() -> None:
     """Whatever doctor finds missing or weak comes with the words that help."""
     found = findings()
-    assert {"python", "cgroups", "limits", "uid range", "run_dir", "jupyterhub"} <= found.keys()
+    assert {
+        "python",
+        "kernel",
+        "runc",
+        "cgroups",
+        "limits",
+        "uid range",
+        "run_dir",
+        "jupyterhub",
+    } <= found.keys()
     assert [name for name, item in found.items() if not item["fine"] and not item["remedy"]] == []
 
 
@@ -50,6 +61,23 @@ def test_a_site_is_looked_at_by_its_configuration(top: Path) -> None:
     assert found["run_dir"]["seen"].startswith(f"{top}/run, ")
     assert "jupyterhub in default" in found
     assert "uids" in found
+
+
+def test_profiles_that_ask_for_more_are_weak(
+    tmp_path: Path, control: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A profile with another runtime is named; so is one whose home cannot be limited on this machine."""
+    file = tmp_path / "profiles.yaml"
+    limits = "cpu: 1, memory: 1G, disk: 2G, runtime: crun"
+    file.write_text(f"- {{display_name: A, slug: a, default: true, sandbox: {{{limits}}}}}\n")
+    ports = dict.fromkeys(("public_port", "hub_port", "proxy_api_port", "front_port"), 0)
+    site = Site(run_dir="/run/x", state_dir="/srv/x", profiles=str(file), **ports)
+    fitting = {item.name: item for item in profile_findings(replace(site, runtime="crun"))}
+    control("on a site with that runtime all is fine", fitting["runtimes"].fine)
+    monkeypatch.setattr("jupyter_sandbox_spawner.admin.profile_findings._LOOP", str(tmp_path / "loop"))
+    found = {item.name: item for item in profile_findings(site)}
+    assert (found["runtimes"].fine, "a asks for crun" in found["runtimes"].seen) == (False, True)
+    assert (found["home quota"].fine, "asked for by a" in found["home quota"].seen) == (False, True)
 
 
 @pytest.mark.lane("root", "uids")
@@ -114,6 +142,9 @@ def test_a_reader_who_leaves_early_gets_no_traceback() -> None:
 @pytest.mark.parametrize(
     ("package", "version", "fine"),
     [
+        ("docker", "20.10.24", False),
+        ("docker", "25.0.4", False),
+        ("docker", "26.0.0", True),
         ("runc", "1.1.5+ds1", False),
         ("runc", "1.2.7", False),
         ("runc", "1.2.8", True),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from jupyter_sandbox_spawner.rules.profiles import (
     ExtensionOffer,
     Profile,
     choose,
+    for_runtime,
     profile_digest,
     reason_against,
     requested_profile,
@@ -321,3 +323,16 @@ def test_the_spec_says_what_the_profile_says(profiles: tuple[Profile, ...]) -> N
     assert (spec.environment_name, spec.runtime) == ("default", "runc")
     large = to_spec(profiles[1], "sb-y", PLACE, "", defaults)
     assert (large.environment_name, large.runtime, large.isolation) == ("gpu", "runsc", "hard")
+
+
+def test_another_runtime_is_offered_to_nobody(control: Callable[[str, bool], None]) -> None:
+    """A profile with a runtime that is not the site's is refused with the remedy; its digest stays."""
+    plain, large = parse_profiles(GOOD, "P")[:2]
+    same = for_runtime((plain, large), "runsc")
+    control("on a site with that runtime nothing is refused", not same[1].unavailable)
+    found = for_runtime((plain, large), "runc")
+    assert found[0] == plain
+    assert 'setup_hub(c, runtime="runsc")' in reason_against(found[1], large.allowed_groups or ())
+    assert profile_digest(found[1]) == profile_digest(large)
+    with pytest.raises(ProfileRefusedError, match="runtime runsc"):
+        choose(found, large.slug, None, large.allowed_groups or ())

@@ -25,7 +25,7 @@ from .layout import INSIDE, Place
 from .namespace import hold_processes, share_inotify
 from .processes import by_namespace, count, namespace_of
 from .rootfs import environment_directories, own_top, prepare_rootfs, rootfs_path, system_directories
-from .runtime import Runtime
+from .runtime import Runtime, unfit
 
 __all__ = ["OciHost", "OciSite", "load_seccomp"]
 
@@ -158,11 +158,12 @@ class OciHost:
         name = self.site.runtime
         if os.geteuid() != 0:
             return [f"{CANNOT_START} the launcher is not root. Run: sudo jupyter-sandbox-admin run"], {}
+        if why := unfit(name, self.site.cgroup_root):
+            return [f"{CANNOT_START} {why}. Set runtime to runc."], {}
         if not self.runtime.found():
             return [f"{CANNOT_START} there is no {name}. Run: apt-get install {name}"], {}
         runtimes = {name: await self.runtime.version()}
-        features = await self.runtime.features()
-        if not features.get("linux", {}).get("seccomp", {}).get("enabled"):
+        if not await self.runtime.filters_calls():
             return [
                 f"{CANNOT_START} {name} cannot filter system calls. Install one built with seccomp."
             ], runtimes

@@ -11,10 +11,26 @@ from typing import Any
 
 from ...errors import BackendError
 
-__all__ = ["Runtime", "runtime_identity"]
+__all__ = ["Runtime", "runtime_identity", "unfit"]
 
 _PATIENCE = 30.0  # seconds for one command; measured 20-140 ms
 _SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+# A runtime that is refused by name is never tried, and none takes its place.
+# Seen: runsc 20221219 (EINVAL; newer ones are not tried) and crun 1.8.1. Kata was never tried.
+_UNFIT = {
+    "runsc": "runsc cannot join the user namespace that the sandbox's own uid has made",
+    "kata-runtime": "Kata is not supported by the local backend",
+}
+_HYBRID = "crun refuses hosts with cgroup v1 and v2 controllers side by side"
+
+
+def unfit(program: str, cgroup_root: str = "/sys/fs/cgroup") -> str:
+    """Why the local backend cannot use this runtime on this host, in a sentence; "" where it may try."""
+    controllers = Path(cgroup_root, "unified/cgroup.controllers")
+    if program == "crun" and controllers.exists() and controllers.read_text().strip():
+        return _HYBRID
+    return _UNFIT.get(program, "")
 
 
 def runtime_identity(program: str) -> str:
@@ -32,6 +48,7 @@ class Runtime:
     def __init__(self, program: str, state: str) -> None:
         self.program = program
         self.state = state
+        self._command = (program, "--root", state)
 
     def found(self) -> bool:
         """Is the program on this host?"""
@@ -42,7 +59,13 @@ class Runtime:
         answer = await self._run(self.program, "--version")
         return answer.split("\n", 1)[0].rpartition(" ")[2]
 
-    async def features(self) -> dict[str, Any]:
+    async def filters_calls(self) -> bool:
+        """Does it load the seccomp filter of a bundle? One that cannot say so in any way does not."""
+        if (await self._features()).get("linux", {}).get("seccomp", {}).get("enabled"):
+            return True
+        return "+SECCOMP" in (await self._run(self.program, "--version")).split()
+
+    async def _features(self) -> dict[str, Any]:
         """What it was built with, after the runtime specification's features.md; {} if it cannot say."""
         try:
             answer = json.loads(await self._run(self.program, "features"))
@@ -58,7 +81,7 @@ class Runtime:
             # Half a sandbox must not go on being made after the launcher died: recovery sweeps it up.
             *("setpriv", "--pdeathsig=KILL", "--"),
             *("prlimit", "--core=0:0", f"--nofile={open_files}:{open_files}", "--"),
-            *(self.program, "--root", self.state, "--log", str(errors), "--log-format", "json"),
+            *(*self._command, "--log", str(errors), "--log-format", "json"),
             *("create", "--bundle", str(bundle), "--pid-file", str(pid_file), sandbox_id),
             output=log,
             errors=errors,
@@ -67,12 +90,12 @@ class Runtime:
 
     async def start(self, sandbox_id: str) -> None:
         """Let the created sandbox's init process run."""
-        await self._run(self.program, "--root", self.state, "start", sandbox_id)
+        await self._run(*self._command, "start", sandbox_id)
 
     async def find(self, sandbox_id: str) -> tuple[str, int] | None:
         """Status (`created`, `running`, `stopped`) and pid; None where the runtime does not know the id."""
         try:
-            answer = json.loads(await self._run(self.program, "--root", self.state, "state", sandbox_id))
+            answer = json.loads(await self._run(*self._command, "state", sandbox_id))
         except BackendError as error:
             if "does not exist" in error.message:
                 return None
@@ -82,7 +105,7 @@ class Runtime:
     async def delete(self, sandbox_id: str) -> None:
         """Kill what is left and erase the runtime's own state and cgroup; no-op if unknown."""
         if (Path(self.state) / sandbox_id).exists():
-            await self._run(self.program, "--root", self.state, "delete", "--force", sandbox_id)
+            await self._run(*self._command, "delete", "--force", sandbox_id)
 
     async def _run(self, *command: str, output: int | None = None, errors: Path | None = None) -> str:
         target = asyncio.subprocess.PIPE if output is None else output

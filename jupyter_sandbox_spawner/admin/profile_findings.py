@@ -1,0 +1,76 @@
+"""Do profiles ask for what their site cannot give: another runtime, a limit of the home? Looks only."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..errors import ConfigurationError
+from ..rules.profile_file import parse_profiles
+from ..rules.profiles import Profile
+from ..settings import Site
+from .finding import Finding
+from .requirements import search_path
+
+__all__ = ["profile_findings", "profiles_of"]
+
+_LOOP = "/dev/loop-control"
+_TOOLS = ("mkfs.ext4", "mount", "umount", "e2fsck", "resize2fs")
+
+
+def profiles_of(site: Site) -> tuple[Profile, ...]:
+    """The site's profiles; none where the file is wrong, which `profile_findings` says."""
+    try:
+        return _read(site)
+    except (ConfigurationError, OSError, UnicodeDecodeError):
+        return ()
+
+
+def _read(site: Site) -> tuple[Profile, ...]:
+    return parse_profiles(Path(site.profiles).read_text(), site.profiles) if site.profiles else ()
+
+
+def profile_findings(site: Site) -> Iterator[Finding]:
+    """Findings about profiles that are not offered, or get less than they ask for."""
+    try:
+        profiles = _read(site)
+    except (ConfigurationError, OSError, UnicodeDecodeError) as error:
+        remedy = "The message has file, line and field: jupyter-sandbox-admin profiles check FILE"
+        yield Finding(name="profiles", fine=False, seen=str(error), remedy=remedy)
+        return
+    yield _runtimes(profiles, site.runtime)
+    yield _home(profiles)
+
+
+def _runtimes(profiles: tuple[Profile, ...], runtime: str) -> Finding:
+    others = {profile.slug: profile.runtime for profile in profiles if profile.runtime not in ("", runtime)}
+    asked = ", ".join(f"{slug} asks for {name}" for slug, name in others.items())
+    return Finding(
+        name="runtimes",
+        fine=not others,
+        needed=False,
+        seen=f"{asked}; this site runs {runtime}" if others else f"all profiles run under {runtime}",
+        remedy=f'setup_hub(c, runtime="{next(iter(others.values()), runtime)}"), or another site for them;'
+        " until then nobody gets these profiles.",
+    )
+
+
+def _home(profiles: tuple[Profile, ...]) -> Finding:
+    """The launcher tries it at a start; this is what can be told without trying."""
+    asking = [profile.slug for profile in profiles if profile.resources.disk]
+    if not asking:
+        return Finding(name="home quota", fine=True, seen="no profile asks for one")
+    lacks = [
+        *(["root"] if os.geteuid() != 0 else []),
+        *([] if os.path.exists(_LOOP) else [_LOOP]),
+        *(name for name in _TOOLS if shutil.which(name, path=search_path()) is None),
+    ]
+    return Finding(
+        name="home quota",
+        fine=not lacks,
+        needed=False,
+        seen=f"asked for by {', '.join(asking)}" + (f"; there is no {', '.join(lacks)}" if lacks else ""),
+        remedy="As root: modprobe loop; apt-get install e2fsprogs. Until then these profiles are refused.",
+    )
