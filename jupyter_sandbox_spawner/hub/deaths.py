@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable
-from typing import Protocol
+from typing import Any, Protocol
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from ..clients.launcher import LauncherClient
@@ -16,7 +16,7 @@ from ..errors import ProgramError
 from ..models import Event
 from ..settings import Site
 
-__all__ = ["Deaths", "Followed", "follow_deaths"]
+__all__ = ["Deaths", "Followed", "follow_deaths", "is_replaced"]
 
 log = logging.getLogger("jupyter_sandbox_spawner.hub")
 _POLL = 20.0
@@ -91,3 +91,9 @@ def follow_deaths(spawner: Followed) -> None:
     if socket not in known:
         known[socket] = Deaths(socket)
     known[socket].add(spawner)
+
+
+def is_replaced(spawner: Any) -> bool:
+    """Has the hub another object for this server? It makes one after each stop, failed or not."""
+    current = dict.get(spawner.user.spawners, spawner.name)
+    return current is not None and current is not spawner

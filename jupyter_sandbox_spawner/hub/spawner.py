@@ -19,7 +19,7 @@ from ..models import SandboxSpec, Status, UserPlace
 from ..names import canonical_username, sandbox_id
 from ..rules.profiles import Choice, Defaults, Profile, to_spec
 from .choice import asked_now, decide
-from .deaths import follow_deaths
+from .deaths import follow_deaths, is_replaced
 from .environment import ServerPlan, boot_document, unknown_image
 from .form import profile_form
 from .lifecycle import Lifecycle, StartPlan, to_its_end
@@ -176,8 +176,9 @@ class SandboxSpawner(SandboxTraits, Spawner):  # type: ignore[misc]  # JupyterHu
         The hub never calls `stop` for a server that ended by itself, so that is done here.
         """
         asked = self.sandbox_id
-        if self._starting or not asked:
-            return None if self._starting else 0  # how a start ends is told by start itself
+        if self._starting or not asked or is_replaced(self):
+            # How a start ends is told by start itself; for a replaced object the hub would stop the next.
+            return None if self._starting or asked else 0
         try:
             async with Lifecycle(self.site) as lifecycle:
                 status = await lifecycle.status(asked)

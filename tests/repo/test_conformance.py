@@ -44,7 +44,7 @@ def test_ids_are_unique() -> None:
 
 def test_the_page_has_every_attack() -> None:
     """docs/reference/conformance.md was made from this list, and nothing on it has failed or is missing."""
-    text = (CHECKOUT / "docs/reference/conformance.md").read_text()
+    text = (CHECKOUT / "docs/reference/conformance.md").read_text().partition("\n## ")[0]
     rows = dict(re.findall(r"^\| ([A-Z][0-9]{2}) \| ([^|]+) \|", text, re.MULTILINE))
     assert rows == {attack.id: attack.tries for attack in ATTACKS}
     assert re.findall(r"\*\*(?:failed|missing|skipped)", text) == []
