@@ -111,7 +111,8 @@ class Pages:
 
     async def _begin(self, scope: Scope, headers: Mapping[str, str], send: Send) -> None:
         query = scope["query_string"].decode("latin-1")
-        then = scope["path"] + (f"?{query}" if query else "")
+        # As it was sent: decoded, it could hold what ends a header.
+        then = scope["raw_path"].decode("latin-1") + (f"?{query}" if query else "")
         login = self._sessions.begin(self._cookie(headers, _BROWSER), then, _now())
         wanted = {
             "client_id": f"service-{SERVICE}",

@@ -53,6 +53,15 @@ def test_who_is_not_logged_in_goes_by_the_hub_and_comes_back(mlflow: MlflowServe
     assert browser.ask("GET", f"/{script}").status == 200
 
 
+def test_what_was_asked_for_cannot_forge_an_answers_headers(mlflow: MlflowServer) -> None:
+    """A line break in the address comes back as it was written, in the one header that it belongs to."""
+    browser = Browser(mlflow, "alice")
+    _, asked = browser.sent_to_the_hub("/x%0d%0aset-cookie:%20forged=1?y=%0d%0aset-cookie:%20forged=1")
+    back = browser.come_back(asked)
+    assert back.headers["location"].startswith(f"{PREFIX}/x%0d%0aset-cookie:")
+    assert [line for line in back.cookies if "forged" in line.partition(";")[0]] == []
+
+
 def test_the_session_is_a_cookie_that_no_script_reads(mlflow: MlflowServer) -> None:
     """HttpOnly, SameSite=Lax, for this path alone; Secure where the proxy says https."""
     browser = Browser(mlflow, "alice")
