@@ -1,7 +1,8 @@
 """What does section 5 of the CIS Docker Benchmark say of a live sandbox? Attack I14.
 
 Numbers and subjects are those of version 1.6.0 as docker/docker-bench-security checks them; its script
-asks the daemon the same questions. A warning must be one that is named here with its reason.
+asks the daemon the same questions. 5.1 and 5.28 are about the daemon and its images. A warning must be one
+that is named here with its reason.
 """
 
 from __future__ import annotations
