@@ -8,9 +8,9 @@ docs/explanation/activity.md has the measurements behind the tables.
 from __future__ import annotations
 
 import re
-from urllib.parse import unquote_to_bytes
 
 from .frames import Frame
+from .paths import below
 
 __all__ = ["message_counts", "request_counts"]
 
@@ -43,7 +43,7 @@ def request_counts(method: bytes, target: bytes, prefix: str, websocket: bool = 
     raw, _, query = target.partition(b"?")
     if websocket or _MARKED in query:
         return False
-    path = _below(raw, prefix)
+    path = below(raw, prefix)
     if method == b"PUT":
         return not _LAYOUT.match(path)
     if method not in _SAFE or not _BACKGROUND.match(path):
@@ -63,7 +63,7 @@ def message_counts(target: bytes, prefix: str, frame: Frame) -> bool:
         return False  # ping, pong, close, and the rest of a message whose first frame was judged
     if not frame.readable:
         return True
-    path = _below(target.partition(b"?")[0], prefix)
+    path = below(target.partition(b"?")[0], prefix)
     if _CHANNELS.match(path):
         said = _MESSAGE_TYPE.search(frame.beginning)
         return said is None or said[1] not in _ASKED_BY_PAGES
@@ -72,7 +72,3 @@ def message_counts(target: bytes, prefix: str, frame: Frame) -> bool:
     if _COLLABORATION.match(path):
         return not frame.beginning.startswith(_AWARENESS)
     return True
-
-
-def _below(path: bytes, prefix: str) -> bytes:
-    return unquote_to_bytes(path).removeprefix(unquote_to_bytes(prefix))

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 from ..models import BrowserPolicy
 from ..units import format_size
+from .paths import below
 
 __all__ = [
     "RESERVE",
@@ -32,10 +33,7 @@ _ASKED = re.compile(rb"(?:^|&)download=")
 def is_download(target: bytes, prefix: str) -> bool:
     """Does this request ask for a file? `target` is the request's, `prefix` the server's path."""
     raw, _, query = target.partition(b"?")
-    below = raw.removeprefix(prefix.encode())
-    # Decoded once and squeezed as jupyter_server's router sees it.
-    below = re.sub(rb"%([0-9a-fA-F]{2})", lambda found: bytes([int(found[1], 16)]), below).lstrip(b"/")
-    return bool(_DOWNLOADS.match(below) or _ASKED.search(query))
+    return bool(_DOWNLOADS.match(below(raw, prefix).lstrip(b"/")) or _ASKED.search(query))
 
 
 def is_attachment(headers: Iterable[tuple[bytes, bytes]]) -> bool:

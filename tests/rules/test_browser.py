@@ -40,6 +40,20 @@ def test_a_download_is_known_by_its_address(path: str, download: bool) -> None:
 
 
 @pytest.mark.parametrize(
+    ("target", "prefix"),
+    [
+        ("/user/%62ob/files/x", "/user/bob/"),
+        ("/user/bob%2Ffiles/x", "/user/bob/"),
+        ("/user/a@b/files/x", "/user/a%40b/"),
+        ("/user/a%40b/files/x", "/user/a%40b/"),
+    ],
+)
+def test_a_download_is_known_however_the_name_is_written(target: str, prefix: str) -> None:
+    """What routing takes to the server is judged by the same reading of the path."""
+    assert is_download(target.encode(), prefix)
+
+
+@pytest.mark.parametrize(
     ("value", "attachment"),
     [(b"attachment; filename=x", True), (b" Attachment", True), (b"inline", False), (b"x-attachment", False)],
 )
