@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import ConfigurationError
+from ..launcher.homes import TOOLS
 from ..rules.profile_file import parse_profiles
-from ..rules.profiles import Profile
+from ..rules.profiles import Profile, for_runtime
 from ..settings import Site
 from .finding import Finding
 from .requirements import search_path
@@ -17,7 +18,6 @@ from .requirements import search_path
 __all__ = ["profile_findings", "profiles_of"]
 
 _LOOP = "/dev/loop-control"
-_TOOLS = ("mkfs.ext4", "mount", "umount", "e2fsck", "resize2fs")
 
 
 def profiles_of(site: Site) -> tuple[Profile, ...]:
@@ -45,7 +45,7 @@ def profile_findings(site: Site) -> Iterator[Finding]:
 
 
 def _runtimes(profiles: tuple[Profile, ...], runtime: str) -> Finding:
-    others = {profile.slug: profile.runtime for profile in profiles if profile.runtime not in ("", runtime)}
+    others = {item.slug: item.runtime for item in for_runtime(profiles, runtime) if item.unavailable}
     asked = ", ".join(f"{slug} asks for {name}" for slug, name in others.items())
     return Finding(
         name="runtimes",
@@ -65,7 +65,7 @@ def _home(profiles: tuple[Profile, ...]) -> Finding:
     lacks = [
         *(["root"] if os.geteuid() != 0 else []),
         *([] if os.path.exists(_LOOP) else [_LOOP]),
-        *(name for name in _TOOLS if shutil.which(name, path=search_path()) is None),
+        *(name for name in TOOLS if shutil.which(name, path=search_path()) is None),
     ]
     return Finding(
         name="home quota",

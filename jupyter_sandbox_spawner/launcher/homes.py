@@ -7,13 +7,13 @@ copy stays in quarantine; a file system only grows. What cannot be held is refus
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import shutil
 import subprocess
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -22,17 +22,19 @@ from ..models import UserPlace
 from ..ordinary import has_own_namespace
 from ..serving import private_directory
 from ..units import format_size
+from .users import QUARANTINE, image_of
 
-__all__ = ["HomeImages"]
+__all__ = ["TOOLS", "HomeImages"]
 
 log = logging.getLogger("jupyter_sandbox_spawner.launcher")
 
 _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
-_TOOLS = ("mkfs.ext4", "mount", "umount", "e2fsck", "resize2fs")
+TOOLS = ("mkfs.ext4", "mount", "umount", "e2fsck", "resize2fs")
 _SMALLEST = 8 << 20  # bytes; with less ext4 has no room for a notebook
 _MOVES_IN = 1 << 30  # bytes that a start may spend time on; a larger home is an admin's to move
 _PATIENCE = 120.0  # seconds of one command
 _OPTIONS = "loop,nosuid,nodev,noatime"
+_TRY = ".try"
 
 
 class HomeImages:
@@ -40,13 +42,13 @@ class HomeImages:
 
     def __init__(self, homes: str) -> None:
         self._homes = Path(homes)
-        self._images = self._homes / ".images"
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self.missing = "it has not been tried yet."
+        self.missing: str | None = None  # not tried: most sites have no such profile
 
     async def verify(self) -> None:
         """Try it; `missing` then says why homes cannot be held to a size, empty where they can."""
-        self.missing = await asyncio.to_thread(self._try)
+        async with self._locks[_TRY]:
+            self.missing = await asyncio.to_thread(self._try)
 
     async def prepare(self, place: UserPlace, size: int | None) -> None:
         """Have the home on a file system of at most `size` bytes, or as it is where the profile names none.
@@ -54,7 +56,12 @@ class HomeImages:
         Raises IsolationError `home.no_quota`, `home.too_large`, `home.too_small`; BackendError `home.failed`.
         """
         async with self._locks[place.home]:
-            await asyncio.to_thread(self._prepare, place, size)
+            image = image_of(self._homes, Path(place.home).name, place.host_uid)
+            if size is None and not await asyncio.to_thread(image.exists):
+                return
+            if self.missing is None:
+                await self.verify()
+            await asyncio.to_thread(self._prepare, place, image, size)
 
     async def release(self, home: str) -> None:
         """Unmount a home that no sandbox uses any more; no-op where it is none of ours."""
@@ -63,36 +70,30 @@ class HomeImages:
 
     async def release_all_but(self, homes: Collection[str]) -> None:
         """Unmount what an earlier launcher left mounted; `homes` have sandboxes."""
-        found = await asyncio.to_thread(lambda: [str(home) for home in self._homes.iterdir()])
-        for home in sorted(set(found) - set(homes)):
+        mounted = await asyncio.to_thread(self._mounted_homes)
+        for home in sorted(mounted - set(homes)):
             await self.release(home)
+
+    def _mounted_homes(self) -> set[str]:
+        return {str(home) for home in self._homes.iterdir() if home.is_mount()}
 
     def _try(self) -> str:
         if os.geteuid() != 0 or has_own_namespace():
             return "it takes root. Run the launcher as root, or leave disk: out of the profile."
-        absent = [tool for tool in _TOOLS if shutil.which(tool, path=_PATH) is None]
+        absent = [tool for tool in TOOLS if shutil.which(tool, path=_PATH) is None]
         if absent:
             return f"there is no {absent[0]}. Run: apt-get install e2fsprogs mount"
-        image, point = self._images / ".try.img", self._images / ".try"
+        image = image_of(self._homes, _TRY, 0)
         try:
-            private_directory(str(self._images))
-            point.mkdir(exist_ok=True)
             _make(image, 0, _SMALLEST)
-            _run("mount", "-o", _OPTIONS, str(image), str(point))
-            _run("umount", str(point))
+            with _mounted(image):
+                return ""
         except (BackendError, OSError) as error:
             return f"{error} Give the launcher loop devices (modprobe loop), or leave disk: out of profiles."
         finally:
             image.unlink(missing_ok=True)
-            with contextlib.suppress(OSError):  # still mounted: the next try says so
-                point.rmdir()
-        return ""
 
-    def _prepare(self, place: UserPlace, size: int | None) -> None:
-        # By home and uid: a later user of the same name has another uid, and so another image.
-        image = self._images / f"{Path(place.home).name}-{place.host_uid}.img"
-        if size is None and not image.exists():
-            return
+    def _prepare(self, place: UserPlace, image: Path, size: int | None) -> None:
         if self.missing:
             raise _refuse("no_quota", f"This host cannot hold a home to a size: {self.missing}")
         if size is not None and size < _SMALLEST:
@@ -102,7 +103,7 @@ class HomeImages:
         _mount(place, image, size or 0)
 
     def _move_in(self, place: UserPlace, image: Path, size: int) -> None:
-        home, fresh = Path(place.home), self._images / f".new-{image.name}"
+        home, fresh = Path(place.home), image.with_name(f".new-{image.name}")
         used, most = _used(home), min(_MOVES_IN, size // 2)
         if used > most:
             raise IsolationError(
@@ -112,21 +113,21 @@ class HomeImages:
                 field="disk",
                 remedy="Take another profile; an admin moves it: docs/how-to/limit-homes.md.",
             )
-        private_directory(str(self._images))
         _make(fresh, place.host_uid, size)
         if used:
-            _copy(home, fresh)
-            private_directory(str(self._homes / ".quarantine"))
+            with _mounted(fresh) as point:
+                _run("cp", "-a", "--sparse=auto", f"{home}/.", str(point))
+        # The image appears first, so that a crash in between shows no empty home.
+        os.rename(fresh, image)
+        if used:
+            quarantine = Path(private_directory(str(self._homes / QUARANTINE)))
             kept = f"{home.name}-before-quota-{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}"
-            # The image appears first, so that a crash in between shows no empty home.
-            os.rename(fresh, image)
-            os.rename(home, self._homes / ".quarantine" / kept)
+            os.rename(home, quarantine / kept)
             log.info("The home of %s moved into %s; its plain copy is %s.", place.user, image, kept)
-        else:
-            os.rename(fresh, image)
 
 
 def _make(image: Path, uid: int, size: int) -> None:
+    private_directory(str(image.parent))
     image.unlink(missing_ok=True)
     descriptor = os.open(image, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     try:
@@ -137,15 +138,20 @@ def _make(image: Path, uid: int, size: int) -> None:
     _run("mkfs.ext4", "-q", "-F", "-m", "0", "-E", f"root_owner={uid}:{uid}", str(image))
 
 
-def _copy(home: Path, image: Path) -> None:
+@contextmanager
+def _mounted(image: Path) -> Iterator[Path]:
+    """The image's file system at a place of its own, for the block."""
     point = image.with_name(f".at-{image.name}")
     point.mkdir(exist_ok=True)
-    _run("mount", "-o", _OPTIONS, str(image), str(point))
     try:
-        _run("cp", "-a", "--sparse=auto", f"{home}/.", str(point))
+        _run("mount", "-o", _OPTIONS, str(image), str(point))
+        try:
+            yield point
+        finally:
+            _run("umount", str(point))
     finally:
-        _run("umount", str(point))
-        point.rmdir()
+        with suppress(OSError):  # still mounted: umount has said so
+            point.rmdir()
 
 
 def _mount(place: UserPlace, image: Path, size: int) -> None:

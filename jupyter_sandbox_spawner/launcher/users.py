@@ -18,12 +18,12 @@ from ..models import UserPlace
 from ..names import canonical_username, stable_hash
 from ..serving import private_directory
 
-__all__ = ["Retired", "UserRegistry"]
+__all__ = ["QUARANTINE", "Retired", "UserRegistry", "image_of"]
 
 _VERSION = 2
 _READABLE = (1, 2)  # 1 knew no retired users
 _IMAGES = ".images"  # homes that have a file system of their own (homes.py)
-_QUARANTINE = ".quarantine"  # beside the homes, so that a move is one step on one file system
+QUARANTINE = ".quarantine"  # beside the homes, so that a move is one step on one file system
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +117,7 @@ class UserRegistry:
         if not target.exists() and is_there:
             private_directory(str(self._quarantine))
             os.rename(source, target)
-        image = self._homes / _IMAGES / f"{gone.home}-{gone.uid}.img"
+        image = image_of(self._homes, gone.home, gone.uid)
         if image.exists():
             # Into the same directory: while it is there the uid is nobody else's.
             private_directory(str(self._quarantine))
@@ -126,7 +126,7 @@ class UserRegistry:
 
     @property
     def _quarantine(self) -> Path:
-        return self._homes / _QUARANTINE
+        return self._homes / QUARANTINE
 
     def _home(self, user: str) -> Path:
         readable = re.sub(r"[^a-z0-9]+", "-", user.lower())[:24].strip("-") or "user"
@@ -194,6 +194,11 @@ class UserRegistry:
         finally:
             os.close(directory)
         self._uids, self._retired = dict(uids), tuple(retired)
+
+
+def image_of(homes: Path, home: str, uid: int) -> Path:
+    """The file of a home with a file system of its own; a later user of the name has another uid, so file."""
+    return homes / _IMAGES / f"{home}-{uid}.img"
 
 
 def _make_home(home: Path, uid: int) -> None:

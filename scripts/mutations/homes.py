@@ -33,9 +33,9 @@ GUARDS = (
     ),
     Guard(
         name="homes: an image is one uid's",
-        file=_HOMES,
-        pattern=r"image = self\._images / f\"\{Path\(place\.home\)\.name\}-\{place\.host_uid\}\.img\"",
-        replacement='image = self._images / f"{Path(place.home).name}.img"',
-        tests=f"{_TESTS} -k nobody_elses",
+        file="jupyter_sandbox_spawner/launcher/users.py",
+        pattern=r"f\"\{home\}-\{uid\}\.img\"",
+        replacement='f"{home}.img"',
+        tests=f"{_TESTS} -k private",
     ),
 )

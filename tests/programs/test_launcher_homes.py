@@ -190,7 +190,7 @@ def test_where_it_cannot_be_held_the_start_is_refused(
     homes: Homes, monkeypatch: pytest.MonkeyPatch, control: Control
 ) -> None:
     """Without the tools a profile with disk: is refused with the command that helps; others start."""
-    monkeypatch.setattr(module, "_TOOLS", ("mkfs.none",))
+    monkeypatch.setattr(module, "TOOLS", ("mkfs.none",))
     asyncio.run(homes.images.verify())
     homes.home("alice", None)
     control("without a size it is given", True)
