@@ -107,12 +107,11 @@ class BootDesk:
 
     async def _serve(self, stream: Stream) -> None:
         stream.on_gone = self._changed.set
-        while self._document is None:
-            if stream.ended:  # on uvloop a reader that left at once is gone before it is asked
-                return
-            self._changed.clear()
-            await self._changed.wait()
-            if stream.ended or (self._document is None):
+        if self._document is None:
+            if not stream.ended:  # on uvloop a reader that left at once is gone before it is asked
+                self._changed.clear()
+                await self._changed.wait()
+            if stream.ended or self._document is None:
                 return
         document = self._document
         # Memory first: whatever happens from here on, these bytes have no second reader.

@@ -232,9 +232,8 @@ class Exchange:
 
     def _check_room(self) -> None:
         """Raises _BarredError where today's bytes to browsers are used up."""
-        if self._sandbox.front_room(self._method) == 0:
-            policy = self._sandbox.entry.browser
-            raise _BarredError(Refusal(403, "front.bytes_capped", browser.capped_sentence(policy)))
+        if refusal := self._sandbox.cap_refusal(self._method):
+            raise _BarredError(refusal)
 
     def _used(self) -> None:
         if self._counts:

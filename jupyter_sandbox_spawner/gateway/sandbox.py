@@ -126,12 +126,15 @@ class OpenSandbox:
 
     def page_refusal(self, method: bytes, target: bytes) -> Refusal | None:
         """Why a browser may not have this at all; None where it may."""
-        policy = self.entry.browser
-        if not policy.downloads and browser.is_download(target, self.entry.prefix):
+        if not self.entry.browser.downloads and browser.is_download(target, self.entry.prefix):
             return DOWNLOADS_OFF
-        if self.front_room(method) == 0:
-            return Refusal(403, "front.bytes_capped", browser.capped_sentence(policy))
-        return None
+        return self.cap_refusal(method)
+
+    def cap_refusal(self, method: bytes) -> Refusal | None:
+        """Why nothing more may go to browsers today for an answer to `method`; None where something may."""
+        if self.front_room(method) != 0:
+            return None
+        return Refusal(403, "front.bytes_capped", browser.capped_sentence(self.entry.browser))
 
     def deny(self, kind: str, detail: Detail) -> None:
         """Count and audit a refusal."""

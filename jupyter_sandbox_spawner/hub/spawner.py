@@ -176,9 +176,11 @@ class SandboxSpawner(SandboxTraits, Spawner):  # type: ignore[misc]  # JupyterHu
         The hub never calls `stop` for a server that ended by itself, so that is done here.
         """
         asked = self.sandbox_id
-        if self._starting or not asked or is_replaced(self):
+        if not asked and not self._starting:
+            return 0
+        if self._starting or is_replaced(self):
             # How a start ends is told by start itself; for a replaced object the hub would stop the next.
-            return None if self._starting or asked else 0
+            return None
         try:
             async with Lifecycle(self.site) as lifecycle:
                 status = await lifecycle.status(asked)

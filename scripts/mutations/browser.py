@@ -14,14 +14,14 @@ GUARDS = (
     Guard(
         name="browser: the cap on the way",
         file=_EXCHANGE,
-        pattern=r"if self\._sandbox\.front_room\(self\._method\) == 0:",
+        pattern=r"if refusal := self\._sandbox\.cap_refusal\(self\._method\):",
         replacement="if False:",
         tests=f"{_TESTS} -k ends_at_the_cap",
     ),
     Guard(
         name="browser: downloads are off by their address",
         file=_SANDBOX,
-        pattern=r"if not policy\.downloads and[^\n]*",
+        pattern=r"if not self\.entry\.browser\.downloads and[^\n]*",
         replacement="if False:",
         tests=f"{_TESTS} -k files_stay",
     ),

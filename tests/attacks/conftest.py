@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.lanes import missing
 from tests.support.backend_choice import ON_DOCKER, RUNTIME, chosen_backend
 from tests.support.house import House, open_house
 
@@ -31,9 +30,6 @@ def canary(clean_environ: None) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def house(canary: str, evidence: Callable[[str, Callable[[], str]], Callable[[], None]]) -> Iterator[House]:
     """The whole product with alice, bob and admin; its programs' log is the evidence of a failed test."""
-    for lane in NEEDS:
-        if missing(lane):
-            pytest.skip(f"lane {lane}: {missing(lane)}")
     with chosen_backend() as variables, open_house(variables=variables) as opened:
         forget = evidence("the house's programs", opened.running.log)
         try:

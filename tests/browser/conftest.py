@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from tests.lanes import missing
 from tests.support.house import House, open_house
 
 NEEDS = ("browser", "sandboxes", "runc", "npm", "userenv", "hub6")
@@ -57,9 +56,6 @@ def people(
     clean_environ: None, evidence: Callable[[str, Callable[[], str]], Callable[[], None]]
 ) -> Iterator[People]:
     """The whole product with subdomains, and Chromium."""
-    for lane in NEEDS:
-        if missing(lane):
-            pytest.skip(f"lane {lane}: {missing(lane)}")
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = int(probe.getsockname()[1])
     variables = {"SANDBOX_SUBDOMAIN_HOST": f"http://{_HOST}:{port}", "SANDBOX_PUBLIC_PORT": str(port)}

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.lanes import missing
 from tests.support.backend_choice import ON_DOCKER, RUNTIME, chosen_backend
 from tests.support.house import House, open_house
 
@@ -24,9 +23,6 @@ def house(
     clean_environ: None, evidence: Callable[[str, Callable[[], str]], Callable[[], None]]
 ) -> Iterator[House]:
     """The whole product with alice, bob and admin; nothing of it may be left at its end."""
-    for lane in NEEDS:
-        if missing(lane):
-            pytest.skip(f"lane {lane}: {missing(lane)}")
     with chosen_backend() as variables, open_house(PROFILES, variables) as opened:
         forget = evidence("the house's programs", opened.running.log)
         try:
