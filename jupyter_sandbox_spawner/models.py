@@ -76,7 +76,8 @@ class SandboxSpec:
     """Everything a backend may know about one sandbox. No token, no secret, no callback.
 
     `environment_name` names an environment (user image) that the launcher's own configuration knows;
-    the hub cannot name a path. `command` runs the single-user server inside.
+    the hub cannot name a path. `command` runs the single-user server inside. `door_uid` is the host uid by
+    which it comes to its doors; None: `host_uid`.
     """
 
     id: str
@@ -89,6 +90,7 @@ class SandboxSpec:
     resources: Resources
     mounts: tuple[Mount, ...]
     runtime: str = "runc"
+    door_uid: int | None = None
     isolation: IsolationLevel | None = None
     ttl: int | None = None
     idle_timeout: int | None = None
@@ -163,7 +165,8 @@ class Capabilities:
     """What was verified on this host, not what was configured.
 
     `limits` maps each limit (memory, pids, cpu) to whether the kernel enforces it here; `missing` says
-    in sentences what is not there and what to do; `runtimes` maps a name to its version.
+    in sentences what is not there and what to do; `runtimes` maps a name to its version, `refused` one that
+    the site names and this host cannot use to the reason with its remedy.
     """
 
     backend: str
@@ -171,15 +174,20 @@ class Capabilities:
     limits: Mapping[str, bool]
     runtimes: Mapping[str, str]
     missing: tuple[str, ...] = ()
+    refused: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class UserPlace:
-    """What the launcher keeps for one user: a host uid of its own and a home directory."""
+    """What the launcher keeps for one user: a host uid of its own and a home directory.
+
+    `root_uid` stands for uid 0 inside everybody's sandboxes; -1, which is nobody, where it was not told.
+    """
 
     user: str
     host_uid: int
     home: str
+    root_uid: int = -1
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ import unicodedata
 from .errors import ConfigurationError
 
 __all__ = [
+    "GVISOR",
     "LABEL_OWNER",
     "canonical_username",
     "is_sandbox_id",
@@ -21,6 +22,7 @@ __all__ = [
 ]
 
 LABEL_OWNER = "jupyter-sandbox-spawner"
+GVISOR = "runsc"  # the OCI runtime that is a kernel of its own
 _ID = re.compile(r"sb-[a-z2-7]{20}")
 
 

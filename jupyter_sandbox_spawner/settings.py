@@ -82,6 +82,7 @@ class Site:
     accept_shared_origin: bool = False
     callers: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     runtime: str = "runc"
+    further_runtimes: tuple[str, ...] = ()
     consecutive_failure_limit: int = 0
     servers_per_user: int | None = None
     source_of_hosts: str = ""
@@ -90,6 +91,11 @@ class Site:
     shared_directories: Mapping[str, str] = field(default_factory=dict)
     tracking: str = ""
     tracking_url: str = ""
+
+    @property
+    def runtimes(self) -> tuple[str, ...]:
+        """The OCI runtimes that profiles may name, the default one first."""
+        return tuple(dict.fromkeys((self.runtime, *self.further_runtimes)))
 
     @property
     def shared_mode(self) -> int:

@@ -32,6 +32,7 @@ _MORE = frozenset(
         "consecutive_failure_limit",
         "control_port",
         "docker_socket",
+        "further_runtimes",
         "front_port",
         "hub_port",
         "one_uid",
@@ -72,7 +73,8 @@ def setup_hub(
     `more`: backend ("local"; "docker": containers of this host's daemon at docker_socket), public_host
     ("127.0.0.1"), public_port (8000, 0: any free one), hub_port, proxy_api_port, front_port, control_port and
     tracking_port (0: `run` chooses; units need fixed ones), base_url ("/"), public_url (""),
-    internal_services ({}: none; `name:port` to `host:port`), runtime ("runc"), uid_base, uid_count,
+    internal_services ({}: none; `name:port` to `host:port`), runtime ("runc"), further_runtimes
+    ((): others that profiles may name), uid_base, uid_count,
     program_uids ({}: system users `jss-NAME` if they exist, else ids below uid_base), one_uid (False; True:
     all programs share root's uid),
     callers ({}: by socket, further uids), consecutive_failure_limit (0: the hub never exits for failed

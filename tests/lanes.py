@@ -76,6 +76,10 @@ def _crun() -> str:
     return unfit("crun") or ("" if shutil.which("crun") else "no crun; run: apt-get install crun")
 
 
+def _runsc() -> str:
+    return "" if shutil.which("runsc") else "no runsc; run: apt-get install runsc"
+
+
 def _cgroup() -> str:
     """Can a cgroup with a memory and a pids controller be made here (v2, or v1 with both mounted)?"""
     top = Path("/sys/fs/cgroup")
@@ -184,6 +188,7 @@ LANES: Mapping[str, Callable[[], str]] = {
     "uids": _uids,
     "runc": _runc,
     "crun": _crun,
+    "runsc": _runsc,
     "cgroup": _cgroup,
     "docker": _docker,
     "npm": _npm,

@@ -24,9 +24,9 @@ def examine(installation: Installation | None = None) -> Sequence[Finding]:
     environments = installation.site.environments if installation else {}
     docker = docker_findings(installation.site) if installation else ()
     local = installation is not None and installation.site.backend == "local"
-    runtime = installation.site.runtime if installation and local else "runc"
+    runtimes = installation.site.runtimes if installation and local else ("runc",)
     return [
-        *machine_findings(runtime),
+        *machine_findings(runtimes),
         *site_findings(installation),
         *docker,
         *version_findings(environments),

@@ -6,7 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from ..ordinary import look_at_host
@@ -22,12 +23,12 @@ _LEAST_KERNEL = (5, 3)
 _TOP = Path("/sys/fs/cgroup")
 
 
-def machine_findings(runtime: str = "runc") -> Iterator[Finding]:
-    """In the order in which a start would meet them; `runtime` is the OCI runtime of the site."""
+def machine_findings(runtimes: Sequence[str] = ("runc",)) -> Iterator[Finding]:
+    """In the order in which a start would meet them; `runtimes` are the OCI runtimes of the site."""
     checks: tuple[Callable[[], Finding], ...] = (
         _python,
         _kernel,
-        lambda: runtime_finding(runtime),
+        *(partial(runtime_finding, runtime) for runtime in runtimes),
         _node,
         _proxy,
         _cgroups,

@@ -10,7 +10,7 @@ from pathlib import Path
 from ..errors import ConfigurationError
 from ..launcher.homes import TOOLS
 from ..rules.profile_file import parse_profiles
-from ..rules.profiles import Profile, for_runtime
+from ..rules.profiles import Profile, for_runtimes
 from ..settings import Site
 from .finding import Finding
 from .requirements import search_path
@@ -40,19 +40,20 @@ def profile_findings(site: Site) -> Iterator[Finding]:
         remedy = "The message has file, line and field: jupyter-sandbox-admin profiles check FILE"
         yield Finding(name="profiles", fine=False, seen=str(error), remedy=remedy)
         return
-    yield _runtimes(profiles, site.runtime)
+    yield _runtimes(profiles, site.runtimes)
     yield _home(profiles)
 
 
-def _runtimes(profiles: tuple[Profile, ...], runtime: str) -> Finding:
-    others = {item.slug: item.runtime for item in for_runtime(profiles, runtime) if item.unavailable}
+def _runtimes(profiles: tuple[Profile, ...], runtimes: tuple[str, ...]) -> Finding:
+    others = {item.slug: item.runtime for item in for_runtimes(profiles, runtimes) if item.unavailable}
+    ours = " and ".join(runtimes)
     asked = ", ".join(f"{slug} asks for {name}" for slug, name in others.items())
     return Finding(
         name="runtimes",
         fine=not others,
         needed=False,
-        seen=f"{asked}; this site runs {runtime}" if others else f"all profiles run under {runtime}",
-        remedy=f'setup_hub(c, runtime="{next(iter(others.values()), runtime)}"), or another site for them;'
+        seen=f"{asked}; this site runs {ours}" if others else f"all profiles run under {ours}",
+        remedy=f"setup_hub(c, further_runtimes={sorted({*others.values(), *runtimes[1:]})}), or another site;"
         " until then nobody gets these profiles.",
     )
 

@@ -24,9 +24,9 @@ def search_path() -> str:
 
 def check_programs(installation: Installation) -> None:
     """Raises ConfigurationError `program.missing` for the first one that is not there."""
-    runtime = installation.site.runtime
     if installation.site.backend == "local":  # Docker brings its own
-        _need(runtime, f"{runtime} starts the sandboxes", f"apt-get install {runtime}")
+        for runtime in installation.site.runtimes:
+            _need(runtime, f"{runtime} starts the sandboxes", f"apt-get install {runtime}")
     elif os.geteuid() != 0:
         raise ConfigurationError(
             "The Docker backend needs root: homes of containers belong to other uids of this host.",

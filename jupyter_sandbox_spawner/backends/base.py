@@ -19,6 +19,7 @@ __all__ = [
     "check_level",
     "is_over",
     "require_possible",
+    "require_runtime",
     "unknown_environment",
     "unknown_sandbox",
 ]
@@ -105,6 +106,19 @@ def require_possible(capabilities: Capabilities) -> None:
     fatal = [text for text in capabilities.missing if text.startswith(CANNOT_START)]
     if fatal:
         raise IsolationError(fatal[0], code="isolation.unavailable", remedy="")
+
+
+def require_runtime(spec: SandboxSpec, capabilities: Capabilities) -> None:
+    """Raise IsolationError `isolation.runtime_unavailable` unless the sandbox's runtime was verified here."""
+    if spec.runtime in capabilities.runtimes:
+        return
+    why = capabilities.refused.get(spec.runtime, f"this host runs {', '.join(capabilities.runtimes)}.")
+    raise IsolationError(
+        f"Profile {spec.profile!r} needs the runtime {spec.runtime}: {why}",
+        code="isolation.runtime_unavailable",
+        field="runtime",
+        remedy="Ask your admin: jupyter-sandbox-admin doctor",
+    )
 
 
 def unknown_environment(name: str, known: Iterable[str]) -> BackendError:

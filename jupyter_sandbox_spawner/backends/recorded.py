@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar
 from ..errors import BackendError, IsolationError
 from ..models import Doors, Event, Handle, InventoryItem, SandboxSpec, Status
 from ..names import LABEL_OWNER
-from .base import Backend, Overlay, check_level, require_possible, unknown_sandbox
+from .base import Backend, Overlay, check_level, require_possible, require_runtime, unknown_sandbox
 from .events import EventLog
 from .records import Record, Records
 
@@ -90,6 +90,7 @@ class RecordedBackend(Backend, Generic[S]):
         if known is None:
             capabilities = await self.capabilities()
             require_possible(capabilities)
+            require_runtime(spec, capabilities)
             check_level(spec, capabilities)
             await self._create(Record(spec=spec, doors=doors, overlay=overlay))
         elif (known.record.spec, known.record.doors, known.record.overlay) != (spec, doors, overlay):

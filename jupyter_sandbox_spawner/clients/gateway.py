@@ -74,7 +74,7 @@ def entry_of(spec: SandboxSpec, prefix: str) -> GatewayEntry:
         user=spec.user,
         server=spec.server,
         prefix=prefix,
-        host_uid=spec.host_uid,
+        host_uid=spec.host_uid if spec.door_uid is None else spec.door_uid,
         egress=spec.egress,
         browser=spec.browser,
     )

@@ -10,7 +10,7 @@ from typing import Any
 from traitlets import Any as AnyTrait
 from traitlets import Bool, Float, HasTraits, List, Unicode, Union, default
 
-from ..rules.profiles import Profile, for_runtime
+from ..rules.profiles import Profile, for_runtimes
 from ..settings import SITE_VARIABLE, Site
 from .catalogue import load_profiles, site_of
 from .farewells import Farewells
@@ -108,7 +108,7 @@ class SandboxTraits(HasTraits):
     def offered(self) -> tuple[Profile, ...]:
         """The profiles of this hub, as they were checked when it started."""
         found = load_profiles(self.profiles or self.site.profiles, self.site.environments)
-        return for_runtime(found, self.site.runtime)
+        return for_runtimes(found, self.site.runtimes)
 
 
 def _options_from_form(form_data: dict[str, list[Any]]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from ..backends.oci.layout import HOME
 from ..errors import RefusedError
 from ..models import Doors, Resources, SandboxSpec, UserPlace
 from ..names import is_sandbox_id
-from ..rules.profiles import runtime_refusal
+from ..rules.profiles import door_uid, runtime_refusal
 from ..settings import Site
 
 __all__ = ["admit"]
@@ -32,12 +32,14 @@ def admit(
         raise _refuse("id", f"{spec.id!r} is not a sandbox's id.", "launcher.id_invalid")
     if place is None or spec.host_uid != place.host_uid:
         raise _refuse("host_uid", f"{spec.host_uid} is not the uid of {spec.user!r}.", "launcher.uid_foreign")
+    if spec.door_uid != door_uid(spec.runtime, place):
+        raise _refuse("door_uid", f"{spec.door_uid} is not the uid of its doors.", "launcher.uid_foreign")
     if spec.environment_name not in site.environments:
         known = ", ".join(sorted(site.environments))
         text = f"{spec.environment_name!r} is not one of: {known}."
         raise _refuse("environment_name", text, "launcher.environment_unknown")
-    if spec.runtime != site.runtime:
-        text = runtime_refusal(spec.runtime, site.runtime)
+    if spec.runtime not in site.runtimes:
+        text = runtime_refusal(spec.runtime, site.runtimes)
         raise _refuse("runtime", text, "launcher.runtime_unknown")
     if doors.directory != f"{site.doors_dir}/{spec.id}":
         raise _refuse("doors", f"{doors.directory} are not this sandbox's doors.", "launcher.doors_foreign")

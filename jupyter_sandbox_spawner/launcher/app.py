@@ -85,7 +85,7 @@ def _surroundings(site: Site, backend: Backend) -> str:
     """What a proof was made of besides the site: another runtime or daemon has to be proved again."""
     if isinstance(backend, DockerBackend):
         return backend.identity
-    return runtime_identity(site.runtime)
+    return " ".join(runtime_identity(name) for name in site.runtimes)
 
 
 def _docker_site(site: Site) -> DockerSite:
@@ -94,7 +94,7 @@ def _docker_site(site: Site) -> DockerSite:
         inside=str(_INSIDE),
         environments=site.environments,
         socket=site.docker_socket,
-        runtime=site.runtime,
+        runtimes=site.runtimes,
         shared=site.shared_directories,
     )
 
@@ -105,7 +105,7 @@ def _oci_site(site: Site, users: UserRegistry) -> OciSite:
         inside=str(_INSIDE),
         environments=site.environments,
         root_uid=users.root_uid,
-        runtime=site.runtime,
+        runtimes=site.runtimes,
     )
 
 

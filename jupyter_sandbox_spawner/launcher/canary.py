@@ -1,7 +1,7 @@
 """Are sandboxes closed on this host, today? A probe sandbox tries before the first real one starts.
 
-Law: no proof, no start. A proof holds for what it was made of: this boot, kernel, runtime, package and
-site; when one of them changes, the next start asks again.
+Law: no proof, no start. Each runtime of the site is proved by itself. A proof holds for what it was made of:
+this boot, kernel, runtime, package and site; when one of them changes, the next start asks again.
 """
 
 from __future__ import annotations
@@ -65,12 +65,15 @@ class Canary:
         self._surroundings = surroundings
         self._file = Path(site.launcher_dir) / "canary.json"
         self._lock = asyncio.Lock()
-        self._failed_at = -_ASK_AGAIN
-        self.proof = self._load()
+        self._failed_at: dict[str, float] = {}
+        self.proofs = self._load()
 
     @asynccontextmanager
     async def at_work(self) -> AsyncIterator[Canary]:
-        """Sweep up an earlier probe and prove in the background, so that the first user need not wait."""
+        """Sweep up an earlier probe and prove in the background, so that the first user need not wait.
+
+        Where this host cannot use one of the site's runtimes its probe says so, and nothing starts under it.
+        """
         await self._sweep()
         first = asyncio.create_task(self._first(), name="canary")
         try:
@@ -81,53 +84,56 @@ class Canary:
             first.cancel()
             await asyncio.wait([first])
 
-    async def require(self) -> None:
-        """Raises IsolationError `isolation.unproved` unless sandboxes are proved to be closed now."""
-        proof = self.proof
+    async def require(self, runtime: str) -> None:
+        """Raises IsolationError `isolation.unproved` unless sandboxes under it are proved to be closed."""
+        proof = self.proofs.get(runtime)
         if proof is None or proof.key != self._key() or not proof.verdict.proved:
-            proof = await self._prove_once()
+            proof = await self._prove_once(runtime)
         if not proof.verdict.proved:
             raise IsolationError(
                 proof.verdict.why,
                 code="isolation.unproved",
-                remedy="Nobody can start a server; tell your admin: jupyter-sandbox-admin canary",
+                remedy=f"No server starts under {runtime}; tell your admin: jupyter-sandbox-admin canary",
             )
 
-    async def prove(self) -> Proof:
-        """Run the probe now and remember what it showed."""
+    async def prove(self) -> None:
+        """Run the probes now and remember what they showed."""
         async with self._lock:
-            return await self._prove()
+            for runtime in self._site.runtimes:
+                await self._prove(runtime)
 
-    async def _prove_once(self) -> Proof:
+    async def _prove_once(self, runtime: str) -> Proof:
         """However many wait, one probe answers them all; after a failure not more often than it may help."""
         async with self._lock:
-            proof = self.proof
-            recent = time.monotonic() - self._failed_at < _ASK_AGAIN
+            proof = self.proofs.get(runtime)
+            recent = time.monotonic() - self._failed_at.get(runtime, -_ASK_AGAIN) < _ASK_AGAIN
             if proof is not None and proof.key == self._key() and (proof.verdict.proved or recent):
                 return proof
-            return await self._prove()
+            return await self._prove(runtime)
 
-    async def _prove(self) -> Proof:
+    async def _prove(self, runtime: str) -> Proof:
         key = self._key()
-        verdict = await self._probe()
-        self.proof = Proof(key=key, verdict=verdict, at=datetime.now(timezone.utc))
+        verdict = await self._probe(runtime)
+        proof = Proof(key=key, verdict=verdict, at=datetime.now(timezone.utc))
         if verdict.proved:
-            log.info("A probe sandbox has proved that sandboxes are closed here.")
+            log.info("A probe sandbox has proved that sandboxes under %s are closed here.", runtime)
         else:
-            self._failed_at = time.monotonic()
-            log.critical("No sandbox is started: %s", verdict.why)
-        self._save(self.proof)
-        return self.proof
+            self._failed_at[runtime] = time.monotonic()
+            log.critical("No sandbox is started under %s: %s", runtime, verdict.why)
+        self.proofs[runtime] = proof
+        self._save()
+        return proof
 
     async def _first(self) -> None:
-        try:
-            await self.require()
-        except SandboxError as error:
-            log.error("%s %s", error.code, error)
+        for runtime in self._site.runtimes:
+            try:
+                await self.require(runtime)
+            except SandboxError as error:
+                log.error("%s %s", error.code, error)
 
-    async def _probe(self) -> Verdict:
+    async def _probe(self, runtime: str) -> Verdict:
         directory = f"{self._site.run_dir}/canary"
-        spec = self._spec()
+        spec = self._spec(runtime)
         try:
             async with _boot_door(directory, self._document()):
                 return await self._play(spec, Doors(directory=directory))
@@ -153,7 +159,7 @@ class Canary:
             if is_canary(item.user):
                 await self._backend.remove(item.id)
 
-    def _spec(self) -> SandboxSpec:
+    def _spec(self, runtime: str) -> SandboxSpec:
         return SandboxSpec(
             id=sandbox_id(CANARY, "", os.urandom(8).hex()),
             user=CANARY,
@@ -164,7 +170,7 @@ class Canary:
             host_uid=self._host_uid,
             resources=_RESOURCES,
             mounts=(),
-            runtime=self._site.runtime,
+            runtime=runtime,
         )
 
     def _document(self) -> bytes:
@@ -186,21 +192,19 @@ class Canary:
         parts = [__version__, *os.uname(), _boot_id(), repr(self._site), self._surroundings()]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
-    def _load(self) -> Proof | None:
+    def _load(self) -> dict[str, Proof]:
         """A proof of this boot outlives the launcher; anything else is no proof."""
         try:
             found: Any = json.loads(self._file.read_bytes())
-            at = datetime.fromisoformat(found["at"])
-            verdict = Verdict(escapes=tuple(found["escapes"]), broken=tuple(found["broken"]))
-            return Proof(key=str(found["key"]), verdict=verdict, at=at)
+            return {str(runtime): _read_proof(item) for runtime, item in found["proofs"].items()}
         except FileNotFoundError:
-            return None
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            return {}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             log.warning("%s is no proof (%s); the probe runs again.", self._file, error)
-            return None
+            return {}
 
-    def _save(self, proof: Proof) -> None:
-        document = {"key": proof.key, "at": proof.at.isoformat(), **asdict(proof.verdict)}
+    def _save(self) -> None:
+        document = {"proofs": {runtime: _written(proof) for runtime, proof in self.proofs.items()}}
         temporary = self._file.with_suffix(".new")
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as stream:
@@ -227,6 +231,15 @@ async def _boot_door(directory: str, document: bytes) -> AsyncIterator[None]:
         yield
     finally:
         server.close()
+
+
+def _written(proof: Proof) -> dict[str, Any]:
+    return {"key": proof.key, "at": proof.at.isoformat(), **asdict(proof.verdict)}
+
+
+def _read_proof(document: Any) -> Proof:
+    verdict = Verdict(escapes=tuple(document["escapes"]), broken=tuple(document["broken"]))
+    return Proof(key=str(document["key"]), verdict=verdict, at=datetime.fromisoformat(document["at"]))
 
 
 def _boot_id() -> str:

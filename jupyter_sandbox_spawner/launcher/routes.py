@@ -14,7 +14,7 @@ from ..models import CreateRequest, InventoryItem
 from ..settings import Site
 from ..wire import decode_json, encode
 from .admission import admit
-from .canary import Canary, is_canary
+from .canary import Canary, Proof, is_canary
 from .homes import HomeImages
 from .users import UserRegistry
 
@@ -69,35 +69,36 @@ class LauncherRoutes:
         return web.json_response(encode(await self._backend.capabilities()))
 
     async def metrics(self, request: web.Request) -> web.Response:
-        """Whether isolation is proved (1 or 0) and how many sandboxes there are, for Prometheus."""
-        proof = self._canary.proof
-        proved = int(proof is not None and proof.verdict.proved)
+        """Is isolation proved (1 or 0), by runtime, and how many sandboxes are there? For Prometheus."""
         lines = (
             "# TYPE jupyter_sandbox_isolation_proved gauge",
-            f"jupyter_sandbox_isolation_proved {proved}",
+            *(
+                f'jupyter_sandbox_isolation_proved{{runtime="{name}"}} {int(found["proved"])}'
+                for name, found in self._proofs().items()
+            ),
             "# TYPE jupyter_sandbox_launcher_sandboxes gauge",
             f"jupyter_sandbox_launcher_sandboxes {len(await self._people())}",
         )
         return web.Response(text="\n".join(lines) + "\n")
 
     async def canary(self, request: web.Request) -> web.Response:
-        """The last proof, and the sandboxes that run although there is none."""
+        """The last proofs, and the sandboxes that run although there is none."""
         return web.json_response(await self._proof())
 
     async def prove(self, request: web.Request) -> web.Response:
-        """Run the probe now."""
+        """Run the probes now."""
         await self._canary.prove()
         return web.json_response(await self._proof())
 
+    def _proofs(self) -> dict[str, dict[str, Any]]:
+        """By runtime of the site: is it proved, why not, since when."""
+        proofs = self._canary.proofs
+        return {name: _told(proofs.get(name)) for name in self._site.runtimes}
+
     async def _proof(self) -> dict[str, Any]:
-        proof = self._canary.proof
-        found: dict[str, Any] = {"proved": False, "why": "The probe has not ended yet.", "at": None}
-        if proof is not None:
-            found = {
-                "proved": proof.verdict.proved,
-                "why": proof.verdict.why,
-                "at": proof.at.isoformat(timespec="seconds"),
-            }
+        """What the site's own runtime has shown, and beside it each of them."""
+        proofs = self._proofs()
+        found = {**proofs[self._site.runtime], "runtimes": proofs}
         running = [item for item in await self._people() if item.status.value == "running"]
         names = [{"id": item.id, "user": item.user, "server": item.server} for item in running]
         return {**found, "running": names}
@@ -132,7 +133,7 @@ class LauncherRoutes:
             raise ConfigurationError("The ids of path and spec differ.", code="wire.invalid", field="id")
         place = self._users.find(asked.spec.user)
         admit(asked.spec, asked.doors, self._site, place, asked.overlay)
-        await self._canary.require()
+        await self._canary.require(asked.spec.runtime)
         if place is not None:
             await self._homes.prepare(place, asked.spec.resources.disk)
         try:
@@ -201,6 +202,13 @@ class LauncherRoutes:
             raise ConfigurationError(f"after: {after!r} is not a number.", code="wire.invalid", field="after")
         timeout = _seconds(request.query.get("timeout", "30"), _LONGEST_WAIT)
         return web.json_response([encode(event) for event in await self._backend.events(int(after), timeout)])
+
+
+def _told(proof: Proof | None) -> dict[str, Any]:
+    if proof is None:
+        return {"proved": False, "why": "The probe has not ended yet.", "at": None}
+    at = proof.at.isoformat(timespec="seconds")
+    return {"proved": proof.verdict.proved, "why": proof.verdict.why, "at": at}
 
 
 def _seconds(text: str, most: float) -> float:

@@ -66,7 +66,7 @@ class UserRegistry:
     def find(self, user: str) -> UserPlace | None:
         """The place a user has been given; None if never."""
         uid = self._uids.get(user)
-        return None if uid is None else UserPlace(user=user, host_uid=uid, home=str(self._home(user)))
+        return None if uid is None else self._as_place(user, uid)
 
     def place(self, user: str) -> UserPlace:
         """The user's uid and home, made on first use; idempotent."""
@@ -92,7 +92,10 @@ class UserRegistry:
                 code="users.home_foreign",
                 remedy=f"If its files are the user's: chown -hR {uid}:{uid} {home}",
             )
-        return UserPlace(user=user, host_uid=uid, home=str(home))
+        return self._as_place(user, uid)
+
+    def _as_place(self, user: str, uid: int) -> UserPlace:
+        return UserPlace(user=user, host_uid=uid, home=str(self._home(user)), root_uid=self.root_uid)
 
     def retire(self, user: str) -> Retired | None:
         """The user is deleted: the home goes into quarantine, a new user of this name gets another uid.

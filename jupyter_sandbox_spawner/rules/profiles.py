@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 
 from ..errors import ProfileRefusedError
 from ..models import BrowserPolicy, EgressPolicy, IsolationLevel, Mount, Resources, SandboxSpec, UserPlace
+from ..names import GVISOR
 from .grants import Grant
 
 __all__ = [
@@ -19,7 +20,8 @@ __all__ = [
     "ExtensionOffer",
     "Profile",
     "choose",
-    "for_runtime",
+    "door_uid",
+    "for_runtimes",
     "profile_digest",
     "reason_against",
     "requested_profile",
@@ -117,25 +119,33 @@ def reason_against(profile: Profile, groups: Collection[str]) -> str:
     return f"It is for group {listed}; ask a member of that group or your admin."
 
 
-def for_runtime(profiles: Sequence[Profile], runtime: str) -> tuple[Profile, ...]:
+def for_runtimes(profiles: Sequence[Profile], runtimes: Sequence[str]) -> tuple[Profile, ...]:
     """The profiles as this site has them: one that names another runtime is offered to nobody, and says why.
 
-    A probe proves the site's one runtime; a sandbox under another would start without proof.
+    A probe proves each of the site's runtimes; a sandbox under another would start without proof.
     """
     return tuple(
         profile
-        if profile.runtime in ("", runtime)
-        else replace(profile, unavailable=runtime_refusal(profile.runtime, runtime))
+        if profile.runtime in ("", *runtimes)
+        else replace(profile, unavailable=runtime_refusal(profile.runtime, runtimes))
         for profile in profiles
     )
 
 
-def runtime_refusal(wanted: str, runtime: str) -> str:
-    """Why a sandbox under `wanted` is not started on a site whose runtime is another, and the way out."""
+def runtime_refusal(wanted: str, runtimes: Sequence[str]) -> str:
+    """Why a sandbox under `wanted` is not started on a site that has others, and the way out."""
     return (
-        f"It needs the runtime {wanted}, and this site runs {runtime}."
-        f' Your admin can install it and set setup_hub(c, runtime="{wanted}").'
+        f"It needs the runtime {wanted}, and this site runs {' and '.join(runtimes)}."
+        f' Your admin can install it and set setup_hub(c, further_runtimes=["{wanted}"]).'
     )
+
+
+def door_uid(runtime: str, place: UserPlace) -> int | None:
+    """The host uid by which a sandbox comes to its doors, where it is not its own (None).
+
+    gVisor's file server connects for it, as the uid that stands for 0 inside every sandbox.
+    """
+    return place.root_uid if runtime == GVISOR else None
 
 
 def choose(
@@ -223,6 +233,7 @@ def to_spec(
     profile: Profile, sandbox_id: str, place: UserPlace, server: str, defaults: Defaults
 ) -> SandboxSpec:
     """The frozen spec of one sandbox; nothing after this reads the user's options."""
+    runtime = profile.runtime or defaults.runtime
     return SandboxSpec(
         id=sandbox_id,
         user=place.user,
@@ -233,7 +244,8 @@ def to_spec(
         host_uid=place.host_uid,
         resources=profile.resources,
         mounts=(Mount(kind="home", source=place.home, target=HOME, read_only=False),),
-        runtime=profile.runtime or defaults.runtime,
+        runtime=runtime,
+        door_uid=door_uid(runtime, place),
         isolation=profile.isolation,
         ttl=profile.ttl,
         idle_timeout=profile.idle_timeout,

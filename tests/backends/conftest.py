@@ -17,9 +17,10 @@ from tests.backends.tiny import Bench, MemoryBench, OciBench
 
 OCI_LANES = pytest.mark.lane("hostuids", "runc")
 CRUN = pytest.param("crun", marks=pytest.mark.lane("hostuids", "crun"))
+RUNSC = pytest.param("runsc", marks=pytest.mark.lane("root", "cgroup", "runsc"))
 
 
-async def _open_oci(runtime: str = "runc") -> AsyncIterator[OciBench]:
+async def open_oci(runtime: str = "runc") -> AsyncIterator[OciBench]:
     directory = Path(tempfile.mkdtemp(prefix="jss-"))
     bench = OciBench(directory, runtime)
     try:
@@ -32,21 +33,22 @@ async def _open_oci(runtime: str = "runc") -> AsyncIterator[OciBench]:
                     await backend.remove(item.id)
         assert not rootfs_path(bench.site.state).exists()
     finally:
+        bench.close()
         shutil.rmtree(directory)
 
 
 @pytest_asyncio.fixture
 async def oci() -> AsyncIterator[OciBench]:
     """The local backend on a directory of its own; every sandbox is removed afterwards."""
-    async for bench in _open_oci():
+    async for bench in open_oci():
         yield bench
 
 
-@pytest_asyncio.fixture(params=["memory", pytest.param("oci", marks=OCI_LANES), CRUN])
+@pytest_asyncio.fixture(params=["memory", pytest.param("oci", marks=OCI_LANES), CRUN, RUNSC])
 async def backend(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
     """Each backend under the same contract."""
     if request.param == "memory":
         yield MemoryBench(MemoryBackend())
         return
-    async for bench in _open_oci(request.param.replace("oci", "runc")):
+    async for bench in open_oci(request.param.replace("oci", "runc")):
         yield bench

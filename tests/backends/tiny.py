@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -14,19 +15,26 @@ from jupyter_sandbox_spawner.backends.base import Backend
 from jupyter_sandbox_spawner.backends.memory import MemoryBackend
 from jupyter_sandbox_spawner.backends.oci.host import OciSite
 from jupyter_sandbox_spawner.models import Doors, Mount, Resources, SandboxSpec, Status
-from jupyter_sandbox_spawner.names import sandbox_id
+from jupyter_sandbox_spawner.names import GVISOR, sandbox_id
 from jupyter_sandbox_spawner.ordinary import has_own_namespace, mapped_subids
 from jupyter_sandbox_spawner.settings import Environment
 
-__all__ = ["WAITS_FOR_ITS_END", "Bench", "MemoryBench", "OciBench"]
+__all__ = ["WAITS_FOR_ITS_END", "Bench", "MemoryBench", "OciBench", "open_door"]
 
 # In a user namespace of our own, the uids that it has.
 UID_BASE = mapped_subids().first if has_own_namespace() else 3_100_000
-# Ends with the status that a test writes into a pipe in the home, or politely on SIGTERM.
+# Ends with the status that a test writes into a pipe in the home, or politely on SIGTERM. gVisor opens no
+# pipe of the host: there it comes by a door.
 WAITS_FOR_ITS_END = """
-import os, signal, sys
+import os, signal, socket, sys
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+door = "/run/sandbox/doors/end.sock"
+by_door = os.path.exists(door)
 print("hello from inside", flush=True)
+if by_door:
+    with socket.socket(socket.AF_UNIX) as there:
+        there.connect(door)
+        sys.exit(int(there.makefile().read()))
 sys.exit(int(open("/home/jovyan/end").read()))
 """
 _PID_ONE = 'source = open("/home/jovyan/main.py").read()\nexec(compile(source, "main.py", "exec"))\n'
@@ -100,17 +108,21 @@ class OciBench(Bench):
             inside=str(directory / "inside"),
             environments={"tiny": Environment(prefix=str(directory / "tiny"))},
             root_uid=UID_BASE,
-            runtime=runtime,
+            runtimes=(runtime,),
         )
+        self.runtime = runtime
+        self._ends: dict[str, socket.socket] = {}
 
     def spec(self, user: str = "alice", main: str = WAITS_FOR_ITS_END, **changes: Any) -> SandboxSpec:
         """A spec with a home of its own in which `main` lies as the program of pid 1."""
-        spec = super().spec(user, **changes)
+        spec = super().spec(user, **{"runtime": self.runtime, **changes})
         home, doors = self.directory / f"home-{spec.id}", Path(self.doors(spec).directory)
         home.mkdir(mode=0o700)
         doors.mkdir(parents=True)
         (home / "main.py").write_text(main)
         os.mkfifo(home / "end", 0o600)
+        if self.runtime == GVISOR:
+            self._ends[spec.id] = open_door(doors / "end.sock")
         for path in (home, *home.iterdir()):
             os.chown(path, spec.host_uid, spec.host_uid)
         mount = Mount(kind="home", source=str(home), target="/home/jovyan", read_only=False)
@@ -136,7 +148,17 @@ class OciBench(Bench):
 
     async def end(self, spec: SandboxSpec, code: int) -> None:
         """See Bench.end; opening the pipe waits until the program inside reads it."""
+        if spec.id in self._ends:
+            connection, _ = await asyncio.to_thread(self._ends[spec.id].accept)
+            with connection:
+                connection.sendall(str(code).encode())
+            return
         await asyncio.to_thread(Path(spec.mounts[0].source, "end").write_text, str(code))
+
+    def close(self) -> None:
+        """Close the doors that it holds."""
+        for door in self._ends.values():
+            door.close()
 
     async def play(self, main: str, **changes: Any) -> tuple[Status, str]:
         """Run a program to its end; its status and what it printed."""
@@ -154,3 +176,13 @@ class OciBench(Bench):
             raise AssertionError(f"{status}\n{text}")
         answer: dict[str, Any] = json.loads(text)
         return answer
+
+
+def open_door(path: Path) -> socket.socket:
+    """A listening socket that every uid may connect to."""
+    door = socket.socket(socket.AF_UNIX)
+    door.settimeout(20)
+    door.bind(os.fspath(path))
+    path.chmod(0o666)
+    door.listen()
+    return door

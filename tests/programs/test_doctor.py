@@ -72,7 +72,7 @@ def test_profiles_that_ask_for_more_are_weak(
     file.write_text(f"- {{display_name: A, slug: a, default: true, sandbox: {{{limits}}}}}\n")
     ports = dict.fromkeys(("public_port", "hub_port", "proxy_api_port", "front_port"), 0)
     site = Site(run_dir="/run/x", state_dir="/srv/x", profiles=str(file), **ports)
-    fitting = {item.name: item for item in profile_findings(replace(site, runtime="crun"))}
+    fitting = {item.name: item for item in profile_findings(replace(site, further_runtimes=("crun",)))}
     control("on a site with that runtime all is fine", fitting["runtimes"].fine)
     monkeypatch.setattr("jupyter_sandbox_spawner.admin.profile_findings._LOOP", str(tmp_path / "loop"))
     found = {item.name: item for item in profile_findings(site)}

@@ -173,11 +173,11 @@ async def test_without_a_proof_nothing_starts(house: House) -> None:
     with pytest.raises(AnswerError) as refused:
         await house.client.create(*await house.spec(place))
     assert refused.value.code == "isolation.unproved"
-    assert await metric(house, "jupyter_sandbox_isolation_proved") == "0"
+    assert await metric(house, 'jupyter_sandbox_isolation_proved{runtime="runc"}') == "0"
     interpreter.write_text(right)
     assert (await house.client.canary(again=True))["proved"]
     await house.running("bob")
-    assert await metric(house, "jupyter_sandbox_isolation_proved") == "1"
+    assert await metric(house, 'jupyter_sandbox_isolation_proved{runtime="runc"}') == "1"
 
 
 async def metric(house: House, name: str) -> str:

@@ -23,7 +23,7 @@ SITE = Site(
     front_port=0,
     environments={"tiny": Environment(prefix="/opt/tiny")},
 )
-PLACE = UserPlace(user="alice", host_uid=3_000_001, home=f"{SITE.homes_dir}/alice-x")
+PLACE = UserPlace(user="alice", host_uid=3_000_001, home=f"{SITE.homes_dir}/alice-x", root_uid=3_000_000)
 SPEC = SandboxSpec(
     id="sb-" + "a" * 20,
     user="alice",
@@ -50,6 +50,9 @@ DIFFERENCES: dict[str, tuple[dict[str, Any], str]] = {
     "an id that is none": ({"id": "sb-../../../../etc/passwd"}, "id_invalid"),
     "another user's uid": ({"host_uid": 3_000_002}, "uid_foreign"),
     "uid 0": ({"host_uid": 0}, "uid_foreign"),
+    "doors of uid 0": ({"door_uid": 0}, "uid_foreign"),
+    "doors of another uid": ({"door_uid": 3_000_002}, "uid_foreign"),
+    "doors of gVisor's uid without gVisor": ({"door_uid": 3_000_000}, "uid_foreign"),
     "an unknown image": ({"environment_name": "/etc"}, "environment_unknown"),
     "another runtime": ({"runtime": "/bin/sh"}, "runtime_unknown"),
     "no home": ({"mounts": ()}, "mount_foreign"),

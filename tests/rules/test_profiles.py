@@ -18,7 +18,7 @@ from jupyter_sandbox_spawner.rules.profiles import (
     ExtensionOffer,
     Profile,
     choose,
-    for_runtime,
+    for_runtimes,
     profile_digest,
     reason_against,
     requested_profile,
@@ -328,11 +328,11 @@ def test_the_spec_says_what_the_profile_says(profiles: tuple[Profile, ...]) -> N
 def test_another_runtime_is_offered_to_nobody(control: Callable[[str, bool], None]) -> None:
     """A profile with a runtime that is not the site's is refused with the remedy; its digest stays."""
     plain, large = parse_profiles(GOOD, "P")[:2]
-    same = for_runtime((plain, large), "runsc")
+    same = for_runtimes((plain, large), ("runc", "runsc"))
     control("on a site with that runtime nothing is refused", not same[1].unavailable)
-    found = for_runtime((plain, large), "runc")
+    found = for_runtimes((plain, large), ("runc",))
     assert found[0] == plain
-    assert 'setup_hub(c, runtime="runsc")' in reason_against(found[1], large.allowed_groups or ())
+    assert 'setup_hub(c, further_runtimes=["runsc"])' in reason_against(found[1], large.allowed_groups or ())
     assert profile_digest(found[1]) == profile_digest(large)
     with pytest.raises(ProfileRefusedError, match="runtime runsc"):
         choose(found, large.slug, None, large.allowed_groups or ())

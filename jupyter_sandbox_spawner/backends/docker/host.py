@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...errors import BackendError, IsolationError, SandboxError
 from ...models import Capabilities, SandboxSpec, Usage
-from ...names import stable_hash
+from ...names import GVISOR, stable_hash
 from ...settings import Environment
 from ..base import CANNOT_START, unknown_environment
 from ..oci.cgroups import Cgroups
@@ -43,7 +43,7 @@ class DockerSite:
     inside: str
     environments: Mapping[str, Environment]
     socket: str
-    runtime: str = "runc"
+    runtimes: tuple[str, ...] = ("runc",)
     shared: Mapping[str, str] = field(default_factory=dict)
     cgroup_root: str = "/sys/fs/cgroup"
 
@@ -74,8 +74,10 @@ class DockerHost:
         self._swap = bool(info.get("SwapLimit"))
         told = ("ID", "SecurityOptions", "Runtimes", "CgroupDriver", "KernelVersion")
         self.identity = f"{version} {json.dumps([info.get(name) for name in told], sort_keys=True)}"
-        missing = [*_fatal(info, self.site.runtime), *_soft(limits, self._swap)]
-        self.capabilities = _capabilities(limits, {"docker": version}, missing)
+        refused = _refused(info, self.site.runtimes)
+        usable = {name: f"docker {version}" for name in self.site.runtimes if name not in refused}
+        missing = [*_fatal(info, refused.get(self.site.runtimes[0], "")), *_soft(limits, self._swap)]
+        self.capabilities = _capabilities(limits, usable, missing, refused)
 
     def lost(self, error: SandboxError) -> None:
         """The daemon does not answer: nothing can be started until it does."""
@@ -177,7 +179,10 @@ def _refuse_links(shared: Mapping[str, str]) -> None:
 
 
 def _capabilities(
-    limits: Mapping[str, bool], runtimes: Mapping[str, str], missing: list[str]
+    limits: Mapping[str, bool],
+    runtimes: Mapping[str, str],
+    missing: list[str],
+    refused: Mapping[str, str] | None = None,
 ) -> Capabilities:
     return Capabilities(
         backend="docker",
@@ -185,10 +190,25 @@ def _capabilities(
         limits=limits,
         runtimes=runtimes,
         missing=tuple(missing),
+        refused=refused or {},
     )
 
 
-def _fatal(info: Document, runtime: str) -> list[str]:
+def _refused(info: Document, names: Sequence[str]) -> dict[str, str]:
+    """Which of the site's runtimes this daemon cannot run sandboxes under, and why."""
+    known = info.get("Runtimes") or {}
+    listed = ", ".join(sorted(known))
+    refused = {name: f"Docker has no runtime {name}, only {listed}. Set runtime." for name in names}
+    refused = {name: why for name, why in refused.items() if name not in known}
+    for name in names:
+        program = os.path.basename(str((known.get(name) or {}).get("path", "")))
+        if GVISOR in (name, program):
+            # Its file server would run as root of the host, and come to the doors as no sandbox's uid.
+            refused[name] = f"{name} is gVisor, which runs on the local backend only. Set backend or runtime."
+    return refused
+
+
+def _fatal(info: Document, why: str) -> list[str]:
     if os.geteuid() != 0:
         return [f"{CANNOT_START} the launcher is not root. Run: sudo jupyter-sandbox-admin run"]
     options = {text.partition(",")[0].removeprefix("name=") for text in info.get("SecurityOptions") or ()}
@@ -197,9 +217,8 @@ def _fatal(info: Document, runtime: str) -> list[str]:
         found.append(
             f"{CANNOT_START} this Docker cannot filter system calls. Install one built with seccomp."
         )
-    known = sorted(info.get("Runtimes") or ())
-    if runtime not in known:
-        found.append(f"{CANNOT_START} Docker has no runtime {runtime}, only {', '.join(known)}. Set runtime.")
+    if why:
+        found.append(f"{CANNOT_START} {why}")
     if info.get("OSType", "linux") != "linux":
         found.append(f"{CANNOT_START} the containers of this Docker are not Linux.")
     return found

@@ -14,7 +14,6 @@ from pathlib import Path
 
 from ...errors import SandboxError
 from ...models import Capabilities, Usage
-from ...names import is_sandbox_id
 from ..recorded import RecordedBackend, refuse_links
 from ..records import Record
 from .check import check
@@ -101,10 +100,11 @@ class OciBackend(RecordedBackend[OciSandbox]):
                 await sandbox.recover()
             except SandboxError as error:  # the others are not held up; `remove` tries again
                 log.error("%s could not be recovered: %s", sandbox_id, error)
-        for name in _runtime_ids(Path(self._host.runtime.state)):
-            if name not in self._sandboxes:
-                log.warning("%s has no record: it is removed", name)
-                await self._host.runtime.delete(name)
+        for runtime in self._host.runtimes:
+            for name in runtime.ids():
+                if name not in self._sandboxes:
+                    log.warning("%s has no record: it is removed", name)
+                    await self._host.erase(runtime, name)
 
     async def _cut_logs(self) -> None:
         while True:
@@ -118,10 +118,6 @@ class OciBackend(RecordedBackend[OciSandbox]):
             await sandbox.close()
         if not self._sandboxes:
             remove_rootfs(self._host.rootfs)
-
-
-def _runtime_ids(state: Path) -> list[str]:
-    return [path.name for path in state.iterdir() if is_sandbox_id(path.name)] if state.is_dir() else []
 
 
 def _sweep_bundle(bundle: Path) -> None:

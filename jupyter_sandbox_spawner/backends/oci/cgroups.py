@@ -34,6 +34,7 @@ _V1 = {
     "memory_peak": ("memory", "memory.max_usage_in_bytes"),
     "memory_events": ("memory", "memory.oom_control"),
     "pids_used": ("pids", "pids.current"),
+    "pids_events": ("pids", "pids.events"),
     "processes": ("pids", "cgroup.procs"),
 }
 _V2 = {
@@ -46,6 +47,7 @@ _V2 = {
     "memory_peak": ("", "memory.peak"),
     "memory_events": ("", "memory.events"),
     "pids_used": ("", "pids.current"),
+    "pids_events": ("", "pids.events"),
     "processes": ("", "cgroup.procs"),
 }
 
@@ -101,6 +103,21 @@ class Cgroups:
             self.kind = "none"  # a runtime that were given a cgroup would fail where we failed
         return Limits(kind=self.kind, enforced=enforced, swap=swap)
 
+    def make(self, name: str, resources: Resources, swap: bool) -> tuple[Path, ...]:
+        """A cgroup with these limits for a runtime that makes none: where its first process has to enter."""
+        quota = round(resources.cpu * _CPU_PERIOD)
+        values = {"memory": str(resources.memory), "pids": str(resources.pids), "cpu": str(quota)}
+        if self.kind == "v2":
+            values["cpu"] = f"{quota} {_CPU_PERIOD}"
+        if swap:  # after the limit of memory, below which the kernel refuses it
+            values["swap"] = "0" if self.kind == "v2" else str(resources.memory)
+        places = {self._file(name, key).parent for key in (*values, "cpu_used", "processes")}
+        for directory in places:
+            directory.mkdir(exist_ok=True)
+        for key, value in values.items():
+            self._file(name, key).write_text(value)
+        return tuple(sorted({directory.resolve() for directory in places}))
+
     def verify(self, name: str, resources: Resources, swap: bool) -> None:
         """Raise IsolationError unless the kernel holds this sandbox to its limits or to lower ones."""
         most = {"memory": resources.memory, "pids": resources.pids}
@@ -137,6 +154,10 @@ class Cgroups:
             oom_kills=self._field(name, "memory_events", "oom_kill"),
         )
 
+    def refused_processes(self, name: str) -> int:
+        """How often the kernel refused it a process for want of room under its limit."""
+        return self._field(name, "pids_events", "max") or 0
+
     def processes(self, name: str) -> tuple[int, ...]:
         """Pids in the sandbox's cgroup; () if it is gone."""
         return tuple(int(line) for line in self._read(name, "processes").split())
@@ -146,6 +167,17 @@ class Cgroups:
         for pid in self.processes(name):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+
+    def reap(self, name: str) -> None:
+        """Take the exit statuses of dead children of ours that were in the sandbox's cgroup.
+
+        A sandbox with a pid namespace leaves none but its init process; one of gVisor leaves them all to us.
+        """
+        for pid in _children():
+            with contextlib.suppress(OSError):  # it is another's by now, or was no child of ours
+                places = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
+                if any(line.endswith((f"/{name}", f"/{name} (deleted)")) for line in places):
+                    os.waitpid(pid, os.WNOHANG)
 
     async def remove(self, name: str) -> None:
         """Take the sandbox's cgroups away and verify it; no-op if gone. Raises BackendError `cgroup.busy`."""
@@ -211,6 +243,16 @@ class Cgroups:
             if label == field and value.isdigit():
                 return int(value)
         return None
+
+
+def _children() -> list[int]:
+    """Processes whose parent we are."""
+    found = []
+    for name in os.listdir("/proc"):
+        with contextlib.suppress(OSError):  # it ended while we looked
+            if name.isdigit() and f"PPid:\t{os.getpid()}\n" in Path(f"/proc/{name}/status").read_text():
+                found.append(int(name))
+    return found
 
 
 def _not_applied(key: str, found: str, wanted: str) -> IsolationError:

@@ -24,6 +24,7 @@ from .layout import (
     Place,
     tmpfs_ceiling,
 )
+from .render import rlimits
 
 __all__ = ["check"]
 
@@ -81,8 +82,8 @@ def _fields(q: _Question) -> None:
     if q.linux.get("devices"):
         raise refuse("devices", "linux.devices", "no device file of the host enters a sandbox.")
     only_known(q.config, _TOP, "")
-    if q.process.get("rlimits"):
-        raise refuse("rlimits", "process.rlimits", "the launcher sets these limits on the runtime itself.")
+    if (q.process.get("rlimits") or []) != rlimits(q.place):
+        raise refuse("rlimits", "process.rlimits", f"it must be {rlimits(q.place)}.")
     only_known(q.process, _PROCESS | {"rlimits"}, "process.")
     only_known(q.linux, _LINUX, "linux.")
     foreign = [key for key in q.config.get("annotations", {}) if not key.startswith(LABEL_OWNER + ".")]
@@ -122,7 +123,7 @@ def _namespaces(q: _Question) -> None:
     if sorted(item.get("type", "") for item in found) != sorted(NAMESPACES):
         raise refuse("namespace_missing", "linux.namespaces", f"it must be {', '.join(NAMESPACES)}.")
     for item in found:
-        allowed = q.place.user_namespace if item["type"] == "user" else None
+        allowed = q.place.user_namespace or None if item["type"] == "user" else None
         if item.get("path") != allowed:
             raise refuse("namespace_path", "linux.namespaces", f"{item['type']} of somebody else.")
 

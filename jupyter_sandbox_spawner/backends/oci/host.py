@@ -25,7 +25,8 @@ from .layout import INSIDE, Place
 from .namespace import hold_processes, share_inotify
 from .processes import by_namespace, count, namespace_of
 from .rootfs import environment_directories, own_top, prepare_rootfs, rootfs_path, system_directories
-from .runtime import Runtime, unfit
+from .runtime import Runtime
+from .runtimes import Runtimes
 
 __all__ = ["OciHost", "OciSite", "load_seccomp"]
 
@@ -34,17 +35,18 @@ log = logging.getLogger("jupyter_sandbox_spawner.launcher")
 
 @dataclass(frozen=True, kw_only=True)
 class OciSite:
-    """What the admin decides: directories, user images, runtime.
+    """What the admin decides: directories, user images, runtimes.
 
-    `state` holds bundles and the runtime's state; `inside` holds pid 1; `root_uid` owns nothing on the
-    host and is uid 0 inside.
+    `state` holds bundles and the runtimes' state; `inside` holds pid 1; `root_uid` owns nothing on the
+    host and is uid 0 inside. Without the first of the `runtimes` nothing starts; the others are for the
+    sandboxes that name them.
     """
 
     state: str
     inside: str
     environments: Mapping[str, Environment]
     root_uid: int
-    runtime: str = "runc"
+    runtimes: tuple[str, ...] = ("runc",)
     cgroup_root: str = "/sys/fs/cgroup"
 
 
@@ -65,7 +67,7 @@ class OciHost:
         self.own_namespace = has_own_namespace()
         self.rootfs: Path = rootfs_path(site.state)
         self.records = Records(f"{site.state}/sandboxes")
-        self.runtime = Runtime(site.runtime, f"{site.state}/runtime")
+        self.runtimes = Runtimes(site.runtimes, site.state)
         self.cgroups = Cgroups(site.cgroup_root, _handed_to_us(site) if self.own_namespace else "")
         self._seccomp = load_seccomp()
         self._limits = Limits(kind="none", enforced={}, swap=False)
@@ -91,17 +93,42 @@ class OciHost:
         if spec.environment_name not in self._directories:
             raise unknown_environment(spec.environment_name, self._directories)
         prefix = self.site.environments[spec.environment_name].prefix
+        runtime = self.runtime(spec)
+        namespace = "" if runtime.own_kernel else f"{self.records.bundle(spec.id)}/userns"
+        # A kernel of its own knows nothing of the limits with which its program was started.
+        limits = {"RLIMIT_NOFILE": spec.resources.files, "RLIMIT_CORE": 0}
         return Place(
             rootfs=str(self.rootfs),
             inside=self.site.inside,
             read_only=self._directories[spec.environment_name],
             command=(f"{prefix}/bin/python", "-I", "-S", "-B", INSIDE),
             root_uid=self.site.root_uid,
-            user_namespace=f"{self.records.bundle(spec.id)}/userns",
+            user_namespace=namespace,
             cgroup=self.cgroups.path(self.cgroup_name(spec.id)),
             limit_swap=self._limits.swap,
-            seccomp=self._seccomp,
+            seccomp=runtime.filter(self._seccomp),
+            rlimits=limits if runtime.own_kernel else {},
         )
+
+    def runtime(self, spec: SandboxSpec) -> Runtime:
+        """The one that this sandbox runs under."""
+        return self.runtimes.find(spec.runtime)
+
+    def cgroup_to_enter(self, spec: SandboxSpec) -> tuple[Path, ...]:
+        """For a runtime that sets no limits: the directories of a cgroup that has them; else ()."""
+        runtime = self.runtime(spec)
+        if not runtime.own_kernel:
+            return ()
+        return self.cgroups.make(self.cgroup_name(spec.id), runtime.held(spec.resources), self._limits.swap)
+
+    async def erase(self, runtime: Runtime, sandbox_id: str) -> None:
+        """End what is left of a sandbox and take away what runtime and kernel know of it."""
+        name = self.cgroup_name(sandbox_id)
+        await runtime.delete(sandbox_id)
+        self.cgroups.kill(name)
+        await self.cgroups.remove(name)
+        if runtime.own_kernel:
+            self.cgroups.reap(name)
 
     @staticmethod
     def cgroup_name(sandbox_id: str) -> str:
@@ -111,18 +138,19 @@ class OciHost:
     async def hold(self, spec: SandboxSpec, pid: int) -> None:
         """Set what no cgroup limits, verify what one does; raises IsolationError where it is not in force."""
         if self._hard_limits():
-            self.cgroups.verify(self.cgroup_name(spec.id), spec.resources, self._limits.swap)
+            most = self.runtime(spec).held(spec.resources)
+            self.cgroups.verify(self.cgroup_name(spec.id), most, self._limits.swap)
         if not self._limits.enforced.get("pids"):
             await hold_processes(pid, spec.resources.pids)
         if self.own_namespace:
             await share_inotify(pid)
 
-    @staticmethod
-    def open_files(spec: SandboxSpec) -> int:
+    def open_files(self, spec: SandboxSpec) -> int:
         """How many files a sandbox may open: what its profile says, or ours where that is less."""
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         privileged = os.geteuid() == 0 and not has_own_namespace()
-        return spec.resources.files if privileged else min(spec.resources.files, most)
+        wanted = self.runtime(spec).open_files(spec.resources)
+        return wanted if privileged else min(wanted, most)
 
     def usage(self, spec: SandboxSpec, pid: int | None) -> Usage:
         """What the kernel counted for a sandbox; where it did not, what its processes add up to now."""
@@ -137,7 +165,9 @@ class OciHost:
         return bool(self._limits.enforced) and all(self._limits.enforced.values())
 
     async def _verify(self) -> Capabilities:
-        missing, runtimes = await self._verify_runtime()
+        await self.runtimes.verify(self.site.cgroup_root, self._hard_limits())
+        why = self.runtimes.refused.get(self.site.runtimes[0])
+        missing = [f"{CANNOT_START} {why}"] if why else []
         # Without a cgroup for them, processes are held by a limit of the sandbox's own namespace.
         limits = {**self._limits.enforced, "pids": True}
         missing += [_SOFT[name] for name in soft_limits(limits)]
@@ -150,24 +180,10 @@ class OciHost:
             backend="oci",
             level=level,  # type: ignore[arg-type]
             limits=limits,
-            runtimes=runtimes,
+            runtimes=self.runtimes.usable,
+            refused=self.runtimes.refused,
             missing=tuple(missing),
         )
-
-    async def _verify_runtime(self) -> tuple[list[str], dict[str, str]]:
-        name = self.site.runtime
-        if os.geteuid() != 0:
-            return [f"{CANNOT_START} the launcher is not root. Run: sudo jupyter-sandbox-admin run"], {}
-        if why := unfit(name, self.site.cgroup_root):
-            return [f"{CANNOT_START} {why}. Set runtime to runc."], {}
-        if not self.runtime.found():
-            return [f"{CANNOT_START} there is no {name}. Run: apt-get install {name}"], {}
-        runtimes = {name: await self.runtime.version()}
-        if not await self.runtime.filters_calls():
-            return [
-                f"{CANNOT_START} {name} cannot filter system calls. Install one built with seccomp."
-            ], runtimes
-        return [], runtimes
 
 
 _SOFT = {

@@ -6,7 +6,7 @@ Law: `render` writes by this page and `check` compares with it; neither has a li
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ...models import Resources
@@ -70,8 +70,9 @@ class Place:
     """What the host gives one sandbox. Paths are absolute.
 
     `read_only` are host directories bound at their own path; `inside` holds pid 1; `user_namespace` is
-    where the namespace lies that the sandbox's own host uid has made; `root_uid` owns nothing on the
-    host and stands for uid 0 inside; `cgroup` is "" where this host enforces no limits.
+    where the namespace lies that the sandbox's own host uid has made, "" where the runtime makes it;
+    `root_uid` owns nothing on the host and stands for uid 0 inside; `cgroup` is "" where this host enforces
+    no limits; `rlimits` are those that the runtime has to set, since they are not its own.
     """
 
     rootfs: str
@@ -83,6 +84,7 @@ class Place:
     cgroup: str
     limit_swap: bool
     seccomp: Mapping[str, Any]
+    rlimits: Mapping[str, int] = field(default_factory=dict)
 
 
 def tmpfs_ceiling(resources: Resources, target: str) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from ...models import Doors, Resources, SandboxSpec
@@ -21,7 +21,7 @@ from .layout import (
     tmpfs_ceiling,
 )
 
-__all__ = ["CPU_PERIOD", "merge", "render"]
+__all__ = ["CPU_PERIOD", "merge", "render", "rlimits"]
 
 CPU_PERIOD = 100_000  # microseconds, the kernel's default
 _CAPABILITY_SETS = ("bounding", "effective", "inheritable", "permitted", "ambient")
@@ -30,15 +30,15 @@ _CAPABILITY_SETS = ("bounding", "effective", "inheritable", "permitted", "ambien
 def render(spec: SandboxSpec, doors: Doors, place: Place) -> dict[str, Any]:
     """The config.json of one sandbox, after the OCI runtime specification 1.0.2.
 
-    Limits of processes (open files, core size) are not in it: a runtime without CAP_SYS_RESOURCE cannot
-    set them across a user namespace, so the runtime itself is started with them.
+    Limits of processes (open files, core size) are in it for a runtime with a kernel of its own alone: any
+    other cannot set them across a user namespace without CAP_SYS_RESOURCE, so it is started with them.
     ref: field note "doors-measured", trap 6
     """
     return {
         "ociVersion": "1.0.2",
         "hostname": HOSTNAME,
         "root": {"path": place.rootfs, "readonly": True},
-        "process": _process(place.command),
+        "process": _process(place),
         "mounts": _mounts(spec, doors, place),
         "linux": _linux(spec, place),
         "annotations": {
@@ -59,16 +59,24 @@ def merge(config: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, An
     return merged
 
 
-def _process(command: Sequence[str]) -> dict[str, Any]:
-    return {
+def _process(place: Place) -> dict[str, Any]:
+    process: dict[str, Any] = {
         "terminal": False,
         "user": {"uid": USER_ID, "gid": USER_ID},
-        "args": list(command),
+        "args": list(place.command),
         "env": [PATH_VARIABLE],
         "cwd": "/",
         "capabilities": {name: [] for name in _CAPABILITY_SETS},
         "noNewPrivileges": True,
     }
+    if place.rlimits:
+        process["rlimits"] = rlimits(place)
+    return process
+
+
+def rlimits(place: Place) -> list[dict[str, Any]]:
+    """Limits of processes as config.json has them: soft and hard are the same."""
+    return [{"type": name, "hard": most, "soft": most} for name, most in place.rlimits.items()]
 
 
 def _mounts(spec: SandboxSpec, doors: Doors, place: Place) -> list[dict[str, Any]]:
@@ -119,7 +127,9 @@ def _linux(spec: SandboxSpec, place: Place) -> dict[str, Any]:
     ]
     linux: dict[str, Any] = {
         "namespaces": [
-            {"type": name, "path": place.user_namespace} if name == "user" else {"type": name}
+            {"type": name, "path": place.user_namespace}
+            if name == "user" and place.user_namespace
+            else {"type": name}
             for name in NAMESPACES
         ],
         "uidMappings": mappings,

@@ -6,20 +6,21 @@ import asyncio
 import json
 import os
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ...errors import BackendError
+from ...models import Resources
+from ...names import is_sandbox_id
 
-__all__ = ["Runtime", "runtime_identity", "unfit"]
+__all__ = ["SEARCH_PATH", "Runtime", "runtime_identity", "unfit"]
 
 _PATIENCE = 30.0  # seconds for one command; measured 20-140 ms
-_SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-# A runtime that is refused by name is never tried, and none takes its place.
-# Seen: runsc 20221219 (EINVAL; newer ones are not tried) and crun 1.8.1. Kata was never tried.
+# A runtime that is refused by name is never tried, and none takes its place. Seen: crun 1.8.1.
 _UNFIT = {
-    "runsc": "runsc cannot join the user namespace that the sandbox's own uid has made",
     "kata-runtime": "Kata is not supported by the local backend",
 }
 _HYBRID = "crun refuses hosts with cgroup v1 and v2 controllers side by side"
@@ -35,7 +36,7 @@ def unfit(program: str, cgroup_root: str = "/sys/fs/cgroup") -> str:
 
 def runtime_identity(program: str) -> str:
     """A text that changes when the runtime's file is replaced, empty where there is none."""
-    path = shutil.which(program, path=_SEARCH_PATH)
+    path = shutil.which(program, path=SEARCH_PATH)
     if path is None:
         return ""
     found = os.stat(path)
@@ -43,23 +44,45 @@ def runtime_identity(program: str) -> str:
 
 
 class Runtime:
-    """One OCI runtime and its state directory. Raises BackendError `runtime.failed` or `runtime.timeout`."""
+    """One OCI runtime and its state directory. Raises BackendError `runtime.failed` or `runtime.timeout`.
+
+    `own_kernel`: the sandbox has a kernel of its own. Then it makes its user namespace itself, its limits are
+    those of a cgroup that we make and that it starts in, and its processes are known by that cgroup alone.
+    """
+
+    own_kernel = False
 
     def __init__(self, program: str, state: str) -> None:
         self.program = program
         self.state = state
-        self._command = (program, "--root", state)
+        self._command: tuple[str, ...] = (program, "--root", state)
 
     def found(self) -> bool:
         """Is the program on this host?"""
-        return shutil.which(self.program, path=_SEARCH_PATH) is not None
+        return shutil.which(self.program, path=SEARCH_PATH) is not None
 
     async def version(self) -> str:
         """`1.1.5+ds1`, from the first line of `--version`."""
         answer = await self._run(self.program, "--version")
         return answer.split("\n", 1)[0].rpartition(" ")[2]
 
-    async def filters_calls(self) -> bool:
+    async def lacks(self) -> str:
+        """What it cannot do that every sandbox needs, in words; "" where nothing is missing."""
+        return "" if await self._filters_calls() else "cannot filter system calls"
+
+    def filter(self, profile: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The package's seccomp profile as this runtime has to be told it."""
+        return profile
+
+    def held(self, resources: Resources) -> Resources:
+        """The limits of the sandbox's cgroup, the runtime's own needs included."""
+        return resources
+
+    def open_files(self, resources: Resources) -> int:
+        """The limit of open files with which the runtime itself is started."""
+        return resources.files
+
+    async def _filters_calls(self) -> bool:
         """Does it load the seccomp filter of a bundle? One that cannot say so in any way does not."""
         if (await self._features()).get("linux", {}).get("seccomp", {}).get("enabled"):
             return True
@@ -73,20 +96,31 @@ class Runtime:
             return {}
         return answer if isinstance(answer, dict) else {}
 
-    async def create(self, sandbox_id: str, bundle: Path, log: int, open_files: int) -> int:
-        """Make the sandbox up to its first instruction; its init's pid. `log` is its output."""
+    async def create(
+        self, sandbox_id: str, bundle: Path, log: int, open_files: int, cgroups: Sequence[Path] = ()
+    ) -> int:
+        """Make the sandbox up to its first instruction; its init's pid.
+
+        `log` is its output; the runtime, and so all that it starts, first enters the `cgroups`.
+        """
         pid_file, errors = bundle / "pid", bundle / "runtime.log"
         errors.unlink(missing_ok=True)
         await self._run(
+            *_inside(cgroups),
             # Half a sandbox must not go on being made after the launcher died: recovery sweeps it up.
             *("setpriv", "--pdeathsig=KILL", "--"),
             *("prlimit", "--core=0:0", f"--nofile={open_files}:{open_files}", "--"),
+            *self._way(bundle),
             *(*self._command, "--log", str(errors), "--log-format", "json"),
             *("create", "--bundle", str(bundle), "--pid-file", str(pid_file), sandbox_id),
             output=log,
             errors=errors,
         )
         return int(pid_file.read_text())
+
+    def _way(self, bundle: Path) -> tuple[str, ...]:
+        """A prefix by which the runtime gets to the directories of a bundle; root passes everywhere."""
+        return ()
 
     async def start(self, sandbox_id: str) -> None:
         """Let the created sandbox's init process run."""
@@ -104,8 +138,13 @@ class Runtime:
 
     async def delete(self, sandbox_id: str) -> None:
         """Kill what is left and erase the runtime's own state and cgroup; no-op if unknown."""
-        if (Path(self.state) / sandbox_id).exists():
+        if sandbox_id in self.ids():
             await self._run(*self._command, "delete", "--force", sandbox_id)
+
+    def ids(self) -> list[str]:
+        """The sandboxes that its state directory knows."""
+        state = Path(self.state)
+        return [path.name for path in state.iterdir() if is_sandbox_id(path.name)] if state.is_dir() else []
 
     async def _run(self, *command: str, output: int | None = None, errors: Path | None = None) -> str:
         target = asyncio.subprocess.PIPE if output is None else output
@@ -114,7 +153,7 @@ class Runtime:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=target,
             stderr=target,
-            env={"PATH": _SEARCH_PATH},
+            env={"PATH": SEARCH_PATH},
             start_new_session=True,
         )
         try:
@@ -133,11 +172,21 @@ class Runtime:
         return (said or b"").decode(errors="replace")
 
 
+def _inside(cgroups: Sequence[Path]) -> tuple[str, ...]:
+    """A prefix by which a command enters cgroups before its program runs, so nothing of it is outside."""
+    if not cgroups:
+        return ()
+    enter = 'while [ "$1" != -- ]; do echo 0 > "$1/cgroup.procs" || exit 1; shift; done; shift; exec "$@"'
+    return ("sh", "-c", enter, "sh", *map(str, cgroups), "--")
+
+
 def _last_error(errors: Path | None) -> str:
     if errors is None or not errors.exists():
         return ""
     lines = errors.read_text(errors="replace").splitlines()
-    return str(json.loads(lines[-1]).get("msg", "")) if lines else ""
+    # Several processes of gVisor write at once, and not each ends its line.
+    said = [json.loads(text) for text in lines[-1].replace("}{", "}\n{").split("\n")] if lines else []
+    return "; ".join(str(item.get("msg", "")).strip() for item in said)
 
 
 def _remedy(reason: str) -> str:

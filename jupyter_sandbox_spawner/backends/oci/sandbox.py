@@ -8,6 +8,8 @@ import logging
 import os
 import shutil
 import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import datetime, timezone
 
 from ...errors import BackendError, SandboxError
@@ -38,6 +40,7 @@ class OciSandbox(RecordedSandbox):
         self._process: InitProcess | None = None
         self._watch: asyncio.Task[None] | None = None
         self._verdict = ""
+        self._runtime = host.runtime(record.spec)
         self.cgroup = host.cgroup_name(record.spec.id)
 
     async def start(self) -> None:
@@ -50,7 +53,7 @@ class OciSandbox(RecordedSandbox):
         try:
             process = await self._create()
             await self._host.hold(self.record.spec, process.pid)
-            await self._host.runtime.start(self.id)
+            await self._runtime.start(self.id)
         except (SandboxError, OSError) as error:
             await self._abandon(str(error))
             if isinstance(error, SandboxError):
@@ -62,21 +65,30 @@ class OciSandbox(RecordedSandbox):
 
     async def _create(self) -> InitProcess:
         spec = self.record.spec
-        link = self.bundle / "userns"
         descriptor = open_log(self.bundle, spec.host_uid)
         try:
-            async with user_namespace(spec.host_uid, self._host.site.root_uid) as path:
-                link.unlink(missing_ok=True)
-                link.symlink_to(path)
-                pid = await self._host.runtime.create(
-                    self.id, self.bundle, descriptor, self._host.open_files(spec)
-                )
+            async with self._user_namespace():
+                cgroup = self._host.cgroup_to_enter(spec)
+                files = self._host.open_files(spec)
+                pid = await self._runtime.create(self.id, self.bundle, descriptor, files, cgroup)
         finally:
             os.close(descriptor)
         process = InitProcess.adopt(pid)
         if process is None:
             raise BackendError("The sandbox's init process died at once.", code="sandbox.start_failed")
         return process
+
+    @asynccontextmanager
+    async def _user_namespace(self) -> AsyncIterator[None]:
+        """For a runtime that joins one: a namespace that the sandbox's own uid has made."""
+        if self._runtime.own_kernel:
+            yield
+            return
+        link = self.bundle / "userns"
+        async with user_namespace(self.record.spec.host_uid, self._host.site.root_uid) as path:
+            link.unlink(missing_ok=True)
+            link.symlink_to(path)
+            yield
 
     async def recover(self) -> None:
         """After a restart of the launcher: adopt what runs, sweep up what was half made, note what ended."""
@@ -92,7 +104,7 @@ class OciSandbox(RecordedSandbox):
                 await self._run(process, self.record.started_at)
 
     async def _recover_start(self) -> None:
-        found = await self._host.runtime.find(self.id)
+        found = await self._runtime.find(self.id)
         process = InitProcess.adopt(found[1]) if found is not None and found[0] == "running" else None
         if process is None:
             await self._abandon("The launcher was stopped while this sandbox started.")
@@ -119,6 +131,9 @@ class OciSandbox(RecordedSandbox):
         if usage.oom_kills and code == _KILLED:
             used = format_size(usage.memory_peak or resources.memory)
             return f"out of memory: used {used} of {format_size(resources.memory)}"
+        if self._runtime.own_kernel and self._host.cgroups.refused_processes(self.cgroup):
+            # Its kernel knows no limit of its own, and cannot go on where ours has none left for it.
+            return f"too many processes: its profile gives {resources.pids}"
         if code is None:
             return "It ended; its exit status was lost when the launcher restarted."
         return f"its first process ended with exit status {code}"
@@ -188,8 +203,7 @@ class OciSandbox(RecordedSandbox):
         shutil.rmtree(self.bundle)
 
     async def _sweep(self) -> None:
-        await self._host.runtime.delete(self.id)
-        await self._host.cgroups.remove(self.cgroup)
+        await self._host.erase(self._runtime, self.id)
         for point in mounts_below(str(self.bundle)):
             unmount(point)
         left = mounts_below(str(self.bundle))
@@ -199,9 +213,7 @@ class OciSandbox(RecordedSandbox):
     async def _abandon(self, reason: str) -> None:
         """End what a failed start left; the log stays to be read."""
         try:
-            await self._host.runtime.delete(self.id)
-            self._host.cgroups.kill(self.cgroup)
-            await self._host.cgroups.remove(self.cgroup)
+            await self._host.erase(self._runtime, self.id)
         except SandboxError as error:
             log.warning("%s: what a failed start left could not be swept up: %s", self.id, error)
         await self._end(None, reason, failed=True)
