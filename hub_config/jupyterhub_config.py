@@ -46,6 +46,7 @@ setup_hub(
     profiles=os.environ.get("SANDBOX_PROFILES", here / "profiles.yaml"),
     run_dir=os.environ.get("SANDBOX_RUN_DIR", "/run/jupyter-sandbox"),
     state_dir=os.environ.get("SANDBOX_STATE_DIR", "/var/lib/jupyter-sandbox"),
+    runtime=os.environ.get("SANDBOX_RUNTIME", "runc"),
     backend=os.environ.get("SANDBOX_BACKEND", "local"),  # "docker": see docs/how-to/use-docker.md
     environments={"default": Environment(image=image, prefix="/opt/jupyter") if image else user},
     # Where MLflow is installed, if it is: every notebook then logs its runs there with nothing set up.

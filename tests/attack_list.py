@@ -11,7 +11,12 @@ from dataclasses import dataclass, field
 __all__ = ["ATTACKS", "BACKENDS", "Attack"]
 
 # As tests/conftest.py writes them, and as people call them.
-BACKENDS: Mapping[str, str] = {"oci": "local", "oci rootless": "local, no root", "docker": "Docker"}
+BACKENDS: Mapping[str, str] = {
+    "oci": "local",
+    "oci rootless": "local, no root",
+    "runsc": "local, gVisor",
+    "docker": "Docker",
+}
 _CLUSTER = "of a cluster or a bridged network; due with Kubernetes"
 
 

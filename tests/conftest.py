@@ -133,8 +133,11 @@ def _records(item: pytest.Item, report: pytest.TestReport) -> list[dict[str, Any
     ]
 
 
+_BACKENDS = (("docker", "docker"), ("runsc", "runsc"), ("runc", "oci"))  # of a test, by its lane
+
+
 def _backend_of(lanes: list[str]) -> str:
-    return "docker" if "docker" in lanes else "oci" if "runc" in lanes else ""
+    return next((name for lane, name in _BACKENDS if lane in lanes), "")
 
 
 class _Results:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import browser, docker, homes, isolation, mlflow, network, people, secrets
+from . import browser, docker, homes, isolation, mlflow, network, people, runtimes, secrets
 from .guard import Guard
 
 __all__ = ["GUARDS", "Guard"]
@@ -13,6 +13,7 @@ GUARDS: tuple[Guard, ...] = (
     *homes.GUARDS,
     *isolation.GUARDS,
     *docker.GUARDS,
+    *runtimes.GUARDS,
     *people.GUARDS,
     *mlflow.GUARDS,
     *secrets.GUARDS,

@@ -76,7 +76,10 @@ async def test_too_many_processes_end_it(gvisor: OciBench, control: Control) -> 
     control("twenty processes can be made", few.exit_code == 0)
     bomb = "import os, time\nfor _ in range(500):\n    os.fork() or time.sleep(60)\n"
     status, _ = await gvisor.play(bomb)
-    assert (status.value, status.reason) == ("stopped", "too many processes: its profile gives 64")
+    assert (status.value, status.reason) == (
+        "stopped",
+        "too many processes for gVisor and a profile with pids: 64",
+    )
     found = await gvisor.backend.status(neighbour.id)
     assert found is not None
     assert found.value == "running"
@@ -107,6 +110,28 @@ except OSError as error:
     found = await gvisor.ask(body)
     control("what the profile promises can be written", found["bytes"] == 8 << 20)
     assert found["errno"] == 28
+
+
+@pytest.mark.proves("Q06")
+async def test_open_files(gvisor: OciBench, control: Control) -> None:
+    """A program inside opens as many files as its profile says and no more."""
+    body = """
+import json, os
+held = []
+try:
+    while True:
+        held.append(os.open("/dev/null", os.O_RDONLY))
+except OSError as error:
+    number = error.errno
+for descriptor in held:
+    os.close(descriptor)
+print(json.dumps({"held": len(held), "errno": number}))
+"""
+    spec = gvisor.spec()
+    found = await gvisor.ask(body, resources=replace(spec.resources, files=200))
+    control("some files can be opened", found["held"] > 100)
+    assert found["held"] < 200
+    assert found["errno"] == 24
 
 
 async def test_limits_are_those_of_its_cgroup(gvisor: OciBench) -> None:

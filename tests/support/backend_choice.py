@@ -1,4 +1,6 @@
-"""On which backend do houses run? The local one; with SANDBOX_HOUSE=docker, a daemon of the tests' own."""
+"""On which backend do houses run? The local one; with SANDBOX_HOUSE=docker, a daemon of the tests' own; with
+SANDBOX_HOUSE=gvisor, the local one under gVisor.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +10,18 @@ from contextlib import contextmanager
 
 from tests.docker.daemon import IMAGE, run_daemon
 
-__all__ = ["ON_DOCKER", "RUNTIME", "chosen_backend"]
+__all__ = ["ON_DOCKER", "ON_GVISOR", "RUNTIME", "chosen_backend"]
 
 ON_DOCKER = os.environ.get("SANDBOX_HOUSE") == "docker"
-RUNTIME = "docker" if ON_DOCKER else "runc"  # the lane that a house needs
+ON_GVISOR = os.environ.get("SANDBOX_HOUSE") == "gvisor"
+RUNTIME = "docker" if ON_DOCKER else "runsc" if ON_GVISOR else "runc"  # the lane that a house needs
 
 
 @contextmanager
 def chosen_backend() -> Iterator[Mapping[str, str]]:
     """What the house's configuration file is told about the backend."""
     if not ON_DOCKER:
-        yield {}
+        yield {"SANDBOX_RUNTIME": RUNTIME}
         return
     with run_daemon() as daemon:
         address = f"unix://{daemon.socket}"

@@ -25,8 +25,10 @@ __all__ = ["Gvisor"]
 
 # No network of its own but loopback; sockets of the host are the doors; our filter for the guest's calls.
 _FLAGS = ("--network=none", "--ignore-cgroups", "--host-uds=open", "--oci-seccomp")
-# Threads of its kernel and its file server, which the cgroup counts beside those of the sandbox; seen: 35.
-_OWN_PROCESSES = 96
+# The cgroup counts the host's tasks: threads of gVisor's kernel and file server (seen: 50), and by ptrace
+# some 35 for each process inside, none for its threads. So a quarter of a profile's `pids` may be processes.
+_OWN_TASKS, _TASKS_PER_PID = 96, 8
+_NAMES = {"pselect6": "pselect"}  # calls that gVisor knows, and passes over, under another name
 # Each file of the sandbox is one or two of its kernel and of its file server.
 _FILES_PER_FILE, _OWN_FILES = 4, 1024
 
@@ -56,13 +58,18 @@ class Gvisor(Runtime):
         20221219 refuses with EPERM whatever the profile says, and no thread starts: the C library takes only
         ENOSYS for a reason to do without clone3.
         """
-        rules = [rule for rule in profile["syscalls"] if rule.get("errnoRet") != errno.ENOSYS]
-        absent = [name for rule in profile["syscalls"] if rule not in rules for name in rule["names"]]
+        hidden = [rule for rule in profile["syscalls"] if rule.get("errnoRet") == errno.ENOSYS]
+        rules = [
+            {**rule, "names": [*rule["names"], *(_NAMES[name] for name in rule["names"] if name in _NAMES)]}
+            for rule in profile["syscalls"]
+            if rule not in hidden
+        ]
+        absent = [name for rule in hidden for name in rule["names"]]
         return {**profile, "syscalls": [*rules, {"names": absent, "action": "SCMP_ACT_ALLOW"}]}
 
     def held(self, resources: Resources) -> Resources:
         """See Runtime.held."""
-        return replace(resources, pids=resources.pids + _OWN_PROCESSES)
+        return replace(resources, pids=resources.pids * _TASKS_PER_PID + _OWN_TASKS)
 
     def open_files(self, resources: Resources) -> int:
         """See Runtime.open_files."""

@@ -133,7 +133,7 @@ class OciSandbox(RecordedSandbox):
             return f"out of memory: used {used} of {format_size(resources.memory)}"
         if self._runtime.own_kernel and self._host.cgroups.refused_processes(self.cgroup):
             # Its kernel knows no limit of its own, and cannot go on where ours has none left for it.
-            return f"too many processes: its profile gives {resources.pids}"
+            return f"too many processes for gVisor and a profile with pids: {resources.pids}"
         if code is None:
             return "It ended; its exit status was lost when the launcher restarted."
         return f"its first process ended with exit status {code}"
