@@ -11,6 +11,7 @@ import socket
 
 from ...errors import EgressRefusedError
 from ...rules.egress import Decision
+from .pace import PacedReader
 
 __all__ = ["ESTABLISHED", "TLS_ACCESS_DENIED", "answer", "refusal", "refusal_bytes"]
 
@@ -56,12 +57,12 @@ async def answer(client: socket.socket, raw: bytes) -> None:
 
 
 async def _send_and_drain(client: socket.socket, raw: bytes) -> None:
-    loop = asyncio.get_running_loop()
-    await loop.sock_sendall(client, raw)
+    await asyncio.get_running_loop().sock_sendall(client, raw)
     client.shutdown(socket.SHUT_WR)
+    reader = PacedReader(client)
     drained = 0
     while drained < _LINGER_BYTES:
-        data = await loop.sock_recv(client, 65536)
+        data = await reader.receive(65536)
         if not data:
             return
         drained += len(data)

@@ -11,6 +11,7 @@ from ...errors import EgressRefusedError
 from ...rules.egress import Decision
 from .answers import refusal
 from .limits import Limits
+from .pace import PacedReader
 
 __all__ = ["Hello", "HelloReader"]
 
@@ -45,14 +46,14 @@ class HelloReader:
             raise _refused(f"no complete TLS hello after {self._limits.hello_seconds:g} s") from None
 
     async def _read(self, client: socket.socket, raw: bytes) -> Hello:
-        loop = asyncio.get_running_loop()
+        reader = PacedReader(client)
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         parser = self._context.wrap_bio(incoming, outgoing, server_side=True)
         incoming.write(raw)
         while not _parsed(parser):
             if len(raw) >= self._limits.hello_bytes:
                 raise _refused(f"a TLS hello of more than {self._limits.hello_bytes >> 10} KiB")
-            data = await loop.sock_recv(client, self._limits.hello_bytes - len(raw))
+            data = await reader.receive(self._limits.hello_bytes - len(raw))
             if not data:
                 raise ConnectionAbortedError("The client left before its TLS hello.")
             incoming.write(data)

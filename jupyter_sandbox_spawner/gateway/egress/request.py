@@ -16,6 +16,7 @@ from ...errors import EgressRefusedError
 from ...rules.egress import Decision
 from .answers import refusal
 from .limits import Limits
+from .pace import PacedReader
 
 __all__ = ["ProxyRequest", "read_request"]
 
@@ -53,7 +54,7 @@ async def read_request(client: socket.socket, limits: Limits) -> ProxyRequest:
 
 
 async def _read_head(client: socket.socket, machine: h11.Connection, most: int) -> h11.Request:
-    loop = asyncio.get_running_loop()
+    reader = PacedReader(client)
     received = 0
     while True:
         event = machine.next_event()
@@ -62,7 +63,7 @@ async def _read_head(client: socket.socket, machine: h11.Connection, most: int) 
         if event is not h11.NEED_DATA:
             raise ConnectionAbortedError("The client left before its request.")
         # One byte past the limit and h11 refuses; a larger read could let a whole longer head in.
-        data = await loop.sock_recv(client, most + 1 - received)
+        data = await reader.receive(most + 1 - received)
         received += len(data)
         machine.receive_data(data)
 
