@@ -1,8 +1,8 @@
 """`python attacker.py PORT`: what does a sandbox do that wants the egress door for itself?
 
-A small HTTP server: `.../start?kind=KIND&target=HOST` begins an attack once `.../stop` ended the one before; it
-answers what the attack has done, as JSON. It dials the door itself, which is faster than its relay would be, and
-goes on as fast as the sandbox's processor limit lets it. Standard library only.
+A small HTTP server: `.../start?kind=KIND&target=HOST` begins an attack, `.../stop` ends it and answers, as
+JSON, what it has done. It dials the door itself, which is faster than its relay would be, and goes on as fast
+as the sandbox's processor limit lets it. Standard library only.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 import socket
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -20,6 +21,7 @@ from urllib.parse import parse_qs, urlsplit
 __all__ = ["main"]
 
 _DOOR = "/run/sandbox/doors/egress.sock"
+_PATIENCE = 60.0
 _AT_ONCE = 256  # connections that an attack tries to keep; the door lets fewer in
 _KEPT = 1000  # of a flood's connections, before the oldest is closed
 _HELLO = b"\x16\x03\x01\x40\x00\x01\xff\xff\xff\x03\x03"  # a TLS record that begins an endless ClientHello
@@ -42,7 +44,7 @@ def endless_hellos(number: int, target: str) -> Iterator[bytes]:
 
 
 class Drips:
-    """As many connections as the door takes, each sent the next piece in turn; one that is cut is opened anew."""
+    """As many connections as the door takes, each sent the next piece in turn; a cut one is opened anew."""
 
     def __init__(self, pieces: Iterator[Iterator[bytes]]) -> None:
         self._pieces = pieces
@@ -134,6 +136,16 @@ def _dialled() -> socket.socket | None:
     return link
 
 
+def _until_forgotten(target: str) -> None:
+    """Wait for the answer to one more connection: what the attack left in the door's backlog is before it."""
+    while (link := _dialled()) is None:
+        time.sleep(0.05)  # a full backlog has no other sign
+    with link:
+        link.settimeout(_PATIENCE)
+        link.sendall(_connect(target, 80))
+        link.recv(4096)
+
+
 def _attack(kind: str, target: str) -> Drips | Flood | Computing:
     if kind == "flood":
         return Flood(target)
@@ -147,6 +159,7 @@ class _Running:
     """One attack in a thread of its own."""
 
     def __init__(self, kind: str, target: str) -> None:
+        self._target = target
         self._attack = _attack(kind, target)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run)
@@ -157,10 +170,11 @@ class _Running:
             self._attack.turn()
 
     def end(self) -> dict[str, int]:
-        """Stop it; what it did."""
+        """Stop it, and wait until nothing of it is left; what it did."""
         self._stop.set()
         self._thread.join()
         self._attack.close()
+        _until_forgotten(self._target)
         return self._attack.told
 
 

@@ -99,9 +99,7 @@ def _throughput(streams: int) -> Row:
         async with _street() as street:
 
             async def take(contestant: str) -> Mapping[str, float]:
-                told, used = await street.ask(
-                    contestant, "download", size=_BYTES // streams, streams=streams
-                )
+                told, used = await street.ask(contestant, "download", size=_BYTES // streams, streams=streams)
                 found = {speed.name: _BYTES / told["seconds"] / 1e6}
                 # Without a proxy there is nobody between whose time could be counted.
                 return found | ({} if contestant == _DIRECT else {cost.name: used / (_BYTES / 1e9)})

@@ -1,4 +1,4 @@
-"""What does a neighbour notice while one sandbox attacks the egress door? The same requests, quiet and under it.
+"""What does a neighbour notice while one sandbox attacks the egress door? The same requests, quiet and not.
 
 Law: attacker and neighbour are real sandboxes, each with a uid and a door of its own; the attacker has the
 product's caps and half a core, as a small profile has, so that what slows the neighbour is the gateway.
@@ -30,7 +30,7 @@ _QUIET, _COMPUTING = "quiet", "neighbour computes"
 _ATTACKER_CPU = 0.5
 _REQUESTS = 100  # of each of the two kinds
 _EVERY = 0.015  # seconds
-_SETTLES = 1.5  # seconds: the gateway lingers one over a refusal, and the door's rate is whole again
+_SETTLES = 1.0  # seconds until the attacker may open as many connections at once as at first
 _LONG = aiohttp.ClientTimeout(total=120)
 _TARGETS = (80, 443)
 
@@ -76,7 +76,6 @@ class _Neighbours:
             told = await self.requests()
         finally:
             did = await self.get(f"{self.attacker.url}stop")
-        # What it left in the door's backlog is worked off, at the door's own rate.
         await asyncio.sleep(_SETTLES)
         return told, did
 
@@ -139,7 +138,9 @@ ROWS = tuple(
     map(
         _row,
         (
-            _Attack("slow-heads", "slowloris", "heads sent a byte at a time on every connection", "sends", 1000),
+            _Attack(
+                "slow-heads", "slowloris", "heads sent a byte at a time on every connection", "sends", 1000
+            ),
             _Attack("flood", "10 000 connections", "connections opened without end", "attempts", 10_000),
             _Attack("endless-hellos", "endless hellos", "TLS hellos without an end", "sends", 1000),
         ),

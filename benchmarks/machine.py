@@ -18,7 +18,16 @@ from pathlib import Path
 
 from .row import BenchmarkError
 
-__all__ = ["LOOPBACK", "cpu_seconds", "end_of", "facts", "free_port", "program", "put_first", "until_it_listens"]
+__all__ = [
+    "LOOPBACK",
+    "cpu_seconds",
+    "end_of",
+    "facts",
+    "free_port",
+    "program",
+    "put_first",
+    "until_it_listens",
+]
 
 LOOPBACK = "127.0.0.1"
 _STARTS_WITHIN = 60.0

@@ -11,7 +11,7 @@ import socket
 
 from ...errors import EgressRefusedError
 from ...rules.egress import Decision
-from .pace import PacedReader
+from .pace import PacedReader, Turns
 
 __all__ = ["ESTABLISHED", "TLS_ACCESS_DENIED", "answer", "refusal", "refusal_bytes"]
 
@@ -48,18 +48,18 @@ def refusal_bytes(error: EgressRefusedError, host: str) -> bytes:
     return head.encode() + body
 
 
-async def answer(client: socket.socket, raw: bytes) -> None:
+async def answer(client: socket.socket, raw: bytes, turns: Turns) -> None:
     """Send the last bytes and wait briefly for the client's end.
 
     Closing with unread bytes would reset the connection and could cost the client its answer.
     """
-    await asyncio.wait_for(_send_and_drain(client, raw), _LINGER_SECONDS)
+    await asyncio.wait_for(_send_and_drain(client, raw, turns), _LINGER_SECONDS)
 
 
-async def _send_and_drain(client: socket.socket, raw: bytes) -> None:
+async def _send_and_drain(client: socket.socket, raw: bytes, turns: Turns) -> None:
     await asyncio.get_running_loop().sock_sendall(client, raw)
     client.shutdown(socket.SHUT_WR)
-    reader = PacedReader(client)
+    reader = PacedReader(client, turns)
     drained = 0
     while drained < _LINGER_BYTES:
         data = await reader.receive(65536)

@@ -16,7 +16,7 @@ from ...errors import EgressRefusedError
 from ...rules.egress import Decision
 from .answers import refusal
 from .limits import Limits
-from .pace import PacedReader
+from .pace import PacedReader, Turns
 
 __all__ = ["ProxyRequest", "read_request"]
 
@@ -39,11 +39,12 @@ class ProxyRequest:
     machine: h11.Connection
 
 
-async def read_request(client: socket.socket, limits: Limits) -> ProxyRequest:
+async def read_request(client: socket.socket, limits: Limits, turns: Turns) -> ProxyRequest:
     """Read one head. Raises EgressRefusedError (400, 408, 431), or OSError when the client is gone."""
     machine = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.head_bytes)
     try:
-        head = await asyncio.wait_for(_read_head(client, machine, limits.head_bytes), limits.head_seconds)
+        reading = _read_head(PacedReader(client, turns), machine, limits.head_bytes)
+        head = await asyncio.wait_for(reading, limits.head_seconds)
     except asyncio.TimeoutError:
         message = f"The request head was not complete after {limits.head_seconds:g} s."
         raise _bad(message, 408) from None
@@ -53,8 +54,7 @@ async def read_request(client: socket.socket, limits: Limits) -> ProxyRequest:
     return _parse(head, machine)
 
 
-async def _read_head(client: socket.socket, machine: h11.Connection, most: int) -> h11.Request:
-    reader = PacedReader(client)
+async def _read_head(reader: PacedReader, machine: h11.Connection, most: int) -> h11.Request:
     received = 0
     while True:
         event = machine.next_event()
