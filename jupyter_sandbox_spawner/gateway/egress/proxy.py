@@ -162,7 +162,7 @@ class EgressHandler:
         if first:
             meter.up(len(first))
             await asyncio.wait_for(loop.sock_sendall(upstream, first), self._limits.stall_seconds)
-        await self._tunnels.carry(visit.client, upstream, meter)
+        await self._tunnels.carry(visit.client, upstream, meter, visit.turns)
 
     async def _checked_hello(self, visit: _Visit, first: bytes) -> bytes:
         hello = await self._hellos.read(visit.client, first, visit.turns)
