@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from jupyter_sandbox_spawner.gateway.door import Door, DoorPlan, Reserve
 from jupyter_sandbox_spawner.models import GatewayEntry
 from jupyter_sandbox_spawner.policies import EgressPolicy
 from jupyter_sandbox_spawner.rules.egress_rules import compile_rules
@@ -94,6 +98,39 @@ async def test_ten_thousand_connections_stay_their_senders_trouble(control: Cont
         assert {event.detail["code"] for event in await told(house, "egress.denied", name)} == {
             "egress.capped"
         }
+
+
+async def test_a_door_takes_few_connections_a_turn(tmp_path: Path, control: Control) -> None:
+    """Of forty connections that wait, a door takes four in a turn of the loop: others' steps come between."""
+    ended = asyncio.Event()
+
+    async def hold(_: socket.socket) -> None:
+        await ended.wait()
+
+    plan = DoorPlan(
+        name="egress",
+        path=f"{tmp_path}/door",
+        uid=os.geteuid(),
+        connections=100,
+        per_second=1000.0,
+        handler=hold,
+        on_foreign=lambda *_: None,
+        on_capped=lambda _: None,
+    )
+    reserve = Reserve()
+    door = Door(plan, reserve)
+    with contextlib.ExitStack() as stack:
+        stack.callback(reserve.close)
+        door.open()
+        for _ in range(40):
+            stack.enter_context(socket.socket(socket.AF_UNIX)).connect(plan.path)
+        taken = [0]
+        for _ in range(100):
+            await asyncio.sleep(0)
+            taken.append(door.connections)
+        await door.close()
+    assert max(now - before for before, now in itertools.pairwise(taken)) <= 4
+    control("all forty were taken", taken[-1] == 40)
 
 
 def _descriptors(house: GatewayHouse) -> int:
