@@ -24,7 +24,9 @@ _DOOR = "/run/sandbox/doors/egress.sock"
 _PATIENCE = 60.0
 _AT_ONCE = 256  # connections that an attack tries to keep; the door lets fewer in
 _KEPT = 1000  # of a flood's connections, before the oldest is closed
-_HELLO = b"\x16\x03\x01\x40\x00\x01\xff\xff\xff\x03\x03"  # a TLS record that begins an endless ClientHello
+_RECORD = b"\x16\x03\x01\x40\x00"  # the head of a TLS record of 16 KiB
+# A ClientHello as long as OpenSSL takes one, in eight such records: nobody may wait for its end.
+_HELLO = _RECORD + b"\x01\x01\xff\xff\x03\x03" + bytes(16378) + 7 * (_RECORD + bytes(16384))
 
 
 def _connect(target: str, port: int) -> bytes:
@@ -40,7 +42,9 @@ def slow_heads(number: int, target: str) -> Iterator[bytes]:
 
 def endless_hellos(number: int, target: str) -> Iterator[bytes]:
     """A CONNECT to port 443, then a hello without an end: a byte at a time, or 4 KiB at a time."""
-    return chain((_connect(target, 443) + _HELLO,), repeat(bytes(1 if number % 2 else 4096)))
+    size = 1 if number % 2 else 4096
+    hello = (_HELLO[at : at + size] for at in range(0, len(_HELLO), size))
+    return chain((_connect(target, 443),), hello, repeat(b"a"))
 
 
 def chatter(number: int, target: str) -> Iterator[bytes]:

@@ -24,11 +24,13 @@ from .egress_support import (
 )
 
 PIECES = 1500
+HELLO = b"\x16\x03\x01\x40\x00\x01\x01\xff\xff\x03\x03"
+# What comes before the single bytes, and what has been decided when they are sent.
 BEGINNINGS = {
-    "head": b"GET http://ok.test/ HTTP/1.1\r\nX: ",
-    "hello": connect_head("ok.test:443") + b"\x16\x03\x01\x40\x00\x01\xff\xff\xff\x03\x03",
-    "refused": get_head("http://other.test/"),
-    "body": get_head("http://ok.test/", "Content-Length: 1000000", method="POST"),
+    "head": (b"GET http://ok.test/ HTTP/1.1\r\nX: ", []),
+    "hello": (connect_head("ok.test:443") + HELLO, []),
+    "refused": (get_head("http://other.test/"), ["egress.not_allowed"]),
+    "body": (get_head("http://ok.test/", "Content-Length: 1000000", method="POST"), ["egress.allowed"]),
 }
 
 
@@ -48,14 +50,15 @@ async def test_single_bytes_are_read_together(
         return await receive(client, most)
 
     async with serving(_swallow) as server:
-        who = account("ok.test", private("ok.test", server.port))
+        who = account({"host": "ok.test", "ports": [80, 443]})
         services = {"ok.test:443": server.place, "ok.test:80": server.place}
-        async with open_door(who, RecordingResolver({"ok.test": (LOOPBACK,)}), services) as door:
+        async with open_door(who, services=services) as door:
             monkeypatch.setattr(loop, "sock_recv", counted)
-            sent = await _drip(door, BEGINNINGS[place])
+            beginning, decided = BEGINNINGS[place]
+            sent = await _drip(door, beginning)
             print(f"{sent} bytes sent one by one, {reads} reads")
             assert reads <= 30
-            control("they were sent one by one", sent == PIECES)
+            control("they were sent one by one, and that is where", (sent, who.codes) == (PIECES, decided))
 
 
 async def test_what_comes_whole_does_not_wait(control: Control) -> None:
