@@ -1,4 +1,4 @@
-"""How is one real sandbox run without a hub? Launcher and gateway, one sandbox whose server is the probe."""
+"""How are real sandboxes run without a hub? Launcher and gateway; the server of each is a given script."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import secrets
 import shutil
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -36,12 +36,30 @@ from . import probe
 from .machine import LOOPBACK, free_port, program, until_it_listens
 from .row import BenchmarkError
 
-__all__ = ["PREFIX", "RELAY_PORT", "SOURCE_HOST", "House", "open_house", "scratch"]
+__all__ = ["PREFIX", "RELAY_PORT", "SOURCE_HOST", "House", "Tenant", "open_house", "open_houses", "scratch"]
 
 PREFIX = "/user/bench/"
 RELAY_PORT = 3128
 SOURCE_HOST = "source.sandbox.internal"
 _HOME = "/home/jovyan"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tenant:
+    """Who lives in one sandbox: `script` is its server, `cpu` its limit in cores.
+
+    `per_second` caps its new connections through the egress door: a limit of the product, not its speed.
+    """
+
+    user: str = "bench"
+    script: str = probe.__file__
+    cpu: float = float(os.cpu_count() or 1)
+    per_second: float = 1e6
+
+    @property
+    def prefix(self) -> str:
+        """Its path at the front."""
+        return f"/user/{self.user}/"
 
 
 @dataclass(frozen=True)
@@ -51,6 +69,12 @@ class House:
     front_port: int
     gateway: int
     relay: int
+    prefix: str
+
+    @property
+    def url(self) -> str:
+        """What the sandbox's own server answers."""
+        return f"http://{LOOPBACK}:{self.front_port}{self.prefix}"
 
 
 @asynccontextmanager
@@ -71,10 +95,22 @@ def _lower(made: str) -> Path:
 
 @asynccontextmanager
 async def open_house(directory: Path, source_port: int = 0) -> AsyncIterator[House]:
-    """Start launcher, gateway and the sandbox; it may reach the source and nothing else."""
+    """Start launcher, gateway and one sandbox; it may reach the source and nothing else."""
+    async with open_houses(directory, {source_port: source_port} if source_port else {}, [Tenant()]) as found:
+        yield found[0]
+
+
+@asynccontextmanager
+async def open_houses(
+    directory: Path, services: Mapping[int, int], tenants: Sequence[Tenant]
+) -> AsyncIterator[list[House]]:
+    """Start launcher, gateway and the sandboxes: they may reach SOURCE_HOST at the ports of `services` alone.
+
+    `services` maps such a port to the loopback port that answers for it.
+    """
     if os.geteuid() != 0:
         raise BenchmarkError("This row starts a real sandbox, which needs root for now: sudo scripts/bench")
-    site = _site(directory, source_port)
+    site = _site(directory, services)
     write_site(directory / "site.json", site)
     async with AsyncExitStack() as stack:
         launcher, gateway = LauncherClient(site.launcher_socket), GatewayClient(site.gateway_socket)
@@ -82,19 +118,34 @@ async def open_house(directory: Path, source_port: int = 0) -> AsyncIterator[Hou
         stack.push_async_callback(gateway.close)
         await _start(stack, directory, "launcher", site.launcher_socket)
         process = await _start(stack, directory, "gateway", site.gateway_socket)
-        place = await launcher.place("bench")
-        spec = _spec(place)
-        opened = await gateway.open(spec.id, _entry(place, source_port))
-        stack.push_async_callback(_end, launcher, gateway, spec.id)
-        await launcher.create(spec, Doors(directory=opened.directory))
-        await gateway.boot(spec.id, _document())
-        await launcher.start(spec.id)
-        if not await gateway.ready(spec.id, 30):
-            raise BenchmarkError(f"The sandbox did not start:\n{await launcher.log_tail(spec.id)}")
-        yield House(site.front_port, process, _first_process(spec.id))
+        found = []
+        for tenant in tenants:
+            relay = await _move_in(stack, (launcher, gateway), tenant, services)
+            found.append(House(site.front_port, process, relay, tenant.prefix))
+        yield found
 
 
-def _site(directory: Path, source_port: int) -> Site:
+async def _move_in(
+    stack: AsyncExitStack,
+    clients: tuple[LauncherClient, GatewayClient],
+    tenant: Tenant,
+    services: Mapping[int, int],
+) -> int:
+    """Start one sandbox, to be ended with the stack; the number of its relay's process."""
+    launcher, gateway = clients
+    place = await launcher.place(tenant.user)
+    spec = _spec(place, tenant)
+    opened = await gateway.open(spec.id, _entry(place, tenant, services))
+    stack.push_async_callback(_end, launcher, gateway, spec.id)
+    await launcher.create(spec, Doors(directory=opened.directory))
+    await gateway.boot(spec.id, _document(tenant))
+    await launcher.start(spec.id)
+    if not await gateway.ready(spec.id, 30):
+        raise BenchmarkError(f"The sandbox did not start:\n{await launcher.log_tail(spec.id)}")
+    return _first_process(spec.id)
+
+
+def _site(directory: Path, services: Mapping[int, int]) -> Site:
     (directory / "run").mkdir(mode=0o700)
     return Site(
         run_dir=str(directory / "run"),
@@ -105,9 +156,7 @@ def _site(directory: Path, source_port: int) -> Site:
         proxy_api_port=0,
         front_port=free_port(),
         environments={"default": Environment(prefix=str((VENVS / "user").resolve()))},
-        internal_services={f"{SOURCE_HOST}:{source_port}": f"{LOOPBACK}:{source_port}"}
-        if source_port
-        else {},
+        internal_services={f"{SOURCE_HOST}:{port}": f"{LOOPBACK}:{to}" for port, to in services.items()},
     )
 
 
@@ -126,7 +175,7 @@ async def _start(stack: AsyncExitStack, directory: Path, name: str, socket: str)
     return process.pid
 
 
-def _spec(place: UserPlace) -> SandboxSpec:
+def _spec(place: UserPlace, tenant: Tenant) -> SandboxSpec:
     return SandboxSpec(
         id=sandbox_id(place.user, "", secrets.token_hex(16)),
         user=place.user,
@@ -135,25 +184,26 @@ def _spec(place: UserPlace) -> SandboxSpec:
         profile_digest="0",
         environment_name="default",
         host_uid=place.host_uid,
-        resources=Resources(cpu=float(os.cpu_count() or 1), memory=1 << 30, pids=256),
+        resources=Resources(cpu=tenant.cpu, memory=1 << 30, pids=256),
         mounts=(Mount(kind="home", source=place.home, target=_HOME, read_only=False),),
     )
 
 
-def _entry(place: UserPlace, source_port: int) -> GatewayEntry:
-    allowed: Sequence[str] = [f"{SOURCE_HOST}:{source_port}"] if source_port else []
-    # The rate of new connections is a limit of the product, not its speed.
-    policy = EgressPolicy(rules=compile_rules(allowed, "egress"), new_connections_per_second=1e6)
-    return GatewayEntry(user="bench", server="", prefix=PREFIX, host_uid=place.host_uid, egress=policy)
+def _entry(place: UserPlace, tenant: Tenant, services: Mapping[int, int]) -> GatewayEntry:
+    rules = compile_rules([f"{SOURCE_HOST}:{port}" for port in services], "egress")
+    policy = EgressPolicy(rules=rules, new_connections_per_second=tenant.per_second)
+    return GatewayEntry(
+        user=tenant.user, server="", prefix=tenant.prefix, host_uid=place.host_uid, egress=policy
+    )
 
 
-def _document() -> BootDocument:
+def _document(tenant: Tenant) -> BootDocument:
     python = f"{(VENVS / 'user').resolve()}/bin/python"
     ingress = IngressPlan()
     return BootDocument(
         version=1,
         environment={"PATH": "/usr/bin:/bin", "HOME": _HOME},
-        argv=(python, "-I", "-B", "-c", Path(probe.__file__).read_text(), str(ingress.port)),
+        argv=(python, "-I", "-B", "-c", Path(tenant.script).read_text(), str(ingress.port)),
         working_directory=_HOME,
         relay=(RelayPort(listen=RELAY_PORT, door="egress"),),
         ingress=ingress,

@@ -25,7 +25,7 @@ __all__ = ["Door", "DoorPlan", "Reserve", "raise_descriptor_limit"]
 log = logging.getLogger("jupyter_sandbox_spawner.gateway")
 
 _BACKLOG = 1024  # a full unix backlog is an immediate EAGAIN for whoever connects
-_BATCH = 32  # connections taken in one turn of the loop, so that no door starves the others
+_BATCH = 4  # connections taken in one turn of the loop, so that no door's flood delays the others' next step
 _RETRY = 0.1  # seconds without accepting after descriptors ran out
 _SAY_EVERY = 10.0  # seconds between equal lines in the log
 _BROKEN = 1.0  # seconds before a failed listener is bound again

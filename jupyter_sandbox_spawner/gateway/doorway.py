@@ -17,6 +17,9 @@ Carry = Callable[[socket.socket, OpenSandbox], Awaitable[None]]
 
 _BOOT_CONNECTIONS = 8
 _CONNECTS_PER_SECOND = 400.0  # of one door; what is above waits in that door's own backlog
+# Of the egress door: a connection that is refused costs the gateway as much as a small request. Twice the
+# policy's rate, so that refusals are told, and this at least, so that they do not wait long for it.
+_EGRESS_AT_LEAST = 50.0
 # The egress proxy answers above its policy's caps with a sentence; it needs room to say so.
 _ROOM_TO_REFUSE = 64
 
@@ -73,7 +76,7 @@ def resize_egress(sandbox: OpenSandbox) -> None:
 
 
 def _egress_rate(policy: EgressPolicy) -> float:
-    return max(_CONNECTS_PER_SECOND, 2 * policy.new_connections_per_second)
+    return max(_EGRESS_AT_LEAST, 2 * policy.new_connections_per_second)
 
 
 def _plan(

@@ -16,6 +16,7 @@ import uvloop
 from jupyter_sandbox_spawner.errors import EgressRefusedError
 from jupyter_sandbox_spawner.gateway.egress import Limits
 from jupyter_sandbox_spawner.gateway.egress.caps import Meter
+from jupyter_sandbox_spawner.gateway.egress.pace import Turns
 from jupyter_sandbox_spawner.gateway.egress.splice import PIPE_BYTES, Parcel, PipePool
 from jupyter_sandbox_spawner.gateway.egress.tunnel import Tunnels
 
@@ -65,7 +66,7 @@ class Wiring:
 
     async def _carry(self) -> None:
         with self._inner, self._outer:
-            await self.tunnels.carry(self._inner, self._outer, Meter(self.who))
+            await self.tunnels.carry(self._inner, self._outer, Meter(self.who), Turns())
 
     async def close(self) -> None:
         self.client.close()

@@ -11,6 +11,7 @@ import socket
 
 from ...errors import EgressRefusedError
 from ...rules.egress import Decision
+from .pace import PacedReader, Turns
 
 __all__ = ["ESTABLISHED", "TLS_ACCESS_DENIED", "answer", "refusal", "refusal_bytes"]
 
@@ -47,21 +48,21 @@ def refusal_bytes(error: EgressRefusedError, host: str) -> bytes:
     return head.encode() + body
 
 
-async def answer(client: socket.socket, raw: bytes) -> None:
+async def answer(client: socket.socket, raw: bytes, turns: Turns) -> None:
     """Send the last bytes and wait briefly for the client's end.
 
     Closing with unread bytes would reset the connection and could cost the client its answer.
     """
-    await asyncio.wait_for(_send_and_drain(client, raw), _LINGER_SECONDS)
+    await asyncio.wait_for(_send_and_drain(client, raw, turns), _LINGER_SECONDS)
 
 
-async def _send_and_drain(client: socket.socket, raw: bytes) -> None:
-    loop = asyncio.get_running_loop()
-    await loop.sock_sendall(client, raw)
+async def _send_and_drain(client: socket.socket, raw: bytes, turns: Turns) -> None:
+    await asyncio.get_running_loop().sock_sendall(client, raw)
     client.shutdown(socket.SHUT_WR)
+    reader = PacedReader(client, turns)
     drained = 0
     while drained < _LINGER_BYTES:
-        data = await loop.sock_recv(client, 65536)
+        data = await reader.receive(65536)
         if not data:
             return
         drained += len(data)

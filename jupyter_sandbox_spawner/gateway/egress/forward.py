@@ -17,6 +17,7 @@ from ...rules.egress import Decision
 from .answers import refusal
 from .caps import Meter
 from .limits import Limits
+from .pace import PacedReader, Turns
 from .request import ProxyRequest
 
 __all__ = ["forward", "has_begun"]
@@ -33,13 +34,19 @@ _HOP_BY_HOP = frozenset(
     }
 )
 _CHUNK = 256 << 10
+_PLENTY = 16 << 10  # bytes of a body at once: such a read is followed by the next without a pause
 _LARGEST_ANSWER_HEAD = 64 << 10
 _EARLY_ANSWER_SECONDS = 2.0
 Headers = list[tuple[bytes, bytes]]
 
 
 async def forward(
-    request: ProxyRequest, client: socket.socket, upstream: socket.socket, meter: Meter, limits: Limits
+    request: ProxyRequest,
+    client: socket.socket,
+    upstream: socket.socket,
+    meter: Meter,
+    limits: Limits,
+    turns: Turns,
 ) -> None:
     """Send one request up and its answer down.
 
@@ -47,7 +54,7 @@ async def forward(
     OSError, TimeoutError or h11.ProtocolError where either side broke off: the client sees a cut connection.
     """
     above = h11.Connection(h11.CLIENT, max_incomplete_event_size=_LARGEST_ANSWER_HEAD)
-    near = _Wire(client, request.machine, limits.idle_seconds)
+    near = _Near(client, request.machine, limits.idle_seconds, PacedReader(client, turns, _PLENTY))
     far = _Far(upstream, above, limits.idle_seconds, meter)
     await far.send(_request_head(request))
     if request.machine.they_are_waiting_for_100_continue:
@@ -109,6 +116,16 @@ class _Wire:
     async def transmit(self, data: bytes) -> None:
         sent = asyncio.get_running_loop().sock_sendall(self.connection, data)
         await asyncio.wait_for(sent, self.seconds)
+
+
+@dataclass(frozen=True)
+class _Near(_Wire):
+    """The wire whose sender may be hostile: small pieces of a body are waited for until they are more."""
+
+    reader: PacedReader
+
+    async def receive(self) -> bytes:
+        return await asyncio.wait_for(self.reader.receive(_CHUNK), self.seconds)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from ...errors import EgressRefusedError
 from ...rules.egress import Decision
 from .answers import refusal
 from .limits import Limits
+from .pace import PacedReader, Turns
 
 __all__ = ["Hello", "HelloReader"]
 
@@ -37,22 +38,22 @@ class HelloReader:
         self._context.sslobject_class = _Parser
         self._context.sni_callback = _take_name
 
-    async def read(self, client: socket.socket, first: bytes) -> Hello:
+    async def read(self, client: socket.socket, first: bytes, turns: Turns) -> Hello:
         """Read until the name is known. Raises EgressRefusedError `egress.sni_mismatch` for anything else."""
         try:
-            return await asyncio.wait_for(self._read(client, first), self._limits.hello_seconds)
+            reading = self._read(PacedReader(client, turns), first)
+            return await asyncio.wait_for(reading, self._limits.hello_seconds)
         except asyncio.TimeoutError:
             raise _refused(f"no complete TLS hello after {self._limits.hello_seconds:g} s") from None
 
-    async def _read(self, client: socket.socket, raw: bytes) -> Hello:
-        loop = asyncio.get_running_loop()
+    async def _read(self, reader: PacedReader, raw: bytes) -> Hello:
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         parser = self._context.wrap_bio(incoming, outgoing, server_side=True)
         incoming.write(raw)
         while not _parsed(parser):
             if len(raw) >= self._limits.hello_bytes:
                 raise _refused(f"a TLS hello of more than {self._limits.hello_bytes >> 10} KiB")
-            data = await loop.sock_recv(client, self._limits.hello_bytes - len(raw))
+            data = await reader.receive(self._limits.hello_bytes - len(raw))
             if not data:
                 raise ConnectionAbortedError("The client left before its TLS hello.")
             incoming.write(data)

@@ -10,6 +10,7 @@ import logging
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from weakref import WeakValueDictionary
 
 import h11
 
@@ -23,6 +24,7 @@ from .forward import forward, has_begun
 from .hello import HelloReader
 from .limits import Limits
 from .own import OwnService, OwnServices, Uncounted, away, away_bytes, with_identity
+from .pace import Turns
 from .request import ProxyRequest, read_request
 from .resolve import Resolver
 from .tunnel import Tunnels
@@ -40,6 +42,7 @@ class _Visit:
 
     client: socket.socket
     account: EgressAccount
+    turns: Turns
     host: str = ""
     port: int = 0
     verb: str = ""
@@ -69,6 +72,7 @@ class EgressHandler:
         self._hellos = HelloReader(self._limits)
         self._tunnels = Tunnels(self._limits)
         self._caps = Caps()
+        self._turns: WeakValueDictionary[str, Turns] = WeakValueDictionary()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def handle(self, connection: socket.socket, account: EgressAccount) -> None:
@@ -76,7 +80,7 @@ class EgressHandler:
         task: asyncio.Task[None] | None = asyncio.current_task()
         if task is not None:
             self._tasks.add(task)
-        visit = _Visit(connection, account)
+        visit = _Visit(connection, account, self._turns.setdefault(account.id, Turns()))
         try:
             with connection:
                 await self._guarded(visit)
@@ -105,7 +109,7 @@ class EgressHandler:
             log.debug("%s: connection to %s:%s ended: %r", visit.account.id, visit.host, visit.port, error)
 
     async def _serve(self, visit: _Visit) -> None:
-        request = await read_request(visit.client, self._limits)
+        request = await read_request(visit.client, self._limits, visit.turns)
         visit.host, visit.port, visit.verb = request.host, request.port, request.verb
         service = self._own.find(request.host, request.port)
         if service is not None:
@@ -143,7 +147,7 @@ class EgressHandler:
             # Its death in the middle of a request is for the person the same as its absence.
             told = error if error.code == "tracking.away" else away(service)
             _audit(visit, Decision(False, told.code, told.message, visit.rule))
-            await answer(visit.client, away_bytes(told))
+            await answer(visit.client, away_bytes(told), visit.turns)
 
     async def _tunnel(self, visit: _Visit, request: ProxyRequest, upstream: socket.socket) -> None:
         loop = asyncio.get_running_loop()
@@ -158,10 +162,10 @@ class EgressHandler:
         if first:
             meter.up(len(first))
             await asyncio.wait_for(loop.sock_sendall(upstream, first), self._limits.stall_seconds)
-        await self._tunnels.carry(visit.client, upstream, meter)
+        await self._tunnels.carry(visit.client, upstream, meter, visit.turns)
 
     async def _checked_hello(self, visit: _Visit, first: bytes) -> bytes:
-        hello = await self._hellos.read(visit.client, first)
+        hello = await self._hellos.read(visit.client, first, visit.turns)
         decision = check_server_name(visit.host, hello.server_name)
         if not decision.allowed:
             raise refusal(decision)
@@ -173,12 +177,12 @@ class EgressHandler:
         _audit(visit, Decision(True, "egress.allowed", "", visit.rule))
         checked = replace(request, host=f"[{visit.host}]" if ":" in visit.host else visit.host)
         try:
-            await forward(checked, visit.client, upstream, meter, self._limits)
+            await forward(checked, visit.client, upstream, meter, self._limits, visit.turns)
         except EgressRefusedError:
             if has_begun(request):
                 visit.speaks = "nothing"
             raise
-        await answer(visit.client, b"")
+        await answer(visit.client, b"", visit.turns)
 
 
 def _audit(visit: _Visit, decision: Decision) -> None:
@@ -187,6 +191,6 @@ def _audit(visit: _Visit, decision: Decision) -> None:
 
 async def _tell(visit: _Visit, error: EgressRefusedError) -> None:
     if visit.speaks == "http":
-        await answer(visit.client, refusal_bytes(error, visit.host))
+        await answer(visit.client, refusal_bytes(error, visit.host), visit.turns)
     elif visit.speaks == "tls":
-        await answer(visit.client, TLS_ACCESS_DENIED)
+        await answer(visit.client, TLS_ACCESS_DENIED, visit.turns)

@@ -16,6 +16,7 @@ from ...errors import EgressRefusedError
 from ...rules.egress import Decision
 from .answers import refusal
 from .limits import Limits
+from .pace import PacedReader, Turns
 
 __all__ = ["ProxyRequest", "read_request"]
 
@@ -38,11 +39,12 @@ class ProxyRequest:
     machine: h11.Connection
 
 
-async def read_request(client: socket.socket, limits: Limits) -> ProxyRequest:
+async def read_request(client: socket.socket, limits: Limits, turns: Turns) -> ProxyRequest:
     """Read one head. Raises EgressRefusedError (400, 408, 431), or OSError when the client is gone."""
     machine = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.head_bytes)
     try:
-        head = await asyncio.wait_for(_read_head(client, machine, limits.head_bytes), limits.head_seconds)
+        reading = _read_head(PacedReader(client, turns), machine, limits.head_bytes)
+        head = await asyncio.wait_for(reading, limits.head_seconds)
     except asyncio.TimeoutError:
         message = f"The request head was not complete after {limits.head_seconds:g} s."
         raise _bad(message, 408) from None
@@ -52,8 +54,7 @@ async def read_request(client: socket.socket, limits: Limits) -> ProxyRequest:
     return _parse(head, machine)
 
 
-async def _read_head(client: socket.socket, machine: h11.Connection, most: int) -> h11.Request:
-    loop = asyncio.get_running_loop()
+async def _read_head(reader: PacedReader, machine: h11.Connection, most: int) -> h11.Request:
     received = 0
     while True:
         event = machine.next_event()
@@ -62,7 +63,7 @@ async def _read_head(client: socket.socket, machine: h11.Connection, most: int) 
         if event is not h11.NEED_DATA:
             raise ConnectionAbortedError("The client left before its request.")
         # One byte past the limit and h11 refuses; a larger read could let a whole longer head in.
-        data = await loop.sock_recv(client, most + 1 - received)
+        data = await reader.receive(most + 1 - received)
         received += len(data)
         machine.receive_data(data)
 

@@ -13,12 +13,14 @@ from collections.abc import Callable
 from ...errors import EgressRefusedError
 from .caps import Meter
 from .limits import Limits
+from .pace import Turns
 from .splice import PIPE_BYTES, Parcel, PipePool
 
 __all__ = ["Tunnels"]
 
 _SEND_BUFFER = 512 << 10  # bytes; the kernel takes it twice
 _ROUNDS = 2  # of a pipe; then other connections have their turn
+_LITTLE = 4096  # bytes; a turn costs the gateway as much for one byte as for so many
 
 
 class Tunnels:
@@ -30,15 +32,17 @@ class Tunnels:
         self._live: set[_Tunnel] = set()
         self._timer: asyncio.TimerHandle | None = None
 
-    async def carry(self, client: socket.socket, upstream: socket.socket, meter: Meter) -> None:
+    async def carry(self, client: socket.socket, upstream: socket.socket, meter: Meter, turns: Turns) -> None:
         """Carry bytes both ways until both ends are reached; the sockets stay the caller's to close.
+
+        `turns` are those of the sandbox: many small pieces are carried together.
 
         Raises OSError for a broken connection, TimeoutError for a stalled or idle one, and
         EgressRefusedError `egress.capped` when today's bytes are used up.
         """
         # With the default a reader that keeps up still stalls us at every pipe; more than this gains nothing.
         client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
-        tunnel = _Tunnel(client, upstream, meter, self.pool)
+        tunnel = _Tunnel((client, upstream), meter, turns, self.pool)
         self._live.add(tunnel)
         self._watch()
         try:
@@ -75,11 +79,14 @@ class Tunnels:
 
 
 class _Tunnel:
-    def __init__(self, client: socket.socket, upstream: socket.socket, meter: Meter, pool: PipePool) -> None:
+    def __init__(
+        self, ends: tuple[socket.socket, socket.socket], meter: Meter, turns: Turns, pool: PipePool
+    ) -> None:
+        client, upstream = ends
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._flows = (
-            _Flow(client, upstream, (meter.room, meter.up), Parcel(pool), self._flow_ended),
-            _Flow(upstream, client, (meter.room, meter.down), Parcel(pool), self._flow_ended),
+            _Flow((client, upstream), (meter.room, meter.up), turns, Parcel(pool), self._flow_ended),
+            _Flow((upstream, client), (meter.room, meter.down), turns, Parcel(pool), self._flow_ended),
         )
 
     @property
@@ -114,19 +121,21 @@ class _Tunnel:
 
 
 class _Flow:
-    """One direction. `meter` = (room for how many bytes, count them)."""
+    """One direction. `ends` = (source, target), `meter` = (room for how many bytes, count them)."""
 
     def __init__(
         self,
-        source: socket.socket,
-        target: socket.socket,
+        ends: tuple[socket.socket, socket.socket],
         meter: tuple[Callable[[int], int], Callable[[int], None]],
+        turns: Turns,
         parcel: Parcel,
         ended: Callable[[Exception | None], None],
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._source, self._target = source, target
+        self._source, self._target = ends
         self._room, self._count = meter
+        self._turns = turns
+        self._timer: asyncio.TimerHandle | None = None
         self._ended = ended
         self.parcel = parcel
         self.finished = False
@@ -144,6 +153,8 @@ class _Flow:
         return self._quiet_since
 
     def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
         self._loop.remove_reader(self._source)
         self._loop.remove_writer(self._target)
         self.parcel.drop()
@@ -184,6 +195,19 @@ class _Flow:
                 self._loop.add_writer(self._target, self._on_writable)
                 self.waiting = True
                 return
+            if taken < _LITTLE:
+                self._rest()
+                return
+
+    def _rest(self) -> None:
+        seconds = self._turns.after_little(self._loop.time())
+        if seconds > 0:
+            self._loop.remove_reader(self._source)
+            self._timer = self._loop.call_later(seconds, self._go_on)
+
+    def _go_on(self) -> None:
+        self._timer = None
+        self._loop.add_reader(self._source, self._on_readable)
 
     def _finish(self) -> None:
         self.finished = True
