@@ -9,8 +9,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
+from tests.lanes import VENVS
 from tests.support.house import House, open_house
 
 NEEDS = ("browser", "sandboxes", "runc", "npm", "userenv", "hub6")
@@ -51,6 +52,23 @@ class People:
         page.wait_for_url(f"**/user/{name}/lab**", timeout=90_000)
 
 
+def violations(context: BrowserContext) -> list[str]:
+    """What pages of this browser are refused by their policy, by its event and by the console; it grows."""
+    seen: list[str] = []
+
+    def note(message: ConsoleMessage) -> None:
+        if "Content Security Policy" in message.text:
+            seen.append(message.text)
+
+    context.expose_binding("noteViolation", lambda _, text: seen.append(text))
+    context.add_init_script(
+        "addEventListener('securitypolicyviolation',"
+        " (event) => noteViolation(`${event.effectiveDirective}: ${event.blockedURI}`));"
+    )
+    context.on("console", note)
+    return seen
+
+
 @pytest.fixture(scope="package")
 def people(
     clean_environ: None, evidence: Callable[[str, Callable[[], str]], Callable[[], None]]
@@ -58,7 +76,11 @@ def people(
     """The whole product with subdomains, and Chromium."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = int(probe.getsockname()[1])
-    variables = {"SANDBOX_SUBDOMAIN_HOST": f"http://{_HOST}:{port}", "SANDBOX_PUBLIC_PORT": str(port)}
+    variables = {
+        "SANDBOX_SUBDOMAIN_HOST": f"http://{_HOST}:{port}",
+        "SANDBOX_PUBLIC_PORT": str(port),
+        "SANDBOX_USER_ENV": str((VENVS / "browser").resolve()),
+    }
     with ExitStack() as stack:
         house = stack.enter_context(open_house(variables=variables))
         stack.callback(evidence("the house's programs", house.running.log))
