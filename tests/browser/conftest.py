@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
+from tests.browser.sink import Sink, foreign_host
 from tests.lanes import VENVS
 from tests.support.house import House, open_house
 
@@ -70,10 +71,27 @@ def violations(context: BrowserContext) -> list[str]:
 
 
 @pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    """Chromium."""
+    flags = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with sync_playwright() as play:
+        program = play.chromium.launch(executable_path="/usr/bin/chromium", args=flags)
+        yield program
+        program.close()
+
+
+@pytest.fixture
+def sink() -> Iterator[Sink]:
+    """A foreign host for one test."""
+    with foreign_host() as server:
+        yield server
+
+
+@pytest.fixture(scope="package")
 def people(
-    clean_environ: None, evidence: Callable[[str, Callable[[], str]], Callable[[], None]]
+    browser: Browser, clean_environ: None, evidence: Callable[[str, Callable[[], str]], Callable[[], None]]
 ) -> Iterator[People]:
-    """The whole product with subdomains, and Chromium."""
+    """The whole product with subdomains."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = int(probe.getsockname()[1])
     variables = {
@@ -84,10 +102,6 @@ def people(
     with ExitStack() as stack:
         house = stack.enter_context(open_house(variables=variables))
         stack.callback(evidence("the house's programs", house.running.log))
-        play = stack.enter_context(sync_playwright())
-        flags = ["--no-sandbox"] if os.geteuid() == 0 else []
-        browser = play.chromium.launch(executable_path="/usr/bin/chromium", args=flags)
-        stack.callback(browser.close)
         yield People(house, port, browser)
 
 
