@@ -219,3 +219,19 @@ def test_o07_no_other_origin_frames_a_servers_page(
     control("its own origin frames it", framed(page, ours, ours) == ours)
     with page.expect_console_message(lambda message: "frame-ancestors" in message.text):
         assert framed(page, foreign, ours) != ours
+
+
+def cookies(page: Page, origin: str) -> dict[str, str]:
+    """Cookies that the browser keeps of the server's answer: name to path."""
+    page.context.clear_cookies()
+    page.goto(f"{origin}{PREFIX}deep/cookies")
+    return {cookie["name"]: cookie["path"] for cookie in page.context.cookies()}
+
+
+@pytest.mark.proves("O07")
+def test_o07_a_servers_cookies_go_to_no_other_place(ways: TwoWays, page: Page, control: Control) -> None:
+    """On a shared host the browser keeps none for the hub or for all; the server's own keep its prefix."""
+    free = cookies(page, ways.free)
+    control("without the gateway it keeps all", {"wide": "/", "hubs": "/hub/"}.items() <= free.items())
+    control("one without a path goes to its folder", free["plain"] == f"{PREFIX}deep")
+    assert cookies(page, ways.ours) == {"own": PREFIX, "plain": PREFIX}

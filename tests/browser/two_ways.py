@@ -41,10 +41,18 @@ async def _worker(_: web.Request) -> web.Response:
     return web.Response(text=WORKER, content_type="text/javascript", headers=headers)
 
 
+async def _cookies(_: web.Request) -> web.Response:
+    answer = web.Response(text="cookies")
+    for cookie in ("wide=1; Path=/", "hubs=1; Path=/hub/", f"own=1; Path={PREFIX}", "plain=1"):
+        answer.headers.add("Set-Cookie", cookie)
+    return answer
+
+
 @asynccontextmanager
 async def _serving() -> AsyncIterator[TwoWays]:
     app = web.Application()
     app.router.add_get(PREFIX + "worker.js", _worker)
+    app.router.add_get(PREFIX + "deep/cookies", _cookies)
     app.router.add_get("/{tail:.*}", _page)
     runner = web.AppRunner(app)
     await runner.setup()
