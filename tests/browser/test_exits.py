@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from urllib.parse import urlencode
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Error, Page
 
 from tests.browser.sink import Sink
 from tests.browser.two_ways import PREFIX, TwoWays, two_ways
@@ -178,6 +178,32 @@ def test_x01_a_call_finds_no_way(ways: TwoWays, page: Page, control: Control) ->
         assert page.evaluate(CALL, ours.getsockname()[1]) == "failed"
         page.goto(ways.free + PREFIX)
         page.evaluate(f"(port) => void ({CALL})(port)", free.getsockname()[1])
+        control("without the gateway it asks", bool(free.recv(2000)))
+        ours.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            ours.recv(2000)
+
+
+# Puts a frame with a document of the page's own into it, and waits until it is there.
+OWN_FRAME = """() => new Promise((done) => {
+  const frame = document.createElement('iframe');
+  frame.onload = () => done();
+  frame.src = URL.createObjectURL(new Blob(['<p>hers'], {type: 'text/html'}));
+  document.body.appendChild(frame);
+})"""
+
+
+@pytest.mark.proves("X01")
+def test_x01_a_call_of_a_frame_finds_no_way(ways: TwoWays, browser: Browser, control: Control) -> None:
+    """Neither does one of a frame that the page made itself; Chromium mostly ends the whole page for it."""
+    with datagrams() as ours, datagrams() as free, browser.new_context() as context:
+        for origin, port in ((ways.ours, ours), (ways.free, free)):
+            page = context.new_page()
+            page.goto(origin + PREFIX)
+            page.evaluate(OWN_FRAME)
+            begin = f"(port) => void ({CALL})(port)" if port is free else CALL
+            with suppress(Error):  # "Target crashed"
+                page.frames[-1].evaluate(begin, port.getsockname()[1])
         control("without the gateway it asks", bool(free.recv(2000)))
         ours.setblocking(False)
         with pytest.raises(BlockingIOError):
