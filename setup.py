@@ -90,6 +90,8 @@ setup(
             "mlflow-skinny>=3.17.2,<3.18",
         ],
         "test": TEST,
+        # What the tests' own user image has besides, to be looked at in a browser.
+        "pages": ["notebook>=7.4,<8", "ipywidgets>=8.1,<9", "matplotlib>=3.9,<4"],
         "docs": [
             "sphinx>=8,<10",
             "myst-parser>=4,<6",

@@ -155,7 +155,10 @@ def _science() -> str:
 
 
 def _browser() -> str:
-    return "" if shutil.which("chromium") else "no chromium; run: apt-get install chromium"
+    if not shutil.which("chromium"):
+        return "no chromium; run: apt-get install chromium"
+    server = VENVS / "browser/bin/jupyter-notebook"
+    return "" if server.exists() else f"no {server}; run: scripts/prepare browser"
 
 
 def _loop() -> str:

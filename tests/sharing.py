@@ -19,9 +19,11 @@ FIRST = (
     "tests/programs/test_ordinary_attacks.py",
     "tests/programs/test_admin_sandboxes.py",
     "tests/docker",
+    "tests/browser",
 )
 HOUSE = "tests/attacks"
 DOCKER = "tests/docker"
+BROWSER = "tests/browser"
 
 
 def group(name: str) -> str:
@@ -31,6 +33,8 @@ def group(name: str) -> str:
         return HOUSE
     if file.startswith(DOCKER + "/"):
         return DOCKER  # one daemon, with one copy of the user image
+    if file.startswith(BROWSER + "/"):
+        return BROWSER  # one hub with subdomains
     version = re.search(r"\b(hub\d*)\b", rest.partition("[")[2]) if file.startswith("tests/hub/") else None
     return f"{file}[{version[1]}]" if version else file
 

@@ -29,10 +29,14 @@ _HOP_BY_HOP = frozenset(
 # What these say is kept by the browser for the whole origin (or for its reports) and outlives the sandbox.
 _ORIGIN_WIDE = frozenset(
     b"service-worker-allowed clear-site-data strict-transport-security public-key-pins alt-svc nel report-to"
-    b" reporting-endpoints content-security-policy-report-only sourcemap x-sourcemap".split()
+    b" reporting-endpoints content-security-policy-report-only connection-allowlist-report-only"
+    b" sourcemap x-sourcemap".split()
 )
 _OURS = (b"proxy-", b"x-sandbox-")
-_SET_BY_US = frozenset((b"x-content-type-options", b"x-dns-prefetch-control"))
+_SET_BY_US = frozenset((b"x-content-type-options", b"x-dns-prefetch-control", b"connection-allowlist"))
+# No directive that browsers enforce stops WebRTC; this header does where it is known. It lets every address
+# pass: where a page may send is the content security policy's to say. ref: https://wicg.github.io/connection-allowlists/
+_NO_CALLS = b'("*://*:*/*");redirects=allow;webrtc=block'
 _REPORTING = (b"report-uri", b"report-to")
 
 
@@ -119,6 +123,7 @@ def response_headers(headers: Iterable[tuple[bytes, bytes]], policy: PagePolicy)
         (b"content-security-policy", policy.content_security_policy),
         (b"x-content-type-options", b"nosniff"),
         (b"x-dns-prefetch-control", b"off"),
+        (b"connection-allowlist", _NO_CALLS),
     ]
 
 
@@ -127,7 +132,7 @@ def switch_headers(headers: Iterable[tuple[bytes, bytes]], policy: PagePolicy) -
     kept = [
         (name, value)
         for name, value in response_headers(headers, policy)
-        if name not in (b"content-security-policy", b"content-length")
+        if name not in (b"content-security-policy", b"connection-allowlist", b"content-length")
     ]
     return [*kept, (b"connection", b"Upgrade"), (b"upgrade", b"websocket")]
 

@@ -9,8 +9,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
+from tests.browser.sink import Sink, foreign_host
+from tests.lanes import VENVS
 from tests.support.house import House, open_house
 
 NEEDS = ("browser", "sandboxes", "runc", "npm", "userenv", "hub6")
@@ -51,21 +53,55 @@ class People:
         page.wait_for_url(f"**/user/{name}/lab**", timeout=90_000)
 
 
+def violations(context: BrowserContext) -> list[str]:
+    """What pages of this browser are refused by their policy, by its event and by the console; it grows."""
+    seen: list[str] = []
+
+    def note(message: ConsoleMessage) -> None:
+        if "Content Security Policy" in message.text:
+            seen.append(message.text)
+
+    context.expose_binding("noteViolation", lambda _, text: seen.append(text))
+    context.add_init_script(
+        "addEventListener('securitypolicyviolation',"
+        " (event) => noteViolation(`${event.effectiveDirective}: ${event.blockedURI}`));"
+    )
+    context.on("console", note)
+    return seen
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    """Chromium."""
+    flags = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with sync_playwright() as play:
+        program = play.chromium.launch(executable_path="/usr/bin/chromium", args=flags)
+        yield program
+        program.close()
+
+
+@pytest.fixture
+def sink() -> Iterator[Sink]:
+    """A foreign host for one test."""
+    with foreign_host() as server:
+        yield server
+
+
 @pytest.fixture(scope="package")
 def people(
-    clean_environ: None, evidence: Callable[[str, Callable[[], str]], Callable[[], None]]
+    browser: Browser, clean_environ: None, evidence: Callable[[str, Callable[[], str]], Callable[[], None]]
 ) -> Iterator[People]:
-    """The whole product with subdomains, and Chromium."""
+    """The whole product with subdomains."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = int(probe.getsockname()[1])
-    variables = {"SANDBOX_SUBDOMAIN_HOST": f"http://{_HOST}:{port}", "SANDBOX_PUBLIC_PORT": str(port)}
+    variables = {
+        "SANDBOX_SUBDOMAIN_HOST": f"http://{_HOST}:{port}",
+        "SANDBOX_PUBLIC_PORT": str(port),
+        "SANDBOX_USER_ENV": str((VENVS / "browser").resolve()),
+    }
     with ExitStack() as stack:
         house = stack.enter_context(open_house(variables=variables))
         stack.callback(evidence("the house's programs", house.running.log))
-        play = stack.enter_context(sync_playwright())
-        flags = ["--no-sandbox"] if os.geteuid() == 0 else []
-        browser = play.chromium.launch(executable_path="/usr/bin/chromium", args=flags)
-        stack.callback(browser.close)
         yield People(house, port, browser)
 
 

@@ -77,6 +77,7 @@ def test_a_host_of_ones_own_may_have_cookies_for_its_root() -> None:
         b"report-to",
         b"reporting-endpoints",
         b"content-security-policy-report-only",
+        b"connection-allowlist-report-only",
         b"x-sandbox-deny",
         b"proxy-authenticate",
         b"connection",
@@ -89,6 +90,14 @@ def test_headers_that_reach_past_the_server_are_dropped(name: bytes) -> None:
     got = response_headers([(name, b"x"), (b"x-kept", b"1")], ADA)
     assert name not in {key for key, _ in got}
     assert (b"x-kept", b"1") in got
+
+
+def test_a_server_does_not_open_calls() -> None:
+    """Whatever allowlist of connections it sends, the one that comes blocks WebRTC."""
+    theirs = (b"connection-allowlist", b'("*://*:*/*");webrtc=allow')
+    got = [value for name, value in response_headers([theirs], ADA) if name == b"connection-allowlist"]
+    assert len(got) == 1
+    assert b"webrtc=block" in got[0]
 
 
 def test_reports_of_a_policy_are_cut() -> None:
