@@ -141,6 +141,9 @@ async def test_limits_are_those_of_its_cgroup(gvisor: OciBench) -> None:
     host = gvisor.backend._host
     name = host.cgroup_name(spec.id)
     host.cgroups.verify(name, host.runtime(spec).held(spec.resources), host.cgroups.probe().swap)
+    usage = await gvisor.backend.usage(spec.id)
+    assert usage.pids is not None
+    assert 1 <= usage.pids <= 8  # of the profile's, of which the host's tasks are a multiple
     commands = set(processes_of(spec.id).values())
     assert {"runsc-sandbox", "runsc-gofer"} <= commands
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import shutil
 import sys
 from collections.abc import Mapping
@@ -70,6 +71,10 @@ class Gvisor(Runtime):
     def held(self, resources: Resources) -> Resources:
         """See Runtime.held."""
         return replace(resources, pids=resources.pids * _TASKS_PER_PID + _OWN_TASKS)
+
+    def pids(self, counted: int) -> int:
+        """See Runtime.pids."""
+        return max(1, math.ceil((counted - _OWN_TASKS) / _TASKS_PER_PID))
 
     def open_files(self, resources: Resources) -> int:
         """See Runtime.open_files."""

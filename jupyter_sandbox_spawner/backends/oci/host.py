@@ -156,6 +156,8 @@ class OciHost:
         """What the kernel counted for a sandbox; where it did not, what its processes add up to now."""
         counted = self.cgroups.usage(self.cgroup_name(spec.id))
         namespace = None if pid is None else namespace_of(pid)
+        if counted.pids is not None:
+            counted = replace(counted, pids=self.runtime(spec).pids(counted.pids))
         if counted.memory is not None or pid is None or namespace is None:
             return counted
         found = count(pid, by_namespace().get(namespace, ()), spec.resources)

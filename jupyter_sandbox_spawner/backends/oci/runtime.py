@@ -78,6 +78,10 @@ class Runtime:
         """The limits of the sandbox's cgroup, the runtime's own needs included."""
         return resources
 
+    def pids(self, counted: int) -> int:
+        """How much of a profile's `pids` the processes are that the kernel counted in the cgroup."""
+        return counted
+
     def open_files(self, resources: Resources) -> int:
         """The limit of open files with which the runtime itself is started."""
         return resources.files
