@@ -78,10 +78,16 @@ class Daemon:
 
 
 @contextmanager
-def run_daemon() -> Iterator[Daemon]:
-    """A daemon with the user image; it is gone afterwards, and its data with it."""
+def run_daemon(room: int = 0) -> Iterator[Daemon]:
+    """A daemon with the user image; it is gone afterwards, and its data with it.
+
+    `room`: bytes of a file system of its own for all that it writes; 0: the place's own.
+    """
     daemon = Daemon(Path(tempfile.mkdtemp(prefix="jss-dockerd-", dir=_place())))
     try:
+        if room:
+            options = f"size={room},mode=0711"
+            subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", daemon.directory], check=True)
         daemon.begin()
         try:
             command = [str(CHECKOUT / "scripts/docker-image"), "--tag", IMAGE, "--socket", daemon.socket]
