@@ -107,6 +107,14 @@ def _docker() -> str:
     return f"no {absent[0]}; run: apt-get install docker.io debootstrap" if absent else missing("cgroup")
 
 
+def _podman() -> str:
+    """Can root run a Podman service of the tests' own here?"""
+    if os.geteuid() != 0:
+        return "not root; run: sudo scripts/test"
+    absent = [name for name in ("podman", "docker") if not shutil.which(name)]
+    return f"no {absent[0]}; run: apt-get install podman docker.io" if absent else ""
+
+
 def _npm() -> str:
     if shutil.which("node") is None:
         return "no node; run: apt-get install nodejs npm"
@@ -186,6 +194,7 @@ LANES: Mapping[str, Callable[[], str]] = {
     "crun": _crun,
     "cgroup": _cgroup,
     "docker": _docker,
+    "podman": _podman,
     "npm": _npm,
     "systemd": _systemd,
     "science": _science,

@@ -16,6 +16,7 @@ from typing import Any
 import aiohttp
 
 from ...errors import BackendError, IsolationError
+from ...rules.docker_settings import OTHER_ENGINE, is_podman
 
 __all__ = ["PATIENCE", "Document", "Engine"]
 
@@ -42,9 +43,20 @@ class Engine:
             self._session = None
 
     async def choose_version(self) -> str:
-        """Agree on a version of the API; the daemon's own version. Raises IsolationError `docker.too_old`."""
+        """Agree on a version of the API; the daemon's own version.
+
+        Raises IsolationError `docker.too_old` or `docker.podman`.
+        """
         self._prefix = ""
         answer = await self._json("GET", "/version")
+        if is_podman(answer):
+            raise IsolationError(
+                f"The daemon at {self.socket} is Podman {answer['Version']}, which leaves out parts of what"
+                " closes a sandbox.",
+                code="docker.podman",
+                field="docker_socket",
+                remedy=OTHER_ENGINE,
+            )
         newest, least = _number(answer["ApiVersion"]), _number(answer.get("MinAPIVersion", "1.12"))
         if newest < _OLDEST:
             raise IsolationError(
