@@ -98,7 +98,7 @@ async def test_refuses_parts_of_our_request(engine: Engine, tmp_path: Path, cont
 
 
 async def test_leaves_out_what_closes_a_sandbox(engine: Engine, tmp_path: Path, control: Control) -> None:
-    """What Podman says of our container: IPC is shared, nothing is masked, two writable places have no size."""
+    """What Podman says of our container: IPC is shared, nothing masked, two writable places endless."""
     request = readable(request_for(tmp_path))
     made = await engine.create("open", request)
     inspected = await engine.inspect(made)
