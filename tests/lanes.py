@@ -16,11 +16,12 @@ from jupyter_sandbox_spawner.backends.oci.runtime import unfit
 from jupyter_sandbox_spawner.ordinary import has_own_namespace, look_at_host
 from jupyter_sandbox_spawner.rules.subids import first_obstacle
 
-__all__ = ["CHECKOUT", "HUB_PYTHONPATH", "LANES", "VENVS", "missing", "required"]
+__all__ = ["CHECKOUT", "FAKETIME", "HUB_PYTHONPATH", "LANES", "VENVS", "missing", "required"]
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 VENVS = Path(os.environ.get("SANDBOX_VENVS", CHECKOUT / ".venv"))
 HUB_PYTHONPATH = f"{CHECKOUT}:{CHECKOUT}/tests/support/lean"  # of every hub that a test starts
+FAKETIME = next(map(str, Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), "")
 PROXY = VENVS / "proxy/node_modules/.bin/configurable-http-proxy"
 
 
@@ -115,6 +116,11 @@ def _podman() -> str:
     return f"no {absent[0]}; run: apt-get install podman docker.io" if absent else ""
 
 
+def _faketime() -> str:
+    """Can a program that a test starts be given another clock?"""
+    return "" if FAKETIME else "no libfaketime; run: apt-get install libfaketime"
+
+
 def _npm() -> str:
     if shutil.which("node") is None:
         return "no node; run: apt-get install nodejs npm"
@@ -195,6 +201,7 @@ LANES: Mapping[str, Callable[[], str]] = {
     "cgroup": _cgroup,
     "docker": _docker,
     "podman": _podman,
+    "faketime": _faketime,
     "npm": _npm,
     "systemd": _systemd,
     "science": _science,
