@@ -11,6 +11,7 @@ _CHECK_TESTS = "tests/backends/test_docker_check.py -k opening_is_refused"
 _SANDBOX = "jupyter_sandbox_spawner/backends/docker/sandbox.py"
 _REMAINS = "jupyter_sandbox_spawner/backends/docker/remains.py"
 _SHIM = "tests/docker/test_shim.py -k "
+_STARTING = "tests/docker/test_shim.py -k killed_while_starting"
 _ATTACKS = "tests/docker/test_attacks.py -k "
 _LIMITS = "tests/docker/test_limits.py -k "
 
@@ -63,21 +64,21 @@ _FAILURES = (
         _SANDBOX,
         r"if self\.container:\n                await self\._end_processes\(\)",
         "if False:\n                pass",
-        _SHIM + "containerd_killed_while_starting",
+        _STARTING,
     ),
     _undone(
         "a shim that Docker forgot is ended",
         _REMAINS,
         r"for pid in _shims\(container\):",
         "for pid in ():",
-        _SHIM + "containerd_killed_while_starting",
+        _STARTING,
     ),
     _undone(
         "cgroups that Docker forgot are removed",
         _REMAINS,
         r"await cgroups\.remove\(name\)",
         "pass",
-        _SHIM + "test_shim_killed_while_starting",
+        _STARTING,
     ),
     _undone(
         "the kernel signals where Docker cannot",

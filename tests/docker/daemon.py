@@ -36,6 +36,11 @@ class Daemon:
         """The path of its API's socket."""
         return str(self.directory / "docker.sock")
 
+    @property
+    def programs(self) -> Path:
+        """A directory in which its shims look for runc first, for tests that put another one there."""
+        return self.directory / "bin"
+
     def begin(self) -> None:
         """Start it; returns when it answers."""
         # Of one that was killed: while nobody has reaped its containerd, dockerd would wait for that one.
@@ -46,6 +51,7 @@ class Daemon:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                env=os.environ | {"PATH": f"{self.programs}:{os.environ.get('PATH', '')}"},
             )
         deadline = time.monotonic() + 60
         while not _answers(self.socket):

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import time
-from collections.abc import Iterator, Set
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+import pytest
 
 from jupyter_sandbox_spawner.errors import BackendError
 from jupyter_sandbox_spawner.models import SandboxSpec, StatusValue
@@ -19,9 +22,9 @@ from .daemon import Daemon
 __all__ = ["begun", "containerd_of", "left_of", "meanwhile", "runs_again", "shim_of", "strike", "strike_at"]
 
 
-def command_lines(but: Set[str] = frozenset()) -> Iterator[tuple[int, list[str]]]:
-    """Every process of the machine, but those with some numbers, with its words."""
-    for name in set(filter(str.isdigit, os.listdir("/proc"))) - but:
+def command_lines() -> Iterator[tuple[int, list[str]]]:
+    """Every process of the machine with its words."""
+    for name in filter(str.isdigit, os.listdir("/proc")):
         with suppress(OSError):  # it ended meanwhile
             yield int(name), Path(f"/proc/{name}/cmdline").read_bytes().decode(errors="replace").split("\0")
 
@@ -43,20 +46,37 @@ def strike(pid: int, number: signal.Signals = signal.SIGKILL) -> None:
     os.kill(pid, number)
 
 
-async def strike_at(container: str, step: str, daemon: Daemon | None = None) -> None:
-    """Kill the shim (or a daemon's containerd) at the moment when runc takes a step for the container."""
+@contextmanager
+def held_at(daemon: Daemon, step: str) -> Iterator[Path]:
+    """A daemon whose runc takes a step and then keeps its shim waiting; the file is there from then on."""
+    held, program = daemon.programs / "held", daemon.programs / "runc"
+    real = shutil.which("runc", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    daemon.programs.mkdir(exist_ok=True)
+    program.write_text(
+        f'#!/bin/sh\n{real} "$@" || exit\n'
+        f'case " $* " in *" {step} "*) touch {held}; while [ -e {program} ]; do sleep 0.05; done ;; esac\n'
+    )
+    program.chmod(0o755)
+    try:
+        yield held
+    finally:
+        program.unlink()
+        held.unlink(missing_ok=True)
 
-    # runc takes such a step within 20 ms, so only what is new is looked at.
-    before = set(os.listdir("/proc"))
-    prey = containerd_of(daemon) if daemon else 0
 
-    def hunt() -> None:
+async def strike_at(docker: DockerBench, spec: SandboxSpec, step: str, name: str) -> BackendError:
+    """Kill the shim or containerd of a start at the moment when runc has taken a step; what start says."""
+    container = str(docker.inspect(spec)["Id"])
+    with held_at(docker.daemon, step) as held:
+        start = asyncio.create_task(docker.backend.start(spec.id))
         deadline = time.monotonic() + 30
-        while not any(step in words and container in words for _, words in command_lines(before)):
+        while not await asyncio.to_thread(held.exists):
             assert time.monotonic() < deadline, f"runc never did {step}"
-        strike(prey or shim_of(container))
-
-    await asyncio.to_thread(hunt)
+            await asyncio.sleep(0.01)  # nobody tells that it did
+        strike(shim_of(container) if name == "shim" else containerd_of(docker.daemon))
+        with pytest.raises(BackendError) as refused:
+            await start
+    return refused.value
 
 
 async def begun(docker: DockerBench, spec: SandboxSpec, value: StatusValue) -> None:
@@ -80,12 +100,11 @@ async def meanwhile(docker: DockerBench, spec: SandboxSpec) -> bool:
 
 
 def left_of(docker: DockerBench, container: str) -> list[str]:
-    """Cgroups, mounts, processes and records of Docker that still name a container."""
-    cgroups = [str(place) for place in docker.daemon.cgroups(container)]
+    """Mounts, processes and records of Docker that still name a container."""
     mounts = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if container in line]
     programs = [" ".join(words) for _, words in command_lines() if container in words]
     known = docker.daemon.ask("ps", "--all", "--quiet", "--no-trunc").split()
-    return cgroups + mounts + programs + [name for name in known if name == container]
+    return mounts + programs + [name for name in known if name == container]
 
 
 async def runs_again(docker: DockerBench) -> SandboxSpec:
