@@ -16,11 +16,12 @@ from jupyter_sandbox_spawner.backends.oci.runtime import unfit
 from jupyter_sandbox_spawner.ordinary import has_own_namespace, look_at_host
 from jupyter_sandbox_spawner.rules.subids import first_obstacle
 
-__all__ = ["CHECKOUT", "HUB_PYTHONPATH", "LANES", "VENVS", "missing", "required"]
+__all__ = ["CHECKOUT", "FAKETIME", "HUB_PYTHONPATH", "LANES", "VENVS", "missing", "required"]
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 VENVS = Path(os.environ.get("SANDBOX_VENVS", CHECKOUT / ".venv"))
 HUB_PYTHONPATH = f"{CHECKOUT}:{CHECKOUT}/tests/support/lean"  # of every hub that a test starts
+FAKETIME = next(map(str, Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), "")
 PROXY = VENVS / "proxy/node_modules/.bin/configurable-http-proxy"
 
 
@@ -111,6 +112,19 @@ def _docker() -> str:
     return f"no {absent[0]}; run: apt-get install docker.io debootstrap" if absent else missing("cgroup")
 
 
+def _podman() -> str:
+    """Can root run a Podman service of the tests' own here?"""
+    if os.geteuid() != 0:
+        return "not root; run: sudo scripts/test"
+    absent = [name for name in ("podman", "docker") if not shutil.which(name)]
+    return f"no {absent[0]}; run: apt-get install podman docker.io" if absent else ""
+
+
+def _faketime() -> str:
+    """Can a program that a test starts be given another clock?"""
+    return "" if FAKETIME else "no libfaketime; run: apt-get install libfaketime"
+
+
 def _npm() -> str:
     if shutil.which("node") is None:
         return "no node; run: apt-get install nodejs npm"
@@ -194,6 +208,8 @@ LANES: Mapping[str, Callable[[], str]] = {
     "runsc": _runsc,
     "cgroup": _cgroup,
     "docker": _docker,
+    "podman": _podman,
+    "faketime": _faketime,
     "npm": _npm,
     "systemd": _systemd,
     "science": _science,

@@ -9,6 +9,7 @@ from http.client import HTTPConnection, HTTPException
 from typing import Any
 from urllib.parse import quote
 
+from ..rules.docker_settings import OTHER_ENGINE, is_podman
 from ..settings import Site
 from .finding import Finding
 from .versions import judge
@@ -46,6 +47,10 @@ def docker_findings(site: Site) -> Iterator[Finding]:
             seen=f"{site.docker_socket} does not answer: {error}",
             remedy="systemctl start docker, or setup_hub(c, docker_socket=...)",
         )
+        return
+    if is_podman(version):
+        seen = f"{site.docker_socket} is Podman {version.get('Version')}, not Docker"
+        yield Finding(name="docker", fine=False, seen=seen, remedy=OTHER_ENGINE)
         return
     yield _version(str(version.get("Version")), str(version.get("ApiVersion")))
     yield judge(

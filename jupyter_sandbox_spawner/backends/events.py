@@ -15,7 +15,8 @@ class EventLog:
     """The newest `size` events in memory.
 
     Numbers start at the clock in milliseconds, so a reader's number from before a restart of the
-    launcher is still below every number after it.
+    launcher is still below every number after it. Where the clock went back meanwhile it is above all
+    of them, and the reader gets every event there is.
     """
 
     def __init__(self, now: datetime, size: int = 4096) -> None:
@@ -40,8 +41,9 @@ class EventLog:
             self._news.notify_all()
 
     def after(self, seq: int) -> tuple[Event, ...]:
-        """Events above `seq`, oldest first."""
-        return tuple(event for event in self._events if event.seq > seq)
+        """Events above `seq`, oldest first; all of them for a number that was not given here."""
+        least = seq if seq <= self._next else 0
+        return tuple(event for event in self._events if event.seq > least)
 
     async def wait(self, seq: int, timeout: float) -> tuple[Event, ...]:
         """Like `after`, waiting up to `timeout` seconds for the first one."""

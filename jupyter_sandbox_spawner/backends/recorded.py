@@ -62,10 +62,16 @@ class RecordedSandbox:
         return True
 
     async def _set(self, **changes: Any) -> None:
-        before = self.record.status
-        self.record = replace(self.record, **changes)
-        self._records.write(self.record)
-        if self.record.status != before:
+        before, self.record = self.record, replace(self.record, **changes)
+        try:
+            self._records.write(self.record)
+        except BackendError as error:
+            if self.record.phase not in ("stopping", "over"):
+                self.record = before
+                raise
+            # Ends come on a full disk too; a launcher that reads the older record looks at what is true.
+            log.error("%s: %s is not recorded: %s", self.id, self.record.phase, error)
+        if self.record.status != before.status:
             log.info("%s of %s: %s %s", self.id, self.record.spec.user, self.record.phase, self.record.reason)
             await self._tell(self.record.spec, self.record.status)
 

@@ -5,14 +5,17 @@ Law: a step that can crash is announced in the record before it is taken; recove
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from ..errors import ConfigurationError
+from ..errors import BackendError, ConfigurationError
 from ..models import Doors, SandboxSpec, Status, StatusValue
 from ..names import is_sandbox_id
 from ..wire import decode_json, encode_json
@@ -20,6 +23,7 @@ from ..wire import decode_json, encode_json
 __all__ = ["Phase", "Record", "Records"]
 
 Phase = Literal["created", "starting", "running", "stopping", "over"]
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _VALUES: Mapping[Phase, StatusValue] = {
     "created": "pending",
     "starting": "pending",
@@ -58,6 +62,21 @@ class Records:
         self._directory = Path(directory)
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """A full disk below here is told as such. Raises BackendError `launcher.disk_full`."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            raise BackendError(
+                f"The disk of {self._directory} is full, so that no server can be started.",
+                code="launcher.disk_full",
+                remedy=f"Make room, then try again: df -h {self._directory}",
+                status=503,
+            ) from error
+
     def bundle(self, sandbox_id: str) -> Path:
         """The sandbox's own directory; an id that is not ours never becomes a path."""
         if not is_sandbox_id(sandbox_id):
@@ -67,16 +86,25 @@ class Records:
     def add(self, record: Record, config: str) -> None:
         """A new sandbox: its bundle with config.json; the record last, since what has none is swept up."""
         bundle = self.bundle(record.spec.id)
-        bundle.mkdir(mode=0o700, exist_ok=True)
-        (bundle / "config.json").write_text(config)
-        self.write(record)
+        try:
+            with self.writing():
+                bundle.mkdir(mode=0o700, exist_ok=True)
+                (bundle / "config.json").write_text(config)
+            self.write(record)
+        except BackendError:
+            shutil.rmtree(bundle, ignore_errors=True)
+            raise
 
     def write(self, record: Record) -> None:
-        """Replace the record in one step. Not fsynced: it dies with the machine, as its sandbox does."""
+        """Replace the record in one step. Not fsynced: it dies with the machine, as its sandbox does.
+
+        Raises BackendError `launcher.disk_full`; the record is then what it was.
+        """
         bundle = self.bundle(record.spec.id)
         temporary = bundle / "record.new"
-        temporary.write_bytes(encode_json(record))
-        os.replace(temporary, bundle / "record.json")
+        with self.writing():
+            temporary.write_bytes(encode_json(record))
+            os.replace(temporary, bundle / "record.json")
 
     def read_all(self) -> dict[str, Record | None]:
         """Every sandbox on disk; None where creating it did not get as far as a record."""

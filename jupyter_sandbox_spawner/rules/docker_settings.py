@@ -14,9 +14,18 @@ from ..errors import ConfigurationError
 from ..names import LABEL_OWNER
 from .profile_fields import shown
 
-__all__ = ["DEFAULT_SOCKET", "DockerSettings", "docker_overlay", "docker_settings", "socket_path"]
+__all__ = [
+    "DEFAULT_SOCKET",
+    "OTHER_ENGINE",
+    "DockerSettings",
+    "docker_overlay",
+    "docker_settings",
+    "is_podman",
+    "socket_path",
+]
 
 DEFAULT_SOCKET = "/run/docker.sock"
+OTHER_ENGINE = 'Use Docker 20.10 or newer, or backend="local", which needs no daemon.'
 _KUBERNETES = "A daemon elsewhere would need a network card in every sandbox; for many hosts use Kubernetes."
 _EGRESS = 'Allow the name in the profile (egress: ["NAME:PORT"]); internal_services of setup_hub maps it.'
 _IMAGES = 'Name each image: setup_hub(c, environments={"NAME": "IMAGE"}); a profile says environment: NAME.'
@@ -105,6 +114,11 @@ def socket_path(address: str) -> str:
             remedy=_KUBERNETES,
         )
     return normpath(path)
+
+
+def is_podman(version: Mapping[str, Any]) -> bool:
+    """Is it Podman that gave this answer to /version? It takes our requests and leaves parts of them out."""
+    return any("podman" in str(part.get("Name")).lower() for part in version.get("Components") or ())
 
 
 def docker_overlay(

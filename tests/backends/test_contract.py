@@ -99,6 +99,16 @@ async def test_events_in_order(backend: Bench) -> None:
     assert await backend.backend.events(events[-1].seq, 0.05) == ()
 
 
+async def test_events_after_the_clock_went_back(backend: Bench) -> None:
+    """A reader whose number is of a launcher with a later clock hears every event again."""
+    spec = await backend.running()
+    known = await backend.backend.events(0, 5)
+    latest = known[-1].seq
+    assert await backend.backend.events(latest + 3_600_000, 5) == known
+    assert await backend.backend.events(latest, 0.1) == ()
+    assert {event.sandbox for event in known} == {spec.id}
+
+
 async def test_inventory_carries_labels(backend: Bench) -> None:
     """The inventory names owner, user and server of every sandbox."""
     spec = await backend.running()

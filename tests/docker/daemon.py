@@ -36,6 +36,11 @@ class Daemon:
         """The path of its API's socket."""
         return str(self.directory / "docker.sock")
 
+    @property
+    def programs(self) -> Path:
+        """A directory in which its shims look for runc first, for tests that put another one there."""
+        return self.directory / "bin"
+
     def begin(self) -> None:
         """Start it; returns when it answers."""
         # Of one that was killed: while nobody has reaped its containerd, dockerd would wait for that one.
@@ -46,6 +51,7 @@ class Daemon:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                env=os.environ | {"PATH": f"{self.programs}:{os.environ.get('PATH', '')}"},
             )
         deadline = time.monotonic() + 60
         while not _answers(self.socket):
@@ -78,10 +84,16 @@ class Daemon:
 
 
 @contextmanager
-def run_daemon() -> Iterator[Daemon]:
-    """A daemon with the user image; it is gone afterwards, and its data with it."""
+def run_daemon(room: int = 0) -> Iterator[Daemon]:
+    """A daemon with the user image; it is gone afterwards, and its data with it.
+
+    `room`: bytes of a file system of its own for all that it writes; 0: the place's own.
+    """
     daemon = Daemon(Path(tempfile.mkdtemp(prefix="jss-dockerd-", dir=_place())))
     try:
+        if room:
+            options = f"size={room},mode=0711"
+            subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", daemon.directory], check=True)
         daemon.begin()
         try:
             command = [str(CHECKOUT / "scripts/docker-image"), "--tag", IMAGE, "--socket", daemon.socket]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.backends.test_contract import (
     test_create_is_idempotent,
     test_created_is_pending,
+    test_events_after_the_clock_went_back,
     test_events_in_order,
     test_inventory_carries_labels,
     test_own_end_is_told,
@@ -19,6 +20,7 @@ from tests.backends.test_contract import (
 __all__ = [
     "test_create_is_idempotent",
     "test_created_is_pending",
+    "test_events_after_the_clock_went_back",
     "test_events_in_order",
     "test_inventory_carries_labels",
     "test_own_end_is_told",

@@ -59,6 +59,8 @@ class DockerBackend(RecordedBackend[DockerSandbox]):
         finally:
             following.cancel()
             await asyncio.wait([following])
+            for sandbox in backend._sandboxes.values():
+                await sandbox.close()
             await backend._host.engine.close()
 
     async def _create(self, record: Record) -> None:
@@ -66,7 +68,8 @@ class DockerBackend(RecordedBackend[DockerSandbox]):
         sandbox = self._sandboxes[spec.id] = DockerSandbox(self._host, record, self._events.add)
         try:
             async with sandbox.lock:
-                place = await self._host.place(spec)
+                with self._host.records.writing():
+                    place = await self._host.place(spec)
                 request = merge(render(spec, record.doors, place), record.overlay)
                 check(request, spec, record.doors, place)
                 self._host.records.add(record, json.dumps(request))

@@ -16,11 +16,13 @@ from typing import Any
 import aiohttp
 
 from ...errors import BackendError, IsolationError
+from ...rules.docker_settings import OTHER_ENGINE, is_podman
 
-__all__ = ["Engine"]
+__all__ = ["PATIENCE", "Document", "Engine"]
 
 _OLDEST = (1, 41)  # Docker 20.10; what we ask is in it
-_PATIENCE = 60.0  # seconds for one call; measured 10-300 ms
+PATIENCE = 60.0  # seconds for one call; measured 10-300 ms
+_SIGNAL_PATIENCE = 5.0  # seconds for a signal; who waits longer asks the kernel
 _AT_ONCE = 16  # calls; the event stream has a connection of its own besides
 _LONGEST_LINE = 1 << 20  # bytes of one event
 Document = Mapping[str, Any]
@@ -41,9 +43,20 @@ class Engine:
             self._session = None
 
     async def choose_version(self) -> str:
-        """Agree on a version of the API; the daemon's own version. Raises IsolationError `docker.too_old`."""
+        """Agree on a version of the API; the daemon's own version.
+
+        Raises IsolationError `docker.too_old` or `docker.podman`.
+        """
         self._prefix = ""
         answer = await self._json("GET", "/version")
+        if is_podman(answer):
+            raise IsolationError(
+                f"The daemon at {self.socket} is Podman {answer['Version']}, which leaves out parts of what"
+                " closes a sandbox.",
+                code="docker.podman",
+                field="docker_socket",
+                remedy=OTHER_ENGINE,
+            )
         newest, least = _number(answer["ApiVersion"]), _number(answer.get("MinAPIVersion", "1.12"))
         if newest < _OLDEST:
             raise IsolationError(
@@ -72,13 +85,14 @@ class Engine:
         """Run its first process; no-op if it runs."""
         await self._call("POST", f"/containers/{container}/start", fine=(204, 304))
 
-    async def inspect(self, container: str) -> Document | None:
+    async def inspect(self, container: str, patience: float = PATIENCE) -> Document | None:
         """All that the daemon knows of a container; None if there is none."""
-        return await self._find(f"/containers/{container}/json")
+        return await self._find(f"/containers/{container}/json", patience)
 
     async def kill(self, container: str, signal: str) -> None:
         """Signal its first process; no-op if it has ended or is gone."""
-        await self._call("POST", f"/containers/{container}/kill", {"signal": signal}, fine=(204, 404, 409))
+        path, fine = f"/containers/{container}/kill", (204, 404, 409)
+        await self._call("POST", path, {"signal": signal}, fine=fine, patience=_SIGNAL_PATIENCE)
 
     async def remove(self, container: str) -> None:
         """Kill and erase it with its anonymous volumes; no-op if gone."""
@@ -117,8 +131,8 @@ class Engine:
         except (aiohttp.ClientError, asyncio.TimeoutError, OSError, ValueError) as error:
             raise self._unreachable(error) from error
 
-    async def _find(self, path: str) -> Document | None:
-        raw = await self._call("GET", path, fine=(200, 404))
+    async def _find(self, path: str, patience: float = PATIENCE) -> Document | None:
+        raw = await self._call("GET", path, fine=(200, 404), patience=patience)
         answer: dict[str, Any] = json.loads(raw)
         return answer if "Id" in answer else None
 
@@ -135,8 +149,9 @@ class Engine:
         params: Mapping[str, str] | None = None,
         body: Any = None,
         fine: tuple[int, ...] = (200,),
+        patience: float = PATIENCE,
     ) -> bytes:
-        limit = aiohttp.ClientTimeout(total=_PATIENCE, sock_connect=2.0)
+        limit = aiohttp.ClientTimeout(total=patience, sock_connect=2.0)
         try:
             async with self._opened().request(
                 method, self._prefix + path, params=params, json=body, timeout=limit
@@ -144,7 +159,7 @@ class Engine:
                 raw, status = await answer.read(), answer.status
         except asyncio.TimeoutError as error:
             raise BackendError(
-                f"Docker did not answer {method} {path} within {_PATIENCE:g} s.", code="docker.timeout"
+                f"Docker did not answer {method} {path} within {patience:g} s.", code="docker.timeout"
             ) from error
         except (aiohttp.ClientError, OSError) as error:
             raise self._unreachable(error) from error
@@ -188,6 +203,8 @@ def _remedy(message: str) -> str:
         return "Name the Python of the image: Environment(image=..., prefix=...) in environments."
     if "no space left" in message.lower():
         return "Free space on the file system of Docker's data-root."
+    if any(word in message for word in ("containerd.sock", "ttrpc", "transport is closing", "shim")):
+        return "Docker's containerd was ended; Docker starts it again within seconds. Try again."
     return "The log of the Docker daemon says more: journalctl -u docker"
 
 

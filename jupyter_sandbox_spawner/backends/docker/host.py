@@ -56,7 +56,7 @@ class DockerHost:
         self.engine = Engine(site.socket)
         self.records = Records(f"{site.state}/sandboxes")
         self.label = stable_hash("site", site.state, length=12)
-        self._cgroups = Cgroups(site.cgroup_root)
+        self.cgroups = Cgroups(site.cgroup_root)
         self._seccomp = json.dumps(load_seccomp(), sort_keys=True)
         self._swap = False
         self.identity = ""
@@ -138,7 +138,7 @@ class DockerHost:
             lines = []
         for line in lines:
             _, controllers, path = line.split(":", 2)
-            if controllers == "" and self._cgroups.kind != "v2":
+            if controllers == "" and self.cgroups.kind != "v2":
                 continue  # the unified tree of a hybrid host has no controllers
             if controllers in ("", "memory") and container in path:
                 return path.strip("/")
@@ -154,17 +154,17 @@ class DockerHost:
     def verify_limits(self, spec: SandboxSpec, cgroup: str) -> None:
         """Raise IsolationError unless every limit that this host can enforce is in force."""
         if cgroup and all(self.capabilities.limits.values()):
-            self._cgroups.verify(cgroup, spec.resources, self._swap)
+            self.cgroups.verify(cgroup, spec.resources, self._swap)
 
     def usage(self, cgroup: str) -> Usage:
         """What the kernel counted; all None once it has ended, for the daemon takes the cgroup away."""
         if not cgroup:
             return Usage(cpu_seconds=None, memory=None, memory_peak=None, pids=None)
-        return self._cgroups.usage(cgroup)
+        return self.cgroups.usage(cgroup)
 
     def processes(self, cgroup: str) -> tuple[int, ...]:
         """Pids that are left of it."""
-        return self._cgroups.processes(cgroup) if cgroup else ()
+        return self.cgroups.processes(cgroup) if cgroup else ()
 
 
 def _refuse_links(shared: Mapping[str, str]) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
 import shutil
+import signal
 from dataclasses import replace
 from datetime import datetime, timezone
 
@@ -16,18 +16,23 @@ from ...names import LABEL_OWNER
 from ...units import format_size
 from ..base import is_over
 from ..oci.logs import TAIL_BYTES
+from ..oci.process import InitProcess
 from ..recorded import RecordedSandbox, Tell
 from ..records import Record
-from .engine import Document
+from .engine import PATIENCE, Document
 from .host import DockerHost
 from .layout import OWNER_LABEL, SANDBOX_LABEL, SITE_LABEL, container_name
+from .remains import clear, end_processes, erase_container, size_on_disk, survived
 
 __all__ = ["DockerSandbox"]
 
 log = logging.getLogger("jupyter_sandbox_spawner.launcher")
 _KILL_TIME = 10.0  # seconds the daemon may need to tell that a killed container is dead
 _LOOK = 0.5  # seconds between looks at a container whose end ought to have been told by now
+_AWAY = 15.0  # seconds until Docker ought to know of an end; a containerd that was killed is away for ten
+_LOOK_TIME = 5.0  # seconds for such a look
 _KILLED = 137
+_UNTOLD = "its first process ended; Docker could not tell how"
 
 
 class DockerSandbox(RecordedSandbox):
@@ -41,6 +46,8 @@ class DockerSandbox(RecordedSandbox):
         self.container = ""
         self._host = host
         self._cgroup = ""
+        self._process: InitProcess | None = None
+        self._watch: asyncio.Task[None] | None = None
         self._log_path = ""
         self._missed = False
 
@@ -63,6 +70,7 @@ class DockerSandbox(RecordedSandbox):
             await self.make()
             await self._host.engine.start(self.container)
             await self._verify()
+            await self._set(phase="running", started_at=datetime.now(timezone.utc))
         except (SandboxError, OSError) as error:
             await self._abandon(str(error))
             if isinstance(error, SandboxError):
@@ -70,7 +78,6 @@ class DockerSandbox(RecordedSandbox):
             raise BackendError(
                 f"The sandbox could not start: {error}.", code="sandbox.start_failed"
             ) from error
-        await self._set(phase="running", started_at=datetime.now(timezone.utc))
         if self._missed:
             await self.refresh()
 
@@ -80,10 +87,35 @@ class DockerSandbox(RecordedSandbox):
             raise BackendError("The container was removed while it started.", code="sandbox.start_failed")
         self._log_path = str(found.get("LogPath") or "")
         if found["State"]["Running"]:
-            self._cgroup = self._host.cgroup(int(found["State"]["Pid"]), self.container)
+            await self._adopt(int(found["State"]["Pid"]))
             self._host.verify_limits(self.record.spec, self._cgroup)
         else:
             self._missed = True
+
+    async def _adopt(self, pid: int) -> None:
+        """Watch the first process itself: a daemon that lost containerd and shim never tells its end."""
+        await self.close()
+        self._process = InitProcess.adopt(pid)
+        self._cgroup = self._host.cgroup(pid, self.container)
+        if self._process is None:
+            self._missed = True
+        else:
+            self._watch = asyncio.create_task(self._watch_end(self._process), name=f"watch {self.id}")
+
+    async def _watch_end(self, process: InitProcess) -> None:
+        await process.ended.wait()
+        if not await self._ends_within(_AWAY):
+            await self._ask_again()
+
+    async def close(self) -> None:
+        """Stop watching; the sandbox goes on."""
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.wait([self._watch])
+            self._watch = None
+        if self._process is not None:
+            self._process.close()
+            self._process = None
 
     async def recover(self) -> None:
         """The daemon answers anew: adopt what runs, sweep up what was half made, note what ended."""
@@ -123,16 +155,18 @@ class DockerSandbox(RecordedSandbox):
         if self._missed:
             await self.refresh()
 
-    async def refresh(self) -> None:
+    async def refresh(self, patience: float = PATIENCE) -> None:
         """Something happened to the container: look, and note its end. Called for each event of it."""
         if self.record.phase == "starting":
             self._missed = True
         if self.record.phase not in ("running", "stopping"):
             return
-        found = await self._host.engine.inspect(self.container) if self.container else None
+        found = await self._host.engine.inspect(self.container, patience) if self.container else None
         if found is None:
             await self._end(None, "Its container was removed by somebody else.")
         elif not found["State"]["Running"]:
+            # A daemon whose shim died says so too while the processes go on without one.
+            await self._end_processes()
             code = int(found["State"]["ExitCode"])
             await self._end(code, self._why(code, bool(found["State"].get("OOMKilled"))))
 
@@ -160,25 +194,44 @@ class DockerSandbox(RecordedSandbox):
                 # The death of its init is the death of the whole pid namespace.
                 await self._signal("SIGKILL")
         if not await self._dies():
-            raise BackendError(
-                f"The sandbox {self.id} is still alive (processes {self._host.processes(self._cgroup)}).",
-                code="sandbox.survived",
-                remedy="Look for processes in state D: ps -eo pid,stat,wchan,args",
-            )
+            raise survived(self.id, self._host.processes(self._cgroup))
         return self.record.status
 
     async def _signal(self, name: str) -> None:
-        if self.container and not self.over.is_set():
+        if not self.container or self.over.is_set():
+            return
+        try:
             await self._host.engine.kill(self.container, name)
+        except BackendError as error:
+            if self._process is None:
+                raise
+            log.warning("%s: %s The kernel is asked instead.", self.id, error)
+            self._process.send(signal.Signals[name])
 
     async def _dies(self) -> bool:
         deadline = asyncio.get_running_loop().time() + _KILL_TIME
         while not await self._ends_within(_LOOK) or self._host.processes(self._cgroup):
             if asyncio.get_running_loop().time() > deadline:
                 return False
-            await self.refresh()  # the event may have been lost with a connection
+            await self._ask_again()
             await asyncio.sleep(0.01)  # the kernel tells nobody when a dead process has left its cgroup
         return True
+
+    async def _ask_again(self) -> None:
+        """The event may have been lost with a connection, or the daemon cannot tell it for a while."""
+        try:
+            await self.refresh(_LOOK_TIME)
+        except BackendError as error:
+            log.warning("%s: %s", self.id, error)
+        dead = self._process is not None and self._process.ended.is_set()
+        if dead and self.record.phase in ("running", "stopping"):
+            stopping = self.record.phase == "stopping"
+            await self._end(None, "stopped on request" if stopping else _UNTOLD)
+
+    async def _end_processes(self) -> None:
+        left = await end_processes(self._host.cgroups, self.container, self._cgroup)
+        if left:
+            raise survived(self.id, left)
 
     async def remove(self) -> None:
         """Erase container and bundle, and verify it; the record goes last."""
@@ -187,23 +240,16 @@ class DockerSandbox(RecordedSandbox):
 
     async def erase(self) -> None:
         """Erase a container that does not run, or never was told to anybody, with its bundle."""
-        found = await self._attach()
-        deadline = asyncio.get_running_loop().time() + _KILL_TIME
-        while found is not None:
-            await self._host.engine.remove(self.container)
-            found = await self._host.engine.inspect(self.container)
-            if found is not None:
-                if asyncio.get_running_loop().time() > deadline:
-                    raise BackendError(
-                        f"The container {self.container[:12]} cannot be removed.", code="docker.not_removed"
-                    )
-                await asyncio.sleep(0.05)  # another removal of it is on its way
+        if await self._attach() is not None:
+            await erase_container(self._host.engine, self.container)
+        if self.container:
+            await clear(self._host.cgroups, self.container, self._cgroup)
         shutil.rmtree(self.bundle / "etc", ignore_errors=True)
         shutil.rmtree(self.bundle, ignore_errors=not self.bundle.exists())
 
     async def usage(self) -> Usage:
         """Measured by the kernel; bytes of log as they lie on the disk."""
-        return replace(self._host.usage(self._cgroup), log_bytes=_size_on_disk(self._log_path))
+        return replace(self._host.usage(self._cgroup), log_bytes=size_on_disk(self._log_path))
 
     async def log_tail(self) -> str:
         """The last 64 KiB of output, whatever the bytes are."""
@@ -235,6 +281,11 @@ class DockerSandbox(RecordedSandbox):
             await self._signal("SIGKILL")
         except SandboxError as error:
             log.warning("%s: what a failed start left could not be ended: %s", self.id, error)
+        try:
+            if self.container:
+                await self._end_processes()
+        except SandboxError as error:
+            log.error("%s: %s", self.id, error)
         await self._end(None, reason, failed=True)
 
     async def _end(self, code: int | None, reason: str, failed: bool = False) -> None:
@@ -244,14 +295,3 @@ class DockerSandbox(RecordedSandbox):
             await self._set(phase="over", exit_code=code, reason=reason, failed=failed)
         finally:
             self.over.set()  # also where the record could not be written: who waits must not wait for ever
-
-
-def _size_on_disk(path: str) -> int | None:
-    """Bytes of a log and of the one before it; None where the daemon keeps it elsewhere."""
-    if not path:
-        return None
-    try:
-        size = os.stat(path).st_size
-    except OSError:
-        return None
-    return size + (os.stat(f"{path}.1").st_size if os.path.exists(f"{path}.1") else 0)

@@ -162,6 +162,19 @@ class Cgroups:
         """Pids in the sandbox's cgroup; () if it is gone."""
         return tuple(int(line) for line in self._read(name, "processes").split())
 
+    def find(self, word: str) -> set[str]:
+        """Names of all cgroups of this host whose last part contains a word."""
+        places = [] if self.kind == "none" else [self._root] if self.kind == "v2" else self._root.iterdir()
+        found = set()
+        for place in places:
+            for parent, names, _ in os.walk(place):
+                found |= {os.path.relpath(f"{parent}/{name}", place) for name in names if word in name}
+        return found
+
+    def exists(self, name: str) -> bool:
+        """Is there still a directory of this cgroup in any hierarchy?"""
+        return bool(self._directories(name))
+
     def kill(self, name: str) -> None:
         """Kill every process in the sandbox's cgroup; for what no record of an init process leads to."""
         for pid in self.processes(name):

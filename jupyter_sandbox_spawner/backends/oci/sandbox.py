@@ -54,6 +54,7 @@ class OciSandbox(RecordedSandbox):
             process = await self._create()
             await self._host.hold(self.record.spec, process.pid)
             await self._runtime.start(self.id)
+            await self._run(process, datetime.now(timezone.utc))
         except (SandboxError, OSError) as error:
             await self._abandon(str(error))
             if isinstance(error, SandboxError):
@@ -61,7 +62,6 @@ class OciSandbox(RecordedSandbox):
             raise BackendError(
                 f"The sandbox could not start: {error}.", code="sandbox.start_failed"
             ) from error
-        await self._run(process, datetime.now(timezone.utc))
 
     async def _create(self) -> InitProcess:
         spec = self.record.spec

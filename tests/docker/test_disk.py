@@ -1,0 +1,136 @@
+"""What happens when a disk is full: the launcher's, or that of Docker's data-root?"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import subprocess
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from jupyter_sandbox_spawner.backends.docker.backend import DockerBackend
+from jupyter_sandbox_spawner.errors import BackendError
+
+from .bench import DockerBench, open_bench
+from .daemon import Daemon, run_daemon
+from .test_daemon import launcher
+
+Control = Callable[[str, bool], None]
+ROOM = 1400 << 20  # bytes: the image and Docker's own files, with some left
+
+
+@contextmanager
+def full(directory: Path) -> Iterator[None]:
+    """Not one block is free below a directory, until the end."""
+    ballast = directory / "ballast"
+    try:
+        with ballast.open("wb", buffering=0) as stream:
+            for size in (64 << 20, 1 << 20, 4096):
+                with contextlib.suppress(_FullError):
+                    while True:
+                        _write(stream.fileno(), size)
+        assert shutil.disk_usage(directory).free == 0
+        yield
+    finally:
+        ballast.unlink()
+
+
+class _FullError(Exception):
+    pass
+
+
+def _write(descriptor: int, size: int) -> None:
+    place = os.lseek(descriptor, 0, os.SEEK_END)
+    try:
+        os.posix_fallocate(descriptor, place, size)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise _FullError from error
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of one MiB."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,mode=0711", "tmpfs", tmp_path], check=True)
+    yield tmp_path
+    subprocess.run(["umount", tmp_path], check=True)
+
+
+async def test_disk_of_the_launcher_is_full(docker: DockerBench, small_disk: Path, control: Control) -> None:
+    """Create and start are refused with the remedy, nothing is half made; what runs goes on and can end."""
+    state = small_disk / "l"
+    async with launcher(docker, state=str(state)) as backend:
+        runs, other, made = [await docker.running() for _ in range(2)] + [await docker.create(docker.spec())]
+        new = docker.spec()
+        with full(small_disk):
+            bundles = sorted(os.listdir(state / "sandboxes"))
+            with pytest.raises(BackendError, match=f"Make room.*{state}") as refused:
+                await backend.create(new, docker.doors(new), {})
+            assert refused.value.code == "launcher.disk_full"
+            assert sorted(os.listdir(state / "sandboxes")) == bundles
+            with pytest.raises(BackendError, match="Make room"):
+                await backend.start(made.id)
+            assert not docker.inspect(made)["State"]["Running"]
+            assert (await backend.stop(other.id, 10)).reason == "stopped on request"
+            await docker.end(runs, 5)
+            ended = await backend.ended(runs.id, 20)
+            assert ended is not None
+            assert ended.exit_code == 5
+            await backend.remove(runs.id)
+        control("with room the same starts run", (await docker.running(new)) == new)
+        await backend.start(made.id)
+        for item in await backend.inventory():
+            await backend.remove(item.id)
+        assert os.listdir(state / "sandboxes") == []
+    assert docker.containers() == []
+
+
+@pytest.fixture(scope="module")
+def small_daemon() -> Iterator[Daemon]:
+    """A daemon whose data, state and log lie on a small file system."""
+    with run_daemon(ROOM) as daemon:
+        yield daemon
+
+
+@pytest_asyncio.fixture
+async def small(small_daemon: Daemon, tmp_path: Path) -> AsyncIterator[DockerBench]:
+    """The backend on that daemon."""
+    async with open_bench(tmp_path, small_daemon) as bench:
+        yield bench
+
+
+def layers(daemon: Daemon) -> list[str]:
+    """What Docker keeps of containers."""
+    return sorted(os.listdir(daemon.directory / "data/containers"))
+
+
+async def test_disk_of_docker_is_full(small: DockerBench, control: Control) -> None:
+    """Create and start are refused with the remedy, nothing is left; what runs goes on and can end."""
+    backend = small.backend
+    assert isinstance(backend, DockerBackend)
+    runs, other, made = [await small.running() for _ in range(2)] + [await small.create(small.spec())]
+    new = small.spec()
+    with full(small.daemon.directory):
+        before = layers(small.daemon)
+        with pytest.raises(BackendError, match="Free space on the file system of Docker's data-root"):
+            await backend.create(new, small.doors(new), {})
+        assert layers(small.daemon) == before
+        with pytest.raises(BackendError, match="Free space on the file system of Docker's data-root"):
+            await backend.start(made.id)
+        assert not small.inspect(made)["State"]["Running"]
+        assert (await backend.usage(runs.id)).pids == 1
+        assert (await backend.stop(other.id, 10)).reason == "stopped on request"
+        await small.end(runs, 5)
+        ended = await backend.ended(runs.id, 20)
+        assert ended is not None
+        assert ended.exit_code == 5
+        await backend.remove(runs.id)
+        await backend.remove(made.id)
+    control("with room the same start runs", (await small.running(new)) == new)
