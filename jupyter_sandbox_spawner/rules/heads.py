@@ -35,7 +35,8 @@ _ORIGIN_WIDE = frozenset(
 _OURS = (b"proxy-", b"x-sandbox-")
 _SET_BY_US = frozenset((b"x-content-type-options", b"x-dns-prefetch-control", b"connection-allowlist"))
 # No directive that browsers enforce stops WebRTC; this header does where it is known. It lets every address
-# pass: where a page may send is the content security policy's to say. ref: https://wicg.github.io/connection-allowlists/
+# pass: where a page may send is the content security policy's to say.
+# ref: https://wicg.github.io/connection-allowlists/
 _NO_CALLS = b'("*://*:*/*");redirects=allow;webrtc=block'
 _REPORTING = (b"report-uri", b"report-to")
 

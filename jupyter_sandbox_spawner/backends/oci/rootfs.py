@@ -31,7 +31,7 @@ _OWN_TOP, _OWN_SIZE, _OWN_INODES = "jupyter-sandbox-top", 16 << 20, 65536
 _SYSTEM = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _OURS = ("/proc", "/sys", "/dev", "/etc", "/run/sandbox", RUNTIME_DIR, HOME)
 _COPIED = ("ld.so.cache", "localtime", "mime.types", "protocols", "services", "ssl/openssl.cnf")
-_BOUND = ("/etc/alternatives", "/etc/ssl/certs")
+_BOUND = ("/etc/alternatives", "/etc/fonts", "/etc/ssl/certs")
 _ETC = {
     "passwd": (
         "root:x:0:0:root:/:/usr/sbin/nologin\n"
