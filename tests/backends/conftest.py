@@ -18,6 +18,9 @@ from tests.backends.tiny import Bench, MemoryBench, OciBench
 OCI_LANES = pytest.mark.lane("hostuids", "runc")
 CRUN = pytest.param("crun", marks=pytest.mark.lane("hostuids", "crun"))
 RUNSC = pytest.param("runsc", marks=pytest.mark.lane("root", "cgroup", "runsc"))
+UNDER_EACH_RUNTIME = pytest.mark.parametrize(
+    "oci", [pytest.param("runc", marks=OCI_LANES), RUNSC], indirect=True
+)
 
 
 async def open_oci(runtime: str = "runc") -> AsyncIterator[OciBench]:
@@ -38,9 +41,9 @@ async def open_oci(runtime: str = "runc") -> AsyncIterator[OciBench]:
 
 
 @pytest_asyncio.fixture
-async def oci() -> AsyncIterator[OciBench]:
-    """The local backend on a directory of its own; every sandbox is removed afterwards."""
-    async for bench in open_oci():
+async def oci(request: pytest.FixtureRequest) -> AsyncIterator[OciBench]:
+    """The local backend on a directory of its own, under `runc` or the runtime that the test is given."""
+    async for bench in open_oci(getattr(request, "param", "runc")):
         yield bench
 
 

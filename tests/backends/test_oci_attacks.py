@@ -5,25 +5,17 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from jupyter_sandbox_spawner.names import GVISOR
-from tests.backends.conftest import OCI_LANES, RUNSC, open_oci
+from tests.backends.conftest import UNDER_EACH_RUNTIME
 from tests.backends.tiny import OciBench
 
 Control = Callable[[str, bool], None]
-
-
-@pytest_asyncio.fixture(params=[pytest.param("runc", marks=OCI_LANES), RUNSC])
-async def oci(request: pytest.FixtureRequest) -> AsyncIterator[OciBench]:
-    """The local backend under each runtime."""
-    async for bench in open_oci(request.param):
-        yield bench
-
+pytestmark = UNDER_EACH_RUNTIME
 
 # Each attack prints one JSON object; `trial` names what a call ended with: "ok" or its errno.
 PRELUDE = """

@@ -8,9 +8,14 @@ from collections.abc import Callable
 import pytest
 
 from jupyter_sandbox_spawner.models import Resources
+from tests.backends.conftest import UNDER_EACH_RUNTIME
 from tests.backends.tiny import OciBench
 
-pytestmark = [pytest.mark.lane("root", "runc", "cgroup", "science"), pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.lane("root", "cgroup", "science"),
+    pytest.mark.timeout(300),
+    UNDER_EACH_RUNTIME,
+]
 Control = Callable[[str, bool], None]
 ROOM = Resources(cpu=2.0, memory=2 << 30, pids=256, tmpfs=64 << 20, tmpfs_inodes=5000, shm=256 << 20)
 
