@@ -14,8 +14,8 @@ __all__ = ["PacedReader", "Turns"]
 _FIRST = 0.004  # seconds between the first read and the second
 _LONGEST = 0.256
 _APART = 0.005  # seconds between two turns of one sandbox; a read of single bytes may take a tenth of it
-_CARRY = 0.001  # seconds between two turns of one sandbox's tunnels, where more than _AT_ONCE came before
-_AT_ONCE = 500
+_CARRY = 0.0005  # seconds between two turns of one sandbox's tunnels, where more than _AT_ONCE came before
+_AT_ONCE = 1000
 
 
 class Turns:
