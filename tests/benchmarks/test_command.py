@@ -95,3 +95,12 @@ def test_the_front_row_measures_a_real_sandbox(capsys: pytest.CaptureFixture[str
     row = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| one small GET")]
     assert len(row) == 1
     assert "front + relay" in row[0]
+
+
+@pytest.mark.lane("root", "runc", "cgroup", "userenv")
+def test_a_load_row_measures_two_real_sandboxes(capsys: pytest.CaptureFixture[str]) -> None:
+    """One round of an attack gives the neighbour's p50 and p95 of both kinds of requests, beside quiet."""
+    assert command.main(["load-slow-heads", "--rounds", "1"]) == 0
+    rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| slowloris")]
+    assert len(rows) == 4
+    assert all("under slowloris" in row and "quiet" in row and "ms" in row for row in rows)
