@@ -1,7 +1,7 @@
 """How does the Docker backend act? Render, check, record, ask the daemon; containers outlive the launcher.
 
 State comes by one stream of the daemon's events, never by an inspect a poll; each time the stream is opened
-anew, everything is compared once.
+anew, everything is compared once. The end of a first process is heard from the kernel too (a pidfd).
 """
 
 from __future__ import annotations

@@ -203,7 +203,7 @@ def _remedy(message: str) -> str:
         return "Name the Python of the image: Environment(image=..., prefix=...) in environments."
     if "no space left" in message.lower():
         return "Free space on the file system of Docker's data-root."
-    if any(word in message for word in ("containerd.sock", "ttrpc", "transport is closing", "shim")):
+    if any(word in message for word in ("containerd.sock", ": unavailable", "ttrpc", "shim")):
         return "Docker's containerd was ended; Docker starts it again within seconds. Try again."
     return "The log of the Docker daemon says more: journalctl -u docker"
 

@@ -23,6 +23,7 @@ __all__ = ["clear", "end_processes", "erase_container", "size_on_disk", "survive
 log = logging.getLogger("jupyter_sandbox_spawner.launcher")
 _DEATH = 5.0  # seconds that killed processes may need to be gone
 _ERASE_TIME = 15.0  # seconds; a containerd that was killed is away for ten
+_SHIM_TIME = 1.0  # seconds a shim may need after the daemon has erased its container
 _SHIM = "containerd-shim"
 
 
@@ -76,8 +77,11 @@ async def clear(cgroups: Cgroups, container: str, known: str) -> None:
 
     `known` is as in `end_processes`. Raises BackendError `cgroup.busy`.
     """
-    if known and not cgroups.exists(known):
-        return
+    deadline = asyncio.get_running_loop().time() + _SHIM_TIME
+    while known and asyncio.get_running_loop().time() < deadline:
+        if not cgroups.exists(known):
+            return
+        await asyncio.sleep(0.01)  # a shim in good health is about to take it away
     for pid in _shims(container):
         log.warning("The shim of container %s outlived it: it is killed", container[:12])
         with contextlib.suppress(ProcessLookupError):
