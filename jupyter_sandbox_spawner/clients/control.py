@@ -14,6 +14,7 @@ from ..wire import decode, encode
 from .unix_http import UnixClient
 
 __all__ = [
+    "Refused",
     "Admission",
     "AdmissionRequest",
     "Claims",
@@ -46,6 +47,15 @@ class Released:
     code: str
     why: str
     exit_code: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refused:
+    """Body of `refused`: what the hub plugin refused before it asked, by code and field of the options."""
+
+    server: str
+    code: str
+    field: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +106,10 @@ class ControlClient(UnixClient):
         """It ended and nothing of it is left; idempotent. A reason that control decided stays."""
         body = encode(Released(code=code, why=why, exit_code=exit_code))
         await self.call("POST", f"/api/sandboxes/{sandbox}/released", body)
+
+    async def refused(self, user: str, refusal: Refused) -> None:
+        """A start was refused before it came to an admission; for the audit."""
+        await self.call("POST", f"/api/users/{quote(user, safe='')}/refusals", encode(refusal))
 
     async def last(self, user: str, server: str) -> Ended | None:
         """The newest sandbox of a server; None if control knows none."""

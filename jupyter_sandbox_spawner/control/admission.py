@@ -141,6 +141,7 @@ async def _announce(parts: Parts, request: AdmissionRequest, answer: Admission) 
             "profile": spec.profile,
             "environment": spec.environment_name,
             "runtime": spec.runtime,
+            "isolation": await parts.limits.level(),
             "groups": sorted(request.groups),
             "ttl": spec.ttl,
             "idle_timeout": spec.idle_timeout,

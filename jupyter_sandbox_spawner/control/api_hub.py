@@ -7,7 +7,7 @@ from datetime import timedelta
 from aiohttp import web
 from sqlalchemy import Connection
 
-from ..clients.control import Released, Stages
+from ..clients.control import Refused, Released, Stages
 from ..names import is_sandbox_id
 from ..rules.admission import AdmissionRequest
 from ..wire import decode_json, encode
@@ -47,6 +47,7 @@ class HubApi:
                 web.post("/api/sandboxes/{id}/ready", self._ready),
                 web.post("/api/sandboxes/{id}/released", self._released),
                 web.delete("/api/users/{user}", self._forget_user),
+                web.post("/api/users/{user}/refusals", self._refused),
                 web.get("/api/users/{user}/servers", self._servers),
                 web.get("/api/users/{user}/servers/{server:[^/]*}/last", self._last),
             ]
@@ -70,6 +71,11 @@ class HubApi:
         await self._stopper.release(record, body.code, body.why, body.exit_code)
         self._watcher.forget(record.id)
         self._people.forget(record.id)
+        return web.Response(status=204)
+
+    async def _refused(self, request: web.Request) -> web.Response:
+        body, user = decode_json(Refused, await request.read()), request.match_info["user"]
+        await self._parts.denials.denied("admission", user, body.server, code=body.code, field=body.field)
         return web.Response(status=204)
 
     async def _forget_user(self, request: web.Request) -> web.Response:

@@ -20,8 +20,13 @@ class HostLimits:
         self._launcher = launcher
         self._soft: tuple[str, ...] | None = None
 
+    async def level(self) -> str:
+        """`hard` where the kernel holds every limit, `soft`, or `unknown` while the launcher is away."""
+        soft = await self.soft()
+        return "unknown" if self._soft is None else "soft" if soft else "hard"
+
     async def soft(self) -> tuple[str, ...]:
-        """Names of soft limits (`cpu`, `memory`, `pids`); empty also while the launcher does not answer."""
+        """Names of soft limits (`cpu`, `memory`, `pids`, `swap`); empty also while the launcher is away."""
         if self._soft is None:
             try:
                 self._soft = soft_limits((await self._launcher.capabilities()).limits)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, TypeVar
 
-from ..clients.control import AdmissionRequest, ControlClient, control_socket
+from ..clients.control import AdmissionRequest, ControlClient, Refused, control_socket
 from ..clients.gateway import GatewayClient
 from ..clients.launcher import LauncherClient
 from ..errors import AnswerError, BackendError, BootError, SandboxError, UnreachableError
@@ -31,6 +31,7 @@ T = TypeVar("T")
 LAST_LINES = " Its last lines:"
 _PATIENCE = 5.0  # seconds a program may be away; the supervisor brings one back in 0.1-0.2 s
 _LONG_POLL = 20.0  # seconds
+_FIELD = 80  # characters of a field's name in the audit; who asks chooses it
 _NEWS = 2.0  # seconds for telling control something it also finds out by itself
 
 
@@ -111,6 +112,11 @@ class Lifecycle:
         Where control is away this is put off, not lost: its reconciler closes the record.
         """
         await self._tell(lambda: self._control.released(sandbox_id, code, why, exit_code), sandbox_id)
+
+    async def refused(self, user: str, server: str, error: SandboxError) -> None:
+        """Tell control, for the audit, what was refused before it was asked."""
+        refusal = Refused(server=server, code=error.code, field=error.field[:_FIELD])
+        await self._tell(lambda: self._control.refused(user, refusal), f"{user}/{server}")
 
     async def clear(self, user: str, server: str | None) -> None:
         """End whatever an earlier start of this server, or (None) of any server of the user, left behind."""

@@ -105,7 +105,7 @@ class SandboxSpawner(SandboxTraits, Spawner):  # type: ignore[misc]  # JupyterHu
     async def _start(self, lifecycle: Lifecycle, began: float) -> None:
         user = canonical_username(self.user.name)
         with self.stages.stage("profile"):
-            profile = self._decide().profile
+            profile = (await self._decide(lifecycle, user)).profile
         with self.stages.stage("place"):
             if self.farewells.has(user):
                 await self._say_farewell(lifecycle, user)
@@ -122,13 +122,14 @@ class SandboxSpawner(SandboxTraits, Spawner):  # type: ignore[misc]  # JupyterHu
         follow_deaths(self)
         self.stages.finish()
 
-    def _decide(self) -> Choice:
+    async def _decide(self, lifecycle: Lifecycle, user: str) -> Choice:
         explicit = asked_now(self.handler)
         try:
             choice = decide(self.offered, self.user_options, explicit, self.groups)
-        except SandboxError:
+        except SandboxError as error:
             # The hub saved the choice before it was checked; it must not come back by itself.
             self.orm_spawner.user_options = {}
+            await lifecycle.refused(user, self.name, error)
             raise
         if choice.notice:
             self.log.warning("%s: %s", self._log_name, choice.notice)

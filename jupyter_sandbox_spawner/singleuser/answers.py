@@ -99,7 +99,7 @@ class PreviousStop:
 class Quota:
     """Cores, bytes, processes and the home's size: allowed and used; None where it is not measured.
 
-    `soft` names the limits (`cpu`, `memory`, `pids`) that the host's kernel does not hold.
+    `soft` names the limits (`cpu`, `memory`, `pids`, `swap`) that the host's kernel does not hold.
     """
 
     cpu: float | None
@@ -121,7 +121,8 @@ class Quota:
         if self.memory is not None:
             peak = "" if self.memory_peak is None else f" (peak {format_size(self.memory_peak)})"
             used = "" if self.memory_used is None else f"{format_size(self.memory_used)} of "
-            yield "Memory", f"{used}{format_size(self.memory)}{peak}{self._soft('memory')}"
+            swap = " (swap is not limited)" if "swap" in self.soft else ""
+            yield "Memory", f"{used}{format_size(self.memory)}{peak}{self._soft('memory')}{swap}"
         if self.pids is not None:
             used = "" if self.pids_used is None else f"{self.pids_used} of "
             yield "Processes", f"{used}{self.pids}{self._soft('pids')}"

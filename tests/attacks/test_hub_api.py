@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import aiohttp
 import pytest
 
+from hub_config.demo.visitor import Refusal
 from tests.support.house import House
 
 Control = Callable[[str, bool], None]
@@ -136,3 +138,34 @@ for port in ({house.site.proxy_api_port}, 8001):
     assert {name: f for name, f in seen.items() if f.get("value") not in {400, 403, 404}} == {}
     denied = house.events("api.denied", "alice")
     assert denied
+
+
+ODD_OPTIONS: dict[str, dict[str, Any]] = {
+    "image": {"image": "evil:latest"},
+    "environment": {"environment": {"LD_PRELOAD": "/tmp/x.so"}},
+    "volumes": {"volumes": {"/": "/host"}},
+    "uid": {"uid": 0},
+    "devices": {"devices": ["/dev/mem"]},
+    "profile": {"profile": "x" * (10 << 20)},
+}
+
+
+@pytest.mark.filterwarnings("ignore:Sending a large body")
+@pytest.mark.proves("H04")
+@pytest.mark.parametrize("field", ODD_OPTIONS)
+def test_h04_odd_options_are_refused_and_audited(house: House, field: str, control: Control) -> None:
+    """Options beside a profile, and 10 MB of JSON, get 400 and a line in the audit; nothing starts."""
+    if house.sandbox("bob") is not None:
+        house.stop("bob")
+    bob = house.visitor("bob")
+    house.wait(bob.open(bob.hub("home")))
+    server = bob.hub("api/users/bob/server")
+    with pytest.raises(Refusal) as refused:
+        house.wait(bob.call("POST", server, ODD_OPTIONS[field]))
+    assert (refused.value.status, len(refused.value.reason) < 400) == (400, True)
+    audit = house.ask_control(lambda client: client.audit(user="bob", limit=1))["items"]
+    assert [(item["action"], item["outcome"], item["detail"]["field"]) for item in audit] == [
+        ("admission.denied", "denied", field)
+    ]
+    assert house.sandbox("bob") is None
+    control("without it bob's server starts", field != "profile" or bool(house.server("bob")))

@@ -272,6 +272,18 @@ async def test_starts_at_once(oci: OciBench) -> None:
     assert values == ["running"] * 5
 
 
+@pytest.mark.timeout(300)
+async def test_fifty_start_and_stop_at_once(oci: OciBench) -> None:
+    """Fifty sandboxes that start at the same moment all run; stopped at the same moment none is left."""
+    specs = [oci.spec() for _ in range(50)]
+    await asyncio.gather(*(oci.running(spec) for spec in specs))
+    assert {item.status.value for item in await oci.backend.inventory()} == {"running"}
+    ends = await asyncio.gather(*(oci.backend.stop(spec.id, 30) for spec in specs))
+    assert {(end.value, end.reason) for end in ends} == {("stopped", "stopped on request")}
+    await asyncio.gather(*(oci.backend.remove(spec.id) for spec in specs))
+    assert await oci.backend.inventory() == ()
+
+
 def break_root(oci: OciBench, sandbox_id: str) -> None:
     """Let config.json name a root file system that does not exist."""
     config = Path(oci.site.state, "sandboxes", sandbox_id, "config.json")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from jupyter_sandbox_spawner.backends.oci import host
 from jupyter_sandbox_spawner.backends.oci.backend import OciBackend
 from jupyter_sandbox_spawner.models import Resources
 from tests.backends.tiny import OciBench
@@ -46,6 +47,20 @@ async def test_it_says_so(soft: OciBench) -> None:
     assert found.level == "soft"
     assert found.limits == {"memory": False, "pids": True, "cpu": False}
     assert any("memory is soft" in text for text in found.missing)
+
+
+async def test_swap_without_a_limit_is_soft(
+    oci: OciBench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, control: Control
+) -> None:
+    """Where there is swap and no limit of it, swap is among the limits that are not held."""
+    site = replace(oci.site, state=str(oci.directory / "swap"), cgroup_root=str(tmp_path))
+    async with OciBackend.opened(site) as backend:
+        control("without swap it is not named", "swap" not in (await backend.capabilities()).limits)
+    monkeypatch.setattr(host, "has_swap", lambda: True)
+    async with OciBackend.opened(site) as backend:
+        found = await backend.capabilities()
+    assert (found.level, found.limits["swap"]) == ("soft", False)
+    assert any("swapoff" in text for text in found.missing)
 
 
 @pytest.mark.proves("Q01")

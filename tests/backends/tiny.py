@@ -140,7 +140,7 @@ class OciBench(Bench):
 
     async def said(self, spec: SandboxSpec, text: str) -> None:
         """Wait until the sandbox has printed a text."""
-        deadline = asyncio.get_running_loop().time() + 20
+        deadline = asyncio.get_running_loop().time() + 90  # fifty at once take a while
         while text not in (seen := await self.backend.log_tail(spec.id)):
             if asyncio.get_running_loop().time() > deadline:
                 raise TimeoutError(f"no {text!r} in: {seen}")

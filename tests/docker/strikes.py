@@ -65,7 +65,7 @@ def held_at(daemon: Daemon, step: str) -> Iterator[Path]:
 
 
 async def strike_at(docker: DockerBench, spec: SandboxSpec, step: str, name: str) -> BackendError:
-    """Kill the shim or containerd of a start at the moment when runc has taken a step; what start says."""
+    """Kill shim, containerd or dockerd of a start when runc has taken a step; what the start says."""
     container = str(docker.inspect(spec)["Id"])
     with held_at(docker.daemon, step) as held:
         start = asyncio.create_task(docker.backend.start(spec.id))
@@ -73,7 +73,10 @@ async def strike_at(docker: DockerBench, spec: SandboxSpec, step: str, name: str
         while not await asyncio.to_thread(held.exists):
             assert time.monotonic() < deadline, f"runc never did {step}"
             await asyncio.sleep(0.01)  # nobody tells that it did
-        strike(shim_of(container) if name == "shim" else containerd_of(docker.daemon))
+        if name == "dockerd":
+            docker.daemon.end(kill=True)
+        else:
+            strike(shim_of(container) if name == "shim" else containerd_of(docker.daemon))
         with pytest.raises(BackendError) as refused:
             await start
     return refused.value

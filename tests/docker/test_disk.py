@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import os
-import shutil
-import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,6 +11,7 @@ import pytest_asyncio
 
 from jupyter_sandbox_spawner.backends.docker.backend import DockerBackend
 from jupyter_sandbox_spawner.errors import BackendError
+from tests.support.disks import full, small
 
 from .bench import DockerBench, open_bench
 from .daemon import Daemon, run_daemon
@@ -25,42 +21,11 @@ Control = Callable[[str, bool], None]
 ROOM = 1400 << 20  # bytes: the image and Docker's own files, with some left
 
 
-@contextmanager
-def full(directory: Path) -> Iterator[None]:
-    """Not one block is free below a directory, until the end."""
-    ballast = directory / "ballast"
-    try:
-        with ballast.open("wb", buffering=0) as stream:
-            for size in (64 << 20, 1 << 20, 4096):
-                with contextlib.suppress(_FullError):
-                    while True:
-                        _write(stream.fileno(), size)
-        assert shutil.disk_usage(directory).free == 0
-        yield
-    finally:
-        ballast.unlink()
-
-
-class _FullError(Exception):
-    pass
-
-
-def _write(descriptor: int, size: int) -> None:
-    place = os.lseek(descriptor, 0, os.SEEK_END)
-    try:
-        os.posix_fallocate(descriptor, place, size)
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        raise _FullError from error
-
-
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of one MiB."""
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,mode=0711", "tmpfs", tmp_path], check=True)
-    yield tmp_path
-    subprocess.run(["umount", tmp_path], check=True)
+    with small(tmp_path) as directory:
+        yield directory
 
 
 async def test_disk_of_the_launcher_is_full(docker: DockerBench, small_disk: Path, control: Control) -> None:
@@ -100,7 +65,7 @@ def small_daemon() -> Iterator[Daemon]:
 
 
 @pytest_asyncio.fixture
-async def small(small_daemon: Daemon, tmp_path: Path) -> AsyncIterator[DockerBench]:
+async def on_small(small_daemon: Daemon, tmp_path: Path) -> AsyncIterator[DockerBench]:
     """The backend on that daemon."""
     async with open_bench(tmp_path, small_daemon) as bench:
         yield bench
@@ -111,26 +76,28 @@ def layers(daemon: Daemon) -> list[str]:
     return sorted(os.listdir(daemon.directory / "data/containers"))
 
 
-async def test_disk_of_docker_is_full(small: DockerBench, control: Control) -> None:
+async def test_disk_of_docker_is_full(on_small: DockerBench, control: Control) -> None:
     """Create and start are refused with the remedy, nothing is left; what runs goes on and can end."""
-    backend = small.backend
+    backend = on_small.backend
     assert isinstance(backend, DockerBackend)
-    runs, other, made = [await small.running() for _ in range(2)] + [await small.create(small.spec())]
-    new = small.spec()
-    with full(small.daemon.directory):
-        before = layers(small.daemon)
+    runs, other, made = [await on_small.running() for _ in range(2)] + [
+        await on_small.create(on_small.spec())
+    ]
+    new = on_small.spec()
+    with full(on_small.daemon.directory):
+        before = layers(on_small.daemon)
         with pytest.raises(BackendError, match="Free space on the file system of Docker's data-root"):
-            await backend.create(new, small.doors(new), {})
-        assert layers(small.daemon) == before
+            await backend.create(new, on_small.doors(new), {})
+        assert layers(on_small.daemon) == before
         with pytest.raises(BackendError, match="Free space on the file system of Docker's data-root"):
             await backend.start(made.id)
-        assert not small.inspect(made)["State"]["Running"]
+        assert not on_small.inspect(made)["State"]["Running"]
         assert (await backend.usage(runs.id)).pids == 1
         assert (await backend.stop(other.id, 10)).reason == "stopped on request"
-        await small.end(runs, 5)
+        await on_small.end(runs, 5)
         ended = await backend.ended(runs.id, 20)
         assert ended is not None
         assert ended.exit_code == 5
         await backend.remove(runs.id)
         await backend.remove(made.id)
-    control("with room the same start runs", (await small.running(new)) == new)
+    control("with room the same start runs", (await on_small.running(new)) == new)

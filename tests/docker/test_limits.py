@@ -14,6 +14,7 @@ from jupyter_sandbox_spawner.backends.oci.cgroups import Cgroups
 from jupyter_sandbox_spawner.errors import IsolationError
 from jupyter_sandbox_spawner.models import SandboxSpec
 from tests.backends.test_oci_limits import (
+    test_fifty_start_and_stop_at_once,
     test_fork_bomb,
     test_inotify_is_counted_per_user,
     test_open_files,
@@ -27,6 +28,7 @@ __all__ = [
     "test_fork_bomb",
     "test_inotify_is_counted_per_user",
     "test_open_files",
+    "test_fifty_start_and_stop_at_once",
     "test_starts_at_once",
     "test_tmpfs_is_full",
 ]

@@ -175,3 +175,33 @@ async def test_orphans_are_ended_by_stop(docker: DockerBench) -> None:
     finally:
         strike(containerd, signal.SIGCONT)
     await removed(docker, spec, container)
+
+
+@pytest.mark.parametrize("step", ["create", "start"])
+async def test_dockerd_killed_while_starting(docker: DockerBench, step: str, control: Control) -> None:
+    """A start that loses its daemon fails; with a new daemon nothing of it is left, and others start."""
+    spec = await docker.create(docker.spec(main=STUBBORN))
+    container = container_of(docker, spec)
+    refused = await strike_at(docker, spec, step, "dockerd")
+    assert refused.code in {"docker.unreachable", "docker.failed"}
+    docker.daemon.begin()
+    ended = await docker.backend.ended(spec.id, 40)
+    assert ended is not None
+    assert ended.value == "failed"
+    await removed(docker, spec, container)
+    control("others start", (await runs_again(docker)).id != spec.id)
+
+
+async def test_dockerd_killed_while_stopping(docker: DockerBench, control: Control) -> None:
+    """A stop that loses its daemon is asked for again and ends everything."""
+    spec = await docker.running(docker.spec(main=STUBBORN))
+    container = container_of(docker, spec)
+    stop = asyncio.create_task(docker.backend.stop(spec.id, 2))
+    await begun(docker, spec, "stopping")
+    docker.daemon.end(kill=True)
+    await asyncio.wait([stop])
+    docker.daemon.begin()
+    assert (await docker.backend.stop(spec.id, 1)).value == "stopped"
+    assert processes(docker, container) == ()
+    await removed(docker, spec, container)
+    control("others start", (await runs_again(docker)).id != spec.id)

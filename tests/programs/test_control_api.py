@@ -122,7 +122,9 @@ async def test_soft_limits_are_told_everywhere(control_program: Control) -> None
     program.parts.limits._soft = None  # as after a restart of control
     await program.start(soft)
     (line,) = await program.parts.audit.lines(user="carol")
-    assert line["detail"]["soft_limits"] == ["cpu", "memory"]
+    assert (line["detail"]["isolation"], line["detail"]["soft_limits"]) == ("soft", ["cpu", "memory"])
+    (first,) = await program.parts.audit.lines(user="alice")
+    assert first["detail"]["isolation"] == "hard"
     answer = await program.ask("GET", "/api/self", soft.id, "carol-token")
     assert answer[1]["soft_limits"] == ["cpu", "memory"]
     (shown,) = await program.hub.servers("carol")

@@ -14,7 +14,7 @@ from ...names import GVISOR, stable_hash
 from ...settings import Environment
 from ..base import CANNOT_START, unknown_environment
 from ..oci.cgroups import Cgroups
-from ..oci.host import load_seccomp
+from ..oci.host import NO_SWAP_LIMIT, has_swap, load_seccomp
 from ..oci.layout import INSIDE
 from ..records import Records
 from .engine import Document, Engine
@@ -76,7 +76,10 @@ class DockerHost:
         self.identity = f"{version} {json.dumps([info.get(name) for name in told], sort_keys=True)}"
         refused = _refused(info, self.site.runtimes)
         usable = {name: f"docker {version}" for name in self.site.runtimes if name not in refused}
-        missing = [*_fatal(info, refused.get(self.site.runtimes[0], "")), *_soft(limits, self._swap)]
+        missing = [*_fatal(info, limits, refused.get(self.site.runtimes[0], "")), *_soft(limits)]
+        if not self._swap and has_swap():
+            limits["swap"] = False
+            missing.append(NO_SWAP_LIMIT)
         self.capabilities = _capabilities(limits, usable, missing, refused)
 
     def lost(self, error: SandboxError) -> None:
@@ -153,7 +156,8 @@ class DockerHost:
 
     def verify_limits(self, spec: SandboxSpec, cgroup: str) -> None:
         """Raise IsolationError unless every limit that this host can enforce is in force."""
-        if cgroup and all(self.capabilities.limits.values()):
+        held = {**self.capabilities.limits, "swap": True}  # which is looked at where it can be limited
+        if cgroup and all(held.values()):
             self.cgroups.verify(cgroup, spec.resources, self._swap)
 
     def usage(self, cgroup: str) -> Usage:
@@ -208,7 +212,7 @@ def _refused(info: Document, names: Sequence[str]) -> dict[str, str]:
     return refused
 
 
-def _fatal(info: Document, why: str) -> list[str]:
+def _fatal(info: Document, limits: Mapping[str, bool], why: str) -> list[str]:
     if os.geteuid() != 0:
         return [f"{CANNOT_START} the launcher is not root. Run: sudo jupyter-sandbox-admin run"]
     options = {text.partition(",")[0].removeprefix("name=") for text in info.get("SecurityOptions") or ()}
@@ -219,17 +223,18 @@ def _fatal(info: Document, why: str) -> list[str]:
         )
     if why:
         found.append(f"{CANNOT_START} {why}")
+    # Nobody watches containers as the local backend's watchdog does.
+    for name in ("memory", "pids"):
+        if not limits.get(name):
+            found.append(f"{CANNOT_START} this Docker cannot limit {name}. See the warnings of: docker info")
     if info.get("OSType", "linux") != "linux":
         found.append(f"{CANNOT_START} the containers of this Docker are not Linux.")
     return found
 
 
-def _soft(limits: Mapping[str, bool], swap: bool) -> list[str]:
-    missing = [
+def _soft(limits: Mapping[str, bool]) -> list[str]:
+    return [
         f"The kernel does not limit {name} here. See the warnings of: docker info"
         for name, enforced in limits.items()
         if not enforced
     ]
-    if not swap and len(Path("/proc/swaps").read_text().splitlines()) > 1:
-        missing.append("Swap cannot be limited. Run: swapoff -a, or boot with swapaccount=1.")
-    return missing

@@ -28,7 +28,7 @@ from .rootfs import environment_directories, own_top, prepare_rootfs, rootfs_pat
 from .runtime import Runtime
 from .runtimes import Runtimes
 
-__all__ = ["OciHost", "OciSite", "load_seccomp"]
+__all__ = ["NO_SWAP_LIMIT", "OciHost", "OciSite", "has_swap", "load_seccomp"]
 
 log = logging.getLogger("jupyter_sandbox_spawner.launcher")
 
@@ -175,8 +175,9 @@ class OciHost:
         missing += [_SOFT[name] for name in soft_limits(limits)]
         if "cpu" in soft_limits(limits) or "memory" in soft_limits(limits):
             missing.append(_ASK_OWN if self.own_namespace else _ASK_ROOT)
-        if not self._limits.swap and _has_swap():
-            missing.append("Swap cannot be limited. Run: swapoff -a, or boot with swapaccount=1.")
+        if not self._limits.swap and has_swap():
+            limits["swap"] = False
+            missing.append(NO_SWAP_LIMIT)
         level = "hard" if not missing and self._hard_limits() else "soft"
         return Capabilities(
             backend="oci",
@@ -188,6 +189,7 @@ class OciHost:
         )
 
 
+NO_SWAP_LIMIT = "Swap cannot be limited. Run: swapoff -a, or boot with swapaccount=1."
 _SOFT = {
     "memory": "The limit of memory is soft here: a sandbox that passes it is ended within a second or two.",
     "cpu": "The kernel does not limit CPU time here.",
@@ -210,5 +212,6 @@ def _handed_to_us(site: OciSite) -> str:
     return below
 
 
-def _has_swap() -> bool:
+def has_swap() -> bool:
+    """Has this host any swap at the moment, into which memory could pass its limit?"""
     return len(Path("/proc/swaps").read_text().splitlines()) > 1
