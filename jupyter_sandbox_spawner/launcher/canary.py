@@ -140,7 +140,7 @@ class Canary:
         except (SandboxError, OSError) as error:
             return Verdict(broken=(str(error).rstrip("."),))
         finally:
-            await self._sweep()
+            await self._sweep(spec.id)
             shutil.rmtree(directory, ignore_errors=True)
 
     async def _play(self, spec: SandboxSpec, doors: Doors) -> Verdict:
@@ -154,10 +154,14 @@ class Canary:
             return Verdict(broken=(f"it {ended} without an answer: {said[-200:].strip()!r}",))
         return judge(json.loads(lines[-1].removeprefix(canary_probe.MARK)))
 
-    async def _sweep(self) -> None:
+    async def _sweep(self, sandbox: str = "") -> None:
+        """Take this probe away, or all; one that stays must keep nobody from proving another runtime."""
         for item in await self._backend.inventory():
-            if is_canary(item.user):
-                await self._backend.remove(item.id)
+            if is_canary(item.user) and sandbox in ("", item.id):
+                try:
+                    await self._backend.remove(item.id)
+                except SandboxError as error:
+                    log.error("The probe %s could not be removed: %s", item.id, error)
 
     def _spec(self, runtime: str) -> SandboxSpec:
         return SandboxSpec(
@@ -206,10 +210,13 @@ class Canary:
     def _save(self) -> None:
         document = {"proofs": {runtime: _written(proof) for runtime, proof in self.proofs.items()}}
         temporary = self._file.with_suffix(".new")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as stream:
-            json.dump(document, stream)
-        os.replace(temporary, self._file)
+        try:
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(descriptor, "w") as stream:
+                json.dump(document, stream)
+            os.replace(temporary, self._file)
+        except OSError as error:  # the proof in memory counts; a launcher that starts anew asks again
+            log.error("The proof is not on disk: %s", error)
 
 
 @asynccontextmanager

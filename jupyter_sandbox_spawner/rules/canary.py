@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 __all__ = ["MUST_FAIL", "MUST_WORK", "Verdict", "judge"]
 
-WORKED = "ok"
+WORKED, UNTRIED = "ok", "untried"  # as the probe writes them
 # What each attempt would give away if it worked.
 MUST_FAIL: Mapping[str, str] = {
     "network interface": "it has a network interface beside its own loopback",
@@ -22,6 +22,7 @@ MUST_FAIL: Mapping[str, str] = {
     "bpf": "it may load programs into the kernel",
     "keyring": "it may use the kernel's keys",
     "user namespace": "it may make a user namespace",
+    "user namespace by clone3": "it may make a user namespace by clone3",
     "mount": "it may mount file systems",
     "capability": "it holds capabilities",
     "new privileges": "a set-uid program would give it privileges",
@@ -65,6 +66,8 @@ class Verdict:
 def judge(observed: Mapping[str, str]) -> Verdict:
     """The verdict on what the probe printed: by attempt `ok`, or the error it met."""
     untried = [name for name in (*MUST_FAIL, *MUST_WORK) if name not in observed]
+    # An attempt that broke before it was made shows nothing.
+    untried += [name for name in MUST_FAIL if observed.get(name, "").startswith(UNTRIED)]
     return Verdict(
         escapes=tuple(what for name, what in MUST_FAIL.items() if observed.get(name) == WORKED),
         broken=(

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
+import shutil
+import signal
 import socket
 import struct
+import subprocess
+import sys
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -14,7 +20,9 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from jupyter_sandbox_spawner.backends.oci import passage as passage_program
 from jupyter_sandbox_spawner.backends.oci.backend import OciBackend
+from jupyter_sandbox_spawner.backends.oci.gvisor import Gvisor
 from jupyter_sandbox_spawner.backends.oci.kernel import mounts_below
 from jupyter_sandbox_spawner.backends.oci.passage import barriers
 from jupyter_sandbox_spawner.errors import IsolationError
@@ -35,8 +43,22 @@ async def gvisor() -> AsyncIterator[OciBench]:
         yield bench
 
 
+def zombies() -> list[str]:
+    """Dead children of this process that nobody has asked for their exit status: names of gVisor's."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            name, _, rest = path.read_text().partition("(")[2].rpartition(")")
+        except OSError:  # it ended while we looked
+            continue
+        state, parent = rest.split()[:2]
+        if (state, parent) == ("Z", str(os.getpid())) and name.startswith(("exe", "runsc")):
+            found.append(name)
+    return found
+
+
 def processes_of(sandbox_id: str) -> dict[int, str]:
-    """The processes of the host in a sandbox's cgroup, zombies included, by their command."""
+    """The living processes of the host in a sandbox's cgroup, by their command."""
     found = {}
     for path in Path("/proc").glob("[0-9]*"):
         try:
@@ -75,11 +97,10 @@ async def test_too_many_processes_end_it(gvisor: OciBench, control: Control) -> 
     few, _ = await gvisor.play("import os\nfor _ in range(20):\n    os.fork() or os._exit(0)\n")
     control("twenty processes can be made", few.exit_code == 0)
     bomb = "import os, time\nfor _ in range(500):\n    os.fork() or time.sleep(60)\n"
-    status, _ = await gvisor.play(bomb)
-    assert (status.value, status.reason) == (
-        "stopped",
-        "too many processes for gVisor and a profile with pids: 64",
-    )
+    room = replace(neighbour.resources, memory=1 << 30, pids=16)
+    status, _ = await gvisor.play(bomb, resources=room)
+    assert status.value == "stopped"
+    assert status.reason == "too many processes for gVisor and a profile with pids: 16"
     found = await gvisor.backend.status(neighbour.id)
     assert found is not None
     assert found.value == "running"
@@ -171,13 +192,46 @@ async def test_it_comes_to_its_doors_as_uid_0_of_its_namespace(gvisor: OciBench)
     assert struct.unpack("3i", raw)[1] == gvisor.site.root_uid
 
 
+CHILDREN = """
+import os, time
+for _ in range(3):
+    os.fork() or time.sleep(600)
+print("hello from inside", flush=True)
+time.sleep(600)
+"""
+
+
 async def test_remove_leaves_nothing(gvisor: OciBench, control: Control) -> None:
     """After remove there is no process, zombie, cgroup, mount or state of it; the home stays."""
-    spec = await gvisor.running()
+    spec = await gvisor.running(gvisor.spec(main=CHILDREN))
     control("it had processes and a state", bool(processes_of(spec.id) and left_of(gvisor, spec.id)))
     await gvisor.backend.remove(spec.id)
-    assert (processes_of(spec.id), left_of(gvisor, spec.id)) == ({}, [])
+    assert (processes_of(spec.id), left_of(gvisor, spec.id), zombies()) == ({}, [], [])
     assert "main.py" in os.listdir(spec.mounts[0].source)
+
+
+async def test_a_file_server_that_does_not_end_is_killed(gvisor: OciBench) -> None:
+    """What is no child of the sandbox's kernel ends with it, also where it cannot end by itself."""
+    spec = await gvisor.running()
+    (server,) = [pid for pid, name in processes_of(spec.id).items() if name == "runsc-gofer"]
+    os.kill(server, signal.SIGSTOP)
+    await gvisor.backend.remove(spec.id)
+    assert (processes_of(spec.id), left_of(gvisor, spec.id), zombies()) == ({}, [], [])
+
+
+async def test_a_broken_further_runtime_keeps_nobody(
+    gvisor: OciBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A further runtime that cannot be run is refused with the reason; the launcher starts, others run."""
+
+    async def broken(_self: Gvisor) -> str:
+        raise OSError(errno.ENOEXEC, "Exec format error")
+
+    monkeypatch.setattr(Gvisor, "lacks", broken)
+    site = replace(gvisor.site, state=f"{gvisor.directory}/broken", runtimes=("runc", "runsc"))
+    async with OciBackend.opened(site) as backend:
+        found = await backend.capabilities()
+    assert (list(found.runtimes), "Exec format error" in found.refused["runsc"]) == (["runc"], True)
 
 
 @asynccontextmanager
@@ -253,3 +307,20 @@ def test_barriers_are_what_others_may_not_pass(tmp_path: Path, control: Control)
     found = barriers([f"{tmp_path}/a/b", "/usr/bin"])
     control("pytest's own directory is closed", not top.stat().st_mode & 1)
     assert found == [str(top)]
+
+
+def test_a_passage_shows_nothing_else(tmp_path: Path, control: Control) -> None:
+    """Below a closed directory a command behind a passage finds the given paths alone, and passes to them."""
+    top = Path(tempfile.mkdtemp(prefix="jss-", dir="/tmp"))
+    try:
+        for name in ("mine", "other"):
+            (top / name).mkdir(mode=0o755)
+        control("the directory has both, for root alone", top.stat().st_mode & 0o777 == 0o700)
+        passage = [sys.executable, "-I", "-S", passage_program.__file__, f"{top}/mine", "--"]
+        seen = "import os, sys; os.setuid(65534); print(os.path.isdir(sys.argv[1])); os.listdir(sys.argv[1])"
+        listed = ["unshare", "--mount", "--", *passage, "/bin/ls", str(top)]
+        assert subprocess.run(listed, capture_output=True, text=True, check=True).stdout.split() == ["mine"]
+        stranger = ["unshare", "--mount", "--", *passage, sys.executable, "-I", "-c", seen, f"{top}/mine"]
+        assert subprocess.run(stranger, capture_output=True, text=True, check=True).stdout == "True\n"
+    finally:
+        shutil.rmtree(top)

@@ -104,7 +104,10 @@ class OciBackend(RecordedBackend[OciSandbox]):
             for name in runtime.ids():
                 if name not in self._sandboxes:
                     log.warning("%s has no record: it is removed", name)
-                    await self._host.erase(runtime, name)
+                    try:
+                        await self._host.erase(runtime, name)
+                    except SandboxError as error:  # the next start of the launcher tries again
+                        log.error("%s could not be removed: %s", name, error)
 
     async def _cut_logs(self) -> None:
         while True:

@@ -181,21 +181,14 @@ class Cgroups:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
-    def reap(self, name: str) -> None:
-        """Take the exit statuses of dead children of ours that were in the sandbox's cgroup.
-
-        A sandbox with a pid namespace leaves none but its init process; one of gVisor leaves them all to us.
-        """
-        for pid in _children():
-            with contextlib.suppress(OSError):  # it is another's by now, or was no child of ours
-                places = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
-                if any(line.endswith((f"/{name}", f"/{name} (deleted)")) for line in places):
-                    os.waitpid(pid, os.WNOHANG)
-
     async def remove(self, name: str) -> None:
-        """Take the sandbox's cgroups away and verify it; no-op if gone. Raises BackendError `cgroup.busy`."""
+        """End what is left in the sandbox's cgroups and take them away, verified; no-op if gone.
+
+        Raises BackendError `cgroup.busy`.
+        """
         deadline = asyncio.get_running_loop().time() + 5.0
         while self._remove_directories(name):
+            self.kill(name)  # each time: a process may have started another meanwhile
             if asyncio.get_running_loop().time() > deadline:
                 raise BackendError(
                     f"The cgroup {name} still has processes {self.processes(name)}.", code="cgroup.busy"
@@ -256,16 +249,6 @@ class Cgroups:
             if label == field and value.isdigit():
                 return int(value)
         return None
-
-
-def _children() -> list[int]:
-    """Processes whose parent we are."""
-    found = []
-    for name in os.listdir("/proc"):
-        with contextlib.suppress(OSError):  # it ended while we looked
-            if name.isdigit() and f"PPid:\t{os.getpid()}\n" in Path(f"/proc/{name}/status").read_text():
-                found.append(int(name))
-    return found
 
 
 def _not_applied(key: str, found: str, wanted: str) -> IsolationError:

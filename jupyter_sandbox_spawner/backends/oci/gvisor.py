@@ -29,6 +29,7 @@ _FLAGS = ("--network=none", "--ignore-cgroups", "--host-uds=open", "--oci-seccom
 # The cgroup counts the host's tasks: threads of gVisor's kernel and file server (seen: 50), and by ptrace
 # some 35 for each process inside, none for its threads. So a quarter of a profile's `pids` may be processes.
 _OWN_TASKS, _TASKS_PER_PID = 96, 8
+_MOST_TASKS = 1 << 22  # which the kernel takes for a limit
 _NAMES = {"pselect6": "pselect"}  # calls that gVisor knows, and passes over, under another name
 # Each file of the sandbox is one or two of its kernel and of its file server.
 _FILES_PER_FILE, _OWN_FILES = 4, 1024
@@ -57,7 +58,7 @@ class Gvisor(Runtime):
         """See Runtime.filter; what shall look as if it did not exist is left to a kernel where it does not.
 
         20221219 refuses with EPERM whatever the profile says, and no thread starts: the C library takes only
-        ENOSYS for a reason to do without clone3.
+        ENOSYS for a reason to do without clone3. The canary tries what a kernel that has it would let pass.
         """
         hidden = [rule for rule in profile["syscalls"] if rule.get("errnoRet") == errno.ENOSYS]
         rules = [
@@ -70,7 +71,7 @@ class Gvisor(Runtime):
 
     def held(self, resources: Resources) -> Resources:
         """See Runtime.held."""
-        return replace(resources, pids=resources.pids * _TASKS_PER_PID + _OWN_TASKS)
+        return replace(resources, pids=min(resources.pids * _TASKS_PER_PID + _OWN_TASKS, _MOST_TASKS))
 
     def pids(self, counted: int) -> int:
         """See Runtime.pids."""

@@ -124,11 +124,11 @@ class OciHost:
     async def erase(self, runtime: Runtime, sandbox_id: str) -> None:
         """End what is left of a sandbox and take away what runtime and kernel know of it."""
         name = self.cgroup_name(sandbox_id)
-        await runtime.delete(sandbox_id)
-        self.cgroups.kill(name)
+        if not runtime.own_kernel:
+            await runtime.delete(sandbox_id)
         await self.cgroups.remove(name)
         if runtime.own_kernel:
-            self.cgroups.reap(name)
+            await runtime.delete(sandbox_id)
 
     @staticmethod
     def cgroup_name(sandbox_id: str) -> str:

@@ -6,6 +6,7 @@ ref: proc(5). A launcher in a namespace of its own may look at all below that, a
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +16,7 @@ from pathlib import Path
 from ...models import Resources
 from .layout import TMPFS, tmpfs_ceiling
 
-__all__ = ["Count", "by_namespace", "count", "namespace_of"]
+__all__ = ["Count", "by_namespace", "count", "namespace_of", "reap", "sessions_of"]
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _MOST_FILES = 20_000
@@ -69,6 +70,36 @@ def count(init: int, pids: Iterable[int], most: Resources, exact: bool = True) -
         own, shared = sum(part[0] for part in parts), sum(part[1] for part in parts)
     # Mapped files of a tmpfs are in both; what is shared without a file is in the first alone.
     return Count(memory=own + max(shared, stored), pids=threads, cpu_seconds=ticks / _TICKS)
+
+
+def sessions_of(pids: Iterable[int]) -> frozenset[int]:
+    """The sessions of these processes, which their children stay in."""
+    found = (_stat(pid) for pid in pids)
+    return frozenset(int(fields[3]) for fields in found if fields is not None)
+
+
+async def reap(sessions: frozenset[int], seconds: float = 5.0) -> None:
+    """Take the exit statuses of our children of these sessions, all of whom are dying.
+
+    A sandbox with a pid namespace leaves us none but its init process, one with a kernel of its own all of
+    them. They are known by their session: a dead one is in no cgroup any longer (v1).
+    """
+    deadline = asyncio.get_running_loop().time() + seconds
+    while sessions and _children_of(sessions) and asyncio.get_running_loop().time() < deadline:
+        for pid in _children_of(sessions):
+            _take(pid)
+        await asyncio.sleep(0.01)  # the kernel tells nobody that an exit is through
+
+
+def _take(pid: int) -> None:
+    with contextlib.suppress(ChildProcessError):  # somebody who waited for it has it
+        os.waitpid(pid, os.WNOHANG)
+
+
+def _children_of(sessions: frozenset[int]) -> list[int]:
+    found = ((int(name), _stat(int(name))) for name in os.listdir("/proc") if name.isdigit())
+    mine = str(os.getpid())
+    return [pid for pid, fields in found if fields and fields[1] == mine and int(fields[3]) in sessions]
 
 
 def _stat(pid: int) -> Sequence[str] | None:

@@ -188,9 +188,13 @@ def _last_error(errors: Path | None) -> str:
     if errors is None or not errors.exists():
         return ""
     lines = errors.read_text(errors="replace").splitlines()
-    # Several processes of gVisor write at once, and not each ends its line.
-    said = [json.loads(text) for text in lines[-1].replace("}{", "}\n{").split("\n")] if lines else []
-    return "; ".join(str(item.get("msg", "")).strip() for item in said)
+    last = lines[-1] if lines else ""
+    try:
+        # Several processes of gVisor write at once, and not each ends its line.
+        said = [json.loads(text) for text in last.replace("}{", "}\n{").split("\n") if text]
+        return "; ".join(str(item.get("msg", "")).strip() for item in said)
+    except (ValueError, AttributeError):  # cut by a full disk, or something else wrote there
+        return last[-300:]
 
 
 def _remedy(reason: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 
+from ...errors import SandboxError
 from ...names import GVISOR
 from ...ordinary import has_own_namespace
 from .gvisor import Gvisor
@@ -41,12 +42,16 @@ class Runtimes:
         """Try each; `hard`: the kernel holds every limit of a cgroup of ours."""
         for runtime in self:
             why = self._missing(runtime, cgroup_root, hard)
-            if not why and (lack := await runtime.lacks()):
-                why = f"{runtime.program} {lack}. Install another version, or one built with it."
+            try:
+                if not why and (lack := await runtime.lacks()):
+                    why = f"{runtime.program} {lack}. Install another version, or one built with it."
+                version = "" if why else await runtime.version()
+            except (SandboxError, OSError) as error:  # a broken one must not keep the others from starting
+                why, version = f"{runtime.program} cannot be run: {error}", ""
             if why:
                 self.refused[runtime.program] = why
             else:
-                self.usable[runtime.program] = await runtime.version()
+                self.usable[runtime.program] = version
 
     def _missing(self, runtime: Runtime, cgroup_root: str, hard: bool) -> str:
         """Why this one cannot be used here, with the remedy; "" where it may be tried."""

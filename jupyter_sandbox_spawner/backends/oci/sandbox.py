@@ -23,6 +23,7 @@ from .kernel import mounts_below, unmount
 from .logs import open_log
 from .namespace import user_namespace
 from .process import InitProcess
+from .processes import reap, sessions_of
 
 __all__ = ["OciSandbox"]
 
@@ -42,6 +43,7 @@ class OciSandbox(RecordedSandbox):
         self._verdict = ""
         self._runtime = host.runtime(record.spec)
         self.cgroup = host.cgroup_name(record.spec.id)
+        self._sessions: frozenset[int] = frozenset()
 
     async def start(self) -> None:
         """Create, verify, run. On any error nothing of it runs and the record says why."""
@@ -50,12 +52,16 @@ class OciSandbox(RecordedSandbox):
         if self.record.phase == "running":
             return
         await self._set(phase="starting")
+        process = None
         try:
             process = await self._create()
             await self._host.hold(self.record.spec, process.pid)
             await self._runtime.start(self.id)
             await self._run(process, datetime.now(timezone.utc))
         except (SandboxError, OSError) as error:
+            if process is not None:
+                process.close()
+                self._process = None
             await self._abandon(str(error))
             if isinstance(error, SandboxError):
                 raise
@@ -76,6 +82,8 @@ class OciSandbox(RecordedSandbox):
         process = InitProcess.adopt(pid)
         if process is None:
             raise BackendError("The sandbox's init process died at once.", code="sandbox.start_failed")
+        if self._runtime.own_kernel:
+            self._sessions = sessions_of(self._host.cgroups.processes(self.cgroup))
         return process
 
     @asynccontextmanager
@@ -180,6 +188,7 @@ class OciSandbox(RecordedSandbox):
         while self._host.cgroups.processes(self.cgroup):
             if asyncio.get_running_loop().time() > deadline:
                 return False
+            self._host.cgroups.kill(self.cgroup)  # what is no child of its init, as gVisor's file server
             await asyncio.sleep(0.01)  # the kernel tells nobody when a dead process has left its cgroup
         return True
 
@@ -204,6 +213,7 @@ class OciSandbox(RecordedSandbox):
 
     async def _sweep(self) -> None:
         await self._host.erase(self._runtime, self.id)
+        await reap(self._sessions)
         for point in mounts_below(str(self.bundle)):
             unmount(point)
         left = mounts_below(str(self.bundle))
@@ -214,6 +224,7 @@ class OciSandbox(RecordedSandbox):
         """End what a failed start left; the log stays to be read."""
         try:
             await self._host.erase(self._runtime, self.id)
+            await reap(self._sessions)
         except SandboxError as error:
             log.warning("%s: what a failed start left could not be swept up: %s", self.id, error)
         await self._end(None, reason, failed=True)
