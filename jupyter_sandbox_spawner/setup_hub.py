@@ -18,6 +18,7 @@ from traitlets.config.loader import LazyConfigValue
 from .errors import ConfigurationError
 from .hub.catalogue import load_profiles
 from .hub.notes import page_variables
+from .rules.profile_fields import is_runtime
 from .settings import SITE_VARIABLE, Environment, Site, load_site
 from .setup_backend import SPAWNERS, choose_backend, docker_site
 from .setup_services import add_services, pages_url, refuse_taken, service_scopes
@@ -135,6 +136,7 @@ def _site(
             remedy=f"Known: {', '.join(sorted(known | {'public_host'}))}.",
         )
     more["tracking"] = _tracking(str(more.get("tracking") or ""))
+    more["further_runtimes"] = _runtimes(more.get("further_runtimes", ()))
     base_url = f"/{str(more.pop('base_url', '/')).strip('/')}/".replace("//", "/")
     return Site(
         run_dir=run_dir.rstrip("/"),
@@ -151,6 +153,18 @@ def _site(
         callers={name: tuple(uids) for name, uids in dict(more.pop("callers", {})).items()},
         **more,
     )
+
+
+def _runtimes(names: Any) -> tuple[str, ...]:
+    listed = isinstance(names, (list, tuple, set))
+    if not listed or not all(isinstance(name, str) and is_runtime(name) for name in names):
+        raise ConfigurationError(
+            f"further_runtimes: {names!r} is no list of names of OCI runtimes.",
+            code="setup.runtimes_invalid",
+            field="further_runtimes",
+            remedy='Write names as profiles do: further_runtimes=["runsc"].',
+        )
+    return tuple(names)
 
 
 def _tracking(prefix: str) -> str:

@@ -81,7 +81,7 @@ _ISOLATION = (
     Attack(
         "I14",
         "CIS Docker Benchmark, section 5, on a live container",
-        elsewhere={"oci": "about containers of Docker", "oci rootless": "about containers of Docker"},
+        elsewhere=dict.fromkeys(("oci", "oci rootless", "runsc"), "about containers of Docker"),
     ),
     Attack("I15", "paths that lead elsewhere in mounts", shared=True),
 )

@@ -35,7 +35,8 @@ _VALUES: Mapping[Phase, StatusValue] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """One sandbox. `start_time` (clock ticks since boot) tells `pid` from a later process of that number."""
+    """One sandbox. `start_time` (clock ticks since boot) tells `pid` from a later process of that number;
+    `container` is Docker's id of it, by which the kernel's part is found where Docker has forgotten it."""
 
     spec: SandboxSpec
     doors: Doors
@@ -47,6 +48,7 @@ class Record:
     exit_code: int | None = None
     failed: bool = False
     reason: str = ""
+    container: str = ""
 
     @property
     def status(self) -> Status:

@@ -116,18 +116,7 @@ async def _decide(parts: Parts, request: AdmissionRequest) -> Admission:
 
 async def _announce(parts: Parts, request: AdmissionRequest, answer: Admission) -> None:
     spec = request.spec
-    older = [
-        Entry(
-            actor="control",
-            action="sandbox.released",
-            outcome="done",
-            user=spec.user,
-            server=spec.server,
-            sandbox=old,
-            code="ended.superseded",
-        )
-        for old in answer.supersedes
-    ]
+    older = [_superseded(request, old) for old in answer.supersedes]
     soft = await parts.limits.soft()
     admitted = Entry(
         actor="hub",
@@ -155,3 +144,15 @@ async def _announce(parts: Parts, request: AdmissionRequest, answer: Admission) 
         await parts.store.run(lambda db: records.release(db, spec.id, "audit.unwritable", why, now))
         raise
     await parts.store.run(lambda db: records.mark_audited(db, spec.id))
+
+
+def _superseded(request: AdmissionRequest, sandbox: str) -> Entry:
+    return Entry(
+        actor="control",
+        action="sandbox.released",
+        outcome="done",
+        user=request.spec.user,
+        server=request.spec.server,
+        sandbox=sandbox,
+        code="ended.superseded",
+    )

@@ -19,6 +19,7 @@ __all__ = [
     "line_of_text",
     "paragraph",
     "processes",
+    "is_runtime",
     "runtime",
     "servers",
     "shown",
@@ -135,9 +136,14 @@ def isolation(value: Any, field: str) -> IsolationLevel:
     raise wrong(field, value, "is not a level", "Write hard or soft, or leave it out.")
 
 
+def is_runtime(name: str) -> bool:
+    """May an OCI runtime be called so? A name, never a path."""
+    return re.fullmatch(r"[a-z][a-z0-9_.-]{0,39}", name) is not None
+
+
 def runtime(value: Any, field: str) -> str:
     """The name of an OCI runtime."""
-    if isinstance(value, str) and re.fullmatch(r"[a-z][a-z0-9_.-]{0,39}", value):
+    if isinstance(value, str) and is_runtime(value):
         return value
     raise wrong(field, value, "is not the name of a runtime", "Write runc, crun or runsc, or leave it out.")
 

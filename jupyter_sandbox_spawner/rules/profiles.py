@@ -136,7 +136,7 @@ def runtime_refusal(wanted: str, runtimes: Sequence[str]) -> str:
     """Why a sandbox under `wanted` is not started on a site that has others, and the way out."""
     return (
         f"It needs the runtime {wanted}, and this site runs {' and '.join(runtimes)}."
-        f' Your admin can install it and set setup_hub(c, further_runtimes=["{wanted}"]).'
+        f' Your admin can install it and add it: setup_hub(c, further_runtimes=[..., "{wanted}"]).'
     )
 
 

@@ -62,8 +62,8 @@ _FAILURES = (
     _undone(
         "what a failed start left is ended",
         _SANDBOX,
-        r"if self\.container:\n                await self\._end_processes\(\)",
-        "if False:\n                pass",
+        r"try:\n            await self\._end_processes\(\)",
+        "try:\n            pass",
         _STARTING,
     ),
     _undone(

@@ -28,7 +28,10 @@ from jupyter_sandbox_spawner.backends.oci.passage import barriers
 from jupyter_sandbox_spawner.errors import IsolationError
 from jupyter_sandbox_spawner.models import SandboxSpec
 from tests.backends.conftest import open_oci
+from tests.backends.test_oci_limits import test_inotify_is_counted_per_user, test_output_is_bounded
 from tests.backends.tiny import WAITS_FOR_ITS_END, OciBench, open_door
+
+__all__ = ["test_inotify_is_counted_per_user", "test_output_is_bounded"]
 
 pytestmark = pytest.mark.lane("root", "cgroup", "runsc")
 Control = Callable[[str, bool], None]
@@ -41,6 +44,12 @@ async def gvisor() -> AsyncIterator[OciBench]:
     """The local backend whose sandboxes run under gVisor."""
     async for bench in open_oci("runsc"):
         yield bench
+
+
+@pytest_asyncio.fixture
+async def oci(gvisor: OciBench) -> OciBench:
+    """For the tests of `runc` that are the same here."""
+    return gvisor
 
 
 def zombies() -> list[str]:

@@ -10,6 +10,9 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 import pytest_asyncio
 
+from jupyter_sandbox_spawner.backends.docker.backend import DockerBackend
+from jupyter_sandbox_spawner.backends.docker.engine import Document, Engine
+from jupyter_sandbox_spawner.backends.docker.layout import container_name
 from jupyter_sandbox_spawner.backends.oci.cgroups import Cgroups
 from jupyter_sandbox_spawner.errors import BackendError
 from jupyter_sandbox_spawner.models import SandboxSpec, Status
@@ -177,6 +180,15 @@ async def test_orphans_are_ended_by_stop(docker: DockerBench) -> None:
     await removed(docker, spec, container)
 
 
+async def begin_again(docker: DockerBench) -> None:
+    """Start the daemon and wait until the backend knows it again."""
+    docker.daemon.begin()
+    deadline = time.monotonic() + 30
+    while missing := (await docker.backend.capabilities()).missing:
+        assert time.monotonic() < deadline, missing
+        await asyncio.sleep(0.05)  # nobody tells when it is known
+
+
 @pytest.mark.parametrize("step", ["create", "start"])
 async def test_dockerd_killed_while_starting(docker: DockerBench, step: str, control: Control) -> None:
     """A start that loses its daemon fails; with a new daemon nothing of it is left, and others start."""
@@ -184,7 +196,7 @@ async def test_dockerd_killed_while_starting(docker: DockerBench, step: str, con
     container = container_of(docker, spec)
     refused = await strike_at(docker, spec, step, "dockerd")
     assert refused.code in {"docker.unreachable", "docker.failed"}
-    docker.daemon.begin()
+    await begin_again(docker)
     ended = await docker.backend.ended(spec.id, 40)
     assert ended is not None
     assert ended.value == "failed"
@@ -200,8 +212,33 @@ async def test_dockerd_killed_while_stopping(docker: DockerBench, control: Contr
     await begun(docker, spec, "stopping")
     docker.daemon.end(kill=True)
     await asyncio.wait([stop])
-    docker.daemon.begin()
+    await begin_again(docker)
     assert (await docker.backend.stop(spec.id, 1)).value == "stopped"
     assert processes(docker, container) == ()
     await removed(docker, spec, container)
     control("others start", (await runs_again(docker)).id != spec.id)
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_forgotten_by_docker(
+    docker: DockerBench, restarted: bool, monkeypatch: pytest.MonkeyPatch, control: Control
+) -> None:
+    """What Docker has forgotten while it runs is ended by its cgroup, also by a launcher started anew."""
+    spec = await docker.running(docker.spec(main=STUBBORN))
+    container = container_of(docker, spec)
+    control("it has processes", len(processes(docker, container)) == 2)
+    inspect = Engine.inspect
+
+    async def forgot(engine: Engine, name: str, patience: float = 60.0) -> Document | None:
+        return None if name in (container, container_name(spec.id)) else await inspect(engine, name, patience)
+
+    monkeypatch.setattr(Engine, "inspect", forgot)
+    assert isinstance(docker.backend, DockerBackend)
+    sandbox = docker.backend._sandboxes[spec.id]
+    if restarted:  # it knows what the record says
+        sandbox.container, sandbox._cgroup = "", ""
+    await sandbox.refresh()
+    assert (await status_of(docker, spec)).value == "stopped"
+    assert processes(docker, container) == ()
+    monkeypatch.undo()
+    await removed(docker, spec, container)

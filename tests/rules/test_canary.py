@@ -37,3 +37,10 @@ def test_what_was_not_tried_is_not_proved(name: str) -> None:
     verdict = judge({key: value for key, value in CLOSED.items() if key != name})
     assert not verdict.proved
     assert f"{name!r} was not tried" in verdict.why
+
+
+def test_an_attempt_that_broke_shows_nothing() -> None:
+    """An attempt that could not be made is no refusal: there is no proof, and it says which."""
+    verdict = judge({**CLOSED, "capability": "untried: KeyError: 'CapEff'"})
+    assert not verdict.proved
+    assert "'capability' was not tried" in verdict.why

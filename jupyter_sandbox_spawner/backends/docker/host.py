@@ -15,7 +15,9 @@ from ...settings import Environment
 from ..base import CANNOT_START, unknown_environment
 from ..oci.cgroups import Cgroups
 from ..oci.host import NO_SWAP_LIMIT, has_swap, load_seccomp
+from ..oci.kernel import start_time
 from ..oci.layout import INSIDE
+from ..oci.process import InitProcess
 from ..records import Records
 from .engine import Document, Engine
 from .etc import write_etc
@@ -129,6 +131,23 @@ class DockerHost:
             )
         return str(found["Id"])
 
+    def adopt(self, pid: int, container: str) -> tuple[InitProcess, str] | None:
+        """A container's first process, watched, and its cgroup; None if it has ended.
+
+        Raises IsolationError `docker.not_here`; a process that is not the container's is not kept, so that
+        nobody signals a stranger who has its number by now.
+        """
+        if pid == 0:
+            raise self._elsewhere()
+        process = InitProcess.adopt(pid)
+        if process is None:
+            return None
+        try:
+            return process, self.cgroup(pid, container)
+        except IsolationError:
+            process.close()
+            raise
+
     def cgroup(self, pid: int, container: str) -> str:
         """Where the kernel accounts a container's first process; "" if it has ended.
 
@@ -145,14 +164,17 @@ class DockerHost:
                 continue  # the unified tree of a hybrid host has no controllers
             if controllers in ("", "memory") and container in path:
                 return path.strip("/")
-        if lines or pid == 0:
-            raise IsolationError(
-                f"The Docker daemon at {self.site.socket} starts processes somewhere else than on this host.",
-                code="docker.not_here",
-                field="docker_socket",
-                remedy="Use the daemon of this host; for others use Kubernetes.",
-            )
+        if lines and start_time(pid) is not None:  # a dead one is in no cgroup
+            raise self._elsewhere()
         return ""
+
+    def _elsewhere(self) -> IsolationError:
+        return IsolationError(
+            f"The Docker daemon at {self.site.socket} starts processes somewhere else than on this host.",
+            code="docker.not_here",
+            field="docker_socket",
+            remedy="Use the daemon of this host; for others use Kubernetes.",
+        )
 
     def verify_limits(self, spec: SandboxSpec, cgroup: str) -> None:
         """Raise IsolationError unless every limit that this host can enforce is in force."""

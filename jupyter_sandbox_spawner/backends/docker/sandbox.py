@@ -57,6 +57,7 @@ class DockerSandbox(RecordedSandbox):
             return
         request = json.loads((self.bundle / "config.json").read_text())
         self.container = await self._host.engine.create(container_name(self.id), request)
+        await self._set(container=self.container)
 
     async def start(self) -> None:
         """Run, verify. On any error nothing of it runs and the record says why."""
@@ -95,12 +96,12 @@ class DockerSandbox(RecordedSandbox):
     async def _adopt(self, pid: int) -> None:
         """Watch the first process itself: a daemon that lost containerd and shim never tells its end."""
         await self.close()
-        self._process = InitProcess.adopt(pid)
-        self._cgroup = self._host.cgroup(pid, self.container)
-        if self._process is None:
+        found = self._host.adopt(pid, self.container)
+        if found is None:
             self._missed = True
-        else:
-            self._watch = asyncio.create_task(self._watch_end(self._process), name=f"watch {self.id}")
+            return
+        self._process, self._cgroup = found
+        self._watch = asyncio.create_task(self._watch_end(self._process), name=f"watch {self.id}")
 
     async def _watch_end(self, process: InitProcess) -> None:
         await process.ended.wait()
@@ -162,11 +163,12 @@ class DockerSandbox(RecordedSandbox):
         if self.record.phase not in ("running", "stopping"):
             return
         found = await self._host.engine.inspect(self.container, patience) if self.container else None
+        if found is None or not found["State"]["Running"]:
+            # A daemon whose shim died says so too while the processes go on without one.
+            await self._end_processes()
         if found is None:
             await self._end(None, "Its container was removed by somebody else.")
         elif not found["State"]["Running"]:
-            # A daemon whose shim died says so too while the processes go on without one.
-            await self._end_processes()
             code = int(found["State"]["ExitCode"])
             await self._end(code, self._why(code, bool(found["State"].get("OOMKilled"))))
 
@@ -213,7 +215,7 @@ class DockerSandbox(RecordedSandbox):
         while not await self._ends_within(_LOOK) or self._host.processes(self._cgroup):
             if asyncio.get_running_loop().time() > deadline:
                 return False
-            await self._ask_again()
+            await (self._end_processes() if self.over.is_set() else self._ask_again())
             await asyncio.sleep(0.01)  # the kernel tells nobody when a dead process has left its cgroup
         return True
 
@@ -229,7 +231,8 @@ class DockerSandbox(RecordedSandbox):
             await self._end(None, "stopped on request" if stopping else _UNTOLD)
 
     async def _end_processes(self) -> None:
-        left = await end_processes(self._host.cgroups, self.container, self._cgroup)
+        container = self.container or self.record.container
+        left = await end_processes(self._host.cgroups, container, self._cgroup) if container else ()
         if left:
             raise survived(self.id, left)
 
@@ -242,8 +245,8 @@ class DockerSandbox(RecordedSandbox):
         """Erase a container that does not run, or never was told to anybody, with its bundle."""
         if await self._attach() is not None:
             await erase_container(self._host.engine, self.container)
-        if self.container:
-            await clear(self._host.cgroups, self.container, self._cgroup)
+        if container := self.container or self.record.container:
+            await clear(self._host.cgroups, container, self._cgroup)
         shutil.rmtree(self.bundle / "etc", ignore_errors=True)
         shutil.rmtree(self.bundle, ignore_errors=not self.bundle.exists())
 
@@ -282,8 +285,7 @@ class DockerSandbox(RecordedSandbox):
         except SandboxError as error:
             log.warning("%s: what a failed start left could not be ended: %s", self.id, error)
         try:
-            if self.container:
-                await self._end_processes()
+            await self._end_processes()
         except SandboxError as error:
             log.error("%s: %s", self.id, error)
         await self._end(None, reason, failed=True)
