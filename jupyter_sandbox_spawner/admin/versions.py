@@ -44,6 +44,7 @@ FIXES: Mapping[str, Fix] = {
     "jupyter_server": Fix(fixed=("2.20.0",), holes=("CVE-2026-44727",)),
     "jupyter_server_proxy": Fix(fixed=("4.2.0",), holes=("GHSA-w3vc-fx9p-wp4v", "CVE-2024-35225")),
     "configurable-http-proxy": Fix(fixed=("5.3.0",), holes=("CVE-2026-29057",)),
+    "oauthenticator": Fix(fixed=("17.4.0",), holes=("CVE-2026-33175",)),
     "docker": Fix(fixed=("23.0.11", "25.0.5", "26.0.0"), holes=("CVE-2024-29018",)),
     "runc": Fix(fixed=("1.2.8", "1.3.3"), holes=("CVE-2025-31133", "CVE-2025-52565", "CVE-2025-52881")),
 }
@@ -64,6 +65,8 @@ def version_findings(environments: Mapping[str, Environment]) -> Iterator[Findin
         _proxy(),
         "npm install -g 'configurable-http-proxy@^5.3'",
     )
+    if version := _own("oauthenticator"):
+        yield judge("oauthenticator", "oauthenticator", version, "pip install -U 'oauthenticator>=17.4'")
     yield _runc()
     for name, environment in environments.items():
         if environment.image:
