@@ -9,7 +9,7 @@ import errno
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -20,7 +20,7 @@ from ..models import Doors, SandboxSpec, Status, StatusValue
 from ..names import is_sandbox_id
 from ..wire import decode_json, encode_json
 
-__all__ = ["Phase", "Record", "Records"]
+__all__ = ["Phase", "Record", "Records", "writing_below"]
 
 Phase = Literal["created", "starting", "running", "stopping", "over"]
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -57,6 +57,22 @@ class Record:
         return Status(value=value, exit_code=self.exit_code, reason=self.reason, started_at=self.started_at)
 
 
+@contextmanager
+def writing_below(directory: str | Path) -> Iterator[None]:
+    """A full disk is told as such. Raises BackendError `launcher.disk_full`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise BackendError(
+            f"The disk of {directory} is full, so that no server can be started.",
+            code="launcher.disk_full",
+            remedy=f"Make room, then try again: df -h {directory}",
+            status=503,
+        ) from error
+
+
 class Records:
     """A directory with one sub-directory (the bundle) a sandbox."""
 
@@ -64,20 +80,9 @@ class Records:
         self._directory = Path(directory)
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
-    @contextmanager
-    def writing(self) -> Iterator[None]:
-        """A full disk below here is told as such. Raises BackendError `launcher.disk_full`."""
-        try:
-            yield
-        except OSError as error:
-            if error.errno not in _FULL:
-                raise
-            raise BackendError(
-                f"The disk of {self._directory} is full, so that no server can be started.",
-                code="launcher.disk_full",
-                remedy=f"Make room, then try again: df -h {self._directory}",
-                status=503,
-            ) from error
+    def writing(self) -> AbstractContextManager[None]:
+        """As `writing_below`, for what lies here."""
+        return writing_below(self._directory)
 
     def bundle(self, sandbox_id: str) -> Path:
         """The sandbox's own directory; an id that is not ours never becomes a path."""

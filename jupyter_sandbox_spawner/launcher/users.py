@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
+from ..backends.records import writing_below
 from ..errors import ConfigurationError
 from ..models import UserPlace
 from ..names import canonical_username, stable_hash
@@ -74,7 +75,8 @@ class UserRegistry:
         if user not in self._uids:
             uid = self._next()
             kept = tuple(gone for gone in self._retired if gone.uid != uid)
-            self._write({**self._uids, user: uid}, kept)
+            with writing_below(self._homes):
+                self._write({**self._uids, user: uid}, kept)
         uid, home = self._uids[user], self._home(user)
         if not self._base < uid < self._end:
             raise ConfigurationError(
@@ -84,7 +86,8 @@ class UserRegistry:
                 remedy="Give the site its old range again (uid_base, uid_count, or the line in /etc/subuid).",
             )
         if not os.path.lexists(home):
-            _make_home(home, uid)
+            with writing_below(self._homes):
+                _make_home(home, uid)
         status = os.lstat(home)
         if home.is_symlink() or not home.is_dir() or status.st_uid != uid:
             raise ConfigurationError(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from jupyter_sandbox_spawner.errors import ConfigurationError
+from jupyter_sandbox_spawner.errors import BackendError, ConfigurationError
 from jupyter_sandbox_spawner.launcher.users import UserRegistry
+from tests.support.disks import full, small
 
 pytestmark = pytest.mark.lane("root")
 BASE = 3_200_000
@@ -127,3 +129,16 @@ def test_lost_registry_stops_the_launcher(tmp_path: Path) -> None:
         registry(tmp_path)
     assert refused.value.code == "users.registry_missing"
     assert kept["users"] == {"alice": BASE + 1}
+
+
+def test_a_full_disk_is_told_as_such(tmp_path: Path, control: Callable[[str, bool], None]) -> None:
+    """On a full disk a new user's first start is refused with the remedy; with room they get uid and home."""
+    with small(tmp_path):
+        users = registry(tmp_path)
+        users.place("alice")
+        with full(tmp_path), pytest.raises(BackendError, match="Make room") as refused:
+            users.place("bob")
+        assert refused.value.code == "launcher.disk_full"
+        assert users.find("bob") is None
+        control("with room bob gets a place", users.place("bob").host_uid == BASE + 2)
+        assert registry(tmp_path).place("bob").host_uid == BASE + 2
