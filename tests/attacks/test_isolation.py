@@ -261,7 +261,8 @@ for name in {sorted({name, *abstract})[:50]!r}:
 
 @pytest.mark.proves("I09")
 def test_i09_set_uid_programs_give_nothing(house: House, control: Control) -> None:
-    """Programs of the image that are root's elsewhere, and a copy that one marks oneself, run as oneself."""
+    """Programs of the image that are root's elsewhere, and a copy that one marks oneself, run as oneself;
+    nobody gives a file a capability."""
     seen = house.attack(
         "alice",
         """
@@ -283,6 +284,9 @@ def mark():
     return run("/tmp/id", "-u")
 attempt("marked by oneself", mark)
 attempt("become root", lambda: os.setuid(0))
+# cap_setuid, permitted and effective, as setcap writes it (revision 2).
+CAPABLE = bytes.fromhex("0100000280000000000000000000000000000000")
+attempt("capability of a file", lambda: os.setxattr("/tmp/id", "security.capability", CAPABLE))
 """,
     )
     own = seen["own"].get("value", "")
@@ -292,3 +296,4 @@ attempt("become root", lambda: os.setuid(0))
     assert seen.get("mount", {"value": "False"})["value"] == "False"
     assert seen["marked by oneself"].get("value", own) in (own, "")
     assert seen["become root"]["errno"] == "EPERM"
+    assert seen["capability of a file"].get("errno") in {"EPERM", "EOPNOTSUPP", "ENOTSUP"}

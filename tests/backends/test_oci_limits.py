@@ -148,6 +148,46 @@ async def test_inotify_is_counted_per_user(oci: OciBench, control: Control) -> N
     assert other["count"] == taken
 
 
+PIPES = """
+import ctypes, fcntl, json, os
+held, last = [], 0
+try:
+    for _ in range(PAIRS):
+        held.append(os.pipe())
+        last = fcntl.fcntl(held[-1][0], 1032)  # F_GETPIPE_SZ
+except OSError as error:
+    last = -error.errno
+queues = ctypes.CDLL("librt.so.1", use_errno=True)
+made = 0
+while made < QUEUES and queues.mq_open(b"/q%d" % made, os.O_CREAT | os.O_RDWR, 0o600, None) >= 0:
+    made += 1
+print(json.dumps({"last": last, "queues": made}), flush=True)
+HOLD
+"""
+
+
+@pytest.mark.proves("Q07")
+async def test_pipes_and_queues_are_counted_per_user(oci: OciBench, control: Control) -> None:
+    """A user who fills what the kernel counts for pipes and message queues takes nothing from another."""
+    room = Resources(cpu=1.0, memory=256 << 20, pids=64, files=4096)
+    body = (
+        PIPES.replace("PAIRS", "1900")
+        .replace("QUEUES", "1000")
+        .replace("HOLD", "import time; time.sleep(600)")
+    )
+    greedy = await oci.create(oci.spec(main=body, resources=room))
+    await oci.backend.start(greedy.id)
+    await oci.said(greedy, "}")
+    taken = json.loads(await oci.backend.log_tail(greedy.id))
+    control(
+        "the greedy one's last pipes are small, and it has queues",
+        taken["last"] < 65536 and taken["queues"] > 0,
+    )
+    body = PIPES.replace("PAIRS", "10").replace("QUEUES", str(taken["queues"])).replace("HOLD", "")
+    other = await oci.ask(body, user="bob", host_uid=UID_BASE + 2, resources=room)
+    assert other == {"last": 65536, "queues": taken["queues"]}
+
+
 @pytest.mark.lane("cgroup")
 async def test_limits_are_read_back(oci: OciBench) -> None:
     """The kernel's own files hold the spec's limits; other limits are noticed."""

@@ -18,6 +18,7 @@ from tests.backends.test_oci_limits import (
     test_fork_bomb,
     test_inotify_is_counted_per_user,
     test_open_files,
+    test_pipes_and_queues_are_counted_per_user,
     test_starts_at_once,
     test_tmpfs_is_full,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "test_fork_bomb",
     "test_inotify_is_counted_per_user",
     "test_open_files",
+    "test_pipes_and_queues_are_counted_per_user",
     "test_fifty_start_and_stop_at_once",
     "test_starts_at_once",
     "test_tmpfs_is_full",

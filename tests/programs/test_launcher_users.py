@@ -68,9 +68,10 @@ def test_foreign_home_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.proves("I15")
-def test_symlinked_home_is_refused(tmp_path: Path) -> None:
+def test_symlinked_home_is_refused(tmp_path: Path, control: Callable[[str, bool], None]) -> None:
     """A home that is a link, to whatever, is refused."""
     place = registry(tmp_path).place("alice")
+    control("her own directory is taken", registry(tmp_path).place("alice") == place)
     os.rmdir(place.home)
     os.symlink("/root", place.home)
     with pytest.raises(ConfigurationError) as refused:
@@ -80,8 +81,9 @@ def test_symlinked_home_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.proves("I15")
 @pytest.mark.parametrize("name", ["../bob", "a/b", "", "..", "~root", "Alice", "a\nb", "a\0b"])
-def test_odd_names_are_refused(tmp_path: Path, name: str) -> None:
+def test_odd_names_are_refused(tmp_path: Path, name: str, control: Callable[[str, bool], None]) -> None:
     """A name that is not in canonical form gets no place and leaves no trace in the registry."""
+    control("a plain name gets one", registry(tmp_path / "other").place("bob").user == "bob")
     with pytest.raises(ConfigurationError) as refused:
         registry(tmp_path).place(name)
     assert refused.value.code == "username.invalid"
