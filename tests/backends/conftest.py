@@ -17,7 +17,7 @@ from tests.backends.tiny import Bench, MemoryBench, OciBench
 
 OCI_LANES = pytest.mark.lane("hostuids", "runc")
 CRUN = pytest.param("crun", marks=pytest.mark.lane("hostuids", "crun"))
-RUNSC = pytest.param("runsc", marks=pytest.mark.lane("root", "cgroup", "runsc"))
+RUNSC = pytest.param("runsc", marks=pytest.mark.lane("runsc", "cgroup"))
 UNDER_EACH_RUNTIME = pytest.mark.parametrize(
     "oci", [pytest.param("runc", marks=OCI_LANES), RUNSC], indirect=True
 )

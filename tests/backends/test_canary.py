@@ -137,7 +137,7 @@ async def test_a_probe_that_cannot_run_proves_nothing(top: Path, monkeypatch: py
             await canary.require("runc")
 
 
-@pytest.mark.lane("root", "cgroup", "runsc")
+@pytest.mark.lane("runsc", "cgroup")
 @pytest.mark.proves("E21")
 async def test_each_runtime_is_proved_by_itself(top: Path, control: Control) -> None:
     """A probe under each runtime of the site; one that this host lacks starts nothing, the others do."""
@@ -153,7 +153,7 @@ async def test_each_runtime_is_proved_by_itself(top: Path, control: Control) -> 
     assert refused.value.code == "isolation.unproved"
 
 
-@pytest.mark.lane("root", "cgroup", "runsc")
+@pytest.mark.lane("runsc", "cgroup")
 @pytest.mark.proves("E21")
 async def test_an_open_runtime_closes_only_itself(
     top: Path, control: Control, monkeypatch: pytest.MonkeyPatch

@@ -33,7 +33,7 @@ from tests.backends.tiny import WAITS_FOR_ITS_END, OciBench, open_door
 
 __all__ = ["test_inotify_is_counted_per_user", "test_output_is_bounded"]
 
-pytestmark = pytest.mark.lane("root", "cgroup", "runsc")
+pytestmark = pytest.mark.lane("runsc", "cgroup")
 Control = Callable[[str, bool], None]
 KNOCKS = "import socket\nsocket.socket(socket.AF_UNIX).connect('/run/sandbox/doors/x.sock')\n"
 CGROUPS = Path("/sys/fs/cgroup")

@@ -18,6 +18,7 @@ from jupyter_sandbox_spawner.backends.oci.logs import LOG_BYTES
 from jupyter_sandbox_spawner.backends.oci.runtime import unfit
 from jupyter_sandbox_spawner.errors import IsolationError
 from jupyter_sandbox_spawner.models import Resources
+from jupyter_sandbox_spawner.ordinary import has_own_namespace
 from tests.backends.tiny import UID_BASE, OciBench
 
 pytestmark = pytest.mark.lane("hostuids", "runc")
@@ -185,7 +186,9 @@ async def test_pipes_and_queues_are_counted_per_user(oci: OciBench, control: Con
     )
     body = PIPES.replace("PAIRS", "10").replace("QUEUES", str(taken["queues"])).replace("HOLD", "")
     other = await oci.ask(body, user="bob", host_uid=UID_BASE + 2, resources=room)
-    assert other == {"last": 65536, "queues": taken["queues"]}
+    assert other["last"] == 65536
+    if not has_own_namespace():  # an ordinary user's sandboxes share the bytes that this user has for queues
+        assert other["queues"] == taken["queues"]
 
 
 @pytest.mark.lane("cgroup")
