@@ -61,7 +61,11 @@ ATTEMPT = """async ({kind, url}) => {
       return await later(2000);
     }
     const opened = window.open(url);
-    await later(2000);
+    // Until its page is there; another origin's throws as soon as it has begun.
+    for (let n = 0; n < 75; n++) {
+      await later(200);
+      if (opened.location.href !== 'about:blank' && opened.document.body) break;
+    }
     return 'readable: ' + opened.document.body.innerText.slice(0, 80);
   } catch (error) {
     return `${error.name}: ${error.message}`;
