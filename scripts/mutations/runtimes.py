@@ -68,7 +68,7 @@ GUARDS = (
     Guard(
         name="docker: what the daemon forgot is ended",
         file="jupyter_sandbox_spawner/backends/docker/sandbox.py",
-        pattern=r"# A daemon whose shim died says so too.*\n            await self\._end_processes\(\)",
+        pattern=r"# A daemon whose shim died says so too[^\n]*\n            await self\._end_processes\(\)",
         replacement="pass",
         tests="tests/docker/test_shim.py -k forgotten",
         live=True,
