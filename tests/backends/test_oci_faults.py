@@ -2,56 +2,37 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from jupyter_sandbox_spawner.backends.oci.backend import OciBackend
-from jupyter_sandbox_spawner.errors import BackendError
+from jupyter_sandbox_spawner.backends.oci.cgroups import Cgroups
+from jupyter_sandbox_spawner.models import SandboxSpec
+from jupyter_sandbox_spawner.names import LABEL_OWNER
 from tests.backends.tiny import OciBench
-from tests.support.disks import full, small
+from tests.support.disks import a_full_disk_refuses_starts_alone, small
 from tests.support.leap import a_leap_ends_nothing
 
 pytestmark = pytest.mark.lane("root", "runc")
 Control = Callable[[str, bool], None]
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of one MiB."""
-    with small(tmp_path) as directory:
-        yield directory
-
-
-async def test_disk_of_the_launcher_is_full(oci: OciBench, small_disk: Path, control: Control) -> None:
+@pytest.mark.lane("cgroup")
+async def test_disk_of_the_launcher_is_full(oci: OciBench, tmp_path: Path, control: Control) -> None:
     """Create and start are refused with the remedy, nothing is half made; what runs goes on and can end."""
-    state = small_disk / "l"
-    async with OciBackend.opened(replace(oci.site, state=str(state))) as backend:
-        own, oci.backend = oci.backend, backend
-        runs, other, made = [await oci.running() for _ in range(2)] + [await oci.create(oci.spec())]
-        new = oci.spec()
-        with full(small_disk):
-            bundles = sorted(os.listdir(state / "sandboxes"))
-            with pytest.raises(BackendError, match=f"Make room.*{state}") as refused:
-                await backend.create(new, oci.doors(new), {})
-            assert refused.value.code == "launcher.disk_full"
-            assert sorted(os.listdir(state / "sandboxes")) == bundles
-            with pytest.raises(BackendError, match="Make room"):
-                await backend.start(made.id)
-            assert (await backend.stop(other.id, 10)).reason == "stopped on request"
-            await oci.end(runs, 5)
-            ended = await backend.ended(runs.id, 20)
-            assert ended is not None
-            assert ended.exit_code == 5
-            await backend.remove(runs.id)
-        control("with room the same start runs", (await oci.running(new)) == new)
-        for item in await backend.inventory():
-            await backend.remove(item.id)
-        assert os.listdir(state / "sandboxes") == []
-        oci.backend = own
+    own = oci.backend
+    with small(tmp_path) as disk:
+        async with OciBackend.opened(replace(oci.site, state=str(disk / "l"))) as oci.backend:
+            await a_full_disk_refuses_starts_alone(oci, disk / "l", has_processes, control)
+    oci.backend = own
+
+
+def has_processes(spec: SandboxSpec) -> bool:
+    """Are there any in its cgroup?"""
+    return Cgroups().processes(f"{LABEL_OWNER}-{spec.id}") != ()
 
 
 @pytest.mark.lane("faketime")

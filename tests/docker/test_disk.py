@@ -11,7 +11,8 @@ import pytest_asyncio
 
 from jupyter_sandbox_spawner.backends.docker.backend import DockerBackend
 from jupyter_sandbox_spawner.errors import BackendError
-from tests.support.disks import full, small
+from jupyter_sandbox_spawner.models import SandboxSpec
+from tests.support.disks import a_full_disk_refuses_starts_alone, full, small, what_runs_can_end
 
 from .bench import DockerBench, open_bench
 from .daemon import Daemon, run_daemon
@@ -21,39 +22,15 @@ Control = Callable[[str, bool], None]
 ROOM = 1400 << 20  # bytes: the image and Docker's own files, with some left
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of one MiB."""
-    with small(tmp_path) as directory:
-        yield directory
-
-
-async def test_disk_of_the_launcher_is_full(docker: DockerBench, small_disk: Path, control: Control) -> None:
+async def test_disk_of_the_launcher_is_full(docker: DockerBench, tmp_path: Path, control: Control) -> None:
     """Create and start are refused with the remedy, nothing is half made; what runs goes on and can end."""
-    state = small_disk / "l"
-    async with launcher(docker, state=str(state)) as backend:
-        runs, other, made = [await docker.running() for _ in range(2)] + [await docker.create(docker.spec())]
-        new = docker.spec()
-        with full(small_disk):
-            bundles = sorted(os.listdir(state / "sandboxes"))
-            with pytest.raises(BackendError, match=f"Make room.*{state}") as refused:
-                await backend.create(new, docker.doors(new), {})
-            assert refused.value.code == "launcher.disk_full"
-            assert sorted(os.listdir(state / "sandboxes")) == bundles
-            with pytest.raises(BackendError, match="Make room"):
-                await backend.start(made.id)
-            assert not docker.inspect(made)["State"]["Running"]
-            assert (await backend.stop(other.id, 10)).reason == "stopped on request"
-            await docker.end(runs, 5)
-            ended = await backend.ended(runs.id, 20)
-            assert ended is not None
-            assert ended.exit_code == 5
-            await backend.remove(runs.id)
-        control("with room the same starts run", (await docker.running(new)) == new)
-        await backend.start(made.id)
-        for item in await backend.inventory():
-            await backend.remove(item.id)
-        assert os.listdir(state / "sandboxes") == []
+
+    def is_running(spec: SandboxSpec) -> bool:
+        return bool(docker.inspect(spec)["State"]["Running"])
+
+    with small(tmp_path) as disk:
+        async with launcher(docker, state=str(disk / "l")):
+            await a_full_disk_refuses_starts_alone(docker, disk / "l", is_running, control)
     assert docker.containers() == []
 
 
@@ -93,11 +70,6 @@ async def test_disk_of_docker_is_full(on_small: DockerBench, control: Control) -
             await backend.start(made.id)
         assert not on_small.inspect(made)["State"]["Running"]
         assert (await backend.usage(runs.id)).pids == 1
-        assert (await backend.stop(other.id, 10)).reason == "stopped on request"
-        await on_small.end(runs, 5)
-        ended = await backend.ended(runs.id, 20)
-        assert ended is not None
-        assert ended.exit_code == 5
-        await backend.remove(runs.id)
+        await what_runs_can_end(on_small, runs, other)
         await backend.remove(made.id)
     control("with room the same start runs", (await on_small.running(new)) == new)

@@ -85,8 +85,8 @@ async def reap(sessions: frozenset[int], seconds: float = 5.0) -> None:
     them. They are known by their session: a dead one is in no cgroup any longer (v1).
     """
     deadline = asyncio.get_running_loop().time() + seconds
-    while sessions and _children_of(sessions) and asyncio.get_running_loop().time() < deadline:
-        for pid in _children_of(sessions):
+    while sessions and (left := _children_of(sessions)) and asyncio.get_running_loop().time() < deadline:
+        for pid in left:
             _take(pid)
         await asyncio.sleep(0.01)  # the kernel tells nobody that an exit is through
 

@@ -212,19 +212,22 @@ class OciSandbox(RecordedSandbox):
         shutil.rmtree(self.bundle)
 
     async def _sweep(self) -> None:
-        await self._host.erase(self._runtime, self.id)
-        await reap(self._sessions)
+        await self._end_rest()
         for point in mounts_below(str(self.bundle)):
             unmount(point)
         left = mounts_below(str(self.bundle))
         if left:
             raise BackendError(f"{left[0]} is still mounted.", code="sandbox.mounted")
 
+    async def _end_rest(self) -> None:
+        """What is left of it at the kernel and the runtime, and the exit statuses that are ours to take."""
+        await self._host.erase(self._runtime, self.id)
+        await reap(self._sessions)
+
     async def _abandon(self, reason: str) -> None:
         """End what a failed start left; the log stays to be read."""
         try:
-            await self._host.erase(self._runtime, self.id)
-            await reap(self._sessions)
+            await self._end_rest()
         except SandboxError as error:
             log.warning("%s: what a failed start left could not be swept up: %s", self.id, error)
         await self._end(None, reason, failed=True)
