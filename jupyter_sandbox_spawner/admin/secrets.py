@@ -201,11 +201,11 @@ def _explain(arguments: argparse.Namespace) -> int:
 
 
 def _grants(profiles: tuple[Profile, ...], user: str | None, stored: set[str]) -> list[dict[str, Any]]:
-    from ..rules.grants import grants_for
+    from ..rules.grants import decide_grants
 
     rows = []
     for profile in profiles:
-        granted = profile.secrets if user is None else grants_for(user, profile.secrets)
+        granted = profile.secrets if user is None else decide_grants(user, (), profile.secrets).granted
         groups = (
             "everyone" if profile.allowed_groups is None else ", ".join(profile.allowed_groups) or "nobody"
         )

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from ..clients.grants import ControlBrokerClient, StoreChange
 from ..errors import RefusedError
+from ..rules.grants import Grant
 from ..secret_names import check_name
 from ..serving import peer_credentials
 from ..wire import decode_json, encode
@@ -43,10 +44,11 @@ class AdminApi:
         )
 
     async def _health(self, request: web.Request) -> web.Response:
-        return web.json_response({"ok": True, "static": self._store.static})
+        return web.json_response(encode(await self._store.state()))
 
     async def _list(self, request: web.Request) -> web.Response:
-        items = [{**encode(item), "static": self._store.static} for item in await self._store.describe()]
+        static = self._store.is_static(Grant(name="any"))
+        items = [{**encode(item), "static": static} for item in await self._store.describe()]
         return web.json_response({"items": items})
 
     async def _put(self, request: web.Request) -> web.Response:

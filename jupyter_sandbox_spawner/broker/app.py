@@ -15,6 +15,7 @@ from ..clients.hub import HubClient
 from ..serving import application, listening_socket, private_directory, until_signal
 from ..settings import Site
 from .admin_api import AdminApi
+from .blocks import Blocks
 from .file_store import FileStore
 from .secrets_api import SecretsApi
 
@@ -31,12 +32,13 @@ async def run(site: Site, descriptors: Mapping[str, int]) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(FileStore(site.broker_dir))
+        blocks = Blocks(site.broker_dir)
         # With a user's own token only: the broker has none, and may do nothing at the hub.
         hub = await stack.enter_async_context(HubClient(site.hub_api_url, "", timeout=_HUB_TIME))
         control = ControlBrokerClient(control_socket(site, "broker"))
         stack.push_async_callback(control.close)
         apis: Mapping[str, SecretsApi | AdminApi] = {
-            "gateway": SecretsApi(store, hub, control),
+            "gateway": SecretsApi(store, hub, control, blocks),
             "admin": AdminApi(store, control),
         }
         for caller, api in apis.items():
