@@ -13,12 +13,12 @@ class VaultSite:
     """The setting `vault` of setup_hub.
 
     `address`: such as `https://vault.example.org:8200`; `ca`: file of the authority that signed its
-    certificate, "" is the system's. `namespace`: of Vault Enterprise or OpenBao. `login`: how the broker itself
-    logs in: by `approle` (`role_id_file`, and `secret_id_file`, which may hold a wrapped one), by `kubernetes`
-    (the service account's token in `token_file`, for the role `role`) or with the token in `token_file`;
-    `login_mount` where it is not mounted under its own name. `jwt_mount`, `jwt_role`: where sandboxes log in,
-    with tokens that the broker signs as `issuer` for `audience`. `kv_mount`, `kv_prefix`: where a secret `db/x`
-    lies: `MOUNT/PREFIX/db/x`.
+    certificate, "" is the system's. `namespace`: of Vault Enterprise or OpenBao. `login`: how the
+    broker itself logs in: by `approle` (`role_id_file`, and `secret_id_file`, which may hold a wrapped
+    one), by `kubernetes` (the service account's token in `token_file`, for the role `role`) or with the
+    token in `token_file`; `login_mount` where it is not mounted under its own name. `jwt_mount`,
+    `jwt_role`: where sandboxes log in, with tokens that the broker signs as `issuer` for `audience`.
+    `kv_mount`, `kv_prefix`: where a secret `db/x` lies: `MOUNT/PREFIX/db/x`.
     """
 
     address: str

@@ -199,9 +199,9 @@ class VaultClient:
             client = hvac.Client(
                 url=self._site.address,
                 token=token,
-                cert="",
+                cert="",  # type: ignore[arg-type]  # None would be taken from the environment
                 verify=self._site.ca or True,
-                timeout=_TIMES,
+                timeout=_TIMES,  # type: ignore[arg-type]  # requests takes a pair
                 allow_redirects=False,
                 session=wire.session,
                 namespace=self._site.namespace or None,
@@ -214,7 +214,7 @@ class VaultClient:
 
 
 def checked_path(path: str) -> str:
-    """The path, whose parts need no escape and are no `..`. Raises ConfigurationError `vault.path_invalid`."""
+    """The path, if its parts need no escape and none is `..`; else ConfigurationError `vault.path_invalid`."""
     for part in path.split("/"):
         if ".." in part or not _PART.fullmatch(part):
             raise ConfigurationError(

@@ -1,6 +1,6 @@
 """What went wrong in a call of hvac? Its errors, and those of requests, in our own tree.
 
-ref: hvac/exceptions.py and hvac/adapters.py 2.4 (outages come as requests' errors, other statuses as responses)
+ref: hvac/exceptions.py and hvac/adapters.py 2.4: outages come as errors of requests, some statuses as answers
 """
 
 from __future__ import annotations

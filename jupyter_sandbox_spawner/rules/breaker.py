@@ -21,7 +21,7 @@ class Breaker:
         self._last: SandboxError | None = None
 
     def check(self, now: float) -> SandboxError | None:
-        """The last outage while it is open; None where a call may be made, which may be the one that tries."""
+        """The last outage while it is open; None where a call may be made, perhaps the one that tries."""
         if self._outages < self._most:
             return None
         if now < self._until:
