@@ -1,7 +1,7 @@
 """Which credentials has the broker had made that may still live? On disk, so that a crash loses none.
 
-Law: a credential is written down before anybody gets it, and forgotten only when the store has ended it or its
-time is over. What is here opens nothing: accessors and lease ids, no token and no value.
+Law: a credential is written down before anybody gets it, and forgotten only when the store has ended it or
+its time is over. What is here opens nothing: accessors and lease ids, no token and no value.
 """
 
 from __future__ import annotations

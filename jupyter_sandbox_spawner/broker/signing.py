@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -121,7 +121,7 @@ class Signer:
         return self._directory / f"{kid}.json"
 
 
-def claims_of(site: VaultSite, reader: Reader, now: datetime) -> Mapping[str, Any]:
+def claims_of(site: VaultSite, reader: Reader, now: datetime) -> dict[str, Any]:
     """Who the sandbox is. Raises ConfigurationError `username.invalid` for a name without canonical form."""
     user = name_part(reader.user)
     return {

@@ -199,9 +199,10 @@ class VaultClient:
             client = hvac.Client(
                 url=self._site.address,
                 token=token,
-                cert="",  # type: ignore[arg-type]  # None would be taken from the environment
+                # None would be taken from the environment.
+                cert="",  # type: ignore[arg-type]
                 verify=self._site.ca or True,
-                timeout=_TIMES,  # type: ignore[arg-type]  # requests takes a pair
+                timeout=_TIMES,  # type: ignore[arg-type]
                 allow_redirects=False,
                 session=wire.session,
                 namespace=self._site.namespace or None,
