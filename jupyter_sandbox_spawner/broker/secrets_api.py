@@ -13,7 +13,7 @@ from typing import Any
 
 from aiohttp import web
 
-from ..clients.grants import ControlBrokerClient, ReadAnswer, ReadFailure, ReadRequest
+from ..clients.grants import ReadAnswer, ReadFailure, ReadRequest
 from ..clients.hub import HubClient
 from ..errors import RefusedError, SandboxError
 from ..names import is_sandbox_id
@@ -22,8 +22,9 @@ from ..rules.grants import Asker, Grant
 from ..rules.identity import SANDBOX_HEADER, shown_token
 from ..secret_names import check_name
 from ..wire import encode
-from .blocks import Blocks, blocked
-from .store import About, Secret, SecretStore
+from .blocks import blocked
+from .parts import Parts
+from .store import About, Secret
 
 __all__ = ["SecretsApi"]
 
@@ -38,13 +39,11 @@ _PRIVATE = {"Cache-Control": "no-store"}
 class SecretsApi:
     """Routes of the gateway's socket; the sandbox is the one the gateway names."""
 
-    def __init__(
-        self, store: SecretStore, hub: HubClient, control: ControlBrokerClient, blocks: Blocks
-    ) -> None:
-        self._store = store
+    def __init__(self, parts: Parts, hub: HubClient) -> None:
+        self._store = parts.store
         self._hub = hub
-        self._control = control
-        self._blocks = blocks
+        self._control = parts.control
+        self._blocks = parts.blocks
         self._buckets: dict[str, Bucket] = {}
 
     def add_to(self, app: web.Application) -> None:
