@@ -138,6 +138,11 @@ class OwnVault:
             self._log_file.close()
             self._log_file = None
 
+    def wait(self) -> None:
+        """Return when it has ended."""
+        if self._process is not None:
+            self._process.wait()
+
     def initialise(self) -> None:
         """Make the first key and the root token, and unseal."""
         answer = self.call("PUT", "sys/init", {"secret_shares": 1, "secret_threshold": 1}, token="")
@@ -202,7 +207,7 @@ class OwnVault:
                 raise Refused(error.code, _errors(error.read())) from error
 
     def set_up(self, *options: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run hub_config/vault/setup with the root token. Raises RuntimeError with its words where it fails."""
+        """Run hub_config/vault/setup with the root token. Raises RuntimeError with its words on failure."""
         own = {"VAULT_ADDR": self.address, "VAULT_TOKEN": self.root_token}
         others = {name: value for name, value in os.environ.items() if not name.startswith("VAULT_")}
         done = subprocess.run(

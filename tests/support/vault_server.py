@@ -1,7 +1,7 @@
 """How do tests meet a real Vault? One for each module that asks, made ready by hub_config/vault/setup.
 
-Fixtures, for every test: `vault` is a VaultServer; `warehouse` is one whose database engine is joined to a real
-PostgreSQL. Mark the tests `@pytest.mark.lane("vault")`, with the database also "postgresql".
+Fixtures, for every test: `vault` is a VaultServer; `warehouse` is one whose database engine is joined to a
+real PostgreSQL. Mark the tests `@pytest.mark.lane("vault")`, with the database also "postgresql".
 Its calls wait, a few milliseconds each; an async test may make them as they are.
 """
 
