@@ -1,6 +1,6 @@
-"""What runs behind scripts/vault-dev? A Vault in memory, set up as a site's would be, until Ctrl-C or SIGTERM.
+"""What runs behind scripts/vault-dev? A Vault in memory, set up as a site's, until Ctrl-C or SIGTERM.
 
-Law: no secret is printed, not even at a terminal, whose scroll-back others may read; secrets lie in files, 0600.
+Law: no secret is printed, not even at a terminal, whose scroll-back others may read; they lie in files, 0600.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ __all__ = ["main"]
 
 SITE = "site.json"
 EPILOG = f"""\
-Every other option goes to hub_config/vault/setup, such as --jwt-key FILE or --jwks-url URL (without one of them no
-sandbox can log in) or --shared 'shared/*'; see hub_config/vault/setup --help.
+Every other option goes to hub_config/vault/setup, such as --jwt-key FILE or --jwks-url URL (without one of
+them no sandbox can log in) or --shared 'shared/*'; see hub_config/vault/setup --help.
 
 It writes into the directory, all with mode 0600:
   {SITE}      address, paths of the files below, version: for programs
   environment    VAULT_ADDR and VAULT_TOKEN (root) for a shell: . DIRECTORY/environment
-  role-id, secret-id   what the broker logs in with; the secret id is wrapped and can be unwrapped once, within 24 h
+  role-id, secret-id   what the broker logs in with; the secret id is wrapped: to unwrap once, within 24 h
   unseal-key     to unseal it after you have sealed it
 Everything in Vault is in memory and gone when it ends, and these files with it.
 """
@@ -59,7 +59,7 @@ def main() -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="scripts/vault-dev",
-        description="A real Vault on this machine, set up for sandboxes. Not for a site: it speaks plain HTTP.",
+        description="A real Vault on this machine, set up for sandboxes. No site's: it speaks plain HTTP.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
