@@ -44,11 +44,18 @@ class VaultPlace:
 
     def kept(self, sandbox: str) -> list[dict[str, Any]]:
         """The broker's journal of one sandbox: id, kind, accessor, ending; opened as root, read only."""
+        return self._journal("sandbox", sandbox)
+
+    def logins(self, user: str) -> list[dict[str, Any]]:
+        """The broker's journal of one person."""
+        return self._journal("user", user)
+
+    def _journal(self, column: str, wanted: str) -> list[dict[str, Any]]:
         file = f"file:{self.house.site.broker_dir}/credentials.db?mode=ro"
         with closing(sqlite3.connect(file, uri=True)) as database:
             database.row_factory = sqlite3.Row
-            query = "select id, kind, accessor, secret, ending from credentials where sandbox = ?"
-            return [dict(row) for row in database.execute(query, (sandbox,))]
+            found = [dict(row) for row in database.execute("select * from credentials")]
+        return [row for row in found if row[column] == wanted]
 
     def accessor(self, sandbox: str) -> str:
         """The accessor of the sandbox's own login at Vault."""
