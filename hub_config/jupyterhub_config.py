@@ -35,6 +35,7 @@ if demo_users:
 
 c.JupyterHub.allow_named_servers = True
 c.JupyterHub.named_server_limit_per_user = 3
+c.JupyterHub.concurrent_spawn_limit = int(os.environ.get("SANDBOX_SPAWN_LIMIT", "20"))
 
 # To answer on the network: public_host="0.0.0.0" below, TLS, and before it a wildcard host name, so that a
 # user's page never shares the hub's origin:

@@ -143,6 +143,8 @@ def _join(running: RunningSite, server: VaultServer, way: FaultyProxy, postgres:
     services["warehouse.sandbox.internal:5432"] = f"127.0.0.1:{postgres.port}"
     running.variables = {
         **running.variables,
+        # As many starts as a test has wait at once.
+        "SANDBOX_SPAWN_LIMIT": "100",
         "SANDBOX_VAULT": json.dumps(setting),
         "SANDBOX_INTERNAL_SERVICES": ",".join(f"{name}={place}" for name, place in services.items()),
     }
