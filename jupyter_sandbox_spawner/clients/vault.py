@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -72,6 +74,7 @@ class VaultClient:
         self._wires = Wires(site.ca or True)
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="vault")
         self._breaker = Breaker()
+        self._noting = threading.Lock()
 
     async def __aenter__(self) -> VaultClient:
         return self
@@ -171,35 +174,42 @@ class VaultClient:
         if waiting is not None:
             raise waiting
         wire = self._wires.take()
-
-        def act() -> T:
-            # Those that waited for a thread while others met an outage need not meet it themselves.
-            found = self._breaker.failed_since(asked_at)
-            if found is not None:
-                raise found
-            return self._work(ask, token, what, wire)
-
-        work = asyncio.get_running_loop().run_in_executor(self._pool, act)
+        turn = partial(self._turn, asked_at, ask, token, what, wire)
+        work = asyncio.get_running_loop().run_in_executor(self._pool, turn)
         try:
-            found = await asyncio.wait_for(asyncio.shield(work), seconds or self._deadline)
+            return await asyncio.wait_for(asyncio.shield(work), seconds or self._deadline)
         except asyncio.TimeoutError:
             _leave(work, wire)
-            raise self._failed(outage_error("slow")) from None
+            slow = outage_error("slow")
+            self._note(slow)
+            raise slow from None
         except asyncio.CancelledError:
             _leave(work, wire)
             raise
-        except SandboxError as error:
-            raise self._failed(error) from error.__cause__
-        self._breaker.answered()
-        return found
 
-    def _failed(self, error: SandboxError) -> SandboxError:
-        if is_outage(error):
+    def _turn(self, asked_at: float, ask: Callable[[hvac.Client], T], token: str, what: str, wire: Wire) -> T:
+        """In a thread. What becomes of it is noted before the next in line, who may then not have to try."""
+        found = self._breaker.failed_since(asked_at)
+        if found is not None:
+            self._wires.give(wire)
+            raise found
+        try:
+            answer = self._work(ask, token, what, wire)
+        except SandboxError as error:
+            # One that was cut says nothing of Vault.
+            if not wire.is_cut:
+                self._note(error)
+            raise
+        self._note(None)
+        return answer
+
+    def _note(self, error: SandboxError | None) -> None:
+        with self._noting:
+            if error is None or not is_outage(error):
+                self._breaker.answered()
+                return
             self._breaker.failed(self._clock(), error)
-            log.warning("Vault: %s (%s)", error.message, error.__cause__ or error.code)
-        else:
-            self._breaker.answered()
-        return error
+        log.warning("Vault: %s (%s)", error.message, error.__cause__ or error.code)
 
     def _work(self, ask: Callable[[hvac.Client], T], token: str, what: str, wire: Wire) -> T:
         try:
@@ -225,7 +235,7 @@ class VaultClient:
 
 
 def _leave(work: asyncio.Future[Any], wire: Wire) -> None:
-    """Nobody waits for it any more: it is cut, and its error is looked at so that none is left unseen."""
+    """Nobody waits for it: it is cut, and its error is looked at so that none is left unseen."""
     wire.cut()
     work.add_done_callback(lambda done: done.cancelled() or done.exception())
 

@@ -1,4 +1,4 @@
-"""Where can a value lie that should be nowhere? Every place of a house that outlives or shows what ran, by kind.
+"""Where can a value lie that should be nowhere? In each place of a house that keeps or shows what ran.
 
 Law: a place is read as root reads it, whole; a value counts in each spelling that a program might give it.
 """

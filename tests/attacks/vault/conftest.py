@@ -1,4 +1,4 @@
-"""Where do secrets of a real Vault live? In one house for these tests; a proxy that can fail stands before Vault.
+"""Where do secrets of a real Vault live? In one house for these tests; a proxy that fails stands before it.
 
 With SANDBOX_HOUSE=docker the same happens on the Docker backend.
 """

@@ -129,7 +129,7 @@ def open_place(variables: Mapping[str, str]) -> Iterator[VaultPlace]:
 
 
 def _join(running: RunningSite, server: VaultServer, way: FaultyProxy, postgres: OwnPostgres) -> None:
-    """Tell the site of its Vault, hand the broker what it logs in with, and let sandboxes reach the database."""
+    """Tell the site of its Vault, hand over what the broker logs in with, open the way to the database."""
     found = {"role_id_file": server.role_id_file, "secret_id_file": server.secret_id_file()}
     setting = {"address": way.address}
     for name, source in found.items():

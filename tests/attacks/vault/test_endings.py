@@ -34,7 +34,8 @@ class Credential:
         try:
             return self.place.postgres.sql_as(self.login["username"], self.login["password"], COUNT) == ["2"]
         except Rejected as refused:
-            assert "authentication failed" in str(refused)
+            if "authentication failed" not in str(refused):
+                raise
             return False
 
     def is_over(self) -> bool:
@@ -67,7 +68,9 @@ def test_c06_a_stop_ends_user_and_token(place: VaultPlace) -> None:
 
 
 def _audit(house: House, user: str) -> list[dict[str, object]]:
-    found: list[dict[str, object]] = house.ask_control(lambda client: client.audit(user=user, limit=200))["items"]
+    found: list[dict[str, object]] = house.ask_control(lambda client: client.audit(user=user, limit=200))[
+        "items"
+    ]
     return found
 
 
@@ -129,7 +132,7 @@ def test_c06_a_start_that_fails_leaves_nothing(place: VaultPlace, control: Contr
 
 @pytest.mark.proves("C06", "S08")
 def test_c06_a_killed_broker_needs_nobody(place: VaultPlace, control: Control) -> None:
-    """After kill -9 the cell works on with the same user; a login that made none is ended; the stop ends all."""
+    """After kill -9 her user works on, a login that made none is ended, and the stop ends all."""
     house = place.house
     mine, other = Credential(place, "alice"), house.fresh("bob")
     assert house.run("bob", "import jupyter_sandbox; jupyter_sandbox.secrets('warehouse/reader')").ok
