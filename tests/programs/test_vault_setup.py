@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import functools
+import http.server
+import json
 import shlex
 import shutil
 import stat
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from hub_config.vault.own_vault import SETUP, Refused
-from tests.support.jwts import claims, new_key, public_pem, sign
+from tests.support.jwts import claims, new_key, public_jwk, public_pem, sign
 from tests.support.vault_server import VaultServer, running_vault
 
 Control = Callable[[str, bool], None]
@@ -51,6 +56,19 @@ def refusal(call: Callable[[], object]) -> str:
     with pytest.raises(Refused) as error:
         call()
     return f"{error.value.status} {' '.join(error.value.errors)}"
+
+
+def login_with(vault: VaultServer, key: Any, **header: str) -> str:
+    """The accessor of alice's token, signed with this key."""
+    what = {"role": "sandbox", "jwt": sign(key, claims("alice"), **header)}
+    return str(vault.call("PUT", "auth/jwt-sandbox/login", what, token="")["auth"]["accessor"])
+
+
+class SilentFiles(http.server.SimpleHTTPRequestHandler):
+    """Gives out the files of a directory and says nothing."""
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
 
 
 def test_a_second_run_changes_nothing(vault: VaultServer, key_file: Path) -> None:
@@ -148,16 +166,38 @@ def test_keys_are_exchanged_without_a_gap(changed: VaultServer, tmp_path: Path, 
     files = [tmp_path / "old.pem", tmp_path / "new.pem"]
     for file, key in zip(files, (changed.key, new), strict=True):
         file.write_text(public_pem(key))
-
-    def login(key: Any) -> object:
-        what = {"role": "sandbox", "jwt": sign(key, claims("alice"))}
-        return changed.call("PUT", "auth/jwt-sandbox/login", what, token="")["auth"]["accessor"]
-
     changed.set_up("--jwt-key", str(files[0]), "--jwt-key", str(files[1]))
-    control("old and new", bool(login(changed.key)) and bool(login(new)))
+    control("old and new", bool(login_with(changed, changed.key)) and bool(login_with(changed, new)))
     changed.set_up("--jwt-key", str(files[1]))
-    control("new alone", bool(login(new)))
-    assert refusal(lambda: login(changed.key)).startswith("400")
+    control("new alone", bool(login_with(changed, new)))
+    assert refusal(lambda: login_with(changed, changed.key)).startswith("400")
+
+
+def test_keys_can_come_from_an_address(changed: VaultServer, tmp_path: Path, control: Control) -> None:
+    """With --jwks-url Vault fetches the broker's keys itself, also one that is published later."""
+    published, first, second = tmp_path / "keys.json", new_key(), new_key()
+    handler = functools.partial(SilentFiles, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            published.write_text(json.dumps({"keys": [public_jwk(first, "1")]}))
+            url = f"http://127.0.0.1:{server.server_address[1]}/keys.json"
+            changed.set_up("--shared", "shared/*", "--jwks-url", url)
+            control("the published key", bool(login_with(changed, first, kid="1")))
+            assert refusal(lambda: login_with(changed, second, kid="2")).startswith("400")
+            published.write_text(json.dumps({"keys": [public_jwk(second, "2")]}))
+            control("the next one", bool(login_with(changed, second, kid="2")))
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_keys_from_nowhere_are_said(changed: VaultServer) -> None:
+    """An address that Vault cannot reach is refused at once, and the old keys stay."""
+    done = changed.set_up("--jwks-url", "http://127.0.0.1:1/keys.json", check=False)
+    assert (done.returncode, "auth/jwt-sandbox/config: Vault answered 400" in done.stderr) == (4, True)
+    assert changed.login("alice")["accessor"]
 
 
 def test_the_secret_id_can_be_unwrapped_once(vault: VaultServer, tmp_path: Path, control: Control) -> None:
@@ -193,11 +233,12 @@ def test_the_broker_can_be_bound_to_its_addresses(vault: VaultServer, control: C
     control("the binding is gone", bool(vault.broker_token()))
 
 
-def test_a_service_account_of_a_cluster_can_log_in(vault: VaultServer) -> None:
+def test_a_service_account_of_a_cluster_can_log_in(vault: VaultServer, tmp_path: Path) -> None:
     """The role takes one account of one namespace, with this audience; no cluster is here to try it."""
-    vault.set_up(
-        "--shared", "shared/*", "--kubernetes", "https://127.0.0.1:6443", "--service-account", "hub/b"
-    )
+    authority = tmp_path / "ca.pem"
+    trustme.CA().cert_pem.write_to_path(authority)
+    cluster = ["--kubernetes", "https://127.0.0.1:6443", "--kubernetes-ca", str(authority)]
+    vault.set_up("--shared", "shared/*", *cluster, "--service-account", "hub/b")
     role = vault.call("GET", "auth/kubernetes/role/sandbox-broker")["data"]
     bound = (role["bound_service_account_namespaces"], role["bound_service_account_names"], role["audience"])
     assert bound == (["hub"], ["b"], "vault")
@@ -294,6 +335,12 @@ def test_what_is_not_set_is_named(variable: str, given: dict[str, str]) -> None:
     """Without address or token nothing is tried."""
     done = run_setup(**given)
     assert (done.returncode, variable in done.stderr) == (2, True)
+
+
+def test_a_namespace_of_a_vault_without_them_is_said(vault: VaultServer) -> None:
+    """VAULT_NAMESPACE reaches Vault, which refuses it where it has none."""
+    done = run_setup(VAULT_ADDR=vault.address, VAULT_TOKEN=vault.root_token, VAULT_NAMESPACE="team")
+    assert (done.returncode, "namespace" in done.stderr) == (4, True)
 
 
 def test_an_engine_of_another_kind_is_left_alone() -> None:

@@ -85,7 +85,7 @@ class VaultServer(OwnVault):
             },
         )
 
-    def login(self, username: str, **others: Any) -> dict[str, Any]:
+    def login(self, username: str, /, **others: Any) -> dict[str, Any]:
         """Log a sandbox of this person in. Returns Vault's `auth`: client_token, accessor, ..."""
         token = sign(self.key, claims(username, **others))
         answer = self.call("PUT", "auth/jwt-sandbox/login", {"role": "sandbox", "jwt": token}, token="")
