@@ -17,6 +17,7 @@ __all__ = [
     "LABEL_OWNER",
     "canonical_username",
     "is_sandbox_id",
+    "name_part",
     "sandbox_id",
     "stable_hash",
 ]
@@ -24,6 +25,8 @@ __all__ = [
 LABEL_OWNER = "jupyter-sandbox-spawner"
 GVISOR = "runsc"  # the OCI runtime that is a kernel of its own
 _ID = re.compile(r"sb-[a-z2-7]{20}")
+_PLAIN = re.compile(r"[a-z0-9]([._-]?[a-z0-9])*")
+_LONGEST_PLAIN = 64
 
 
 def stable_hash(*parts: str, length: int = 20) -> str:
@@ -61,3 +64,16 @@ def canonical_username(name: str) -> str:
             remedy="Use lower-case letters, digits and . _ - @ (Authenticator.username_map can rename).",
         )
     return name
+
+
+def name_part(name: str) -> str:
+    """A user's or group's name as one part of a path or a secret's name: itself where it is plain, such as
+    `alice` or `a.b-c`, else a readable beginning, `--` and a hash, which no plain name can be.
+
+    Raises ConfigurationError `username.invalid` for what canonical_username refuses.
+    """
+    canonical_username(name)
+    if len(name) <= _LONGEST_PLAIN and _PLAIN.fullmatch(name):
+        return name
+    readable = re.sub(r"[^a-z0-9]+", "-", name).strip("-")[:24].strip("-") or "x"
+    return f"{readable}--{stable_hash('name', name)}"

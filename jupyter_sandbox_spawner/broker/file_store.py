@@ -9,9 +9,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -20,11 +19,25 @@ from typing import TypeVar
 
 from cryptography.fernet import Fernet, InvalidToken
 
+from ..clients.grants import Reader
 from ..errors import ConfigurationError
 from ..names import stable_hash
+from ..rules.grants import Grant
 from ..serving import private_directory
 from ..wire import decode_json, encode_json
-from .store import MOST_SECRETS, Secret, Stored, missing, unusable
+from .files import sync_directory, write_private
+from .store import (
+    MOST_SECRETS,
+    About,
+    Ended,
+    Secret,
+    Stored,
+    StoreState,
+    missing,
+    needs_vault,
+    not_held,
+    unusable,
+)
 
 __all__ = ["FileStore"]
 
@@ -49,7 +62,7 @@ class _Content:
 class FileStore:
     """The embedded store below `directory`; use it as `async with`. One process at a time."""
 
-    static = True
+    kind = "embedded"
 
     def __init__(
         self, directory: str, clock: Callable[[], datetime] = lambda: datetime.now(timezone.utc)
@@ -71,16 +84,46 @@ class FileStore:
     ) -> None:
         self._fernet = None
 
-    async def names(self) -> frozenset[str]:
-        """What there is."""
-        return frozenset(item.name for item in await self.describe())
+    async def state(self) -> StoreState:
+        """Open, or not."""
+        if self._fernet is not None:
+            return StoreState(kind=self.kind)
+        return StoreState(kind=self.kind, ok=False, code="secret.store_unusable", message="It is closed.")
+
+    async def about(self, reader: Reader, grants: Sequence[Grant]) -> Mapping[str, About]:
+        """Whether each is stored, and since when."""
+        changed = {item.name: item.changed_at for item in await self.describe()}
+        return {
+            grant.name: About(
+                stored=grant.name in changed and not _beyond(grant), changed_at=changed.get(grant.name)
+            )
+            for grant in grants
+        }
+
+    async def renew(self, reader: Reader, grant: Grant) -> About:
+        """Nothing here expires."""
+        raise not_held(grant)
+
+    async def revoke(self, reader: Reader, grant: Grant) -> Ended:
+        """Nothing here can be ended."""
+        return Ended()
+
+    async def end(self, sandboxes: Collection[str]) -> Ended:
+        """Nothing here can be ended."""
+        return Ended()
 
     async def describe(self) -> tuple[Stored, ...]:
         """What there is, by name; files that do not decrypt are left out, as the log said at the start."""
         return await self._run(self._describe)
 
-    async def read(self, name: str) -> Secret:
-        """The values. Raises RefusedError `secret.missing`, ProgramError `secret.store_*`."""
+    async def read(self, reader: Reader, grant: Grant) -> Secret:
+        """The values. Raises RefusedError `secret.missing`, `.needs_vault`, ProgramError `secret.store_*`."""
+        if _beyond(grant):
+            raise needs_vault(grant)
+        return await self.load(grant.name)
+
+    async def load(self, name: str) -> Secret:
+        """The values of a name, for the command that copies them to Vault."""
         content = await self._run(lambda: self._load(self._path(name)))
         if content is None:
             raise missing(name)
@@ -148,14 +191,14 @@ class FileStore:
             raise unusable(
                 f"it holds {MOST_SECRETS} secrets already", "secret.store_full", "Delete some first."
             )
-        _write(path, self._opened().encrypt(encode_json(content)))
+        write_private(path, self._opened().encrypt(encode_json(content)))
 
     def _remove(self, path: Path) -> bool:
         try:
             path.unlink()
         except FileNotFoundError:
             return False
-        _sync(self._directory)
+        sync_directory(self._directory)
         return True
 
     def _open_key(self) -> Fernet:
@@ -167,7 +210,7 @@ class FileStore:
                 raise _key_error(
                     path, "secret.key_missing", "is gone, and there are secrets that need it"
                 ) from None
-            _write(path, Fernet.generate_key())
+            write_private(path, Fernet.generate_key())
             status = path.stat()
         if stat.S_IMODE(status.st_mode) & 0o077:
             raise _key_error(
@@ -193,6 +236,11 @@ _KEY_REMEDIES = {
 }
 
 
+def _beyond(grant: Grant) -> bool:
+    """Does it speak of what only Vault has?"""
+    return bool(grant.path) or grant.version is not None or grant.kind in ("database", "vault")
+
+
 def _key_error(path: Path, code: str, sentence: str) -> ConfigurationError:
     remedy = _KEY_REMEDIES[code].format(path=path)
     return ConfigurationError(f"The key {path} {sentence}.", code=code, field="state_dir", remedy=remedy)
@@ -206,30 +254,3 @@ def _stored(content: _Content) -> Stored:
         changed_at=content.changed_at,
         changed_by=content.changed_by,
     )
-
-
-def _write(path: Path, raw: bytes) -> None:
-    temporary = path.with_suffix(".new")
-    descriptor = os.open(
-        temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
-    )
-    try:
-        view = memoryview(raw)
-        while view:
-            view = view[os.write(descriptor, view) :]
-        os.fsync(descriptor)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-    finally:
-        os.close(descriptor)
-    os.replace(temporary, path)
-    _sync(path.parent)
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -13,7 +13,7 @@ from typing import Any
 
 from aiohttp import web
 
-from ..clients.grants import ControlBrokerClient, ReadFailure, ReadRequest
+from ..clients.grants import ReadAnswer, ReadFailure, ReadRequest
 from ..clients.hub import HubClient
 from ..errors import RefusedError, SandboxError
 from ..names import is_sandbox_id
@@ -21,7 +21,10 @@ from ..rules.bucket import Bucket
 from ..rules.grants import Asker, Grant
 from ..rules.identity import SANDBOX_HEADER, shown_token
 from ..secret_names import check_name
-from .store import Secret, SecretStore
+from ..wire import encode
+from .blocks import blocked
+from .parts import Parts
+from .store import About, Secret
 
 __all__ = ["SecretsApi"]
 
@@ -36,10 +39,11 @@ _PRIVATE = {"Cache-Control": "no-store"}
 class SecretsApi:
     """Routes of the gateway's socket; the sandbox is the one the gateway names."""
 
-    def __init__(self, store: SecretStore, hub: HubClient, control: ControlBrokerClient) -> None:
-        self._store = store
+    def __init__(self, parts: Parts, hub: HubClient) -> None:
+        self._store = parts.store
         self._hub = hub
-        self._control = control
+        self._control = parts.control
+        self._blocks = parts.blocks
         self._buckets: dict[str, Bucket] = {}
 
     def add_to(self, app: web.Application) -> None:
@@ -48,6 +52,8 @@ class SecretsApi:
             [
                 web.get("/api/secrets", self._list),
                 web.post("/api/secrets/{name:.+}/read", self._read),
+                web.post("/api/secrets/{name:.+}/renew", self._renew),
+                web.post("/api/secrets/{name:.+}/revoke", self._revoke),
             ]
         )
 
@@ -55,30 +61,60 @@ class SecretsApi:
         sandbox = _sandbox(request.headers)
         self._pace(sandbox)
         granted = await self._control.granted(sandbox, await self._asker(request.headers))
-        stored = await self._store.names()
+        state = await self._store.state()
+        known: Mapping[str, About] = {}
+        if state.ok:
+            known = await self._store.about(granted.reader, granted.grants)
         document = {
             "profile": granted.profile,
-            "items": [
-                {**self._about(grant, granted.profile), "stored": grant.name in stored}
-                for grant in granted.grants
-            ],
+            "store": encode(state),
+            "items": [self._item(grant, granted.profile, known.get(grant.name)) for grant in granted.grants],
         }
         return web.json_response(document, headers=_PRIVATE)
 
     async def _read(self, request: web.Request) -> web.Response:
+        name = _name(request, "read")
+        allowed = await self._allowed(request, name)
+        secret = await self._given(allowed, name)
+        about = About(
+            stored=True,
+            version=secret.version,
+            expires_at=secret.expires_at,
+            renewed=secret.renewed,
+        )
+        document = {**self._item(allowed.grant, allowed.profile, about), "fields": dict(secret.fields)}
+        return web.json_response(document, headers=_PRIVATE)
+
+    async def _renew(self, request: web.Request) -> web.Response:
+        allowed = await self._allowed(request, _name(request, "renew"))
+        about = await self._store.renew(allowed.reader, allowed.grant)
+        return web.json_response(self._item(allowed.grant, allowed.profile, about), headers=_PRIVATE)
+
+    async def _revoke(self, request: web.Request) -> web.Response:
+        allowed = await self._allowed(request, _name(request, "revoke"))
+        ended = await self._store.revoke(allowed.reader, allowed.grant)
+        return web.json_response(encode(ended), headers=_PRIVATE)
+
+    async def _allowed(self, request: web.Request, name: str) -> ReadAnswer:
+        """Control's answer, which is in the audit; a sandbox that an admin has cut off gets nothing."""
         sandbox = _sandbox(request.headers)
-        name = _name(request)
         self._pace(sandbox)
         asker = await self._asker(request.headers)
-        wanted = ReadRequest(asker=asker, name=name, static=self._store.static)
-        allowed = await self._control.may_read(sandbox, wanted)
+        allowed = await self._control.may_read(sandbox, ReadRequest(asker=asker, name=name))
+        if self._blocks.holds(sandbox):
+            await self._control.failed(sandbox, ReadFailure(name=name, code="secret.blocked"))
+            raise blocked()
+        return allowed
+
+    async def _given(self, allowed: ReadAnswer, name: str) -> Secret:
+        sandbox = allowed.reader.sandbox
         try:
-            secret = await self._store.read(name)
+            secret = await self._store.read(allowed.reader, allowed.grant)
         except SandboxError as error:
             await self._control.failed(sandbox, ReadFailure(name=name, code=error.code))
             raise
         log.info("%s reads %s", sandbox, name)
-        return web.json_response(self._value(allowed.grant, allowed.profile, secret), headers=_PRIVATE)
+        return secret
 
     async def _asker(self, headers: Mapping[str, str]) -> Asker:
         token = shown_token(headers)
@@ -87,21 +123,21 @@ class SecretsApi:
         owner = await self._hub.whose(token)
         return Asker(owner="") if owner is None else Asker(owner=owner.name, scopes=owner.scopes)
 
-    def _about(self, grant: Grant, profile: str) -> dict[str, Any]:
+    def _item(self, grant: Grant, profile: str, about: About | None) -> dict[str, Any]:
+        """What may be told of a grant; `about` None: the store cannot say now."""
         return {
             "name": grant.name,
             "kind": grant.kind,
-            "static": self._store.static,
-            "expires_at": None,
-            "granted_by": f"profile {profile}",
+            "delivery": grant.delivery,
+            "host": grant.host,
             "environment": dict(grant.environment),
-        }
-
-    def _value(self, grant: Grant, profile: str, secret: Secret) -> dict[str, Any]:
-        return {
-            **self._about(grant, profile),
-            "expires_at": _timestamp(secret.expires_at),
-            "fields": dict(secret.fields),
+            "granted_by": f"profile {profile}",
+            "stored": None if about is None else about.stored,
+            "static": grant.static,
+            "version": None if about is None else about.version,
+            "changed_at": None if about is None else _timestamp(about.changed_at),
+            "expires_at": None if about is None else _timestamp(about.expires_at),
+            "renewed": about is not None and about.renewed,
         }
 
     def _pace(self, sandbox: str) -> None:
@@ -127,10 +163,10 @@ def _sandbox(headers: Mapping[str, str]) -> str:
     return name
 
 
-def _name(request: web.Request) -> str:
+def _name(request: web.Request, verb: str) -> str:
     """The name in the path, which has no other spelling: an escaped one is none."""
     name = check_name(request.match_info["name"])
-    return name if request.raw_path == f"/api/secrets/{name}/read" else check_name(request.raw_path)
+    return name if request.raw_path == f"/api/secrets/{name}/{verb}" else check_name(request.raw_path)
 
 
 def _timestamp(instant: datetime | None) -> str | None:

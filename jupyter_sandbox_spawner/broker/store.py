@@ -1,4 +1,4 @@
-"""What must keep secrets for the broker? A port of five verbs, and what crosses it.
+"""What must keep secrets for the broker? A port of a few verbs, and what crosses it.
 
 Law: a value is never in a repr, an error or a log; whoever implements the port passes the contract suite
 (tests/programs/test_secret_store.py).
@@ -6,16 +6,21 @@ Law: a value is never in a repr, an error or a log; whoever implements the port 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from ..clients.grants import Reader
 from ..errors import ConfigurationError, ProgramError, RefusedError
+from ..rules.grants import Grant
 from ..secret_names import is_field_name
 
 __all__ = [
     "LARGEST",
+    "About",
+    "Ended",
+    "StoreState",
     "MOST_FIELDS",
     "MOST_SECRETS",
     "Secret",
@@ -23,6 +28,8 @@ __all__ = [
     "Stored",
     "check_fields",
     "missing",
+    "needs_vault",
+    "not_held",
     "unusable",
 ]
 
@@ -33,11 +40,50 @@ MOST_SECRETS = 10_000
 
 @dataclass(frozen=True, kw_only=True)
 class Secret:
-    """Values by field. `expires_at` None: it does not expire by itself."""
+    """Values by field. `expires_at` None: it does not expire by itself. `renewed`: the broker keeps it alive
+    while the sandbox runs, until then at the latest. `version`: of a KV secret, where the store has versions.
+    `accessor`: names the credential at the store where it was made for this sandbox; it opens nothing.
+    """
 
     name: str
     fields: Mapping[str, str] = field(repr=False)
     expires_at: datetime | None = None
+    renewed: bool = False
+    version: int | None = None
+    accessor: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class About:
+    """What may be told to its sandbox of a granted secret without reading it.
+
+    `stored`: it can be read. `expires_at`, `renewed`: of what this sandbox holds of it now.
+    """
+
+    stored: bool
+    version: int | None = None
+    changed_at: datetime | None = None
+    expires_at: datetime | None = None
+    renewed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreState:
+    """Can the store be used now? Where not, code, sentence and remedy as an error would have them."""
+
+    kind: str
+    ok: bool = True
+    code: str = ""
+    message: str = ""
+    remedy: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """How many credentials were ended at once, and how many the store did not end yet (they are queued)."""
+
+    ended: int = 0
+    queued: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,24 +98,40 @@ class Stored:
 
 
 class SecretStore(Protocol):
-    """Verbs: `names`, `describe`, `read`, `put`, `delete`.
+    """For sandboxes `about`, `read`, `renew`, `revoke`; for admins `describe`, `put`, `delete`, `end`.
 
-    `static`: values outlive the sandbox that read them. Names and fields are checked before a verb is called.
-    Every verb raises ProgramError `secret.store_*` where the store cannot be used.
+    Names and fields are checked before a verb is called. Every verb raises ProgramError `secret.store_*` or
+    `vault.*` where the store cannot be used.
     """
 
-    static: bool
+    kind: str
 
-    async def names(self) -> frozenset[str]:
-        """What there is."""
+    async def state(self) -> StoreState:
+        """Can it be used now? Answers at once, and never raises."""
+        ...
+
+    async def about(self, reader: Reader, grants: Sequence[Grant]) -> Mapping[str, About]:
+        """What may be told of these, by name; never a value."""
+        ...
+
+    async def renew(self, reader: Reader, grant: Grant) -> About:
+        """Let what the sandbox holds of it live longer. Raises RefusedError `secret.not_held`."""
+        ...
+
+    async def revoke(self, reader: Reader, grant: Grant) -> Ended:
+        """End what the sandbox holds of it; it may read it anew."""
+        ...
+
+    async def end(self, sandboxes: Collection[str]) -> Ended:
+        """End all that these sandboxes hold."""
         ...
 
     async def describe(self) -> tuple[Stored, ...]:
         """What there is, with sizes and dates, by name; never a value."""
         ...
 
-    async def read(self, name: str) -> Secret:
-        """The values. Raises RefusedError `secret.missing`."""
+    async def read(self, reader: Reader, grant: Grant) -> Secret:
+        """The values. Raises RefusedError `secret.missing`, `secret.needs_vault`, `vault.denied`."""
         ...
 
     async def put(self, name: str, fields: Mapping[str, str], by: str) -> None:
@@ -111,6 +173,26 @@ def missing(name: str) -> RefusedError:
         code="secret.missing",
         remedy=f"Ask the hub's admin for: jupyter-sandbox-admin secrets put {name}",
         status=404,
+    )
+
+
+def needs_vault(grant: Grant) -> RefusedError:
+    """Its kind, path or version is nothing that the embedded store has."""
+    return RefusedError(
+        f"The secret {grant.name!r} is made by Vault, and this site has none.",
+        code="secret.needs_vault",
+        remedy="The hub's admin gives setup_hub a vault=..., or grants another kind.",
+        status=409,
+    )
+
+
+def not_held(grant: Grant) -> RefusedError:
+    """There is nothing to renew."""
+    return RefusedError(
+        f"This server holds nothing of {grant.name!r} that could be renewed.",
+        code="secret.not_held",
+        remedy="Read it first; static values need no renewal.",
+        status=409,
     )
 
 

@@ -6,10 +6,19 @@ Law: an answer that cannot be audited is a refusal, and secret reads never use t
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from aiohttp import web
 
-from ..clients.grants import Granted, ReadAnswer, ReadFailure, ReadRequest, StoreChange
+from ..clients.grants import (
+    CredentialEvent,
+    Granted,
+    ReadAnswer,
+    ReadFailure,
+    ReadRequest,
+    Running,
+    StoreChange,
+)
 from ..errors import RefusedError
 from ..names import is_sandbox_id
 from ..rules.audit import Entry, Outcome
@@ -19,9 +28,15 @@ from ..wire import decode, decode_json, encode
 from . import records
 from .parts import Parts
 from .people import unknown_sandbox
+from .preparing import reader_of
 from .records import SandboxRecord
 
 __all__ = ["BrokerApi"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Whose:
+    user: str | None
 
 
 class BrokerApi:
@@ -37,6 +52,9 @@ class BrokerApi:
                 web.post("/api/sandboxes/{id}/grants", self._grants),
                 web.post("/api/sandboxes/{id}/reads", self._read),
                 web.post("/api/sandboxes/{id}/failures", self._failed),
+                web.post("/api/sandboxes/{id}/credentials", self._credential),
+                web.post("/api/sandboxes/running", self._running),
+                web.post("/api/sandboxes/running-of", self._running_of),
                 web.post("/api/secrets/changes", self._changing),
             ]
         )
@@ -48,18 +66,20 @@ class BrokerApi:
         refusal = decide_list(asker, holder)
         if refusal is not None:
             raise await self._denied(record, refusal, asker, "")
-        return web.json_response(encode(Granted(profile=holder.profile, grants=holder.grants)))
+        granted = Granted(profile=holder.profile, reader=reader_of(record), grants=holder.grants)
+        return web.json_response(encode(granted))
 
     async def _read(self, request: web.Request) -> web.Response:
         asked = decode_json(ReadRequest, await request.read())
         record = await self._record(request)
-        verdict = decide_read(asked.asker, _holder(record), asked.name)
+        verdict = decide_read(asked.asker, _holder(record), asked.name, asked.delivery)
         if verdict.grant is None:
             raise await self._denied(record, verdict, asked.asker, asked.name)
         detail = {
             "secret": asked.name,
             "kind": verdict.grant.kind,
-            "static": asked.static,
+            "static": verdict.grant.static,
+            "delivery": asked.delivery,
             "profile": record.profile,
         }
         self._parts.audit.check()
@@ -68,7 +88,30 @@ class BrokerApi:
         # The audit took its time: what was released meanwhile gets nothing.
         if not _runs(await self._record(request)):
             raise unknown_sandbox(record.id)
-        return web.json_response(encode(ReadAnswer(profile=record.profile, grant=verdict.grant)))
+        answer = ReadAnswer(profile=record.profile, reader=reader_of(record), grant=verdict.grant)
+        return web.json_response(encode(answer))
+
+    async def _running(self, request: web.Request) -> web.Response:
+        asked = decode_json(Running, await request.read()).running
+        found = await self._parts.store.run(lambda db: records.by_ids(db, asked))
+        running = tuple(record.id for record in found if _runs(record))
+        return web.json_response(encode(Running(running=running)))
+
+    async def _running_of(self, request: web.Request) -> web.Response:
+        user = decode_json(_Whose, await request.read()).user
+        found = await self._parts.store.run(records.all_open)
+        running = tuple(record.id for record in found if _runs(record) and user in (None, record.user))
+        return web.json_response(encode(Running(running=running)))
+
+    async def _credential(self, request: web.Request) -> web.Response:
+        event = decode_json(CredentialEvent, await request.read())
+        record = await self._record(request)
+        detail = {"secret": event.name[:LONGEST_NAME], "accessor": event.accessor[:LONGEST_NAME]}
+        outcome: Outcome = "denied" if event.verb == "alarm" else "failed" if event.verb == "lost" else "done"
+        entry = _entry(record, outcome, "broker", detail, event.code, action=f"secret.{event.verb}")
+        # An alarm may use the reserve; how a sandbox could fill it is bounded by the broker's own pace.
+        await self._parts.audit.write(entry, security=event.verb == "alarm")
+        return web.Response(status=204)
 
     async def _failed(self, request: web.Request) -> web.Response:
         failure = decode_json(ReadFailure, await request.read())
@@ -123,11 +166,16 @@ def _holder(record: SandboxRecord) -> Holder:
 
 
 def _entry(
-    record: SandboxRecord, outcome: Outcome, actor: str, detail: Mapping[str, object], code: str = ""
+    record: SandboxRecord,
+    outcome: Outcome,
+    actor: str,
+    detail: Mapping[str, object],
+    code: str = "",
+    action: str = "secret.read",
 ) -> Entry:
     return Entry(
         actor=actor,
-        action="secret.read",
+        action=action,
         outcome=outcome,
         user=record.user,
         server=record.server,

@@ -19,9 +19,10 @@ from ..models import GatewayInventory, InventoryItem
 from ..rules.audit import Entry
 from ..rules.reconcile import Action, HubServer, Inventories, LauncherEntry, OpenRecord, Plan, plan
 from . import records
+from .adopting import Adopted, adopt
 from .lifetime import Lifetime
 from .parts import Parts
-from .records import Adopted, SandboxRecord
+from .records import SandboxRecord
 from .stopping import Stopper
 
 __all__ = ["Reconciler"]
@@ -124,7 +125,7 @@ class Reconciler:
 
         def adopt_once(connection: Connection) -> None:
             if records.by_id(connection, found.id) is None:
-                records.adopt(connection, found, now)
+                adopt(connection, found, now)
 
         await self._parts.store.run(adopt_once)
         self._lifetime.watch(action.sandbox)

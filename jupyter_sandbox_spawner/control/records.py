@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, and_, insert, or_
 
 from ..models import SandboxSpec
 from ..rules.admission import AdmissionRequest, KnownSandbox
-from ..rules.grants import Grant, grants_for
+from ..rules.grants import decide_grants
 from ..rules.idleness import Warned
 from ..wire import decode, encode
 from .tables import extensions, sandboxes
@@ -19,10 +19,8 @@ from .tables import extensions, sandboxes
 __all__ = [
     "OPEN",
     "RecordStatus",
-    "Adopted",
     "SandboxRecord",
     "admit",
-    "adopt",
     "all_open",
     "by_id",
     "by_ids",
@@ -75,6 +73,7 @@ class SandboxRecord:
     audited: bool
     spec: dict[str, Any]
     grants: list[dict[str, Any]]
+    groups: list[str]
 
     @property
     def is_open(self) -> bool:
@@ -154,6 +153,7 @@ def admit(
 ) -> None:
     """Record an admitted sandbox that the audit does not know yet."""
     spec = request.spec
+    verdict = decide_grants(spec.user, request.groups, request.terms.secrets)
     connection.execute(
         insert(sandboxes).values(
             id=spec.id,
@@ -170,43 +170,8 @@ def admit(
             extend_by=request.terms.extend_by,
             extend_at_most=request.terms.extend_at_most,
             audited=False,
-            grants=[encode(grant) for grant in grants_for(spec.user, request.terms.secrets)],
-        )
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Adopted:
-    """A running sandbox whose record was lost; what its profile says today holds for it."""
-
-    id: str
-    user: str
-    server: str
-    profile: str
-    ttl: int | None
-    idle_timeout: int | None
-    secrets: tuple[Grant, ...] = ()
-
-
-def adopt(connection: Connection, found: Adopted, now: datetime) -> None:
-    """Record it; its time begins anew, because nobody knows when it began."""
-    deadline = None if found.ttl is None else now + timedelta(seconds=found.ttl)
-    connection.execute(
-        insert(sandboxes).values(
-            id=found.id,
-            user=found.user,
-            server=found.server,
-            profile=found.profile,
-            profile_digest="",
-            status="ready",
-            spec={},
-            admitted_at=now,
-            ready_at=now,
-            deadline=deadline,
-            first_deadline=deadline,
-            idle_timeout=found.idle_timeout,
-            audited=True,
-            grants=[encode(grant) for grant in grants_for(found.user, found.secrets)],
+            groups=sorted(request.groups),
+            grants=[encode(item) for item in verdict.granted],
         )
     )
 

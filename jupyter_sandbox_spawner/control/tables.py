@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 METADATA = MetaData()
-SCHEMA = "0002"  # the last file in migrations/versions; a test compares them
+SCHEMA = "0003"  # the last file in migrations/versions; a test compares them
 
 
 class Utc(TypeDecorator[datetime]):
@@ -82,6 +82,7 @@ sandboxes = Table(
     Column("warned", JSON, nullable=False, default=list),
     Column("audited", Boolean, nullable=False, default=False),
     Column("grants", JSON, nullable=False, default=list, server_default="[]"),
+    Column("groups", JSON, nullable=False, default=list, server_default="[]"),
     Index("sandboxes_of_server", "user", "server", "admitted_at"),
     Index("sandboxes_by_status", "status", "released_at"),
 )

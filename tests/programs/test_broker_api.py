@@ -49,7 +49,8 @@ async def test_the_list_names_what_is_granted_and_no_value(place: BrokerStreet) 
 async def test_a_server_without_grants_has_an_empty_list(place: BrokerStreet) -> None:
     """It gets no names at all, though the same person's other server has some."""
     status, document, _ = await place.ask("GET /api/secrets", "alice/gpu", GPU.id)
-    assert (status, document) == (200, {"profile": "cpu-small", "items": []})
+    assert (status, document["profile"], document["items"]) == (200, "cpu-small", [])
+    assert document["store"]["ok"] is True
 
 
 async def test_a_granted_secret_is_given_and_audited_as_static(place: BrokerStreet) -> None:
@@ -60,7 +61,13 @@ async def test_a_granted_secret_is_given_and_audited_as_static(place: BrokerStre
     assert document["static"] is True
     (line,) = await place.audit("secret.read")
     assert (line["actor"], line["outcome"], line["subject"]["sandbox"]) == ("alice", "allowed", ALICE.id)
-    assert line["detail"] == {"secret": "db/warehouse", "kind": "kv", "static": True, "profile": "cpu-small"}
+    assert line["detail"] == {
+        "secret": "db/warehouse",
+        "kind": "kv",
+        "static": True,
+        "delivery": "value",
+        "profile": "cpu-small",
+    }
 
 
 @pytest.mark.proves("S03", "S04", "C08", "C10")
@@ -270,7 +277,7 @@ async def test_no_change_without_the_audit(place: BrokerStreet, monkeypatch: pyt
     with pytest.raises(AnswerError) as caught:
         await place.admin.put("new/one", {"a": "x"})
     assert caught.value.code == "audit.unwritable"
-    assert "new/one" not in await place.store.names()
+    assert "new/one" not in [item.name for item in await place.store.describe()]
 
 
 async def test_logs_have_names_and_no_values(place: BrokerStreet, caplog: pytest.LogCaptureFixture) -> None:

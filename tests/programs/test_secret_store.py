@@ -15,38 +15,59 @@ from pathlib import Path
 import pytest
 
 from jupyter_sandbox_spawner.broker.file_store import FileStore
-from jupyter_sandbox_spawner.broker.store import LARGEST, SecretStore, check_fields
+from jupyter_sandbox_spawner.broker.store import LARGEST, Secret, SecretStore, check_fields
+from jupyter_sandbox_spawner.clients.grants import Reader
 from jupyter_sandbox_spawner.errors import ConfigurationError, ProgramError, RefusedError
+from jupyter_sandbox_spawner.rules.grants import Grant
 from jupyter_sandbox_spawner.secret_names import check_name
 
+from ..support.vault_server import VaultServer
 from .control_street import python_path
+from .vault_street import opened_vault
 
 Control = Callable[[str, bool], None]
 CANARY = "canary-5fd1-Gr\u00fc\u00dfe"
-STORES = ("file",)
+STORES = ("file", pytest.param("vault", marks=pytest.mark.lane("vault")))
+READER = Reader(sandbox="sb-" + "a" * 20, user="alice", server="", profile="small")
+
+
+async def read(store: SecretStore, name: str) -> Secret:
+    """The values, as Alice's sandbox would read them."""
+    return await store.read(READER, Grant(name=name))
+
+
+async def names(store: SecretStore) -> list[str]:
+    """What is stored."""
+    return [item.name for item in await store.describe()]
 
 
 @pytest.fixture(params=STORES)
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[SecretStore]:
     """Each store, empty."""
-    async with FileStore(str(tmp_path / "broker")) as opened:
-        yield opened
+    if request.param == "file":
+        async with FileStore(str(tmp_path / "broker")) as opened:
+            yield opened
+        return
+    server: VaultServer = request.getfixturevalue("vault")
+    # A prefix of its own makes it empty.
+    async with opened_vault(server, tmp_path, kv_prefix=f"shared/{tmp_path.name}") as place:
+        yield place.parts.store
 
 
 async def test_what_was_put_is_read(store: SecretStore) -> None:
-    """Fields come back as they were, in their order, under their name alone."""
+    """Fields come back as they were, under their name alone."""
     await store.put("db/warehouse", {"user": "u", "password": CANARY}, "admin uid 0")
-    secret = await store.read("db/warehouse")
+    secret = await read(store, "db/warehouse")
     assert secret.name == "db/warehouse"
-    assert list(secret.fields.items()) == [("user", "u"), ("password", CANARY)]
-    assert await store.names() == {"db/warehouse"}
+    assert dict(secret.fields) == {"user": "u", "password": CANARY}
+    assert await names(store) == ["db/warehouse"]
 
 
 async def test_a_new_value_replaces_the_old_one(store: SecretStore) -> None:
     """Fields of before are gone."""
     await store.put("a", {"one": "1", "two": "2"}, "x")
     await store.put("a", {"three": "3"}, "y")
-    assert dict((await store.read("a")).fields) == {"three": "3"}
+    assert dict((await read(store, "a")).fields) == {"three": "3"}
     assert [item.changed_by for item in await store.describe()] == ["y"]
 
 
@@ -59,7 +80,7 @@ async def test_names_are_told_without_values(store: SecretStore) -> None:
     assert (first.name, second.name, first.fields) == ("a", "b/c", ("password",))
     assert (first.size, first.changed_by) == (len(CANARY.encode()), "admin uid 0")
     assert first.changed_at >= before
-    assert CANARY not in repr((first, second, await store.read("a"), store))
+    assert CANARY not in repr((first, second, await read(store, "a"), store))
 
 
 async def test_a_missing_one_is_refused_with_whom_to_ask(store: SecretStore) -> None:
@@ -67,7 +88,7 @@ async def test_a_missing_one_is_refused_with_whom_to_ask(store: SecretStore) -> 
     await store.put("a/b", {"x": "1"}, "x")
     for name in ("a", "a/b/c", "b"):
         with pytest.raises(RefusedError) as caught:
-            await store.read(name)
+            await read(store, name)
         assert (caught.value.code, caught.value.status) == ("secret.missing", 404)
         assert "jupyter-sandbox-admin secrets put" in caught.value.remedy
 
@@ -77,7 +98,7 @@ async def test_a_deleted_one_is_gone(store: SecretStore) -> None:
     await store.put("a", {"x": "1"}, "x")
     assert await store.delete("a") is True
     assert await store.delete("a") is False
-    assert await store.names() == frozenset()
+    assert await names(store) == []
 
 
 async def test_many_at_once_are_each_whole(store: SecretStore) -> None:
@@ -88,7 +109,7 @@ async def test_many_at_once_are_each_whole(store: SecretStore) -> None:
         await store.put("a", {"x": str(number), "y": str(number)}, "x")
 
     async def look() -> None:
-        fields = (await store.read("a")).fields
+        fields = (await read(store, "a")).fields
         assert fields["x"] == fields["y"]
 
     await asyncio.gather(*(task for number in range(20) for task in (write(number), look())))
@@ -143,7 +164,7 @@ async def test_another_process_reads_it(tmp_path: Path) -> None:
     async with FileStore(str(tmp_path)) as store:
         await store.put("a", {"x": "1"}, "x")
     async with FileStore(str(tmp_path)) as again:
-        assert dict((await again.read("a")).fields) == {"x": "1"}
+        assert dict((await read(again, "a")).fields) == {"x": "1"}
 
 
 @pytest.mark.parametrize("what", ["cut", "changed", "exchanged"])
@@ -162,10 +183,10 @@ async def test_a_tampered_file_is_an_error(tmp_path: Path, what: str) -> None:
         path["a"].write_bytes(tampered[what])
     async with FileStore(str(tmp_path)) as store:
         with pytest.raises(ProgramError) as caught:
-            await store.read("a")
+            await read(store, "a")
         assert (caught.value.code, caught.value.status) == ("secret.store_damaged", 503)
-        assert await store.names() == {"b", "c"}
-        assert dict((await store.read("c")).fields) == {"x": "c"}
+        assert await names(store) == ["b", "c"]
+        assert dict((await read(store, "c")).fields) == {"x": "c"}
 
 
 @pytest.mark.parametrize("what", ["missing", "exposed", "invalid"])
@@ -212,7 +233,7 @@ def test_a_kill_in_the_middle_leaves_the_old_or_the_new(tmp_path: Path) -> None:
 
         async def look() -> dict[str, str]:
             async with FileStore(str(tmp_path)) as store:
-                return dict((await store.read("a")).fields)
+                return dict((await read(store, "a")).fields)
 
         fields = asyncio.run(look())
         assert fields["x"] == fields["y"]

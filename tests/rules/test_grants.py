@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 
 from jupyter_sandbox_spawner.errors import ConfigurationError, ProfileError
 from jupyter_sandbox_spawner.rules.grant_fields import grant
-from jupyter_sandbox_spawner.rules.grants import Asker, Grant, Holder, decide_list, decide_read, grants_for
+from jupyter_sandbox_spawner.rules.grants import (
+    Asker,
+    Grant,
+    Holder,
+    decide_grants,
+    decide_list,
+    decide_read,
+)
 from jupyter_sandbox_spawner.rules.profile_file import parse_profiles
 from jupyter_sandbox_spawner.rules.profiles import profile_digest
 from jupyter_sandbox_spawner.secret_names import is_secret_name, reason_against_variable, variables_of
@@ -151,19 +158,91 @@ def test_a_server_that_ends_reads_nothing() -> None:
     assert decide_read(ALICE, None, "db/a").code == "sandbox.unknown"
 
 
+def names(user: str, *granted: str, groups: tuple[str, ...] = ()) -> list[str]:
+    """What this person gets of grants of these names."""
+    return [
+        item.name for item in decide_grants(user, groups, tuple(Grant(name=name) for name in granted)).granted
+    ]
+
+
 @pytest.mark.proves("S05")
-@pytest.mark.parametrize("user", ["*", "+", "a/b", "../x", "..", "Alice", "a b", "x" * 200, "\u0430lice", ""])
-def test_an_odd_user_gets_no_personal_grant(user: str) -> None:
-    """A name that is not a plain part of a secret's name never becomes one, so it meets nobody else's."""
-    granted = (Grant(name="users/{user}/token"), Grant(name="db/a"))
-    assert [item.name for item in grants_for(user, granted)] == ["db/a"]
+@pytest.mark.parametrize("user", ["*", "+", "a/b", "../x", "..", "Alice", "\uff41lice", "", "a\0", "a\nb"])
+def test_an_odd_user_gets_no_personal_grant_and_reads_why(user: str) -> None:
+    """A name without a canonical form never becomes a part of a secret's name; other grants stay."""
+    verdict = decide_grants(user, (), (Grant(name="users/{username}/token"), Grant(name="db/a")))
+    assert [item.name for item in verdict.granted] == ["db/a"]
+    (refused,) = verdict.refused
+    assert refused.name == "users/{username}/token"
+    assert "is not in canonical form" in refused.why
 
 
 def test_a_personal_grant_is_the_users_own() -> None:
-    """`{user}` is the name of whoever asks, and nothing else in a name is replaced."""
-    granted = (Grant(name="users/{user}/token"),)
-    assert [item.name for item in grants_for("alice", granted)] == ["users/alice/token"]
-    assert [item.name for item in grants_for("a.b-c", granted)] == ["users/a.b-c/token"]
+    """`{username}`, or `{user}`, is the name of whoever asks, and nothing else in a name is replaced."""
+    assert names("alice", "users/{username}/token", "users/{user}/key") == [
+        "users/alice/token",
+        "users/alice/key",
+    ]
+    assert names("a.b-c", "users/{username}/token") == ["users/a.b-c/token"]
+
+
+@given(st.text("ab.-_@ 1", min_size=1, max_size=90), st.text("ab.-_@ 1", min_size=1, max_size=90))
+def test_two_users_never_meet(one: str, other: str) -> None:
+    """Names that are no plain parts (addresses of mail, long ones) become parts of their own, by a hash."""
+    mine, theirs = names(one, "users/{username}/token"), names(other, "users/{username}/token")
+    if mine and theirs:
+        assert (mine == theirs) is (one == other)
+        assert all(is_secret_name(name) for name in mine + theirs)
+
+
+def test_a_mail_address_gets_a_readable_part_with_a_hash() -> None:
+    """Hubs whose names are addresses have personal secrets too."""
+    (name,) = names("alice@corp.example", "users/{username}/token")
+    assert name.startswith("users/alice-corp-example--")
+    assert names("alice-corp-example", "users/{username}/token") == ["users/alice-corp-example/token"]
+
+
+def test_each_group_and_each_project_has_a_grant_of_its_own() -> None:
+    """`{project}` speaks of the groups whose name begins with `project-`; without one there is no grant."""
+    groups = ("ml", "project-apollo", "project-gemini", "Odd Group/..")
+    assert names("alice", "teams/{group}/db", groups=groups) == [
+        "teams/ml/db",
+        "teams/project-apollo/db",
+        "teams/project-gemini/db",
+    ]
+    assert names("alice", "work/{project}/{username}", groups=groups) == [
+        "work/apollo/alice",
+        "work/gemini/alice",
+    ]
+    verdict = decide_grants("alice", (), (Grant(name="work/{project}/db"), Grant(name="teams/{group}/db")))
+    assert [item.why for item in verdict.refused] == ["alice is in no project.", "alice is in no group."]
+
+
+def test_an_engines_path_is_filled_in_alike() -> None:
+    """The path of a group's grant speaks of that group."""
+    grant = Grant(name="teams/{group}/db", kind="database", path="database/creds/{group}")
+    found = decide_grants("alice", ("a", "b"), (grant,)).granted
+    assert [(item.name, item.path) for item in found] == [
+        ("teams/a/db", "database/creds/a"),
+        ("teams/b/db", "database/creds/b"),
+    ]
+
+
+def test_a_policy_can_veto_and_never_add() -> None:
+    """A vetoed name is refused with the policy's reason; names it does not know change nothing."""
+    verdict = decide_grants(
+        "alice", (), (Grant(name="db/a"), Grant(name="db/b")), {"db/a": "Not from here.", "db/z": "No."}
+    )
+    assert [item.name for item in verdict.granted] == ["db/b"]
+    assert [(item.name, item.why) for item in verdict.refused] == [("db/a", "Not from here.")]
+
+
+def test_a_value_that_is_for_the_proxy_is_never_given() -> None:
+    """The proxy may use it; a read is refused with the way out. A grant without a host is for no proxy."""
+    proxied = Grant(name="api/x", kind="http", host="api.example", delivery="proxy")
+    holder = Holder(user="alice", server="", profile="small", runs=True, grants=(proxied, Grant(name="db/a")))
+    assert decide_read(ALICE, holder, "api/x").code == "secret.proxy_only"
+    assert decide_read(ALICE, holder, "api/x", "proxy").grant == proxied
+    assert decide_read(ALICE, holder, "db/a", "proxy").code == "secret.no_host"
 
 
 def test_a_profile_grants_names_kinds_and_variables() -> None:
@@ -191,12 +270,28 @@ def test_a_profile_grants_names_kinds_and_variables() -> None:
         ("['a-{user}']", "sandbox.secrets[0].name: 'a-{user}' is not a secret's name."),
         ("[3]", "sandbox.secrets[0]: 3 is not a secret's name."),
         ("[{kind: kv}]", "is not a secret's name."),
-        ("[{name: a, kind: vault}]", "sandbox.secrets[0].kind: 'vault' is not a kind."),
+        ("[{name: a, kind: safe}]", "sandbox.secrets[0].kind: 'safe' is not a kind."),
         ("[{name: a, ttl: 3}]", "sandbox.secrets[0].ttl: 3 belongs to no key."),
         ("[{name: a, kind: aws, environment: {X: y}}]", "is not for kind aws"),
         ("[{name: a, environment: {PATH: p}}]", "is refused: 'PATH' decides which code programs load"),
         ("[{name: a, environment: {LD_PRELOAD: p}}]", "environment.LD_PRELOAD"),
         ("[{name: a, environment: {'A B': p}}]", "is not a variable's name"),
+        ("[{name: a, kind: git}]", "sandbox.secrets[0].host: '' is needed for kind git."),
+        ("[{name: a, kind: git, host: 'https://x'}]", "sandbox.secrets[0].host: 'https://x' is not a host."),
+        ("[{name: a, kind: git, host: 10.0.0.1}]", "'10.0.0.1' is not a host."),
+        ("[{name: a, kind: git, host: 'x.example:0'}]", "'x.example:0' is not a host."),
+        ("[{name: a, kind: git, host: Git.example}]", "'Git.example' is not a host."),
+        ("[{name: a, delivery: proxy}]", "sandbox.secrets[0].host: '' is needed for the proxy."),
+        ("[{name: a, delivery: file}]", "sandbox.secrets[0].delivery: 'file' is no way of delivery."),
+        ("[{name: a, kind: aws, host: x.example, delivery: proxy}]", "'proxy' is not for kind aws."),
+        ("[{name: a/read, kind: git, host: x.example}]", "would be read as a path of the proxy."),
+        ("[{name: a, kind: database}]", "sandbox.secrets[0].path: '' is needed for kind database."),
+        ("[{name: a, path: 'database/../x'}]", "is not a path of an engine."),
+        ("[{name: a, path: 'db/creds/{group}'}]", "has a {group}, and the name has none."),
+        ("[{name: a, version: 0}]", "sandbox.secrets[0].version: 0 is not a version."),
+        ("[{name: a, path: db/creds/x, version: 1}]", "sandbox.secrets[0].version: 1 goes with no engine."),
+        ("[{name: a, header: Host}]", "sandbox.secrets[0].header: 'Host' is not a header for a secret."),
+        ("[{name: a, required: 1}]", "sandbox.secrets[0].required: 1 is neither true nor false."),
         ("[{name: a, environment: {A: 'b c'}}]", "is not the name of a field"),
         ("[{name: a, environment: [A]}]", "is not a mapping of a few variables"),
     ],

@@ -24,8 +24,9 @@ path "sys/leases/lookup" {
 }
 
 # Static secrets: their names and versions, writing and removing them; "read" on data is left out on purpose.
+# Beside a value it notes who stored it and which fields it has, since it cannot look.
 path "@KV@/metadata/*" {
-  capabilities = ["list", "read", "delete"]
+  capabilities = ["list", "read", "create", "update", "delete"]
 }
 path "@KV@/data/*" {
   capabilities = ["create", "update"]

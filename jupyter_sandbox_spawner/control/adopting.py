@@ -1,0 +1,51 @@
+"""What is recorded of a running sandbox whose record was lost? What its labels and its profile say today."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, insert
+
+from ..rules.grants import Grant, decide_grants
+from ..wire import encode
+from .tables import sandboxes
+
+__all__ = ["Adopted", "adopt"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adopted:
+    """A running sandbox whose record was lost; what its profile says today holds for it."""
+
+    id: str
+    user: str
+    server: str
+    profile: str
+    ttl: int | None
+    idle_timeout: int | None
+    secrets: tuple[Grant, ...] = ()
+
+
+def adopt(connection: Connection, found: Adopted, now: datetime) -> None:
+    """Record it; its time begins anew, because nobody knows when it began."""
+    deadline = None if found.ttl is None else now + timedelta(seconds=found.ttl)
+    connection.execute(
+        insert(sandboxes).values(
+            id=found.id,
+            user=found.user,
+            server=found.server,
+            profile=found.profile,
+            profile_digest="",
+            status="ready",
+            spec={},
+            admitted_at=now,
+            ready_at=now,
+            deadline=deadline,
+            first_deadline=deadline,
+            idle_timeout=found.idle_timeout,
+            audited=True,
+            # Nobody remembers its user's groups, so grants that speak of them are not given.
+            grants=[encode(item) for item in decide_grants(found.user, (), found.secrets).granted],
+        )
+    )
