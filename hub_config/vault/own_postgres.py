@@ -85,7 +85,7 @@ class OwnPostgres:
     def _make(self) -> None:
         data = self.directory / "data"
         options = ["--auth-local=trust", "--auth-host=scram-sha-256", "--username=postgres", "--no-sync"]
-        command = [_programs() / "initdb", *options, "--encoding=UTF8", "--locale=C", f"--pgdata={data}"]
+        command = [str(_programs() / "initdb"), *options, "--encoding=UTF8", "--locale=C", f"--pgdata={data}"]
         done = subprocess.run(command, capture_output=True, text=True, check=False, **self._unprivileged())
         if done.returncode:
             raise RuntimeError(f"initdb failed:\n{done.stdout}{done.stderr}")
@@ -164,7 +164,7 @@ class OwnPostgres:
 
 
 def _psql(place: list[str], text: str, variables: dict[str, str]) -> list[str]:
-    command = [_programs() / "psql", "--no-psqlrc", "--quiet", "-At", "-v", "ON_ERROR_STOP=1", *place]
+    command = [str(_programs() / "psql"), "--no-psqlrc", "--quiet", "-At", "-v", "ON_ERROR_STOP=1", *place]
     environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "PGCONNECT_TIMEOUT": "10", **variables}
     done = subprocess.run(command, input=text, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -180,7 +180,7 @@ BROKER_MAY = {
     "sys/leases/renew": ["update"],
     "sys/leases/revoke": ["update"],
     "sys/leases/lookup": ["update"],
-    "secret/metadata/x": ["delete", "list", "read"],
+    "secret/metadata/x": ["create", "delete", "list", "read", "update"],
     "secret/data/x": ["create", "update"],
 }
 PERSON_MAY = {"secret/data/users/alice/x": ["read"], "secret/data/shared/x": ["read"]}

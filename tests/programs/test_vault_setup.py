@@ -98,12 +98,12 @@ def test_a_second_run_without_keys_keeps_them(changed: VaultServer) -> None:
 
 def test_a_sandbox_token_is_as_promised(vault: VaultServer) -> None:
     """It is an orphan service token of 15 minutes within a day, without the default policy."""
-    auth = vault.login("alice", server="s", instance="i-7", profile="small")
+    auth = vault.login("alice", server="s", sandbox="sb-7", profile="small")
     token = vault.call("PUT", "auth/token/lookup", {"token": auth["client_token"]})["data"]
     assert (token["type"], token["orphan"], token["renewable"]) == ("service", True, True)
     assert (token["creation_ttl"], token["explicit_max_ttl"]) == (15 * 60, 24 * 3600)
     assert (token["policies"], token.get("identity_policies")) == (["sandbox-user"], None)
-    assert {"server": "s", "sandbox": "i-7", "profile": "small"}.items() <= token["meta"].items()
+    assert {"server": "s", "sandbox": "sb-7", "profile": "small"}.items() <= token["meta"].items()
 
 
 def test_times_are_settable(changed: VaultServer) -> None:
@@ -358,6 +358,14 @@ def test_other_places_can_be_chosen() -> None:
     """Engine and methods can lie elsewhere, and the policies follow."""
     with running_vault(prepared=False) as vault:
         vault.initialise()
+        vault.set_up("--kv", "team/kv", "--kv-prefix", "hub/one", "--shared", "all/*")
+        everywhere = [vault.call("GET", f"sys/policies/acl/{name}")["data"]["policy"] for name in POLICIES]
+        paths = [line for text in everywhere for line in text.splitlines() if line.startswith('path "team')]
+        assert len(paths) == 5
+        assert all(
+            line.startswith(('path "team/kv/data/hub/one/', 'path "team/kv/metadata/hub/one/'))
+            for line in paths
+        )
         vault.set_up("--kv", "team/kv", "--jwt", "login/sandboxes", "--approle", "login/programs")
         text = vault.call("GET", "sys/policies/acl/sandbox-user")["data"]["policy"]
         accessor = vault.call("GET", "sys/auth/login/sandboxes")["data"]["accessor"]
