@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import trustme
 
 from hub_config.vault.own_vault import SETUP, Refused
 from tests.support.jwts import claims, new_key, public_jwk, public_pem, sign
+from tests.support.token_review import running_cluster
 from tests.support.vault_server import VaultServer, running_vault
 
 Control = Callable[[str, bool], None]
@@ -233,16 +233,27 @@ def test_the_broker_can_be_bound_to_its_addresses(vault: VaultServer, control: C
     control("the binding is gone", bool(vault.broker_token()))
 
 
-def test_a_service_account_of_a_cluster_can_log_in(vault: VaultServer, tmp_path: Path) -> None:
-    """The role takes one account of one namespace, with this audience; no cluster is here to try it."""
-    authority = tmp_path / "ca.pem"
-    trustme.CA().cert_pem.write_to_path(authority)
-    cluster = ["--kubernetes", "https://127.0.0.1:6443", "--kubernetes-ca", str(authority)]
-    vault.set_up("--shared", "shared/*", *cluster, "--service-account", "hub/b")
-    role = vault.call("GET", "auth/kubernetes/role/sandbox-broker")["data"]
-    bound = (role["bound_service_account_namespaces"], role["bound_service_account_names"], role["audience"])
-    assert bound == (["hub"], ["b"], "vault")
-    assert (role["token_policies"], role["token_no_default_policy"]) == (["sandbox-broker"], True)
+def test_a_service_account_of_a_cluster_can_log_in(
+    vault: VaultServer, tmp_path: Path, control: Control
+) -> None:
+    """The account of that namespace, with that audience, gets the broker's policy, and no other does."""
+
+    def login(token: str) -> dict[str, Any]:
+        what = {"role": "sandbox-broker", "jwt": token}
+        return dict(vault.call("PUT", "auth/kubernetes/login", what, token="")["auth"])
+
+    with running_cluster(tmp_path) as cluster:
+        place = ["--kubernetes", cluster.address, "--kubernetes-ca", str(cluster.ca_file)]
+        vault.set_up("--shared", "shared/*", *place, "--service-account", "hub/broker")
+        mine = cluster.token("hub/broker")
+        control("the broker's own", login(mine)["policies"] == ["sandbox-broker"])
+        others = [
+            cluster.token("hub/other"),
+            cluster.token("team/broker"),
+            cluster.token("hub/broker", "api"),
+        ]
+        cluster.withdraw(mine)
+        assert [refusal(lambda token=token: login(token))[:3] for token in (*others, mine)] == ["403"] * 4
 
 
 def test_no_secret_is_on_a_command_line(vault: VaultServer, tmp_path: Path, control: Control) -> None:
