@@ -173,6 +173,15 @@ def test_keys_are_exchanged_without_a_gap(changed: VaultServer, tmp_path: Path, 
     assert refusal(lambda: login_with(changed, changed.key)).startswith("400")
 
 
+def test_one_file_can_hold_several_keys(changed: VaultServer, tmp_path: Path) -> None:
+    """Keys in one file, as the broker's admin prints them, all count."""
+    new, file = new_key(), tmp_path / "keys.pem"
+    file.write_text(public_pem(new) + public_pem(changed.key))
+    assert "2 public key(s)" in changed.set_up("--jwt-key", str(file), "--shared", "shared/*").stdout
+    assert login_with(changed, changed.key)
+    assert login_with(changed, new)
+
+
 def test_keys_can_come_from_an_address(changed: VaultServer, tmp_path: Path, control: Control) -> None:
     """With --jwks-url Vault fetches the broker's keys itself, also one that is published later."""
     published, first, second = tmp_path / "keys.json", new_key(), new_key()
