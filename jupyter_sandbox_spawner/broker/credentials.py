@@ -30,7 +30,7 @@ __all__ = ["Credentials", "Held", "is_over"]
 
 log = logging.getLogger("jupyter_sandbox_spawner.broker")
 _WRAPPED_FOR = 120  # seconds in which a wrapped token has to be opened
-_MARGIN = 5.0  # seconds before the end of a token from when on it is not used
+_MARGIN = 5.0  # seconds before the end of a token from when on it is not used; at most a tenth of its life
 
 
 @dataclass(kw_only=True)
@@ -72,7 +72,10 @@ class Credentials:
     def of(self, sandbox: str, secret: str) -> Held | None:
         """What a sandbox holds for one name and can still use."""
         held = self._held.get(sandbox, {}).get(secret)
-        return held if held is not None and self.clock() < held.life.ends_at - _MARGIN else None
+        if held is None:
+            return None
+        margin = min(_MARGIN, held.life.seconds / 10)
+        return held if self.clock() < held.life.ends_at - margin else None
 
     def all(self) -> list[Held]:
         """Everything that is held."""
