@@ -8,14 +8,14 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-import signal
 import subprocess
 import tempfile
 import time
 from pathlib import Path
 from typing import IO, Any
 
-from hub_config.vault.own_vault import free_port
+from . import guarded
+from .own_vault import free_port
 
 __all__ = ["DATABASE", "OwnPostgres", "Rejected"]
 
@@ -57,6 +57,11 @@ class OwnPostgres:
         if self._directory is None:
             raise RuntimeError("PostgreSQL does not run")
         return self._directory
+
+    @property
+    def pid(self) -> int:
+        """The process, 0 when it does not run."""
+        return self._process.pid if self._process else 0
 
     @property
     def url(self) -> str:
@@ -101,14 +106,9 @@ class OwnPostgres:
         }
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         self._log_file = (self.directory / "log").open("wb")
-        self._process = subprocess.Popen(
-            [_programs() / "postgres", "-D", self.directory / "data", *options],
-            stdin=subprocess.DEVNULL,
-            stdout=self._log_file,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            **self._unprivileged(),
-        )
+        command = [str(_programs() / "postgres"), "-D", str(self.directory / "data"), *options]
+        # INT is "fast": it does not wait for those who are connected.
+        self._process = guarded.start(command, self._log_file, "INT", **self._unprivileged())
         end = time.monotonic() + PATIENCE
         while "ready to accept connections" not in (said := (self.directory / "log").read_text()):
             if self._process.poll() is not None or time.monotonic() > end:
@@ -135,12 +135,7 @@ class OwnPostgres:
     def stop(self) -> None:
         """End it and remove its files. Nothing happens when it does not run."""
         if self._process is not None:
-            self._process.send_signal(signal.SIGINT)  # "fast": it does not wait for those who are connected
-            try:
-                self._process.wait(15)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+            guarded.end(self._process)
             self._process = None
         if self._log_file is not None:
             self._log_file.close()

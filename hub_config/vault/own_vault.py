@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from . import guarded
+
 __all__ = ["BUILD_VAULT", "OwnVault", "Refused", "SETUP", "find_vault", "free_port"]
 
 BUILD_VAULT = Path(__file__).with_name("build-vault")
@@ -101,14 +103,8 @@ class OwnVault:
         config.write_text(json.dumps({**settings, "log_level": "warn"}))
         self._log_file = (self.directory / "vault.log").open("wb")
         environment = {name: value for name, value in os.environ.items() if not name.startswith("VAULT_")}
-        self._process = subprocess.Popen(
-            [find_vault(), "server", f"-config={config}"],
-            stdin=subprocess.DEVNULL,
-            stdout=self._log_file,
-            stderr=subprocess.STDOUT,
-            env=environment,
-            start_new_session=True,  # a Ctrl-C at the terminal is for the script, which then ends us in order
-        )
+        command = [find_vault(), "server", f"-config={config}"]
+        self._process = guarded.start(command, self._log_file, env=environment)
         return self._answers()
 
     def _answers(self) -> bool:
@@ -127,12 +123,7 @@ class OwnVault:
     def stop(self) -> None:
         """End it. Nothing happens when it does not run."""
         if self._process is not None:
-            self._process.terminate()
-            try:
-                self._process.wait(10)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+            guarded.end(self._process)
             self._process = None
         if self._log_file is not None:
             self._log_file.close()
