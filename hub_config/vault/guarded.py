@@ -1,7 +1,7 @@
 """How does a server end with the program that started it, even where that one is killed?
 
-The starter holds one end of a pipe. When it is gone, however, the pipe closes, and a shell that waits for just
-that sends the server a signal. (The kernel's own PR_SET_PDEATHSIG follows threads, and ours come and go.)
+The starter holds one end of a pipe. When it is gone, however, the pipe closes, and a shell that waits for it
+sends the server a signal. (The kernel's own PR_SET_PDEATHSIG follows threads, and ours come and go.)
 """
 
 from __future__ import annotations

@@ -12,8 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import trustme
 
-from hub_config.vault.own_vault import OwnVault, Refused
+from hub_config.vault.own_vault import SETUP, OwnVault, Refused
 from tests.lanes import CHECKOUT
 from tests.support.faulty_proxy import faulty_proxy
 from tests.support.vault_server import VaultServer, running_vault
@@ -62,6 +63,23 @@ def test_the_way_to_it_can_be_broken(vault: VaultServer, tmp_path: Path, control
         with pytest.raises(Refused, match="429"):
             client.call("GET", "sys/health")
         assert proxy.token_seen
+
+
+def test_it_can_speak_tls(tmp_path: Path, control: Control) -> None:
+    """Its authority is believed, in the set-up too, and no other one is."""
+    other = tmp_path / "other.pem"
+    trustme.CA().cert_pem.write_to_path(other)
+    with running_vault(tls=True) as server:
+        control("its own authority", server.address.startswith("https://") and bool(server.login("alice")))
+        variables = {
+            "VAULT_ADDR": server.address,
+            "VAULT_TOKEN": server.root_token,
+            "VAULT_CACERT": str(other),
+        }
+        done = subprocess.run(
+            [SETUP], env={**os.environ, **variables}, capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, "certificate" in done.stderr) == (4, True)
 
 
 def test_each_one_is_another(vault: VaultServer) -> None:

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from hub_config.vault.own_postgres import DATABASE, OwnPostgres
-from hub_config.vault.own_vault import OwnVault
+from hub_config.vault.own_vault import OwnVault, Tls
 from tests.lanes import missing
 from tests.support.jwts import claims, new_key, public_pem, sign
 
@@ -32,8 +33,9 @@ class VaultServer(OwnVault):
     Until set_jwt_keys is called it trusts `key`, a key of the tests; `login` signs with it.
     """
 
-    def __init__(self, directory: Path) -> None:
-        super().__init__(directory / "vault", keep=True)
+    def __init__(self, directory: Path, *, tls: bool = False) -> None:
+        super().__init__(directory / "vault", keep=True, tls=_tls_files(directory) if tls else None)
+        self.ca_file = directory / "ca.pem"
         self.key = new_key()
         self.role_id_file = directory / "role-id"
         self._files = directory
@@ -120,11 +122,25 @@ class Warehouse:
         return self.postgres.users()
 
 
+def _tls_files(directory: Path) -> Tls:
+    authority = trustme.CA()
+    files = Tls(directory / "server.pem", directory / "server-key.pem", directory / "ca.pem")
+    server = authority.issue_cert("127.0.0.1")
+    authority.cert_pem.write_to_path(files.authority)
+    server.private_key_pem.write_to_path(files.key)
+    for part in server.cert_chain_pems:
+        part.write_to_path(files.certificate, append=True)
+    return files
+
+
 @contextmanager
-def running_vault(*options: str, prepared: bool = True) -> Iterator[VaultServer]:
-    """A Vault for the block, set up with these further options; not even initialised where not `prepared`."""
+def running_vault(*options: str, prepared: bool = True, tls: bool = False) -> Iterator[VaultServer]:
+    """A Vault for the block, set up with these further options; not even initialised where not `prepared`.
+
+    With `tls` its address is https, and `ca_file` who signed its certificate.
+    """
     with tempfile.TemporaryDirectory(prefix="tests-vault-") as directory:
-        server = VaultServer(Path(directory))
+        server = VaultServer(Path(directory), tls=tls)
         try:
             server.prepare(*options) if prepared else server.start()
             yield server
