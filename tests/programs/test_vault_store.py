@@ -223,7 +223,7 @@ async def test_a_value_that_changes_kind_says_what_is_wrong(place: VaultPlace) -
 
 @pytest.mark.proves("C07")
 async def test_a_wrapped_token_opens_once(place: VaultPlace, vault: VaultServer) -> None:
-    """What it holds is a token of this person; the second opening is refused, and its end is the sandbox's."""
+    """What it holds is a token of this person; a second opening is refused; its end is the sandbox's."""
     vault.put("users/alice/notes", {"value": "alice's"})
     secret = await place.parts.store.read(ALICE, Grant(name="vault/token", kind="vault"))
     assert secret.fields["creation_path"] == secret.fields["expected_path"] == "auth/jwt-sandbox/login"
