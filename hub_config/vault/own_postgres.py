@@ -59,6 +59,11 @@ class OwnPostgres:
         return self._directory
 
     @property
+    def log(self) -> str:
+        """All that it has said."""
+        return (self.directory / "log").read_text(errors="replace")
+
+    @property
     def pid(self) -> int:
         """The process, 0 when it does not run."""
         return self._process.pid if self._process else 0
@@ -110,7 +115,7 @@ class OwnPostgres:
         # INT is "fast": it does not wait for those who are connected.
         self._process = guarded.start(command, self._log_file, "INT", **self._unprivileged())
         end = time.monotonic() + PATIENCE
-        while "ready to accept connections" not in (said := (self.directory / "log").read_text()):
+        while "ready to accept connections" not in (said := self.log):
             if self._process.poll() is not None or time.monotonic() > end:
                 raise RuntimeError(f"PostgreSQL does not start:\n{said}")
             time.sleep(0.02)

@@ -8,7 +8,7 @@ Its calls wait, a few milliseconds each; an async test may make them as they are
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ from tests.support.jwts import claims, new_key, public_pem, sign
 __all__ = ["DATABASE", "VaultServer", "Warehouse", "running_vault", "vault", "warehouse"]
 
 AUDIT = "sys/audit/tests"
+Evidence = Callable[[str, Callable[[], str]], Callable[[], None]]
 
 
 class VaultServer(OwnVault):
@@ -148,7 +149,7 @@ def running_vault(*options: str, prepared: bool = True, tls: bool = False) -> It
             server.stop()
 
 
-def _need(request: pytest.FixtureRequest, *lanes: str) -> None:
+def _need(*lanes: str) -> None:
     # A module that forgot its mark skips with the reason, too, rather than fail on a missing file.
     for lane in lanes:
         if reason := missing(lane):
@@ -156,29 +157,28 @@ def _need(request: pytest.FixtureRequest, *lanes: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def vault(request: pytest.FixtureRequest) -> Iterator[VaultServer]:
+def vault(evidence: Evidence) -> Iterator[VaultServer]:
     """A real Vault for this module, set up."""
-    _need(request, "vault")
+    _need("vault")
     with running_vault("--shared", "shared/*") as server:
+        forget = evidence("log of Vault", lambda: server.log[-3000:])
         yield server
+        forget()
 
 
 @pytest.fixture(scope="module")
-def warehouse(request: pytest.FixtureRequest) -> Iterator[Warehouse]:
+def warehouse(evidence: Evidence) -> Iterator[Warehouse]:
     """A real Vault for this module, joined to a PostgreSQL of its own."""
-    _need(request, "vault", "postgresql")
+    _need("vault", "postgresql")
     postgres = OwnPostgres()
     postgres.start()
     try:
-        given = (
-            "--database",
-            DATABASE,
-            "--postgres",
-            postgres.url,
-            "--password-file",
-            str(postgres.password_file),
-        )
-        with running_vault(*given) as server:
+        engine = ("--database", DATABASE, "--postgres", postgres.url)
+        with running_vault(*engine, "--password-file", str(postgres.password_file)) as server:
+            forget = evidence("log of Vault", lambda: server.log[-3000:])
+            forget_too = evidence("log of PostgreSQL", lambda: postgres.log[-3000:])
             yield Warehouse(server, postgres)
+            forget_too()
+            forget()
     finally:
         postgres.stop()
