@@ -98,7 +98,7 @@ def test_a_second_run_without_keys_keeps_them(changed: VaultServer) -> None:
 
 def test_a_sandbox_token_is_as_promised(vault: VaultServer) -> None:
     """It is an orphan service token of 15 minutes within a day, without the default policy."""
-    auth = vault.login("alice", server="s", sandbox="sb-7", profile="small")
+    auth = vault.login("alice", server="s", instance="sb-7", profile="small")
     token = vault.call("PUT", "auth/token/lookup", {"token": auth["client_token"]})["data"]
     assert (token["type"], token["orphan"], token["renewable"]) == ("service", True, True)
     assert (token["creation_ttl"], token["explicit_max_ttl"]) == (15 * 60, 24 * 3600)

@@ -42,7 +42,7 @@ def claims(username: str, /, **others: Any) -> dict[str, Any]:
         "sub": f"hubuser:{username}",
         "username": username,
     }
-    sandbox = {"server": "", "sandbox": "sb-1", "profile": "small", "groups": ["research"]}
+    sandbox = {"server": "", "instance": "sb-1", "profile": "small", "groups": ["research"]}
     return {**mine, **sandbox, "iat": now, "nbf": now, "exp": now + 120, **others}
 
 
