@@ -1,0 +1,134 @@
+"""What does a kernel hide in its output? The values that it has read itself, from the moment of reading.
+
+Law: it prevents accidents and is no wall. What cannot be searched is withheld, and the cell says so.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from . import redaction_pipes
+from .spellings import Redactor, spellings
+
+__all__ = ["SHORTEST", "register", "withheld"]
+
+SHORTEST = 6  # characters; shorter ones stand in innocent output everywhere
+_MOST = 500  # values; a kernel that reads keys anew every hour has the last days'
+# No secrets by what they are, and often a common word: "reader" would vanish from every traceback.
+_OPEN_FIELDS = frozenset(
+    {"user", "username", "host", "hostname", "port", "database", "dbname", "region", "endpoint", "url"}
+)
+
+
+class _State:
+    """Of this process."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.known: dict[str, dict[str, str]] = {}  # of each value, oldest first: spelling to what is shown
+        self.redactor = Redactor({})
+        self.watched: set[int] = set()
+        self.said: set[str] = set()
+
+
+_state = _State()
+
+
+def register(name: str, value: str, field: str = "value") -> None:
+    """Hide this value of the secret `name` in what this kernel sends from now on.
+
+    No-op where no kernel runs, as in a terminal or script. Values under SHORTEST characters are not hidden,
+    which is said; fields that are called like a user or a host are not either.
+    """
+    kernel = _kernel()
+    if kernel is None or field.lower() in _OPEN_FIELDS:
+        return
+    if len(value.strip()) < SHORTEST:
+        _say(f"The field {field!r} of the secret {name!r} has under {SHORTEST} characters: it is not hidden.")
+        return
+    with _state.lock:
+        if value not in _state.known:
+            _state.known[value] = dict.fromkeys(spellings(value), f"[secret {name}]")
+            while len(_state.known) > _MOST:
+                del _state.known[next(iter(_state.known))]
+            _state.redactor = Redactor({k: v for texts in _state.known.values() for k, v in texts.items()})
+        try:
+            _hook(kernel.session)
+            redaction_pipes.watch(_state.watched, _redactor)
+        except (AttributeError, OSError) as error:
+            _say(f"Output of this kernel is not searched for secrets ({error}). Print none.")
+
+
+def _redactor() -> Redactor:
+    return _state.redactor
+
+
+def _kernel() -> Any:
+    """The kernel that this process is, if it is one of ipykernel's."""
+    shells: Any = sys.modules.get("IPython")
+    kernel = getattr(shells.get_ipython(), "kernel", None) if shells else None
+    return kernel if hasattr(kernel, "session") else None
+
+
+def _say(sentence: str) -> None:
+    if sentence not in _state.said:
+        _state.said.add(sentence)
+        print(sentence, file=sys.stderr)
+
+
+def _hook(session: Any) -> None:
+    """Everything that a kernel sends passes `serialize` of its one session, whoever sends it."""
+    plain = session.serialize
+    if hasattr(plain, "__wrapped__"):
+        return
+
+    @functools.wraps(plain)
+    def serialize(msg: Mapping[str, Any], ident: Any = None) -> Any:
+        return plain(_searched(session, msg), ident)
+
+    session.serialize = serialize
+
+
+def _searched(session: Any, message: Mapping[str, Any]) -> dict[str, Any]:
+    """The message without values. What the packer cannot pack raises here as it would without us."""
+    found: dict[str, Any] = {}
+    for part in ("content", "metadata"):
+        plain = message.get(part)
+        if plain:
+            raw = plain.encode() if isinstance(plain, str) else plain  # packed already, as is what is relayed
+            packed = raw if isinstance(raw, bytes) else session.pack(raw)
+            found[part] = _clean(session, message, part, packed)
+    return {**message, **found}
+
+
+def _clean(session: Any, message: Mapping[str, Any], part: str, packed: bytes) -> Any:
+    try:
+        redactor = _state.redactor
+        if redactor.is_in(packed):
+            return redactor.content(session.unpack(packed))
+        return packed if part == "content" else message[part]  # `serialize` packs no bytes again
+    except Exception as error:  # noqa: BLE001 - whatever it is, nothing unsearched goes out
+        return withheld(message, type(error).__name__) if part == "content" else {}
+
+
+def withheld(message: Mapping[str, Any], why: str) -> dict[str, Any]:
+    """Content of the same shape that says only that it could not be searched."""
+    notice = f"[output is withheld: it could not be searched for secrets ({why})]"
+    content, kind = message["content"], message["header"]["msg_type"]
+    if kind == "stream":
+        return {"name": content["name"], "text": f"{notice}\n"}
+    if kind == "error":
+        return {"ename": "Withheld", "evalue": notice, "traceback": [notice]}
+    kept = {key: content[key] for key in _SHAPE if key in content}
+    if "data" in content:
+        kept |= {"data": {} if "comm_id" in content else {"text/plain": notice}, "metadata": {}}
+    if content.get("status") == "error":
+        kept |= {"ename": "Withheld", "evalue": notice, "traceback": [notice]}
+    return kept
+
+
+_SHAPE = ("status", "execution_state", "execution_count", "comm_id", "target_name", "transient", "wait")
