@@ -22,6 +22,8 @@ _MOST = 500  # values; a kernel that reads keys anew every hour has the last day
 _OPEN_FIELDS = frozenset(
     {"user", "username", "host", "hostname", "port", "database", "dbname", "region", "endpoint", "url"}
 )
+# What programs go by; no output of a cell stands there.
+_SHAPE = frozenset({"name", "status", "execution_state", "comm_id", "target_name", "transient"})
 
 
 class _State:
@@ -31,6 +33,7 @@ class _State:
         self.lock = threading.RLock()
         self.known: dict[str, dict[str, str]] = {}  # of each value, oldest first: spelling to what is shown
         self.redactor = Redactor({})
+        self.session: Any = None  # whose messages are searched
         self.watched: set[int] = set()
         self.said: set[str] = set()
 
@@ -81,16 +84,20 @@ def _say(sentence: str) -> None:
 
 
 def _hook(session: Any) -> None:
-    """Everything that a kernel sends passes `serialize` of its one session, whoever sends it."""
-    plain = session.serialize
-    if hasattr(plain, "__wrapped__"):
+    """Everything that a kernel sends passes `serialize` of its one session, whoever sends it.
+
+    The hooks of ipykernel's own streams and publishers are one thread's, and see neither errors nor comms.
+    """
+    if _state.session is session:
         return
+    plain = session.serialize
 
     @functools.wraps(plain)
     def serialize(msg: Mapping[str, Any], ident: Any = None) -> Any:
         return plain(_searched(session, msg), ident)
 
     session.serialize = serialize
+    _state.session = session
 
 
 def _searched(session: Any, message: Mapping[str, Any]) -> dict[str, Any]:
@@ -118,17 +125,14 @@ def _clean(session: Any, message: Mapping[str, Any], part: str, packed: bytes) -
 def withheld(message: Mapping[str, Any], why: str) -> dict[str, Any]:
     """Content of the same shape that says only that it could not be searched."""
     notice = f"[output is withheld: it could not be searched for secrets ({why})]"
-    content, kind = message["content"], message["header"]["msg_type"]
-    if kind == "stream":
-        return {"name": content["name"], "text": f"{notice}\n"}
-    if kind == "error":
-        return {"ename": "Withheld", "evalue": notice, "traceback": [notice]}
-    kept = {key: content[key] for key in _SHAPE if key in content}
-    if "data" in content:
-        kept |= {"data": {} if "comm_id" in content else {"text/plain": notice}, "metadata": {}}
-    if content.get("status") == "error":
-        kept |= {"ename": "Withheld", "evalue": notice, "traceback": [notice]}
-    return kept
 
+    def instead(key: str, item: Any) -> Any:
+        if key in _SHAPE or item is None or isinstance(item, (bool, int)):
+            return item
+        if isinstance(item, (list, tuple)):
+            return [notice] if key == "traceback" else []
+        if isinstance(item, Mapping):
+            return {"text/plain": notice} if key == "data" and "comm_id" not in message["content"] else {}
+        return notice
 
-_SHAPE = ("status", "execution_state", "execution_count", "comm_id", "target_name", "transient", "wait")
+    return {key: instead(key, item) for key, item in message["content"].items()}

@@ -18,7 +18,7 @@ from .spellings import Redactor
 __all__ = ["carry", "watch"]
 
 _CHUNK = 65536
-_PATIENCE = 50  # milliseconds that a possible beginning of a value waits for its end
+_PATIENCE = 200  # milliseconds that a possible beginning of a value waits for its end
 _WITHHELD = b"\n[output is withheld: it could not be searched for secrets (%s)]\n"
 
 
