@@ -82,7 +82,8 @@ class _Player:
         client: Any = importlib.import_module("jupyter_client.manager")
         self._log = log
         output = log.open("wb")
-        self._manager, self._client = client.start_new_kernel(stdout=output, stderr=output)
+        # Away from the checkout it imports what the user image has.
+        self._manager, self._client = client.start_new_kernel(stdout=output, stderr=output, cwd=log.parent)
 
     def step(self, step: dict[str, Any]) -> list[dict[str, Any]]:
         """Run one; the messages."""

@@ -55,7 +55,8 @@ WAYS = {
     "text for the next cell": "get_ipython().set_next_input(x)",
     "pager": "from IPython.core import page\npage.page(x)",
     "prompt": "input(x)",
-    "child process of a fork": "p = os.fork()\nif p == 0:\n  print(x, flush=True); os._exit(0)\nos.waitpid(p, 0)",
+    "child process of a fork": "p = os.fork()\nif p == 0:\n  print(x, flush=True); os._exit(0)\n"
+    "os.waitpid(p, 0)",
 }
 # What is written past Python arrives some time later, so each ends with words to wait for.
 BELOW = {
@@ -68,9 +69,8 @@ BELOW = {
 }
 # And this goes to the log alone.
 LOGGED = {
-    "subprocess to sys.stdout": "subprocess.run(['sh', '-c', 'echo $0 ENDED $1', x, str(n)], stdout=sys.stdout)",
-    "subprocess to sys.stderr": "subprocess.run(['sh', '-c', 'echo $0 ENDED $1', x, str(n)], stderr=sys.stderr,"
-    " stdout=sys.stderr)",
+    "program that has sys.stdout": "subprocess.run(['echo', x, 'ENDED', str(n)], stdout=sys.stdout)",
+    "program that has sys.stderr": "subprocess.run(['echo', x, 'ENDED', str(n)], stdout=sys.stderr)",
     "the kernel's own log": "get_ipython().kernel.log.error('%s ENDED %s', x, n)",
 }
 
@@ -114,7 +114,7 @@ def both(session: Played, way: str) -> tuple[Cell, Cell]:
 @pytest.mark.proves("S19")
 @pytest.mark.parametrize("way", [*WAYS, *BELOW])
 def test_nothing_that_is_sent_holds_a_value(session: Played, control: Control, way: str) -> None:
-    """Streams, results, displays, errors, comms, payloads, prompts, descriptors: a name stands there instead."""
+    """Streams, results, errors, comms, payloads, prompts, descriptors: a name stands there instead."""
     known, unknown = both(session, way)
     control("a value that was not read is sent", UNKNOWN in unknown.sent)
     assert CANARY not in known.sent
@@ -152,7 +152,10 @@ def test_the_kernels_own_output_holds_no_value(session: Played, control: Control
 
 SPELLED = {
     "json": ("json.dumps({'a': odd})", json.dumps(ODD)[1:-1]),
-    "json in utf-8": ("json.dumps({'a': odd}, ensure_ascii=False)", json.dumps(ODD, ensure_ascii=False)[1:-1]),
+    "json in utf-8": (
+        "json.dumps({'a': odd}, ensure_ascii=False)",
+        json.dumps(ODD, ensure_ascii=False)[1:-1],
+    ),
     "repr": ("repr([odd])", repr(ODD)[1:-1]),
     "repr of bytes": ("repr(odd.encode())", repr(ODD.encode())[2:-1]),
     "html": ("html.escape(odd)", html.escape(ODD)),
@@ -197,7 +200,7 @@ def test_a_value_is_found_as_programs_write_it(spelled: Played, name: str) -> No
 
 
 def test_output_in_large_amounts_is_searched_across_all_its_pieces(broker: SelfApi, tmp_path: Path) -> None:
-    """A program writes 1.4 MB in which every 7th byte may begin a chunk: not a half of a value is sent or logged."""
+    """A program writes 1.4 MB, cut anywhere on its way: not a half of a value is sent or logged."""
     program = "import sys; sys.stdout.write(('.' * 3 + sys.argv[1] + '\\n') * 60000)"
     code = f"subprocess.run([sys.executable, '-c', {program!r}, known]); os.write(1, b'ENDED 1\\n')"
     step = {"code": code, "until": "ENDED 1", "logged": "ENDED 1"}
@@ -220,10 +223,12 @@ LIMITS: dict[str, tuple[str, Callable[[Cell], str]]] = {
     "a part": ("print(known[1:])", lambda cell: CANARY[0] + cell.printed),
     "binary buffers": (
         "comm.create_comm(target_name='t').send({}, buffers=[known.encode()])",
-        lambda cell: bytes.fromhex(next(each for each in cell.messages if "buffers" in each)["buffers"][0]).decode(),
+        lambda cell: bytes.fromhex(
+            next(each for each in cell.messages if "buffers" in each)["buffers"][0]
+        ).decode(),
     ),
     "a process that read it by itself": (
-        "program = \"import jupyter_sandbox; print(jupyter_sandbox.secrets('db/late')['password'].reveal())\"\n"
+        'program = \'import jupyter_sandbox as j; print(j.secrets("db/late")["password"].reveal())\'\n'
         "print(subprocess.run([sys.executable, '-c', program], capture_output=True, text=True).stdout)",
         lambda cell: cell.printed.replace(LATE, CANARY),
     ),

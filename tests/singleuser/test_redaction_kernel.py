@@ -1,4 +1,4 @@
-"""How does redaction behave in a kernel: when it fails, when it has nothing to do, and beside a user's own ways?"""
+"""How does redaction behave when it fails, when it has nothing to do, and beside a user's own ways?"""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_what_cannot_be_searched_is_withheld_and_the_cell_says_so(broker: SelfAp
         READ,
         breaks,
         "print(known)\nprint(known, file=sys.stderr)\nknown",
-        "from IPython.display import display, HTML\ndisplay(HTML(known), display_id='i')\nraise ValueError(known)",
+        "from IPython.display import HTML\ndisplay(HTML(known), display_id='i')\nraise ValueError(known)",
         {"code": "os.write(1, f'{known} ENDED\\n'.encode())", "until": "withheld", "logged": "withheld"},
         {"inspect": "known"},
         **broker.environment(),
@@ -83,7 +83,7 @@ def test_a_capturing_cell_may_be_the_first_that_reads(broker: SelfApi, tmp_path:
 
 
 def test_a_stream_of_the_users_own_is_left_alone(broker: SelfApi, tmp_path: Path) -> None:
-    """A file that stands in for standard output while a secret is read gets what is written to it, all of it."""
+    """A file that stands in for standard output while a secret is read gets all that is written to it."""
     code = (
         "import contextlib\n"
         f"with open({str(tmp_path / 'own')!r}, 'w') as file, contextlib.redirect_stdout(file):\n"
@@ -95,10 +95,12 @@ def test_a_stream_of_the_users_own_is_left_alone(broker: SelfApi, tmp_path: Path
 
 
 def test_short_values_and_names_of_users_stay(broker: SelfApi, tmp_path: Path) -> None:
-    """A value under six characters is not hidden, which is said once; a user's name stays, and is not said."""
+    """A value under six characters is not hidden, which is said once; a user's name stays."""
     give(broker, "db/pin", environment={}, fields={"user": "stdout-reader", "pin": "12345", "pass": "123456"})
     read = "import jupyter_sandbox\nfor _ in 'ab': s = jupyter_sandbox.secrets('db/pin')"
-    shows = "print(*(value.reveal() for value in s.values()))\ndisplay({'application/json': 123456}, raw=True)"
+    shows = (
+        "print(*(value.reveal() for value in s.values()))\ndisplay({'application/json': 123456}, raw=True)"
+    )
     played = play(tmp_path, read, shows, **broker.environment())
     said = "The field 'pin' of the secret 'db/pin' has under 6 characters: it is not hidden.\n"
     assert played.cells[0].printed == said
@@ -112,7 +114,9 @@ def test_a_password_that_is_a_word_of_the_protocol_breaks_nothing(broker: SelfAp
     fields = {str(number): word for number, word in enumerate(("stdout", "text/plain", "status", "evalue"))}
     give(broker, "db/words", environment={}, fields=fields)
     read = "import jupyter_sandbox\ns = jupyter_sandbox.secrets('db/words')"
-    played = play(tmp_path, read, "print('to stdout')\n'status'", "raise ValueError('evalue')", **broker.environment())
+    played = play(
+        tmp_path, read, "print('to stdout')\n'status'", "raise ValueError('evalue')", **broker.environment()
+    )
     _, printed, error = played.cells
     assert printed.contents("stream") == [{"name": "stdout", "text": "to [secret db/words]\n"}]
     assert printed.contents("execute_result")[0]["data"] == {"text/plain": "'[secret db/words]'"}

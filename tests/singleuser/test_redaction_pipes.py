@@ -1,4 +1,4 @@
-"""Does a pipe in between hide values, wherever a chunk ends, without ever stopping a writer or losing a byte?"""
+"""Does a pipe in between hide values wherever a chunk ends, without stopping a writer or losing a byte?"""
 
 from __future__ import annotations
 

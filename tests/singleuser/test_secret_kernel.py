@@ -1,6 +1,6 @@
 """In a real kernel: is the environment put back, and does no way of looking at a secret show its value?
 
-The values that these kernels read are forgotten by the search of output first, so that the object itself is tried.
+These kernels do not search their output, so that the object itself is tried.
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ ENDINGS: dict[str, tuple[str, str]] = {  # what ends the cell, and the error tha
     "interrupt of a shell": ("!sleep 60", ""),
     "exit of a thread": ("raise SystemExit(3)", "SystemExit"),
 }
-# Until then the value is in the kernel's list of what to hide.
 FORGET = "from jupyter_sandbox_spawner.singleuser import redaction\nredaction.register = lambda *words: None"
 
 
@@ -167,7 +166,14 @@ def test_a_saved_notebook_holds_no_value(broker: SelfApi, tmp_path: Path, contro
         "print('an-ordinary-' + 'output')",
     ]
     cells = [
-        {"cell_type": "code", "id": str(n), "metadata": {}, "outputs": [], "execution_count": None, "source": text}
+        {
+            "cell_type": "code",
+            "id": str(n),
+            "metadata": {},
+            "outputs": [],
+            "execution_count": None,
+            "source": text,
+        }
         for n, text in enumerate(code)
     ]
     notebook = tmp_path / "run.ipynb"
