@@ -17,7 +17,7 @@ from .spellings import Redactor, spellings
 __all__ = ["SHORTEST", "register", "withheld"]
 
 SHORTEST = 6  # characters; shorter ones stand in innocent output everywhere
-_MOST = 500  # values; a kernel that reads keys anew every hour has the last days'
+_MOST = 200  # values; a kernel that reads keys anew every hour has those of the last days
 # No secrets by what they are, and often a common word: "reader" would vanish from every traceback.
 _OPEN_FIELDS = frozenset(
     {"user", "username", "host", "hostname", "port", "database", "dbname", "region", "endpoint", "url"}
@@ -59,11 +59,11 @@ def register(name: str, value: str, field: str = "value") -> None:
             while len(_state.known) > _MOST:
                 del _state.known[next(iter(_state.known))]
             _state.redactor = Redactor({k: v for texts in _state.known.values() for k, v in texts.items()})
-        try:
-            _hook(kernel.session)
-            redaction_pipes.watch(_state.watched, _redactor)
-        except (AttributeError, OSError) as error:
-            _say(f"Output of this kernel is not searched for secrets ({error}). Print none.")
+    try:
+        redaction_pipes.watch(_state.watched, _redactor)
+        _hook(kernel.session)
+    except (AttributeError, OSError) as error:
+        _say(f"Output of this kernel is not searched for secrets ({error}): print none.")
 
 
 def _redactor() -> Redactor:
@@ -71,10 +71,9 @@ def _redactor() -> Redactor:
 
 
 def _kernel() -> Any:
-    """The kernel that this process is, if it is one of ipykernel's."""
+    """The kernel that this process is, if it is one."""
     shells: Any = sys.modules.get("IPython")
-    kernel = getattr(shells.get_ipython(), "kernel", None) if shells else None
-    return kernel if hasattr(kernel, "session") else None
+    return getattr(shells.get_ipython(), "kernel", None) if shells else None
 
 
 def _say(sentence: str) -> None:

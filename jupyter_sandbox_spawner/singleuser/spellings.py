@@ -1,6 +1,7 @@
 """How may a value stand in a text? Plain, and as programs commonly write it; each way is found and replaced.
 
-Law: only what stands whole is found. A value in pieces, or encoded in a way that is not here, is not.
+Law: only what stands whole is found, or long pieces of long values. A value letter by letter is not, nor one
+encoded in a way that is not here.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from urllib.parse import quote, quote_plus
 
 __all__ = ["Redactor", "spellings"]
 
-_LINE = 16  # characters; a key's line is hidden by itself too, a shorter one may be anything
+_PIECE = 16  # characters; a shorter piece of a value may be anything
+_CUT = 48  # characters; what is longer is often shown shortened, as "abc...xyz"
+_PIECES = 8  # at each end
 # Fields of messages that tell programs what to do; a password that is the word "stdout" breaks none.
 _PROTOCOL = frozenset(
     {"name", "status", "execution_state", "comm_id", "target_name", "type", "event", "command"}
@@ -29,11 +32,24 @@ def spellings(value: str) -> tuple[str, ...]:
     for text in (value, stripped, stripped.replace("\n", "\r\n")):
         found |= dict.fromkeys(_escaped(text))
     found |= dict.fromkeys(_encoded(stripped.encode(errors="surrogatepass")))
-    for line in stripped.splitlines() if "\n" in stripped else ():
-        # Lines of words stand in many texts, such as the first one of a PEM file.
-        if len(line.strip()) >= _LINE and not re.search(r"\s", line.strip()):
-            found[line.strip()] = None
+    lines = stripped.splitlines()
+    found |= dict.fromkeys(line.strip() for line in lines if _is_piece(line.strip()))
+    if len(stripped) > _CUT and _is_piece(stripped):
+        found |= dict.fromkeys(_ends(stripped))
     return tuple(found)
+
+
+def _is_piece(text: str) -> bool:
+    """May it stand for the whole? Words with spaces stand in many texts, as does a PEM file's first line."""
+    return len(text) >= _PIECE and not re.search(r"\s", text)
+
+
+def _ends(text: str) -> Iterator[str]:
+    for begin in range(0, min(len(text), _PIECES * _PIECE), _PIECE):
+        end = len(text) - begin
+        for piece in (text[begin : begin + _PIECE], text[max(0, end - _PIECE) : end]):
+            if len(piece) == _PIECE and "://" not in piece:  # as many an address begins
+                yield piece
 
 
 def _escaped(text: str) -> Iterator[str]:
@@ -81,15 +97,17 @@ class Redactor:
         found = [spelling for spelling in self._texts if spelling in text]
         if not found:
             return text
-        # In one pass, so that nothing is found in what stands for another.
-        return re.sub("|".join(map(re.escape, found)), lambda hit: self._texts[hit[0]], text)
+        # In one pass, so that nothing is found in what stands for another. Pieces of one value are one.
+        either = "|".join(map(re.escape, found))
+        return re.sub(f"({either})(?:{either})*", lambda hit: self._texts[hit[1]], text)
 
     def raw(self, raw: bytes) -> bytes:
         """Bytes without values."""
         found = [spelling for spelling in self._bytes if spelling in raw]
         if not found:
             return raw
-        return re.sub(b"|".join(map(re.escape, found)), lambda hit: self._bytes[hit[0]], raw)
+        either = b"|".join(map(re.escape, found))
+        return re.sub(b"(%b)(?:%b)*" % (either, either), lambda hit: self._bytes[hit[1]], raw)
 
     def open_end(self, raw: bytes) -> int:
         """Where a spelling may begin that goes on after the end; the length if none does."""

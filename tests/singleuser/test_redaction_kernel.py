@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ from tests.singleuser.brokerapi import CANARY, broker_answers, give
 from tests.singleuser.notebook import play
 from tests.singleuser.selfapi import SelfApi
 
+Control = Callable[[str, bool], None]
 pytestmark = pytest.mark.lane("userenv")
 SHOWN = "[secret db/warehouse]"
 READ = """
@@ -127,3 +128,24 @@ def test_other_parts_may_register_what_they_hand_out(broker: SelfApi, tmp_path: 
     """`redaction.register(name, value)` hides a value that came another way."""
     code = READ + "redaction.register('git/lab', 'handed-by-a-helper')\nprint('handed-by-' + 'a-helper')"
     assert play(tmp_path, code, **broker.environment()).cells[0].printed == "[secret git/lab]\n"
+
+
+def test_a_long_token_is_hidden_where_it_is_shown_shortened(
+    broker: SelfApi, tmp_path: Path, control: Control
+) -> None:
+    """A traceback with variables shows a hundred characters of a token; no long piece of it is left."""
+    token = "".join(f"{number * 7919:x}" for number in range(1, 80))
+    give(broker, "s3/token", environment={}, fields={"token": token})
+    code = (
+        "import jupyter_sandbox, reprlib\n%xmode Verbose\ndef f(y): return 1/0\n"
+        "x = jupyter_sandbox.secrets('s3/token')['token'].reveal()"
+    )
+    unknown = token[::-1]
+    played = play(
+        tmp_path, code, "f(x)", "reprlib.repr(x)", f"f({unknown!r})", f"reprlib.repr({unknown!r})",
+        **broker.environment(),
+    )  # fmt: skip
+    control("such an error shows much of a token", unknown[:40] in played.cells[3].sent)
+    for cell in played.cells[1:3]:
+        assert not any(token[begin : begin + 16] in cell.sent for begin in range(len(token) - 16))
+    assert "[secret s3/token]" in played.cells[1].sent

@@ -76,6 +76,26 @@ def test_a_message_without_a_value_is_unchanged(content: dict[str, Any]) -> None
     assert redactor("a-value-that-is-nowhere").content(content) == content
 
 
+def test_a_long_value_is_found_shortened() -> None:
+    """As tracebacks and tables show it, "abc...xyz": at each cut fewer characters than a piece are left."""
+    value = "".join(chr(ord("a") + number % 26) + str(number) for number in range(120))
+    for kept in range(16, 200):
+        shown = redactor(value).text(f"a {value[:kept]}...{value[-kept:]} b")
+        head, tail = shown.removeprefix(f"a {MARK}").removesuffix(f"{MARK} b").split("...")
+        if kept <= 128:
+            assert len(head) < 16 > len(tail)
+        assert value[:16] not in shown
+    assert redactor(value).text(value) == MARK
+
+
+def test_words_of_a_sentence_are_no_secret() -> None:
+    """Of a value with spaces only the whole is hidden, such as of a document with many common words."""
+    value = '{"type": "service_account", "auth_uri": "https://accounts.example/o", "key": "0123456789"}'
+    text = '"type": "service_account", "auth_uri"'
+    assert redactor(value).text(text) == text
+    assert redactor(value).text(value) == MARK
+
+
 def test_a_mark_is_not_searched_again() -> None:
     """A value that is a word of another's mark does not change the mark."""
     marks = {"first-value": "[secret db/second]", "secret": "[secret x]", "second": "[secret y]"}
