@@ -19,6 +19,7 @@ __all__ = ["carry", "watch"]
 
 _CHUNK = 65536
 _PATIENCE = 200  # milliseconds that a possible beginning of a value waits for its end
+_LAST_WORDS = 1.0  # seconds
 _WITHHELD = b"\n[output is withheld: it could not be searched for secrets (%s)]\n"
 
 
@@ -54,6 +55,16 @@ def _interpose(descriptor: int, current: Callable[[], Redactor]) -> None:
     thread.pydev_do_not_trace = True  # type: ignore[attr-defined]
     thread.is_pydev_daemon_thread = True  # type: ignore[attr-defined]
     thread.start()
+    worker: Any = sys.modules.get("multiprocessing.process")
+    if worker is not None and worker.parent_process() is not None:
+        # A forked worker ends without waiting for threads; what it wrote last would be lost.
+        finish = sys.modules["multiprocessing.util"].Finalize
+        finish(None, _let_go, (descriptor, target, thread), exitpriority=-1)
+
+
+def _let_go(descriptor: int, target: int, thread: threading.Thread) -> None:
+    os.dup2(target, descriptor)  # so that the pipe ends, unless a program of the worker's still has it
+    thread.join(_LAST_WORDS)
 
 
 def carry(source: int, target: int, current: Callable[[], Redactor]) -> None:

@@ -149,3 +149,30 @@ def test_a_long_token_is_hidden_where_it_is_shown_shortened(
     for cell in played.cells[1:3]:
         assert not any(token[begin : begin + 16] in cell.sent for begin in range(len(token) - 16))
     assert "[secret s3/token]" in played.cells[1].sent
+
+
+def test_workers_that_read_by_themselves_lose_no_output(broker: SelfApi, tmp_path: Path) -> None:
+    """Of forked processes, each the first to read, all lines arrive, with names; also what came last."""
+    work = (
+        "import multiprocessing, os, subprocess, jupyter_sandbox\n"
+        "def work(n):\n"
+        "    value = jupyter_sandbox.secrets('db/warehouse')['password'].reveal()\n"
+        "    print('said', value, flush=True)\n"
+        "    subprocess.run(['sh', '-c', 'sleep 0.1; echo ran $0 $1', str(n), value])\n"
+    )
+    run = (
+        "workers = [multiprocessing.get_context('fork').Process(target=work, args=(n,)) for n in range(4)]\n"
+        "for each in workers: each.start()\n"
+        "for each in workers: each.join()\n"
+        "print('status', [each.exitcode for each in workers])\n"
+        "os.write(1, b'ENDED\\n')"
+    )
+    step = {"code": run, "until": "ENDED", "logged": "ENDED"}
+    played = play(tmp_path, work, step, **broker.environment())
+    printed = played.cells[1].printed
+    assert "status [0, 0, 0, 0]" in printed
+    assert printed.count(SHOWN) == 8
+    assert sorted(line for line in played.log.splitlines() if line.startswith("ran")) == [
+        f"ran {number} {SHOWN}" for number in range(4)
+    ]
+    assert CANARY not in printed + played.log
