@@ -34,7 +34,8 @@ class _State:
         self.known: dict[str, dict[str, str]] = {}  # of each value, oldest first: spelling to what is shown
         self.redactor = Redactor({})
         self.session: Any = None  # whose messages are searched
-        self.watched: set[int] = set()
+        self.watched: dict[int, redaction_pipes.Carrier] = {}  # by descriptor
+        self.ordered = False
         self.said: set[str] = set()
 
 
@@ -62,6 +63,7 @@ def register(name: str, value: str, field: str = "value") -> None:
     try:
         redaction_pipes.watch(_state.watched, _redactor)
         _hook(kernel.session)
+        _order(kernel.shell.events)
     except (AttributeError, OSError) as error:
         _say(f"Output of this kernel is not searched for secrets ({error}): print none.")
 
@@ -97,6 +99,13 @@ def _hook(session: Any) -> None:
 
     session.serialize = serialize
     _state.session = session
+
+
+def _order(events: Any) -> None:
+    """A cell's output below Python is sent before the cell's end, as it mostly is without a pipe more."""
+    if not _state.ordered:
+        events.register("post_run_cell", lambda _result: redaction_pipes.settle(_state.watched.values()))
+        _state.ordered = True
 
 
 def _searched(session: Any, message: Mapping[str, Any]) -> dict[str, Any]:

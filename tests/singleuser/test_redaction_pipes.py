@@ -11,8 +11,9 @@ from contextlib import contextmanager, suppress
 import pytest
 
 from jupyter_sandbox_spawner.singleuser import redaction_pipes
-from jupyter_sandbox_spawner.singleuser.redaction_pipes import carry
+from jupyter_sandbox_spawner.singleuser.redaction_pipes import Carrier, settle
 from jupyter_sandbox_spawner.singleuser.spellings import Redactor, spellings
+from tests.singleuser.sandbox import eventually
 
 VALUE = "canary-0b51-of-a-pipe"
 REDACTOR = Redactor(dict.fromkeys(spellings(VALUE), "[secret x]"))
@@ -23,7 +24,7 @@ def carried(current: Callable[[], Redactor] = lambda: REDACTOR) -> Iterator[tupl
     """Where to write, and where it comes out; the entrance is closed in the end and the carrier has ended."""
     source, entrance = os.pipe()
     exit_, target = os.pipe()
-    carrier = threading.Thread(target=carry, args=(source, target, current))
+    carrier = Carrier(source, target, current)
     carrier.start()
     try:
         yield entrance, exit_
@@ -106,6 +107,28 @@ def test_a_failing_search_withholds_and_goes_on() -> None:
         assert b"MemoryError" in notice
         os.write(entrance, b"works")
         assert rest(entrance, exit_) == b"works"
+
+
+def test_it_is_quiet_when_all_has_gone_on() -> None:
+    """Not while bytes are in the pipe or on their way, as long as that may last; and after its end."""
+    source, entrance = os.pipe()
+    exit_, target = os.pipe()
+    carrier = Carrier(source, target, lambda: REDACTOR)
+    carrier.start()
+    more = b"x" * (1 << 17)  # than the other pipe takes at once
+    writer = threading.Thread(target=_write_all, args=(entrance, more))
+    writer.start()
+    settle([carrier])
+    assert not carrier.is_quiet()
+    left = len(more)
+    while left:
+        left -= len(os.read(exit_, left))
+    writer.join()
+    eventually(carrier.is_quiet, "it has gone on")
+    os.close(entrance)
+    carrier.join(30)
+    assert carrier.is_quiet()
+    os.close(exit_)
 
 
 def test_fifty_secrets_cost_little() -> None:
