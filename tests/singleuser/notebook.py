@@ -52,7 +52,7 @@ class Played:
 
 
 def play(home: Path, *steps: str | dict[str, Any], **environment: str) -> Played:
-    """Run cells in one new kernel. A step is code, or `code` (or `inspect`) with more:
+    """Run cells in one new kernel. A step is code; or `inspect`, or a `debug` command; or `code` with more:
 
     `until`: a printed text to wait for, also after the cell's end; `logged`: one in the kernel's own log;
     `interrupt`: send an interrupt message once this is printed; `answers`: lines for `input()`.
@@ -89,6 +89,11 @@ class _Player:
         """Run one; the messages."""
         if "inspect" in step:
             identifier = self._client.inspect(step["inspect"])
+        elif "debug" in step:
+            request = {"seq": 1, "type": "request", "command": step["debug"], "arguments": {}}
+            message = self._client.session.msg("debug_request", request)
+            self._client.control_channel.send(message)
+            identifier = message["header"]["msg_id"]
         else:
             identifier = self._client.execute(step["code"], allow_stdin="answers" in step)
         messages: list[dict[str, Any]] = []
@@ -115,9 +120,9 @@ class _Player:
     def _received(self, answers: list[str]) -> list[dict[str, Any]]:
         found = []
         empty: Any = importlib.import_module("queue").Empty
-        for take in (self._client.get_iopub_msg, self._client.get_shell_msg, self._client.get_stdin_msg):
+        for channel in ("iopub", "shell", "stdin", "control"):
             try:
-                message = take(timeout=0.02)
+                message = getattr(self._client, f"get_{channel}_msg")(timeout=0.02)
             except empty:
                 continue
             found.append(message)

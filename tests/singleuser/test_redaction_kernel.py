@@ -59,7 +59,7 @@ def test_a_kernel_that_read_nothing_is_left_alone(broker: SelfApi, tmp_path: Pat
     """Until a value is read no method is replaced, no thread started, no descriptor changed; then once."""
     look = (
         "print(sorted(t.name for t in threading.enumerate() if 'sandbox' in t.name),"
-        " 'serialize' in vars(kernel.session), len(os.listdir('/proc/self/fd')))"
+        " 'serialize' in vars(kernel.session), *(os.readlink(f'/proc/self/fd/{n}') for n in (1, 2)))"
     )
     before = READ.replace(READ.splitlines()[-1], "")
     again = "for _ in range(50): jupyter_sandbox.secrets('db/warehouse')"
@@ -68,6 +68,7 @@ def test_a_kernel_that_read_nothing_is_left_alone(broker: SelfApi, tmp_path: Pat
     assert first.startswith("[] False")
     assert second.count("sandbox-redaction-") == 4
     assert "True" in second
+    assert set(first.split()[-2:]).isdisjoint(second.split()[-2:])
     assert third == second
 
 
@@ -122,6 +123,31 @@ def test_a_password_that_is_a_word_of_the_protocol_breaks_nothing(broker: SelfAp
     assert printed.contents("stream") == [{"name": "stdout", "text": "to [secret db/words]\n"}]
     assert printed.contents("execute_result")[0]["data"] == {"text/plain": "'[secret db/words]'"}
     assert error.contents("error")[0]["evalue"] == "[secret db/words]"
+
+
+@pytest.mark.proves("S19")
+def test_the_debugger_and_other_pages_get_names(broker: SelfApi, tmp_path: Path, control: Control) -> None:
+    """The debugger's list of variables, an inspected name and the echo of a source are searched too."""
+    cells = [
+        f"typed = {CANARY!r}\nother = 'an-ordinary-word'",
+        {"debug": "inspectVariables"},
+        {"inspect": "typed"},
+    ]
+    _, typed, variables, inspected = play(tmp_path, READ, *cells, **broker.environment()).cells
+    control("variables are listed", "an-ordinary-word" in variables.sent)
+    for cell in (typed, variables, inspected):
+        everything = str(cell.messages)
+        assert SHOWN in everything
+        assert CANARY not in everything
+
+
+@pytest.mark.proves("S19")
+def test_known_limit_of_a_worker_that_was_forked_before(broker: SelfApi, tmp_path: Path) -> None:
+    """It does not know what its parent has read since, so what it prints itself is not searched."""
+    before = "import multiprocessing\npool = multiprocessing.get_context('fork').Pool(1)\npool.map(abs, [1])"
+    after = {"code": "pool.apply(print, (known, 'ENDED'))\npool.terminate()", "until": "ENDED"}
+    played = play(tmp_path, before, READ, after, **broker.environment())
+    assert f"{CANARY} ENDED" in played.cells[2].printed
 
 
 def test_other_parts_may_register_what_they_hand_out(broker: SelfApi, tmp_path: Path) -> None:
