@@ -19,9 +19,7 @@ __all__ = ["SHORTEST", "register", "withheld"]
 SHORTEST = 6  # characters; shorter ones stand in innocent output everywhere
 _MOST = 200  # values; a kernel that reads keys anew every hour has those of the last days
 # No secrets by what they are, and often a common word: "reader" would vanish from every traceback.
-_OPEN_FIELDS = frozenset(
-    {"user", "username", "host", "hostname", "port", "database", "dbname", "region", "endpoint", "url"}
-)
+_OPEN_FIELDS = frozenset({"user", "username", "host", "hostname", "port", "database", "dbname", "region"})
 # What programs go by; no output of a cell stands there.
 _SHAPE = frozenset({"name", "status", "execution_state", "comm_id", "target_name", "transient"})
 
@@ -60,12 +58,12 @@ def register(name: str, value: str, field: str = "value") -> None:
             while len(_state.known) > _MOST:
                 del _state.known[next(iter(_state.known))]
             _state.redactor = Redactor({k: v for texts in _state.known.values() for k, v in texts.items()})
-    try:
-        redaction_pipes.watch(_state.watched, _redactor)
-        _hook(kernel.session)
-        _order(kernel.shell.events)
-    except (AttributeError, OSError) as error:
-        _say(f"Output of this kernel is not searched for secrets ({error}): print none.")
+        try:
+            redaction_pipes.watch(_state.watched, _redactor)
+            _hook(kernel.session)
+            _order(kernel.shell.events)
+        except (AttributeError, OSError) as error:
+            _say(f"Output of this kernel is not searched for secrets ({error}): print none.")
 
 
 def _redactor() -> Redactor:
@@ -104,7 +102,9 @@ def _hook(session: Any) -> None:
 def _order(events: Any) -> None:
     """A cell's output below Python is sent before the cell's end, as it mostly is without a pipe more."""
     if not _state.ordered:
-        events.register("post_run_cell", lambda _result: redaction_pipes.settle(_state.watched.values()))
+        events.register(
+            "post_run_cell", lambda _result: redaction_pipes.settle(tuple(_state.watched.values()))
+        )
         _state.ordered = True
 
 
