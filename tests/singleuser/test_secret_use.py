@@ -16,7 +16,7 @@ import pytest
 from jupyter_sandbox_spawner.errors import ConfigurationError, RefusedError
 from jupyter_sandbox_spawner.singleuser import secret_use
 from jupyter_sandbox_spawner.singleuser.commands import ExitStatus, main
-from tests.singleuser.brokerapi import CANARY, SECRETS, broker_answers, give
+from tests.singleuser.brokerapi import CANARY, broker_answers, give, lists
 from tests.singleuser.selfapi import SelfApi
 from tests.singleuser.test_magic import ipython, userenv
 
@@ -45,7 +45,7 @@ def test_the_list_is_a_table_without_values(broker: SelfApi, tmp_path: Path) -> 
 @userenv
 def test_an_empty_list_says_whom_to_ask(broker: SelfApi, tmp_path: Path) -> None:
     """A sentence with the profile's name."""
-    broker.answers[f"GET {SECRETS}"] = (200, {"profile": "small", "items": []})
+    lists(broker)
     done = ipython("found = %sandbox secrets\nprint(found)", tmp_path)
     assert "grants no secrets. Ask the hub's admin" in done.stdout
 
@@ -288,6 +288,6 @@ def test_keys_are_not_printed_to_a_terminal(
 
 def test_one_secret_of_kind_aws_needs_no_name(broker: SelfApi) -> None:
     """With none or two the command says which there are."""
-    broker.answers[f"GET {SECRETS}"] = (200, {"profile": "small", "items": []})
+    lists(broker)
     with pytest.raises(ConfigurationError, match="There are 0 secrets of kind aws"):
         secret_use.aws_credentials(None)
