@@ -49,7 +49,7 @@ def place_of(url: str) -> str:
     except ValueError:
         return ""
     plain = url.isascii() and url.isprintable() and "\\" not in url and " " not in url
-    return parts.netloc if parts.scheme == "https" and url.startswith("https://") and plain else ""
+    return parts.netloc if plain and url.startswith("https://") else ""
 
 
 def _names(kind: str, host: str) -> Iterator[str]:

@@ -6,9 +6,10 @@ import base64
 import os
 import ssl
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,9 @@ class HttpsServer(ThreadingHTTPServer):
         return {login for _, login in self.seen if login is not None}
 
     def handle_error(self, request: Any, address: Any) -> None:
-        """A client that does not trust it, or went away."""
+        """A client that does not trust it, or went away; what else went wrong is shown."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, address)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -114,8 +117,13 @@ class _Handler(BaseHTTPRequestHandler):
 def _login(header: str) -> tuple[str, str] | None:
     if not header.startswith("Basic "):
         return None
-    user, _, password = base64.b64decode(header.removeprefix("Basic ")).decode().partition(":")
-    return user, password
+    raw = base64.b64decode(header.removeprefix("Basic "))
+    # git writes a login in UTF-8, requests (of pip and twine) in Latin-1.
+    for encoding in ("utf-8", "latin-1"):
+        with suppress(UnicodeDecodeError):
+            user, _, password = raw.decode(encoding).partition(":")
+            return user, password
+    return None
 
 
 @contextmanager
