@@ -167,13 +167,10 @@ def _list(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(found, indent=1))
         return ExitStatus.OK
-    rows = [("name", "fields", "bytes", "kept", "changed", "by")]
+    rows = [("name", "fields", "bytes", "changed", "by")]
     for item in found:
-        kept = "static" if item["static"] else "dynamic"
         changed = item["changed_at"][:19].replace("T", " ") + " UTC"
-        rows.append(
-            (item["name"], ",".join(item["fields"]), str(item["size"]), kept, changed, item["changed_by"])
-        )
+        rows.append((item["name"], ",".join(item["fields"]), str(item["size"]), changed, item["changed_by"]))
     _print(rows)
     return ExitStatus.OK
 

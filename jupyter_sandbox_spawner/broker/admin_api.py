@@ -9,7 +9,6 @@ from aiohttp import web
 
 from ..clients.grants import ControlBrokerClient, StoreChange
 from ..errors import RefusedError
-from ..rules.grants import Grant
 from ..secret_names import check_name
 from ..serving import peer_credentials
 from ..wire import decode_json, encode
@@ -47,8 +46,7 @@ class AdminApi:
         return web.json_response(encode(await self._store.state()))
 
     async def _list(self, request: web.Request) -> web.Response:
-        static = self._store.is_static(Grant(name="any"))
-        items = [{**encode(item), "static": static} for item in await self._store.describe()]
+        items = [encode(item) for item in await self._store.describe()]
         return web.json_response({"items": items})
 
     async def _put(self, request: web.Request) -> web.Response:

@@ -88,7 +88,6 @@ class SecretsApi:
         secret = await self._given(allowed, name)
         about = About(
             stored=True,
-            static=secret.static,
             version=secret.version,
             expires_at=secret.expires_at,
             renewed=secret.renewed,
@@ -133,10 +132,7 @@ class SecretsApi:
         sandbox = _sandbox(request.headers)
         self._pace(sandbox)
         asker = await self._asker(request.headers)
-        granted = await self._control.granted(sandbox, asker)
-        static = all(self._store.is_static(grant) for grant in granted.grants if grant.name == name)
-        wanted = ReadRequest(asker=asker, name=name, static=static)
-        allowed = await self._control.may_read(sandbox, wanted)
+        allowed = await self._control.may_read(sandbox, ReadRequest(asker=asker, name=name))
         if self._blocks.holds(sandbox):
             await self._control.failed(sandbox, ReadFailure(name=name, code="secret.blocked"))
             raise blocked()
@@ -169,7 +165,7 @@ class SecretsApi:
             "environment": dict(grant.environment),
             "granted_by": f"profile {profile}",
             "stored": None if about is None else about.stored,
-            "static": self._store.is_static(grant) if about is None else about.static,
+            "static": grant.static,
             "version": None if about is None else about.version,
             "changed_at": None if about is None else _timestamp(about.changed_at),
             "expires_at": None if about is None else _timestamp(about.expires_at),

@@ -18,7 +18,7 @@ class BrokerAdminClient(UnixClient):
         super().__init__("broker", path, timeout)
 
     async def secrets(self) -> Any:
-        """`{items: [{name, fields, size, changed_at, changed_by, static}]}`."""
+        """`{items: [{name, fields, size, changed_at, changed_by}]}`."""
         return await self.call("GET", "/api/secrets")
 
     async def put(self, name: str, fields: Mapping[str, str]) -> None:

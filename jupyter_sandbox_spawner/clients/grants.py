@@ -47,11 +47,10 @@ class Granted:
 
 @dataclass(frozen=True, kw_only=True)
 class ReadRequest:
-    """Who asks for which secret, and how it would be used; `static`: its value outlives the sandbox."""
+    """Who asks for which secret, and how it would be used."""
 
     asker: Asker
     name: str
-    static: bool
     delivery: Delivery = "value"
 
 

@@ -71,7 +71,7 @@ class BrokerApi:
         detail = {
             "secret": asked.name,
             "kind": verdict.grant.kind,
-            "static": asked.static,
+            "static": verdict.grant.static,
             "delivery": asked.delivery,
             "profile": record.profile,
         }
