@@ -12,7 +12,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -33,18 +33,20 @@ _IN_MEMORY = ("tmpfs", "ramfs")
 
 @dataclass(frozen=True, repr=False)
 class VaultToken(Shown):
-    """Where the token is, and until when it is one. It is not shown."""
+    """Where the token is, and its end; `renewed`: the broker moves that. The token is not shown."""
 
     name: str
     file: str
     address: str
     namespace: str
     expires_at: datetime | None
+    renewed: bool
 
     def blocks(self) -> Iterator[str | Table]:
         """The file, and how programs use it."""
         now = datetime.now(timezone.utc)
-        until = "" if self.expires_at is None else f"; valid to {when(self.expires_at, now)}"
+        until = "" if self.expires_at is None else f"; it ends {when(self.expires_at, now)}"
+        until += ", and is renewed while this server runs" if self.renewed else ""
         yield f"The Vault token of {self.name} is in {self.file}, for you alone{until}."
         namespace = f" VAULT_NAMESPACE={self.namespace}" if self.namespace else ""
         yield f'One command: VAULT_ADDR={self.address}{namespace} VAULT_TOKEN="$(cat {self.file})" vault ...'
@@ -64,14 +66,13 @@ def unwrap(name: str, file: str | None = None) -> VaultToken:
         )
     with secret:
         wrapping = Wrapping(_text(secret, "address"), _text(secret, "namespace"))
-        token, seconds = _opened(name, wrapping, secret)
-        _write(target, token)
-        end = datetime.now(timezone.utc) + timedelta(seconds=seconds) if seconds else None
-        return VaultToken(name, str(target), wrapping.address, wrapping.namespace, end)
+        _write(target, _opened(name, wrapping, secret))
+        where = wrapping.address, wrapping.namespace
+        return VaultToken(name, str(target), *where, secret.expires_at, secret.renewed)
 
 
-def _opened(name: str, wrapping: Wrapping, secret: Secret) -> tuple[str, int]:
-    """The token and its seconds. An alarm is sent where it is not what the broker made."""
+def _opened(name: str, wrapping: Wrapping, secret: Secret) -> str:
+    """The token. An alarm is sent where it is not what the broker made."""
     wrapped, expected = secret["wrapped_token"].reveal(), _text(secret, "expected_path")
     try:
         made_at = wrapping.creation_path(wrapped)
@@ -91,12 +92,11 @@ def _opened(name: str, wrapping: Wrapping, secret: Secret) -> tuple[str, int]:
     return _token_of(name, answer)
 
 
-def _token_of(name: str, answer: dict[str, Any]) -> tuple[str, int]:
+def _token_of(name: str, answer: dict[str, Any]) -> str:
     auth = answer.get("auth")
     token = auth.get("client_token") if isinstance(auth, dict) else None
     if isinstance(token, str) and token and token.isascii() and token.isprintable():
-        lasts = auth.get("lease_duration") if isinstance(auth, dict) else 0
-        return token, lasts if isinstance(lasts, int) and lasts > 0 else 0
+        return token
     raise _alarm(name, "wrapping.no_token", f"What was wrapped for {name!r} holds no Vault token.")
 
 
@@ -125,8 +125,9 @@ def _target(name: str, file: str | None) -> Path:
         return directory / name.replace("/", "--")
     target = Path(os.path.abspath(file))
     _check_in_memory(target.parent)
-    if not target.parent.is_dir():
-        raise _refused_file(target, "its directory does not exist")
+    if not target.parent.is_dir() or target.is_dir():
+        what = "it is a directory" if target.is_dir() else "its directory does not exist"
+        raise _refused_file(target, what)
     return target
 
 

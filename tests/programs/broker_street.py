@@ -46,9 +46,9 @@ class BrokerStreet:
     store: FileStore
     admin: BrokerAdminClient
 
-    async def admit(self, wanted: SandboxSpec, *names: str) -> None:
+    async def admit(self, wanted: SandboxSpec, *names: str | Grant) -> None:
         """A running server with these grants; its token is `USER/SERVER`."""
-        secrets = tuple(Grant(name=name) for name in names)
+        secrets = tuple(Grant(name=name) if isinstance(name, str) else name for name in names)
         answer = await Admissions(self.parts, lambda _: None).admit(asked(wanted, secrets=secrets))
         assert answer.admitted, answer
         scope = f"custom:sandbox:self!server={wanted.user}/{wanted.server}"
@@ -64,7 +64,7 @@ class BrokerStreet:
         await Stopper(self.parts).release(record, "stop.by_user", "It was stopped.", 0)
 
     async def ask(
-        self, line: str, token: str = "alice/", sandbox: str = ALICE.id
+        self, line: str, token: str = "alice/", sandbox: str = ALICE.id, body: str | None = None
     ) -> tuple[int, dict[str, Any], dict[str, str]]:
         """Status, document and headers of a request as the gateway passes it on."""
         method, path = line.split(" ", 1)
@@ -72,7 +72,7 @@ class BrokerStreet:
         connector = aiohttp.UnixConnector(self.here.path("b-gateway"))
         async with (
             aiohttp.ClientSession("http://localhost", connector=connector) as session,
-            session.request(method, path, headers=headers) as answer,
+            session.request(method, path, headers=headers, data=body) as answer,
         ):
             return answer.status, await answer.json(), dict(answer.headers)
 
