@@ -32,7 +32,7 @@ class VaultSite:
     role: str = "sandbox-broker"
     jwt_mount: str = "jwt-sandbox"
     jwt_role: str = "sandbox"
-    issuer: str = "jupyter-sandbox"
+    issuer: str = "jupyter-sandbox-broker"
     audience: str = "vault"
     kv_mount: str = "secret"
     kv_prefix: str = ""

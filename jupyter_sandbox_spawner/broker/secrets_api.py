@@ -14,7 +14,7 @@ from typing import Any
 
 from aiohttp import web
 
-from ..clients.grants import ControlBrokerClient, CredentialEvent, ReadAnswer, ReadFailure, ReadRequest
+from ..clients.grants import CredentialEvent, ReadAnswer, ReadFailure, ReadRequest
 from ..clients.hub import HubClient
 from ..errors import RefusedError, SandboxError
 from ..names import is_sandbox_id
@@ -23,8 +23,9 @@ from ..rules.grants import Asker, Grant
 from ..rules.identity import SANDBOX_HEADER, shown_token
 from ..secret_names import ALARMS, check_name
 from ..wire import decode_json, encode
-from .blocks import Blocks, blocked
-from .store import About, Secret, SecretStore
+from .blocks import blocked
+from .parts import Parts
+from .store import About, Secret
 
 __all__ = ["SecretsApi"]
 
@@ -46,13 +47,11 @@ class _Alarm:
 class SecretsApi:
     """Routes of the gateway's socket; the sandbox is the one the gateway names."""
 
-    def __init__(
-        self, store: SecretStore, hub: HubClient, control: ControlBrokerClient, blocks: Blocks
-    ) -> None:
-        self._store = store
+    def __init__(self, parts: Parts, hub: HubClient) -> None:
+        self._store = parts.store
         self._hub = hub
-        self._control = control
-        self._blocks = blocks
+        self._control = parts.control
+        self._blocks = parts.blocks
         self._buckets: dict[str, Bucket] = {}
 
     def add_to(self, app: web.Application) -> None:

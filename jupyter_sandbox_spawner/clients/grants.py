@@ -116,6 +116,11 @@ class ControlBrokerClient(UnixClient):
         answer = await self.call("POST", "/api/sandboxes/running", {"running": list(sandboxes)})
         return frozenset(decode(Running, answer).running)
 
+    async def running_of(self, user: str | None) -> frozenset[str]:
+        """The running sandboxes of a user; None: of everybody."""
+        answer = await self.call("POST", "/api/sandboxes/running-of", {"user": user})
+        return frozenset(decode(Running, answer).running)
+
     async def credential(self, sandbox: str, event: CredentialEvent) -> None:
         """Write down what became of a credential."""
         await self.call("POST", f"/api/sandboxes/{sandbox}/credentials", encode(event))

@@ -215,7 +215,7 @@ class VaultClient:
 
 
 def checked_path(path: str) -> str:
-    """The path, if its parts need no escape and none is `..`; else ConfigurationError `vault.path_invalid`."""
+    """The path, if no part needs an escape or is `..`; else ConfigurationError `vault.path_invalid`."""
     for part in path.split("/"):
         if ".." in part or not _PART.fullmatch(part):
             raise ConfigurationError(

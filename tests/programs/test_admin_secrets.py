@@ -152,7 +152,7 @@ async def test_the_broker_as_a_program(house: House) -> None:
     assert (await house.run("put", "db/warehouse", given=CANARY.encode()))[0] == 0
     directory = house.directory / "broker"
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
-    assert {path.name for path in directory.iterdir()} == {"gateway.sock", "admin.sock"}
+    assert {path.name for path in directory.iterdir()} == {"gateway.sock", "control.sock", "admin.sock"}
     assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in directory.iterdir())
     await house.end_broker()
     status, said = await house.run("list")
