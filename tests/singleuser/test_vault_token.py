@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import stat
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -32,17 +31,6 @@ def vault() -> Iterator[VaultApi]:
     with vault_api() as server:
         server.wrap(WRAPPED, TOKEN)
         yield server
-
-
-@pytest.fixture
-def memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A directory in memory, which is the server's own runtime directory."""
-    directory = tempfile.mkdtemp(dir="/dev/shm")
-    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", directory)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    yield Path(directory)
-    shutil.rmtree(directory)
 
 
 @pytest.fixture

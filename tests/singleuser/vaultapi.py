@@ -1,6 +1,6 @@
 """What answers as Vault's wrapping API does? A small HTTP server on loopback, where a token opens once.
 
-It follows the documentation of sys/wrapping; a real Vault is asked by tests/programs/test_vault_token.py.
+It follows the documentation of sys/wrapping; a real Vault is asked by test_real_vault.py.
 """
 
 from __future__ import annotations
