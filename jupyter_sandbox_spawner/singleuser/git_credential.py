@@ -6,21 +6,17 @@ ref: gitcredentials(7), git-credential(1) "INPUT/OUTPUT FORMAT"
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
-from urllib.parse import urlsplit
 
 from ..errors import SandboxError
-from .door import door, is_inside
-from .secret_list import listing
-from .secret_places import Login, login
+from .door import is_inside
+from .secret_places import PROXY_USER, Login, login, own_login
 
 __all__ = ["answer"]
 
 _MOST = 64 << 10  # characters; git sends a few hundred
 # Attributes that git may send more than once.
 _LISTS = ("capability[]", "wwwauth[]", "state[]")
-_PROXY_USER = "sandbox"
 _NO_USER = "git"  # most servers that take a token alone take any name with it
 
 
@@ -32,8 +28,8 @@ def answer(verb: str, question: str) -> Iterator[str]:
     asked = _attributes(question) if verb == "get" else {}
     if not is_inside() or not asked:
         return
-    if _is_own_door(asked):
-        yield from _proxied(asked["path"])
+    if asked.get("protocol") == "http":
+        yield from _by_proxy(asked)
     elif asked.get("protocol") == "https" and asked.get("host"):
         try:
             found = login("git", asked["host"], asked.get("username", ""))
@@ -43,6 +39,13 @@ def answer(verb: str, question: str) -> Iterator[str]:
             raise
         if found is not None:
             yield from _told(found, asked.get("username", ""))
+
+
+def _by_proxy(asked: Mapping[str, str]) -> Iterator[str]:
+    """The broker's proxy on this sandbox's own loopback; any other http is not answered."""
+    found = own_login("git", f"http://{asked.get('host', '')}/{asked.get('path', '')}")
+    if found is not None and asked.get("username", PROXY_USER) == PROXY_USER:
+        yield from (f"username={found[0]}", f"password={found[1]}")
 
 
 def _told(found: Login, asked_user: str) -> Iterator[str]:
@@ -58,33 +61,6 @@ def _told(found: Login, asked_user: str) -> Iterator[str]:
     yield f"password={password}"
     if found.expires_at is not None:
         yield f"password_expiry_utc={int(found.expires_at.timestamp())}"
-
-
-def _proxied(path: str) -> Iterator[str]:
-    """The server's own token, which opens nothing but this sandbox's own door."""
-    for item in listing().items:
-        if item.delivery == "proxy" and item.kind == "git" and f"/{path}".startswith(_prefix(item.name)):
-            yield f"username={_PROXY_USER}"
-            yield f"password={os.environ['JUPYTERHUB_API_TOKEN']}"
-            return
-
-
-def _prefix(name: str) -> str:
-    return f"{urlsplit(door('secrets')).path}/{name}/proxy/"
-
-
-def _is_own_door(asked: Mapping[str, str]) -> bool:
-    """Is it the broker's proxy on this sandbox's loopback? Any other http is not answered."""
-    own = urlsplit(door("secrets"))
-    path = asked.get("path", "")
-    return (
-        asked.get("protocol") == own.scheme
-        and asked.get("host") == own.netloc
-        and asked.get("username", _PROXY_USER) == _PROXY_USER
-        and bool(path)
-        and ".." not in path
-        and "%" not in path
-    )
 
 
 def _attributes(question: str) -> dict[str, str]:

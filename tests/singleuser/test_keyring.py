@@ -21,7 +21,7 @@ from keyring.errors import PasswordDeleteError, PasswordSetError
 from jupyter_sandbox_spawner.singleuser.keyring_backend import SandboxKeyring
 from tests.singleuser.brokerapi import CANARY, SECRETS, about, give, lists
 from tests.singleuser.httpsserver import HttpsServer, https_server
-from tests.singleuser.selfapi import SelfApi
+from tests.singleuser.selfapi import TOKEN, SelfApi
 
 Control = Callable[[str, bool], None]
 NAME = "team/index"
@@ -114,6 +114,31 @@ def test_the_user_is_the_secrets_or_the_askers(
     """Another user's login is not given; a token alone goes with the name asked for, or __token__."""
     granted(broker, HOST, **fields)
     assert asked(f"https://{HOST}/", user) == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "user", "opens"),
+    [
+        (f"{SECRETS}/{NAME}/proxy/simple/", None, True),
+        (f"{SECRETS}/{NAME}/proxy/simple/", "sandbox", True),
+        (f"{SECRETS}/{NAME}/proxy/simple/", "bot", False),
+        (f"{SECRETS}/{NAME}/proxy", None, False),
+        (f"{SECRETS}/{NAME}/read", None, False),
+        (f"{SECRETS}/other/proxy/simple/", None, False),
+        (f"{SECRETS}/{NAME}/proxy/../../x", None, False),
+        (f"{SECRETS}/{NAME}/proxy/%2e%2e/x", None, False),
+        ("/jh/hub/api/user", None, False),
+    ],
+)
+def test_the_brokers_proxy_gets_the_servers_token(
+    api: SelfApi, path: str, user: str | None, opens: bool
+) -> None:
+    """Below .../NAME/proxy/ of a grant by proxy, at this sandbox's own door alone, with its own token."""
+    lists(api, about(NAME, kind="pip", host=HOST, delivery="proxy"))
+    assert asked(f"http://127.0.0.1:{api.server_port}{path}", user) == (("sandbox", TOKEN) if opens else None)
+    assert asked(f"https://127.0.0.1:{api.server_port}{path}", user) is None
+    assert asked(f"http://localhost:{api.server_port}{path}", user) is None
+    assert asked(f"https://{HOST}/") is None
 
 
 def test_a_login_that_cannot_be_read_is_told(broker: SelfApi, capsys: pytest.CaptureFixture[str]) -> None:
