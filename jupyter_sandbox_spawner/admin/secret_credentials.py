@@ -1,4 +1,4 @@
-"""How does an admin end credentials, exchange keys, and move to Vault? `secrets status | revoke | keys | copy`"""
+"""How does an admin end credentials, exchange keys, move to Vault? `secrets status | revoke | keys | copy`"""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ def add_commands(verbs: Verbs) -> None:
         verbs,
         "keys",
         "print the public keys by which Vault knows sandboxes",
-        "PEM, for `hub_config/vault/setup --jwt-key FILE`; they are also at services/sandbox/.well-known/jwks.json.",
+        "PEM, for `hub_config/vault/setup --jwt-key FILE`. Vault may also fetch them from the hub's "
+        "services/sandbox/.well-known/jwks.json.",
     )
     keys.add_argument("--json", action="store_true", help="print a JSON Web Key Set")
     keys.set_defaults(action=_keys)

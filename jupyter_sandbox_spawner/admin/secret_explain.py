@@ -129,9 +129,8 @@ def _reads(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(found, indent=1))
         return ExitStatus.OK
-    rows = [("when", "user", "server", "sandbox", "secret", "kept", "delivery")]
-    rows += [tuple(str(item[column]) for column in rows[0]) for item in found]
-    print_table(rows)
+    columns = ("when", "user", "server", "sandbox", "secret", "kept", "delivery")
+    print_table([columns, *(tuple(str(item[column]) for column in columns) for item in found)])
     return ExitStatus.OK
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ..secret_names import check_name
 from ..settings import load_site
+from . import secret_credentials, secret_explain
 from .exits import ExitStatus
 from .secret_asking import add_command, ask_broker, print_table, wrong_input
 
@@ -57,8 +58,8 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     delete = add_command(verbs, "delete", "delete a secret", "What sandboxes have read already they keep.")
     delete.add_argument("name", metavar="NAME")
     delete.set_defaults(action=_delete)
-    explain_secrets.addadd_command(verbs, command)
-    vault_commands.add_commands(verbs, command)
+    secret_explain.add_commands(verbs)
+    secret_credentials.add_commands(verbs)
 
 
 def _put(arguments: argparse.Namespace) -> int:
