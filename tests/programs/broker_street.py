@@ -33,7 +33,7 @@ from jupyter_sandbox_spawner.serving import application, listening_socket
 from .control_neighbours import asked, spec
 from .control_street import Street, parts_of, street
 
-__all__ = ["ALICE", "BOB", "CANARY", "GPU", "BrokerStreet", "broker_street"]
+__all__ = ["ALICE", "BOB", "CANARY", "GPU", "BrokerStreet", "broker_street", "serve"]
 
 CANARY = "canary-9c31-value"
 ALICE, GPU, BOB = spec("alice"), spec("alice", "gpu", "2"), spec("bob", nonce="3")
@@ -84,7 +84,8 @@ class BrokerStreet:
         return [line for line in reversed(lines) if line["action"] in actions]
 
 
-async def _serve(stack: AsyncExitStack, path: str, api: Any) -> None:
+async def serve(stack: AsyncExitStack, path: str, api: Any) -> None:
+    """Let these routes answer at a socket for the block."""
     app = application(frozenset())
     api.add_to(app)
     runner = web.AppRunner(app, access_log=None)
@@ -100,14 +101,14 @@ async def broker_street() -> AsyncIterator[BrokerStreet]:
         name = stack.enter_context(tempfile.TemporaryDirectory(prefix="bs", dir="/tmp"))
         here = await stack.enter_async_context(street(Path(name)))
         parts = await stack.enter_async_context(parts_of(here))
-        await _serve(stack, here.path("c-broker"), BrokerApi(parts))
+        await serve(stack, here.path("c-broker"), BrokerApi(parts))
         store = await stack.enter_async_context(FileStore(str(Path(name) / "store")))
         hub = await stack.enter_async_context(HubClient(here.hub_url, "", timeout=4))
         control = await stack.enter_async_context(ControlBrokerClient(here.path("c-broker")))
         broker = BrokerParts(store=store, blocks=Blocks(str(Path(name) / "store")), control=control)
-        await _serve(stack, here.path("b-gateway"), SecretsApi(broker, hub))
-        await _serve(stack, here.path("b-admin"), AdminApi(broker))
-        await _serve(stack, here.path("b-control"), ControlApi(broker))
+        await serve(stack, here.path("b-gateway"), SecretsApi(broker, hub))
+        await serve(stack, here.path("b-admin"), AdminApi(broker))
+        await serve(stack, here.path("b-control"), ControlApi(broker))
         admin = await stack.enter_async_context(BrokerAdminClient(here.path("b-admin")))
         found = BrokerStreet(here, parts, store, admin)
         for secret in ("db/warehouse", "users/alice/token", "users/bob/token"):

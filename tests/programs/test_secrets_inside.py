@@ -46,12 +46,12 @@ async def inside(place: BrokerStreet) -> AsyncIterator[dict[str, str]]:
         yield environment
 
 
-async def run(inside: dict[str, str], *words: str, says: str = "") -> tuple[int, str, str]:
-    """`jupyter sandbox ...` as a process in there."""
+async def run(inside: dict[str, str], *words: str, says: str = "", before: str = "") -> tuple[int, str, str]:
+    """`jupyter sandbox ...` as a process in there; `before` is run in it first."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",
-        COMMAND,
+        before + COMMAND,
         *words,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **inside},
         stdin=asyncio.subprocess.PIPE,
