@@ -9,6 +9,7 @@ from typing import NoReturn
 
 from ..errors import ConfigurationError, SandboxError
 from . import secret_list, secret_programs, secret_use
+from .secret_values import secrets as values
 from .view import Shown
 
 __all__ = ["add_commands", "split"]
@@ -47,7 +48,9 @@ def _add_verbs(add: Callable[[str, str, _Ask], argparse.ArgumentParser]) -> None
     revoke = add(
         "revoke", "end what this server holds; it may be read anew", lambda o: secret_list.revoke(o.name)
     )
-    vault = add("vault", "put a Vault token of this server's own into a file", _vault)
+    vault = add(
+        "vault", "put a Vault token of this server's own into a file", lambda o: values.vault(o.name, o.file)
+    )
     for each in (renew, revoke, vault):
         each.add_argument("name", metavar="NAME", help="such as db/warehouse")
     vault.add_argument("--file", metavar="FILE", help="where to; below /dev/shm or /run/jupyter")
@@ -94,9 +97,3 @@ def _without_a_cell(options: argparse.Namespace) -> NoReturn:
         code="secret.needs_cell",
         remedy=f"Begin the cell with: %%sandbox secrets use {' '.join(options.names)}",
     )
-
-
-def _vault(options: argparse.Namespace) -> Shown:
-    from .vault_token import unwrap  # urllib costs what the other commands need not pay
-
-    return unwrap(options.name, options.file)

@@ -15,6 +15,7 @@ from . import secret_list
 from .door import ask
 from .secret_answers import SecretList
 from .secret_list import PATIENCE, instant, unreadable
+from .view import Shown
 
 __all__ = ["Secret", "SecretValue", "read", "secrets"]
 
@@ -153,6 +154,12 @@ class _Secrets:
     status = staticmethod(secret_list.status)
     renew = staticmethod(secret_list.renew)
     revoke = staticmethod(secret_list.revoke)
+
+    def vault(self, name: str, file: str | None = None) -> Shown:
+        """Open a wrapped Vault token once, into a file in memory. Raises SandboxError, and there is no file."""
+        from .vault_token import unwrap  # which needs this module
+
+        return unwrap(name, file)
 
 
 secrets = _Secrets()

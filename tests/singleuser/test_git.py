@@ -205,6 +205,16 @@ def test_without_a_grant_for_git_its_settings_are_left_alone(grants: tuple[Grant
     assert environment(*grants) == {}
 
 
+def test_a_template_is_filled_with_whose_server_it_is() -> None:
+    """The broker's address has the person's own name; a group that the person is not in has no address."""
+    own = Grant(name="users/{username}/git", kind="git", host=HOST, delivery="proxy")
+    team = Grant(name="teams/{group}/git", kind="git", host="other.example.org")
+    told = environment(own, team)
+    key = f"url.http://127.0.0.1:8081{SECRETS}/users/{SPEC.user}/git/proxy/.insteadOf"
+    assert (told["GIT_CONFIG_KEY_0"], told["GIT_CONFIG_VALUE_0"]) == (key, f"https://{HOST}/")
+    assert "other.example.org" not in str(told)
+
+
 def test_settings_that_an_admin_made_stay() -> None:
     """GIT_CONFIG_COUNT of the profile goes on counting; ours come after."""
     mine = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "http.lowSpeedTime", "GIT_CONFIG_VALUE_0": "9"}
