@@ -5,6 +5,7 @@ Law: nothing of the hub's own environment goes in, and what the sandbox relies o
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -161,10 +162,9 @@ def _git(plan: ServerPlan, granted: Sequence[Grant], before: str) -> dict[str, s
         asking[own if grant.delivery == "proxy" else address] = None
         if grant.delivery == "proxy":
             settings.append((f"url.{secrets}/{grant.name}/proxy/.insteadOf", f"{address}/"))
+    helper = f"!{shlex.quote(f'{plan.python_prefix}/bin/jupyter-sandbox')} git-credential"
     for address in asking:
-        settings += [
-            (f"credential.{address}.helper", text) for text in ("", "!jupyter-sandbox git-credential")
-        ]
+        settings += [(f"credential.{address}.helper", text) for text in ("", helper)]
         # By its path the broker's proxy tells one grant from another.
         settings += [(f"credential.{address}.useHttpPath", "true")] if address == own else []
     if not settings:

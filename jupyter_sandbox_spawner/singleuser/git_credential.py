@@ -28,15 +28,19 @@ def answer(verb: str, question: str) -> Iterator[str]:
     asked = _attributes(question) if verb == "get" else {}
     if not is_inside() or not asked:
         return
+    try:
+        yield from _answered(asked)
+    except SandboxError:
+        # Else git would ask the person, who has nothing to type, at a terminal that a notebook hides.
+        yield "quit=1"
+        raise
+
+
+def _answered(asked: Mapping[str, str]) -> Iterator[str]:
     if asked.get("protocol") == "http":
         yield from _by_proxy(asked)
     elif asked.get("protocol") == "https" and asked.get("host"):
-        try:
-            found = login("git", asked["host"], asked.get("username", ""))
-        except SandboxError:
-            # Else git would ask the person, who has nothing to type, at a terminal that a notebook hides.
-            yield "quit=1"
-            raise
+        found = login("git", asked["host"], asked.get("username", ""))
         if found is not None:
             yield from _told(found, asked.get("username", ""))
 
@@ -51,7 +55,6 @@ def _by_proxy(asked: Mapping[str, str]) -> Iterator[str]:
 def _told(found: Login, asked_user: str) -> Iterator[str]:
     user, password = found.user or asked_user or _NO_USER, found.password.reveal()
     if any(letter in f"{user}{password}" for letter in "\n\r\0"):
-        yield "quit=1"
         raise SandboxError(
             f"The secret {found.name!r} has a line break in its user or password.",
             code="secret.value_unfit",

@@ -156,7 +156,7 @@ class _Secrets:
     revoke = staticmethod(secret_list.revoke)
 
     def vault(self, name: str, file: str | None = None) -> Shown:
-        """Open a wrapped Vault token once, into a file in memory. Raises SandboxError, and there is no file."""
+        """Open a wrapped Vault token once, into a file in memory. Raises SandboxError, without a file."""
         from .vault_token import unwrap  # which needs this module
 
         return unwrap(name, file)

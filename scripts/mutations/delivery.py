@@ -69,8 +69,8 @@ GUARDS = (
     Guard(
         name="delivery: a user's own helper sees no value",
         file="jupyter_sandbox_spawner/hub/environment.py",
-        pattern=r'for text in \("", "!jupyter-sandbox git-credential"\)',
-        replacement='for text in ("!jupyter-sandbox git-credential",)',
+        pattern=r'for text in \("", helper\)',
+        replacement="for text in (helper,)",
         tests="tests/singleuser/test_git.py -k nothing_pasted",
     ),
     Guard(

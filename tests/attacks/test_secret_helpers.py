@@ -91,3 +91,24 @@ def test_status_and_revoke_answer_in_a_real_server(house: House) -> None:
     assert "No credential of warehouse/reader ended." in cell.stdout
     cell = house.run("alice", "%sandbox secrets renew warehouse/reader")
     assert "nothing of 'warehouse/reader' that could be renewed" in cell.error
+
+
+@pytest.mark.proves("S14")
+def test_a_vault_token_would_be_in_memory(house: House, control: Control) -> None:
+    """The place for a Vault token is below the runtime directory, in memory; the home is refused."""
+    house.server("alice")
+    cell = house.run(
+        "alice",
+        """
+import os
+from jupyter_sandbox_spawner.errors import SandboxError
+from jupyter_sandbox_spawner.singleuser.vault_token import _target
+print(_target("own/vault", None))
+try:
+    print(_target("own/vault", os.path.expanduser("~/token")))
+except SandboxError as error:
+    print(error.code)
+""",
+    )
+    control("there is a place", cell.stdout.startswith("/run/jupyter/vault/own--vault\n"))
+    assert cell.stdout.endswith("\nsecret.file_refused\n"), cell

@@ -25,14 +25,16 @@ Control = Callable[[str, bool], None]
 LOGIN = ("bot", CANARY)
 
 
-def environment(*grants: Grant, before: dict[str, str] | None = None) -> dict[str, str]:
-    """What a server with these grants gets told about git."""
+def environment(
+    *grants: Grant, before: dict[str, str] | None = None, image: str | Path = "/image"
+) -> dict[str, str]:
+    """What a server with these grants gets told about git; `image` is its Python environment."""
     plan = ServerPlan(
         environment=before or {},
         user="ada",
         hub_prefix="/jh/hub/",
         prefix="/jh/user/ada/",
-        python_prefix="/x",
+        python_prefix=str(image),
         command="x",
     )
     document = boot_document(plan, SPEC, datetime.now(timezone.utc), grants)
@@ -65,6 +67,14 @@ def served(authority: trustme.CA, repositories: Path, api: SelfApi) -> Iterator[
         yield server
 
 
+def image(tmp_path: Path) -> Path:
+    """A Python environment with the command, at a path that a shell would split."""
+    directory = tmp_path / "user image" / "bin"
+    directory.mkdir(parents=True)
+    command_on_path(directory)
+    return directory.parent
+
+
 class Git:
     """git of a user in a sandbox, with a home of its own."""
 
@@ -74,7 +84,6 @@ class Git:
         authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
         self._environment = {
             **{name: text for name, text in os.environ.items() if not name.startswith("GIT_")},
-            "PATH": command_on_path(tmp_path),
             "HOME": str(self.home),
             "NO_PROXY": "localhost,127.0.0.1",
             "no_proxy": "localhost,127.0.0.1",
@@ -116,7 +125,11 @@ def test_clone_and_push_need_nothing_pasted(
     control: Control,
 ) -> None:
     """A real git clones from and pushes to a real https server by the plain address, and keeps no value."""
-    git = Git(tmp_path, authority, **environment(Grant(name=NAME, kind="git", host=served.place)))
+    git = Git(
+        tmp_path,
+        authority,
+        **environment(Grant(name=NAME, kind="git", host=served.place), image=image(tmp_path)),
+    )
     # A user's own helper, which would write every login that git saw into a file of the home.
     git("config", "--global", "credential.helper", "store")
     cloned = git("clone", f"https://{served.place}/git/project.git", "here")
@@ -147,7 +160,11 @@ def test_another_host_gets_nothing_of_it(
     control: Control,
 ) -> None:
     """A second server on another port sees no login, fails at once, and its users' own helper works on."""
-    git = Git(tmp_path, authority, **environment(Grant(name=NAME, kind="git", host=served.place)))
+    git = Git(
+        tmp_path,
+        authority,
+        **environment(Grant(name=NAME, kind="git", host=served.place), image=image(tmp_path)),
+    )
     with https_server(authority, repositories, ("own", "mine")) as other:
         refused = git("clone", f"https://{other.place}/git/project.git", "refused")
         assert refused.returncode != 0
@@ -170,7 +187,11 @@ def test_a_refusal_is_read_in_gits_own_output(
 ) -> None:
     """When an admin has cut the server off, `git clone` ends with the sentence and asks nobody."""
     api.answers[f"POST {SECRETS}/{NAME}/read"] = (403, {"code": "secret.blocked", "message": "Cut off."})
-    git = Git(tmp_path, authority, **environment(Grant(name=NAME, kind="git", host=served.place)))
+    git = Git(
+        tmp_path,
+        authority,
+        **environment(Grant(name=NAME, kind="git", host=served.place), image=image(tmp_path)),
+    )
     done = git("clone", f"https://{served.place}/git/project.git")
     assert done.returncode != 0
     assert "Cut off." in done.stderr
@@ -184,7 +205,7 @@ def test_a_proxied_host_is_reached_through_the_brokers_door(
     """The plain address leads to the door below NAME/proxy/, with the server's token when it asks for one."""
     granted(api, HOST, delivery="proxy")
     told = environment(
-        Grant(name=NAME, kind="git", host=HOST, delivery="proxy"), Grant(name="db/x"), before={}
+        Grant(name=NAME, kind="git", host=HOST, delivery="proxy"), Grant(name="db/x"), image=image(tmp_path)
     )
     told = {name: text.replace("127.0.0.1:8081", door(api)) for name, text in told.items()}
     api.asks_for_login(f"{SECRETS}/{NAME}/proxy/")
@@ -225,5 +246,5 @@ def test_settings_that_an_admin_made_stay() -> None:
         "GIT_CONFIG_KEY_1": f"credential.https://{HOST}.helper",
         "GIT_CONFIG_VALUE_1": "",
         "GIT_CONFIG_KEY_2": f"credential.https://{HOST}.helper",
-        "GIT_CONFIG_VALUE_2": "!jupyter-sandbox git-credential",
+        "GIT_CONFIG_VALUE_2": "!/image/bin/jupyter-sandbox git-credential",
     }
