@@ -121,8 +121,12 @@ def _target(name: str, file: str | None) -> Path:
         runtime = os.environ.get("JUPYTER_RUNTIME_DIR", "")
         directory = Path(runtime or tempfile.gettempdir()) / _DIRECTORY
         _check_in_memory(directory)
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return directory / name.replace("/", "--")
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise _refused_file(directory, error.strerror or "it cannot be made") from None
+        # No name has a "+", so that two secrets never share a file.
+        return directory / name.replace("/", "+")
     target = Path(os.path.abspath(file))
     _check_in_memory(target.parent)
     if not target.parent.is_dir() or target.is_dir():
@@ -161,13 +165,14 @@ def _refused_file(path: Path, why: str) -> ConfigurationError:
 
 def _write(target: Path, token: str) -> None:
     """A new file, 0400, in the place of an old one; never half of it."""
-    descriptor, name = tempfile.mkstemp(prefix=".token-", dir=target.parent)
+    new = ""
     try:
+        descriptor, new = tempfile.mkstemp(prefix=".token-", dir=target.parent)
         with os.fdopen(descriptor, "w") as stream:
             os.fchmod(stream.fileno(), 0o400)
             stream.write(token)
-        os.replace(name, target)
+        os.replace(new, target)
     except OSError as error:
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(name)
+            os.unlink(new)
         raise _refused_file(target, error.strerror or "it cannot be written") from None

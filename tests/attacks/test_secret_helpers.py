@@ -110,5 +110,5 @@ except SandboxError as error:
     print(error.code)
 """,
     )
-    control("there is a place", cell.stdout.startswith("/run/jupyter/vault/own--vault\n"))
+    control("there is a place", cell.stdout.startswith("/run/jupyter/vault/own+vault\n"))
     assert cell.stdout.endswith("\nsecret.file_refused\n"), cell

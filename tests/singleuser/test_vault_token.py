@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 import stat
 from collections.abc import Callable, Iterator
@@ -69,7 +71,7 @@ def test_the_token_is_in_one_file_in_memory(
     assert main(["secrets", "vault", NAME]) == ExitStatus.OK
     printed = capsys.readouterr()
     (file,) = files(memory)
-    assert (file.name, file.read_text()) == ("own--vault", TOKEN)
+    assert (file.name, file.read_text()) == ("own+vault", TOKEN)
     assert (stat.S_IMODE(file.stat().st_mode), stat.S_IMODE(file.parent.stat().st_mode)) == (0o400, 0o700)
     assert [path for path, _, _ in vault.asked] == ["/v1/sys/wrapping/lookup", "/v1/sys/wrapping/unwrap"]
     assert "X-Vault-Token" not in vault.asked[0][1]
@@ -245,6 +247,21 @@ def test_a_place_that_lasts_is_refused_before_the_token_is_used(
     assert (broker.asked, vault.asked) == ([], [])
     named = unwrap(NAME, str(memory / "mine"))
     control("a file in memory is taken", Path(named.file).read_text() == TOKEN)
+
+
+def test_a_file_that_cannot_be_written_leaves_nothing(
+    broker: SelfApi, vault: VaultApi, memory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a full disk there is a sentence without the token, and no half file."""
+
+    def full(*_arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(ConfigurationError, match="No space left on device") as caught:
+        unwrap(NAME)
+    assert TOKEN not in str(caught.value)
+    assert files(memory) == []
 
 
 def test_a_link_to_a_disk_is_a_disk(broker: SelfApi, vault: VaultApi, memory: Path) -> None:
