@@ -7,12 +7,12 @@ import json
 
 from ..settings import load_site
 from .exits import ExitStatus
-from .secret_asking import Verbs, add_command, ask_broker
+from .secret_asking import add_command, ask_broker
 
 __all__ = ["add_commands"]
 
 
-def add_commands(verbs: Verbs) -> None:
+def add_commands(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add `secrets status`, `revoke`, `keys`, `rotate-keys` and `copy`."""
     status = add_command(
         verbs, "status", "say whether secrets can be read, and what waits to be ended", "Asks the broker."
@@ -32,6 +32,10 @@ def add_commands(verbs: Verbs) -> None:
     whom.add_argument("--all", action="store_true", help="every running server")
     revoke.add_argument("--json", action="store_true", help="print JSON for scripts")
     revoke.set_defaults(action=_revoke)
+    _add_moving(verbs)
+
+
+def _add_moving(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     keys = add_command(
         verbs,
         "keys",

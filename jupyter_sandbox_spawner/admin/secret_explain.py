@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ConfigurationError
 from ..settings import Site, load_site
 from .exits import ExitStatus
-from .secret_asking import Verbs, add_command, ask_broker, print_table, wrong_input
+from .secret_asking import add_command, ask_broker, print_table, wrong_input
 
 if TYPE_CHECKING:
     from ..rules.grants import Grant
@@ -24,7 +24,7 @@ _PAGE = 500  # lines of the audit asked for at once
 _COLUMNS = ("secret", "kind", "delivery", "profile", "groups", "stored")
 
 
-def add_commands(verbs: Verbs) -> None:
+def add_commands(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add `secrets explain` and `secrets reads`."""
     explain = add_command(
         verbs,

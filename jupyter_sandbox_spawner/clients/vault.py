@@ -230,7 +230,7 @@ def checked_path(path: str) -> str:
 def _answer(document: Any) -> Answer:
     """hvac gives a dict, or the bare response where there is nothing to decode."""
     if isinstance(document, requests.Response):
-        if document.status_code == 204 or (document.ok and not document.content):
+        if document.status_code == 204:
             return Answer()
         raise StatusError(document.status_code)
     if not isinstance(document, dict):
