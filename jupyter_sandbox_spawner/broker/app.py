@@ -12,12 +12,17 @@ from aiohttp import web
 from ..clients.control import control_socket
 from ..clients.grants import ControlBrokerClient
 from ..clients.hub import HubClient
+from ..clients.resolve import SystemResolver
 from ..serving import application, listening_socket, private_directory, until_signal
 from ..settings import Site
 from .admin_api import AdminApi
 from .blocks import Blocks
+from .exchanges import Exchanges
 from .file_store import FileStore
+from .permits import Permits
+from .proxy import SecretsProxy
 from .secrets_api import SecretsApi
+from .upstream import Upstream
 
 __all__ = ["CALLERS", "run"]
 
@@ -37,13 +42,20 @@ async def run(site: Site, descriptors: Mapping[str, int]) -> None:
         hub = await stack.enter_async_context(HubClient(site.hub_api_url, "", timeout=_HUB_TIME))
         control = ControlBrokerClient(control_socket(site, "broker"))
         stack.push_async_callback(control.close)
-        apis: Mapping[str, SecretsApi | AdminApi] = {
-            "gateway": SecretsApi(store, hub, control, blocks),
-            "admin": AdminApi(store, control),
+        exchanges = await stack.enter_async_context(Exchanges(control, blocks))
+        upstream = await stack.enter_async_context(Upstream(SystemResolver(), site.internal_services))
+        permits = Permits(store, hub, control, blocks)
+        apis: Mapping[str, tuple[SecretsApi | SecretsProxy | AdminApi, ...]] = {
+            "gateway": (
+                SecretsProxy(permits, exchanges, upstream, site.base_url),
+                SecretsApi(store, hub, control, blocks),
+            ),
+            "admin": (AdminApi(store, control),),
         }
-        for caller, api in apis.items():
+        for caller, served in apis.items():
             app = application(site.callers_of(f"broker-{caller}"))
-            api.add_to(app)
+            for api in served:
+                api.add_to(app)
             await _serve(stack, site.broker_socket(caller), app, descriptors.get(caller))
         log.info("The broker serves; its store is %s.", site.broker_dir)
         await until_signal()

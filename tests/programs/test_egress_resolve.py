@@ -6,9 +6,9 @@ import time
 
 import pytest
 
+from jupyter_sandbox_spawner.clients.resolve import own_addresses
 from jupyter_sandbox_spawner.errors import ConfigurationError
 from jupyter_sandbox_spawner.gateway.egress import EgressHandler, SystemResolver, resolve
-from jupyter_sandbox_spawner.gateway.egress.resolve import own_addresses
 
 from .egress_support import LOOPBACK, RecordingResolver
 
