@@ -65,7 +65,7 @@ class Permits:
         self._buckets: dict[str, Bucket] = {}
 
     async def secret(self, sandbox: str, token: str, name: str) -> tuple[ReadAnswer, Secret]:
-        """Control's answer and the values. Raises what control, the store or an admin's block has against it."""
+        """Control's answer and the values. Raises what control, store or block have against it."""
         permit, answer = await self._allowed(sandbox, token, name)
         try:
             if self._blocks.holds(sandbox):

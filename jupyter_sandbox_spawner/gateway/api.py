@@ -1,8 +1,7 @@
 """How does the API door carry the calls that a server needs to hub, control and broker, and refuse the rest?
 
-Law: bodies and answers are small, whole and bounded, but those of a request that is sent with a secret are
-streamed; redirects are not followed; cookies do not pass. Which sandbox asks is said by the door, never by the
-request.
+Law: bodies and answers are small, whole and bounded, but those of a request sent with a secret are streamed;
+redirects are not followed; cookies do not pass. Which sandbox asks is said by the door, never by the request.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What does a test of the secrets' proxy need? A door, gateway, broker and control before a real https host."""
+"""What does a test of the secrets' proxy need? Door, gateway, broker and control before a real https host."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from jupyter_sandbox_spawner.clients.grants import ControlBrokerClient
 from jupyter_sandbox_spawner.clients.hub import HubClient
 from jupyter_sandbox_spawner.clients.resolve import Resolver
 from jupyter_sandbox_spawner.control.admission import Admissions
+from jupyter_sandbox_spawner.control.api_broker import BrokerApi
 from jupyter_sandbox_spawner.models import SandboxSpec
 from jupyter_sandbox_spawner.rules.grants import Grant
 from jupyter_sandbox_spawner.serving import application, listening_socket, private_directory
@@ -48,13 +49,17 @@ GRANTS = (
     Grant(name="api/away", kind="http", host="away.example.org"),
     Grant(name="api/wrong", kind="http", host="wrong.example.org"),
     Grant(name="api/private", kind="http", host="private.example.org"),
+    Grant(name="api/counted", kind="http", host="git.example.org"),
     Grant(name="api/unstored", kind="http", host="git.example.org"),
     Grant(name="api/short", kind="http", host="git.example.org"),
     Grant(name="kv/plain"),
 )
 STORED = {
     "git/main": {"username": "robot", "password": SECRET},
-    **dict.fromkeys(("api/header", "api/bearer", "api/away", "api/wrong", "api/private"), {"token": SECRET}),
+    **{
+        f"api/{name}": {"token": SECRET}
+        for name in ("header", "bearer", "away", "wrong", "private", "counted")
+    },
     "api/short": {"token": "abc"},
     "kv/plain": {"value": SECRET},
 }
@@ -80,6 +85,12 @@ class Host:
         if self.keeps_bodies:
             self.bodies.append(await request.read())
         return web.Response(text="hello") if self.answer is None else await self.answer(request)
+
+    def forget(self) -> None:
+        """Nothing has come, and everything is answered with a greeting."""
+        self.seen.clear()
+        self.bodies.clear()
+        self.answer = None
 
     @property
     def paths(self) -> list[str]:
@@ -118,6 +129,7 @@ class ProxyStreet:
     house: GatewayHouse
     blocks: Blocks
     exchanges: Exchanges
+    control: web.AppRunner
     host: Host
     other: Host
     doors: dict[str, str] = field(default_factory=dict)
@@ -193,6 +205,19 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     writer.write_eof()
 
 
+async def _served(
+    stack: AsyncExitStack, path: str, *apis: SecretsProxy | SecretsApi | BrokerApi
+) -> web.AppRunner:
+    app = application(frozenset())
+    for api in apis:
+        api.add_to(app)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    await web.SockSite(runner, listening_socket(path)).start()
+    return runner
+
+
 @asynccontextmanager
 async def proxy_street(
     times: ExchangeTimes | None = None, permits: PermitTimes | None = None
@@ -211,23 +236,19 @@ async def proxy_street(
         }
         blocks = Blocks(str(Path(place.here.directory) / "store"))
         hub = await stack.enter_async_context(HubClient(place.here.hub_url, "", timeout=4))
-        control = await stack.enter_async_context(ControlBrokerClient(place.here.path("c-broker")))
+        serving_control = await _served(stack, place.here.path("c-proxy"), BrokerApi(place.parts))
+        control = await stack.enter_async_context(ControlBrokerClient(place.here.path("c-proxy")))
         exchanges = await stack.enter_async_context(Exchanges(control, blocks, times))
         tls = ssl.create_default_context()
         AUTHORITY.configure_trust(tls)
         upstream = await stack.enter_async_context(Upstream(NamesOnLoopback(), services, tls))
-        app = application(frozenset())
-        asked_for = Permits(place.store, hub, control, blocks, permits)
-        SecretsProxy(asked_for, exchanges, upstream, "/").add_to(app)
-        SecretsApi(place.store, hub, control, blocks).add_to(app)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-        await runner.setup()
-        stack.push_async_callback(runner.cleanup)
         path = house.site.broker_socket("gateway")
         private_directory(path.rpartition("/")[0])
-        await web.SockSite(runner, listening_socket(path)).start()
+        allowed = Permits(place.store, hub, control, blocks, permits)
+        proxy = SecretsProxy(allowed, exchanges, upstream, "/")
+        await _served(stack, path, proxy, SecretsApi(place.store, hub, control, blocks))
         for name, fields in STORED.items():
             await place.store.put(name, fields, "x")
-        street = ProxyStreet(place, house, blocks, exchanges, host, other)
+        street = ProxyStreet(place, house, blocks, exchanges, serving_control, host, other)
         await street.admit(CAROL, TOKEN, *GRANTS)
         yield street
