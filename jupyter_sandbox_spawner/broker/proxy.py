@@ -18,13 +18,14 @@ from ..names import is_sandbox_id
 from ..rules.credential_header import Sent, sent_credential
 from ..rules.grants import Grant
 from ..rules.identity import SANDBOX_HEADER, shown_token
+from ..rules.index_links import IndexLinks
 from ..rules.proxied import PathFault, ProxiedCall, proxied_call, proxied_prefix
 from ..rules.proxied_heads import framing, to_host
 from ..rules.scrub import Scrubber
 from ..secret_names import check_name
 from .exchanges import Exchange, Exchanges
 from .permits import Permits
-from .proxy_answers import answer_head, has_body, refusal
+from .proxy_answers import answer_head, has_body, index_links, refusal
 from .upstream import HostRequest, Upstream, host_url
 
 __all__ = ["SecretsProxy"]
@@ -120,11 +121,16 @@ class _Carrying:
             scrubber = Scrubber(self._sent.hidden)
             self._exchange.touch()
             head = answer_head(answer, self._grant, prefix, scrubber)
+            links = index_links(answer, self._grant, prefix)
+            if links is None and answer.content_length is not None:
+                head.content_length = answer.content_length
+            elif has_body(answer):
+                head.enable_chunked_encoding()
             # From here on a second head would stand in the middle of a body.
             self._begun = head
             await head.prepare(self._request)
             if has_body(answer):
-                await self._body(answer, head, scrubber)
+                await self._body(answer, head, [scrubber, links] if links else [scrubber])
             await head.write_eof()
             if scrubber.found:
                 log.warning(
@@ -134,15 +140,21 @@ class _Carrying:
             return head
 
     async def _body(
-        self, answer: aiohttp.ClientResponse, head: web.StreamResponse, scrubber: Scrubber
+        self, answer: aiohttp.ClientResponse, head: web.StreamResponse, through: list[Scrubber | IndexLinks]
     ) -> None:
         async for chunk in answer.content.iter_any():
             self._exchange.touch()
-            if clean := scrubber.feed(chunk):
-                await head.write(clean)
+            passed = chunk
+            for step in through:
+                passed = step.feed(passed)
+            if passed:
+                await head.write(passed)
                 self._exchange.touch()
-        if clean := scrubber.rest():
-            await head.write(clean)
+        end = b""
+        for step in through:
+            end = step.feed(end) + step.rest()
+        if end:
+            await head.write(end)
 
     def _wanted(self) -> HostRequest:
         headers = [(name.lower(), value) for name, value in self._request.raw_headers]

@@ -10,10 +10,11 @@ from aiohttp import web
 
 from ..errors import ProgramError, RefusedError, SandboxError
 from ..rules.grants import Grant
+from ..rules.index_links import IndexLinks, is_index_page
 from ..rules.proxied_heads import REDIRECTS, UPSTREAM_HEADER, answer_headers, location_inside
 from ..rules.scrub import Scrubber
 
-__all__ = ["answer_head", "has_body", "refusal"]
+__all__ = ["answer_head", "has_body", "index_links", "refusal"]
 
 
 def has_body(answer: aiohttp.ClientResponse) -> bool:
@@ -21,10 +22,21 @@ def has_body(answer: aiohttp.ClientResponse) -> bool:
     return answer.method != "HEAD" and answer.status not in (204, 304)
 
 
+def index_links(answer: aiohttp.ClientResponse, grant: Grant, prefix: str) -> IndexLinks | None:
+    """What changes the links of a package index; None where the answer is no page of one."""
+    if (
+        grant.kind != "pip"
+        or not has_body(answer)
+        or not is_index_page(answer.headers.get("Content-Type", ""))
+    ):
+        return None
+    return IndexLinks(grant.host, prefix)
+
+
 def answer_head(
     answer: aiohttp.ClientResponse, grant: Grant, prefix: str, scrubber: Scrubber
 ) -> web.StreamResponse:
-    """The head of the answer, not sent yet.
+    """The head of the answer, not sent yet and without its length.
 
     Raises RefusedError `secret.refused_by_host`, ProgramError `secret.redirected_away` or
     `secret.answer_encoded`.
@@ -45,10 +57,6 @@ def answer_head(
             head.headers["Location"] = _clean(scrubber, inside.encode())
         elif answer.status in REDIRECTS:
             raise _redirected_away(grant)
-    if answer.content_length is not None:
-        head.content_length = answer.content_length
-    elif has_body(answer):
-        head.enable_chunked_encoding()
     return head
 
 

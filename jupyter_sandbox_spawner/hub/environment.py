@@ -14,6 +14,7 @@ from ..errors import ConfigurationError
 from ..models import BootDocument, IngressPlan, RelayPort, SandboxSpec
 from ..rules.grants import Grant
 from ..rules.profiles import HOME
+from .git_settings import git_settings
 
 __all__ = ["ServerPlan", "boot_document", "unknown_image"]
 
@@ -72,9 +73,11 @@ def boot_document(
 
     `granted` are secrets of its profile; of them it holds nothing.
     """
+    environment = _environment(plan, spec) | _aws(granted)
+    base_url = plan.hub_prefix.removesuffix("hub/")
     return BootDocument(
         version=1,
-        environment=_environment(plan, spec) | _aws(granted),
+        environment=environment | git_settings(granted, base_url, API.listen, environment),
         argv=_argv(plan),
         working_directory=HOME,
         relay=(EGRESS, API),

@@ -27,7 +27,7 @@ _MARK = b"/proxy/"
 _LONGEST = 6 << 10
 # RFC 3986: what a path may hold besides escapes; a query may hold `?` too. Some clients leave these others
 # as they are, and no server reads more than themselves in them.
-_PLAIN = rb"A-Za-z0-9._~!$&'()*+,;=:@/\[\]|^`{}\"<>"
+_PLAIN = rb"A-Za-z0-9\-._~!$&'()*+,;=:@/\[\]|^`{}\"<>"
 _PATH = re.compile(rb"(?:[" + _PLAIN + rb"]|%[0-9A-Fa-f]{2})*")
 _QUERY = re.compile(rb"(?:[" + _PLAIN + rb"?\\]|%[0-9A-Fa-f]{2}|%)*")
 _HIDDEN = (

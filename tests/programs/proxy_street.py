@@ -44,6 +44,7 @@ TOKEN = "token-of-carol"
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 GRANTS = (
     Grant(name="git/main", kind="git", host="git.example.org", delivery="proxy"),
+    Grant(name="pip/index", kind="pip", host="git.example.org", delivery="proxy"),
     Grant(name="api/header", kind="http", host="git.example.org", delivery="proxy", header="X-Api-Key"),
     Grant(name="api/bearer", kind="http", host="git.example.org"),
     Grant(name="api/away", kind="http", host="away.example.org"),
@@ -60,6 +61,7 @@ STORED = {
         f"api/{name}": {"token": SECRET}
         for name in ("header", "bearer", "away", "wrong", "private", "counted")
     },
+    "pip/index": {"token": SECRET},
     "api/short": {"token": "abc"},
     "kv/plain": {"value": SECRET},
 }
