@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import h11
 
 from ..rules.heads import is_ambiguous
-from ..rules.proxied_heads import framing, hop_free
+from ..rules.proxied_heads import framing, to_sandbox
 from .answers import Refusal, refusal_bytes
 from .stream import Stream, StreamLostError, next_event
 
@@ -125,7 +125,7 @@ class Carriage:
             raise StreamLostError("The broker closed the connection without an answer.")
         if is_ambiguous(event.headers):
             raise h11.RemoteProtocolError("two lengths for one body")
-        headers = [*hop_free(event.headers), *framing(list(event.headers))]
+        headers = [*to_sandbox(event.headers), *framing(list(event.headers))]
         head = h11.Response(status_code=event.status_code, reason=event.reason, headers=headers)
         self._out(self._peer.send(head) or b"")
         clock = asyncio.get_running_loop().time

@@ -1,6 +1,6 @@
 """How does git inside find the hosts that its secrets are for, with nothing pasted and no value inside?
 
-Law: git is told by variables, so that no file of the user's is touched; what an admin set so stays before ours.
+Law: git is told by variables, so no file of the user's is touched; what an admin set so stays before ours.
 """
 
 from __future__ import annotations

@@ -17,10 +17,10 @@ __all__ = [
     "UPSTREAM_HEADER",
     "answer_headers",
     "framing",
-    "hop_free",
     "location_inside",
     "to_broker",
     "to_host",
+    "to_sandbox",
 ]
 
 Headers = list[tuple[bytes, bytes]]
@@ -69,6 +69,12 @@ def answer_headers(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
     return [item for item in _end_to_end(headers) if item[0] not in _NOT_TAKEN]
 
 
+def to_sandbox(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
+    """What the API door passes on of the broker's answer; the door looks at it once more."""
+    ours = (b"www-authenticate", b"location")
+    return [item for item in _hop_free(headers) if item[0] in ours or item[0] not in _NOT_TAKEN]
+
+
 def framing(headers: Collection[tuple[bytes, bytes]]) -> Headers:
     """How a body's end is known: its length, or chunks; nothing where there is no body."""
     found = dict(headers)
@@ -97,8 +103,7 @@ def location_inside(location: str, asked: str, prefix: str) -> str | None:
     return f"{prefix}{path}?{there.query}" if there.query else prefix + path
 
 
-def hop_free(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
-    """Headers without those of one connection, its body's framing among them."""
+def _hop_free(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
     headers = list(headers)
     named = {
         token.strip().lower()
@@ -111,7 +116,7 @@ def hop_free(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
 
 def _end_to_end(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
     # Statements of ours are never a client's nor a host's.
-    return [(name, value) for name, value in hop_free(headers) if not _same(name).startswith(_OURS)]
+    return [(name, value) for name, value in _hop_free(headers) if not _same(name).startswith(_OURS)]
 
 
 def _same(name: bytes) -> bytes:

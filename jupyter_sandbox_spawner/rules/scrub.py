@@ -15,6 +15,8 @@ from urllib.parse import quote, quote_plus
 
 __all__ = ["Scrubber", "forms_of"]
 
+_Span = tuple[int, int]
+
 
 def forms_of(value: str) -> tuple[bytes, ...]:
     """The spellings that servers give a value in headers, pages and documents; the longest first."""
@@ -39,37 +41,59 @@ def forms_of(value: str) -> tuple[bytes, ...]:
 
 
 class Scrubber:
-    """One stream: give it chunks by `feed`, and take what is left by `rest`."""
+    """One stream: give it chunks by `feed`, and take what is left by `rest`; `found` counts replacements."""
 
     def __init__(self, values: Iterable[str]) -> None:
-        forms = {form for value in values for form in forms_of(value)}
-        self._forms = sorted(forms, key=lambda form: (-len(form), form))
+        self._forms = {form for value in values for form in forms_of(value)}
         self._held_back = max((len(form) for form in self._forms), default=1) - 1
+        # Kept as it came: a shorter value could be the beginning of a longer one that is not whole yet.
         self._kept = b""
+        self._marked: list[_Span] = []
         self.found = 0
 
     def feed(self, chunk: bytes) -> bytes:
         """What may go on of all that came so far."""
-        text = self._clean(self._kept + chunk)
-        cut = max(0, len(text) - self._held_back)
-        self._kept = text[cut:]
-        return text[:cut]
+        return self._taken(self._kept + chunk, self._held_back)
 
     def rest(self) -> bytes:
         """The end of the stream."""
-        text, self._kept = self._kept, b""
-        return text
+        return self._taken(self._kept, 0)
 
     def whole(self, text: bytes) -> bytes:
         """The same for something that is no stream, such as a header."""
-        return self._clean(text)
+        spans = self._spans(text)
+        self.found += len(spans)
+        return _masked(text, spans)
 
-    def _clean(self, text: bytes) -> bytes:
+    def _taken(self, text: bytes, held_back: int) -> bytes:
+        new = [span for span in self._spans(text) if span not in self._marked]
+        self.found += len(new)
+        spans = self._marked + new
+        cut = max(0, len(text) - held_back)
+        self._kept = text[cut:]
+        self._marked = [(begin - cut, end - cut) for begin, end in spans if end > cut]
+        return _masked(text, spans)[:cut]
+
+    def _spans(self, text: bytes) -> list[_Span]:
+        """Where a value stands; they may overlap."""
+        found = []
         for form in self._forms:
-            if form in text:
-                self.found += text.count(form)
-                text = text.replace(form, b"*" * len(form))
+            at = text.find(form)
+            while at >= 0:
+                found.append((at, at + len(form)))
+                at = text.find(form, at + 1)
+        return found
+
+
+def _masked(text: bytes, spans: Iterable[_Span]) -> bytes:
+    if not spans:
         return text
+    shown = bytearray(text)
+    for begin, end in spans:
+        # One that began in an earlier chunk.
+        first = max(begin, 0)
+        shown[first:end] = b"*" * (end - first)
+    return bytes(shown)
 
 
 def _lower_escapes(text: str) -> str:

@@ -67,7 +67,7 @@ async def repository(root: Path) -> None:
 
 
 async def test_git_clones_fetches_and_pushes(street: ProxyStreet, tmp_path: Path, control: Control) -> None:
-    """By the repository's own https address, with nothing pasted; packs are whole, the value is nowhere inside."""
+    """By the repository's own https address, with nothing pasted; packs are whole and no value is inside."""
     root, home = tmp_path / "host", tmp_path / "home"
     root.mkdir()
     home.mkdir()
@@ -109,7 +109,7 @@ async def test_git_follows_a_redirect_on_its_host(street: ProxyStreet, tmp_path:
 
 
 async def test_git_says_why_and_asks_nobody(street: ProxyStreet, tmp_path: Path) -> None:
-    """A credential that the host refuses is the host's word, in git's own output; git asks for no password."""
+    """A credential that the host refuses is told in git's own output; git asks for no password."""
     street.host.answer = GitHost(tmp_path, "another").answer
     async with street.port() as port:
         said = await run(
