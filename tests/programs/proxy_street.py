@@ -99,8 +99,8 @@ class Host:
         """Method and path of what came."""
         return [f"{request.method} {request.raw_path}" for request in self.seen]
 
-    async def start(self, stack: AsyncExitStack, *names: str) -> None:
-        """Serve with a certificate for these names."""
+    async def start(self, stack: AsyncExitStack, *names: str, port: int = 0) -> None:
+        """Serve with a certificate for these names; port 0 is any."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         AUTHORITY.issue_cert(*names).configure_cert(context)
         app = web.Application(client_max_size=1 << 30)
@@ -108,7 +108,7 @@ class Host:
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
-        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context)
+        site = web.TCPSite(runner, "127.0.0.1", port, ssl_context=context)
         await site.start()
         self.port = runner.addresses[0][1]
 
