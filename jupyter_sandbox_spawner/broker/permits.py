@@ -14,6 +14,7 @@ from ..clients.grants import ControlBrokerClient, ReadAnswer, ReadFailure, ReadR
 from ..clients.hub import HubClient
 from ..errors import RefusedError, SandboxError
 from ..rules.bucket import Bucket
+from ..rules.credential_header import check_kind
 from ..rules.grants import Asker
 from .blocks import Blocks, blocked
 from .store import Secret, SecretStore
@@ -70,6 +71,7 @@ class Permits:
         try:
             if self._blocks.holds(sandbox):
                 raise blocked()
+            check_kind(answer.grant)
             return answer, await self._store.read(answer.reader, answer.grant)
         except SandboxError as error:
             if error.code not in permit.told:

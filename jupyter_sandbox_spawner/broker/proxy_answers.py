@@ -13,6 +13,7 @@ from ..rules.grants import Grant
 from ..rules.index_links import IndexLinks, is_index_page
 from ..rules.proxied_heads import REDIRECTS, UPSTREAM_HEADER, answer_headers, location_inside
 from ..rules.scrub import Scrubber
+from .upstream import bad_answer
 
 __all__ = ["answer_head", "has_body", "index_links", "refusal"]
 
@@ -43,6 +44,8 @@ def answer_head(
     """
     if answer.status in (401, 407):
         raise _credential_refused(grant, answer.status)
+    if answer.status == 101:
+        raise bad_answer(grant.host)  # nobody asked for another protocol
     if has_body(answer):
         _check_readable(answer, grant)
     raw = [(name.lower(), value) for name, value in answer.raw_headers]
@@ -76,7 +79,7 @@ def refusal(request: web.Request, error: SandboxError) -> web.Response:
 
 
 def _clean(scrubber: Scrubber, value: bytes) -> str:
-    return scrubber.whole(value).decode("utf-8", "surrogateescape")
+    return scrubber.whole(value).decode("utf-8", "replace")
 
 
 def _check_readable(answer: aiohttp.ClientResponse, grant: Grant) -> None:

@@ -25,7 +25,7 @@ from ..rules.addresses import is_global, is_metadata, parse_address
 from ..rules.hostnames import is_ip_literal
 from ..rules.services import service_places
 
-__all__ = ["HostRequest", "Upstream", "host_url", "tls_context"]
+__all__ = ["HostRequest", "Upstream", "bad_answer", "host_url", "tls_context"]
 
 log = logging.getLogger("jupyter_sandbox_spawner.broker")
 _CONNECT = 10.0  # seconds for TCP and TLS
@@ -165,6 +165,15 @@ class _Checked(AbstractResolver):
         return addresses
 
 
+def bad_answer(host: str) -> ProgramError:
+    """The host speaks no HTTP that we know."""
+    return ProgramError(
+        f"{host} answers with something that is not HTTP.",
+        code="secret.host_bad_answer",
+        remedy="Ask who runs that host.",
+    )
+
+
 def _failure(host: str, error: Exception) -> ProgramError:
     if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError):
         return ProgramError(
@@ -177,7 +186,7 @@ def _failure(host: str, error: Exception) -> ProgramError:
     if isinstance(error, aiohttp.ClientConnectorError):
         return _unreachable(host, error.os_error.strerror or type(error.os_error).__name__)
     if isinstance(error, aiohttp.ClientResponseError | ValueError):
-        return ProgramError(f"{host} answers with something that is not HTTP.", code="secret.host_bad_answer")
+        return bad_answer(host)
     return ProgramError(
         f"{host} closed the connection before its answer was whole.",
         code="secret.host_lost",

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from ..errors import RefusedError
 from .grants import Grant
 
-__all__ = ["SHORTEST", "Sent", "sent_credential"]
+__all__ = ["SHORTEST", "Sent", "check_kind", "sent_credential"]
 
 SHORTEST = 6  # bytes; what is shorter would be found by chance in any large answer
 _LONGEST = 8 << 10  # bytes of a header that servers take
@@ -22,6 +22,8 @@ _USERS = ("user", "username")
 # tokens, servers of git take any.
 _TOKEN_USER = "__token__"  # noqa: S105 a user's name
 _SPEAK_BASIC = ("git", "pip")
+# Made anew for each read, or no one header.
+_NO_HEADER = ("aws", "database", "vault")
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,12 @@ class Sent:
     name: str
     value: str = field(repr=False)
     hidden: tuple[str, ...] = field(repr=False)
+
+
+def check_kind(grant: Grant) -> None:
+    """Raises RefusedError `secret.unsendable` for kinds that no request is sent with."""
+    if grant.kind in _NO_HEADER:
+        raise _unsendable(grant, f"kind {grant.kind} is read, not sent")
 
 
 def sent_credential(grant: Grant, fields: Mapping[str, str]) -> Sent:

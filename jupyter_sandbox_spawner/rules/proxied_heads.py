@@ -43,6 +43,7 @@ _NOT_TAKEN = frozenset(
     b" accept-ranges refresh access-control-allow-origin access-control-allow-credentials location".split()
 )
 _OURS = (b"proxy-", b"x-sandbox-", b"x-forwarded-", b"x-jupyterhub-")
+_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _LENGTH = re.compile(rb"[0-9]{1,19}")
 
 
@@ -66,7 +67,8 @@ def to_host(headers: Iterable[tuple[bytes, bytes]], credential: tuple[str, str])
 
 def answer_headers(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
     """What of a host's answer goes to the sandbox; `location` is decided by itself."""
-    return [item for item in _end_to_end(headers) if item[0] not in _NOT_TAKEN]
+    kept = [item for item in _end_to_end(headers) if item[0] not in _NOT_TAKEN]
+    return [item for item in kept if not _CONTROL.search(item[1])]
 
 
 def to_sandbox(headers: Iterable[tuple[bytes, bytes]]) -> Headers:

@@ -357,3 +357,39 @@ async def test_git_is_told_in_plain_text(street: ProxyStreet) -> None:
     _, body, headers = await street.ask("GET a", "other/secret", headers={"User-Agent": "git/2.39.5"})
     assert headers["Content-Type"].startswith("text/plain")
     assert body.startswith(b"The profile 'cpu-small' grants this server no secret 'other/secret'.")
+
+
+@pytest.mark.parametrize("status", [200, 201, 204, 205, 304, 404, 500])
+async def test_every_status_is_the_hosts(street: ProxyStreet, status: int) -> None:
+    """With its headers, in any bytes, and its body where there is one."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        assert request.transport is not None
+        body = b"" if status in (204, 205, 304) else b"12345"
+        length = b"" if status in (204, 304) else b"Content-Length: %d\r\n" % len(body)
+        head = b"HTTP/1.1 %d X\r\nX-Name: caf\xc3\xa9\r\nX-Old: caf\xe9\r\nETag: 1\r\n" % status
+        request.transport.write(head + length + b"Connection: close\r\n\r\n" + body)  # type: ignore[attr-defined]
+        request.transport.close()
+        return web.Response()
+
+    street.host.answer = answer
+    got, body, headers = await street.ask("GET a")
+    assert (got, headers["ETag"], headers["X-Name"]) == (status, "1", "caf\u00e9")
+    assert body == (b"" if status in (204, 205, 304) else b"12345")
+
+
+@pytest.mark.parametrize(
+    "said", [b"SSH-2.0-x\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", b"HTTP/1.1 101 S\r\n\r\n"]
+)
+async def test_what_is_not_http_has_its_own_words(street: ProxyStreet, said: bytes) -> None:
+    """A host that speaks something else is told from one that hangs up."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        assert request.transport is not None
+        request.transport.write(said)  # type: ignore[attr-defined]
+        request.transport.close()
+        return web.Response()
+
+    street.host.answer = answer
+    status, body, _ = await street.ask("GET a")
+    assert (status, json.loads(body)["code"]) == (502, "secret.host_bad_answer")

@@ -7,7 +7,7 @@ import base64
 import pytest
 
 from jupyter_sandbox_spawner.errors import RefusedError
-from jupyter_sandbox_spawner.rules.credential_header import sent_credential
+from jupyter_sandbox_spawner.rules.credential_header import check_kind, sent_credential
 from jupyter_sandbox_spawner.rules.grants import Grant
 
 
@@ -72,3 +72,12 @@ def test_all_values_are_hidden_and_no_names() -> None:
     """Each field but the user's name is taken out of answers, where it is long enough to be found."""
     fields = {"user": "a-user-name", "password": "123456", "recovery": "abcdefgh", "port": "5432"}
     assert set(sent_credential(grant(), fields).hidden) == {"123456", "abcdefgh"}
+
+
+@pytest.mark.parametrize("kind", ["aws", "database", "vault"])
+def test_what_is_made_for_a_read_is_not_sent(kind: str) -> None:
+    """A request would make another user each time; the kinds for hosts pass."""
+    with pytest.raises(RefusedError, match=f"kind {kind} is read"):
+        check_kind(grant(kind))
+    for other in ("kv", "git", "pip", "http"):
+        check_kind(grant(other))
