@@ -21,7 +21,7 @@ def git(settings: dict[str, str], home: Path, *words: str) -> str:
     """What git says with these variables and no other settings."""
     environment = {"PATH": os.environ["PATH"], "HOME": str(home), "GIT_CONFIG_NOSYSTEM": "1", **settings}
     done = subprocess.run(
-        ["git", *words], env=environment, cwd=home, capture_output=True, text=True, input=""
+        ["git", *words], env=environment, cwd=home, capture_output=True, text=True, input="", check=True
     )
     return done.stdout.strip()
 
