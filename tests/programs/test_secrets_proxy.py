@@ -9,6 +9,7 @@ import hashlib
 import json
 import random
 from collections.abc import AsyncIterator, Callable
+from urllib.parse import quote
 
 import pytest
 import pytest_asyncio
@@ -189,13 +190,15 @@ async def test_a_value_never_comes_back(street: ProxyStreet, control: Control) -
         control("the length stays", len(body) == len(form) + 13)
 
 
-@pytest.mark.parametrize("where", ["header", "status line"])
+@pytest.mark.parametrize("where", ["header", "status line", "redirect"])
 async def test_a_value_in_the_head_does_not_come_back(street: ProxyStreet, where: str) -> None:
-    """Neither a header's value nor the sentence of a status line holds it."""
+    """Neither a header's value, nor the sentence of a status line, nor the way of a redirect holds it."""
 
     async def echo(request: web.Request) -> web.Response:
         shown = request.headers["Authorization"]
         named = {"X-Seen": f"you sent {shown}", "ETag": '"' + SECRET + '"'}
+        if where == "redirect":
+            named["Location"] = f"/seen?x={quote(SECRET)}&y={SECRET}"
         return web.Response(headers=named, reason=SECRET if where == "status line" else None)
 
     street.host.answer = echo
@@ -204,6 +207,7 @@ async def test_a_value_in_the_head_does_not_come_back(street: ProxyStreet, where
     )
     assert got.startswith(b"HTTP/1.1 200 ")
     assert SECRET.encode() not in got
+    assert quote(SECRET).encode() not in got
     assert base64.b64encode(f"robot:{SECRET}".encode()) not in got
     assert b"you sent Basic " in got
 

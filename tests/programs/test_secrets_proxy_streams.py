@@ -24,13 +24,21 @@ Control = Callable[[str, bool], None]
 PATH = "/services/sandbox/api/secrets/git/main/proxy"
 SHOWN = {"Authorization": f"token {TOKEN}"}
 LARGE = 200 << 20
-QUICK = ExchangeTimes(look=0.05, control=0.1, still=1.0, alone=1.0)
+QUICK = ExchangeTimes(look=0.05, control=0.1, still=60.0, alone=1.0)
+IMPATIENT = ExchangeTimes(look=0.05, still=3.0)
 
 
 @pytest.fixture
 async def street() -> AsyncIterator[ProxyStreet]:
-    """Carol's door and a host, with little patience."""
+    """Carol's door and a host; control is asked often."""
     async with proxy_street(QUICK, PermitTimes(believed=0.2, audited=60.0)) as found:
+        yield found
+
+
+@pytest.fixture
+async def impatient() -> AsyncIterator[ProxyStreet]:
+    """The same with little patience for silence."""
+    async with proxy_street(IMPATIENT) as found:
         yield found
 
 
@@ -223,32 +231,32 @@ async def test_a_client_that_leaves_ends_its_request(street: ProxyStreet) -> Non
         await until(lambda: len(street.exchanges) == 0)
 
 
-async def test_a_silent_host_is_a_504(street: ProxyStreet, control: Control) -> None:
+async def test_a_silent_host_is_a_504(impatient: ProxyStreet, control: Control) -> None:
     """One that takes the request and says nothing is given up, with its own words."""
 
     async def wait(request: web.Request) -> web.Response:
         await asyncio.sleep(3600)
         return web.Response()
 
-    street.host.answer = wait
-    status, body, headers = await street.ask("GET slow")
+    impatient.host.answer = wait
+    status, body, headers = await impatient.ask("GET slow")
     assert (status, json.loads(body)["code"]) == (504, "secret.host_slow")
     assert headers["X-Sandbox-Deny"] == "secret.host_slow"
-    street.host.answer = None
-    control("a quick one answers", (await street.ask("GET quick"))[0] == 200)
+    impatient.host.answer = None
+    control("a quick one answers", (await impatient.ask("GET quick"))[0] == 200)
 
 
-async def test_a_slow_upload_is_no_silence(street: ProxyStreet) -> None:
+async def test_a_slow_upload_is_no_silence(impatient: ProxyStreet) -> None:
     """A body that takes longer than the patience, but moves, arrives whole."""
-    street.host.keeps_bodies, street.host.answer = False, drink
+    impatient.host.keeps_bodies, impatient.host.answer = False, drink
 
     async def trickle() -> AsyncIterator[bytes]:
         for _ in range(8):
             yield b"x" * 100
-            await asyncio.sleep(QUICK.still / 4)
+            await asyncio.sleep(IMPATIENT.still / 6)
 
     async with (
-        street.session() as session,
+        impatient.session() as session,
         session.post(f"{PATH}/up", headers=SHOWN, data=trickle()) as answer,
     ):
         assert (answer.status, await answer.text()) == (200, "800")
@@ -282,7 +290,7 @@ async def test_only_so_many_requests_run_at_once(street: ProxyStreet, control: C
 
     async def wait(request: web.Request) -> web.Response:
         if "free" not in request.path:
-            await asyncio.wait_for(gate.wait(), 0.9)
+            await gate.wait()
         return web.Response(text="done")
 
     street.host.answer = wait
