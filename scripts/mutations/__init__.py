@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import browser, delivery, docker, homes, isolation, mlflow, network, people, runtimes, secrets
+from . import browser, delivery, docker, homes, isolation, mlflow, network, people, runtimes, secrets, vault
 from .guard import Guard
 
 __all__ = ["GUARDS", "Guard"]
@@ -18,4 +18,5 @@ GUARDS: tuple[Guard, ...] = (
     *mlflow.GUARDS,
     *secrets.GUARDS,
     *delivery.GUARDS,
+    *vault.GUARDS,
 )

@@ -68,9 +68,9 @@ GUARDS = (
     ),
     Guard(
         name="delivery: a user's own helper sees no value",
-        file="jupyter_sandbox_spawner/hub/environment.py",
-        pattern=r'for text in \("", helper\)',
-        replacement="for text in (helper,)",
+        file="jupyter_sandbox_spawner/hub/git_settings.py",
+        pattern=r'yield f"credential\.\{address\}\.helper", ""',
+        replacement='yield f"credential.{address}.useHttpPath", "false"',
         tests="tests/singleuser/test_git.py -k nothing_pasted",
     ),
     Guard(
