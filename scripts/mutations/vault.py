@@ -33,7 +33,7 @@ GUARDS = (
         file=_CLIENT,
         pattern=r"found = await asyncio\.wait_for\(asyncio\.shield\(work\), seconds or self\._deadline\)",
         replacement="found = await work",
-        tests=f"{_FAULTS}::test_each_fault_has_a_sentence_of_its_own[dripping]",
+        tests=f"{_FAULTS} -k dripping",
     ),
     Guard(
         name="vault: the breaker",
