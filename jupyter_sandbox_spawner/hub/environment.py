@@ -5,7 +5,6 @@ Law: nothing of the hub's own environment goes in, and what the sandbox relies o
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +14,7 @@ from ..errors import ConfigurationError
 from ..models import BootDocument, IngressPlan, RelayPort, SandboxSpec
 from ..rules.grants import Grant, decide_grants
 from ..rules.profiles import HOME
+from .git_settings import git_settings
 
 __all__ = ["ServerPlan", "boot_document", "unknown_image"]
 
@@ -78,12 +78,12 @@ def boot_document(
     `secrets` are those of its profile; of them it holds names of hosts, and no value.
     """
     granted = decide_grants(spec.user, groups, secrets).granted
-    environment = _environment(plan, spec)
+    environment = _environment(plan, spec) | _aws(granted)
+    base_url = plan.hub_prefix.removesuffix("hub/")
+    command = f"{plan.python_prefix}/bin/jupyter-sandbox"
     return BootDocument(
         version=1,
-        environment=environment
-        | _aws(granted)
-        | _git(plan, granted, environment.get("GIT_CONFIG_COUNT", "")),
+        environment=environment | git_settings(granted, base_url, API.listen, environment, command),
         argv=_argv(plan),
         working_directory=HOME,
         relay=(EGRESS, API),
@@ -144,36 +144,6 @@ def _aws(granted: Sequence[Grant]) -> dict[str, str]:
     if not any(grant.kind == "aws" for grant in granted):
         return {}
     return {"AWS_CONFIG_FILE": f"{INSIDE}/etc/aws/config", "AWS_EC2_METADATA_DISABLED": "true"}
-
-
-def _git(plan: ServerPlan, granted: Sequence[Grant], before: str) -> dict[str, str]:
-    """For hosts that grants name git asks our helper and nobody else, so a helper that stores sees no value.
-
-    The hosts of other grants stay with the user's own settings. `before`: how many settings an admin made.
-    """
-    own = f"http://127.0.0.1:{API.listen}"
-    secrets = f"{own}{plan.hub_prefix.removesuffix('hub/')}services/sandbox/api/secrets"
-    settings: list[tuple[str, str]] = []
-    asking: dict[str, None] = {}
-    for grant in granted:
-        if grant.kind != "git":
-            continue
-        address = f"https://{grant.host}"
-        asking[own if grant.delivery == "proxy" else address] = None
-        if grant.delivery == "proxy":
-            settings.append((f"url.{secrets}/{grant.name}/proxy/.insteadOf", f"{address}/"))
-    helper = f"!{shlex.quote(f'{plan.python_prefix}/bin/jupyter-sandbox')} git-credential"
-    for address in asking:
-        settings += [(f"credential.{address}.helper", text) for text in ("", helper)]
-        # By its path the broker's proxy tells one grant from another.
-        settings += [(f"credential.{address}.useHttpPath", "true")] if address == own else []
-    if not settings:
-        return {}
-    first = int(before) if before.isascii() and before.isdigit() else 0
-    found = {"GIT_CONFIG_COUNT": str(first + len(settings))}
-    for number, (key, value) in enumerate(settings, first):
-        found |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
-    return found
 
 
 def _jupyter() -> dict[str, str]:

@@ -68,7 +68,7 @@ GUARDS = (
     ),
     Guard(
         name="delivery: a user's own helper sees no value",
-        file="jupyter_sandbox_spawner/hub/environment.py",
+        file="jupyter_sandbox_spawner/hub/git_settings.py",
         pattern=r'for text in \("", helper\)',
         replacement="for text in (helper,)",
         tests="tests/singleuser/test_git.py -k nothing_pasted",
