@@ -12,7 +12,7 @@ VERSION = re.search(r'__version__ = "(.+)"', (HERE / "jupyter_sandbox_spawner/__
 
 HUB = [
     "jupyterhub>=5.3,<7",
-    "aiohttp>=3.9,<4",
+    "aiohttp>=3.10,<4",
     "pydantic>=2.7,<3",
     "PyYAML>=6,<7",
     "SQLAlchemy>=2,<3",

@@ -14,7 +14,7 @@ from ..errors import ConfigurationError
 from ..models import BootDocument, IngressPlan, RelayPort, SandboxSpec
 from ..rules.grants import Grant, decide_grants
 from ..rules.profiles import HOME
-from .git_settings import git_settings
+from .git_settings import GitPlan, git_settings
 
 __all__ = ["ServerPlan", "boot_document", "unknown_image"]
 
@@ -79,11 +79,9 @@ def boot_document(
     """
     granted = decide_grants(spec.user, groups, secrets).granted
     environment = _environment(plan, spec) | _aws(granted)
-    base_url = plan.hub_prefix.removesuffix("hub/")
-    command = f"{plan.python_prefix}/bin/jupyter-sandbox"
     return BootDocument(
         version=1,
-        environment=environment | git_settings(granted, base_url, API.listen, environment, command),
+        environment=environment | git_settings(granted, _git_plan(plan), environment),
         argv=_argv(plan),
         working_directory=HOME,
         relay=(EGRESS, API),
@@ -144,6 +142,14 @@ def _aws(granted: Sequence[Grant]) -> dict[str, str]:
     if not any(grant.kind == "aws" for grant in granted):
         return {}
     return {"AWS_CONFIG_FILE": f"{INSIDE}/etc/aws/config", "AWS_EC2_METADATA_DISABLED": "true"}
+
+
+def _git_plan(plan: ServerPlan) -> GitPlan:
+    return GitPlan(
+        door=f"http://127.0.0.1:{API.listen}",
+        base_url=plan.hub_prefix.removesuffix("hub/"),
+        helper=f"{plan.python_prefix}/bin/jupyter-sandbox",
+    )
 
 
 def _jupyter() -> dict[str, str]:

@@ -11,7 +11,7 @@ from typing import Any, NoReturn, SupportsIndex, overload
 
 from ..errors import ConfigurationError, SandboxError
 from ..secret_names import check_name, variables_of
-from . import secret_list
+from . import redaction, secret_list
 from .door import ask
 from .secret_answers import SecretList
 from .secret_list import PATIENCE, instant, unreadable
@@ -89,6 +89,8 @@ class Secret(Mapping[str, SecretValue]):
         self.expires_at = instant(document["expires_at"])
         self.renewed = bool(document["renewed"])
         box = {str(field): str(value) for field, value in document["fields"].items()}
+        for field, value in box.items():
+            redaction.register(self.name, value, field)
         given = {str(name): str(field) for name, field in document["environment"].items()}
         self.environment = variables_of(self.name, self.kind, box, given)
         self.given = bool(given)

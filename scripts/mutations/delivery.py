@@ -69,8 +69,8 @@ GUARDS = (
     Guard(
         name="delivery: a user's own helper sees no value",
         file="jupyter_sandbox_spawner/hub/git_settings.py",
-        pattern=r'for text in \("", helper\)',
-        replacement="for text in (helper,)",
+        pattern=r'yield f"credential\.\{address\}\.helper", ""',
+        replacement="yield from ()",
         tests="tests/singleuser/test_git.py -k nothing_pasted",
     ),
     Guard(
