@@ -70,7 +70,7 @@ print(json.dumps({
     "granted": rewritten("https://git.example.org/x.git"),
     "own": fill(door + url.split("/", 3)[3])["digest"] == token,
     "user": fill(door + url.split("/", 3)[3])["user"],
-    "elsewhere": fill(door + "hub/api/user"),
+    "elsewhere": fill("protocol=http\\nhost=127.0.0.1:8080\\npath=x"),
 }))
 """,
     )

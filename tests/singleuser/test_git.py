@@ -213,7 +213,8 @@ def test_a_proxied_host_is_reached_through_the_brokers_door(
     asked = [(what, head.get("Authorization", "")) for what, head, _ in api.asked if "/proxy/" in what]
     line = f"GET {SECRETS}/{NAME}/proxy/group/project.git/info/refs?service=git-upload-pack"
     own = base64.b64encode(f"sandbox:{TOKEN}".encode()).decode()
-    assert asked == [(line, ""), (line, f"Basic {own}")], done.stderr
+    # git from 2.46 on shows it with the first question.
+    assert asked in ([(line, ""), (line, f"Basic {own}")], [(line, f"Basic {own}")]), done.stderr
     assert CANARY not in str(api.asked)
 
 
