@@ -33,6 +33,8 @@ TEST = [
     "ruff>=0.12,<1",
     "mypy>=1.15,<3",
     "types-PyYAML>=6,<7",
+    "types-hvac>=2.4,<3",
+    "types-requests>=2.32,<3",
 ]
 
 SINGLEUSER = "jupyter_sandbox_spawner/singleuser"
@@ -81,7 +83,7 @@ setup(
         "local": LOCAL,
         "docker": [*LOCAL, "dockerspawner>=14,<15"],
         "kubernetes": [*LOCAL, "jupyterhub-kubespawner>=7.1,<8"],
-        "vault": ["hvac>=2.4,<3"],
+        "vault": ["hvac>=2.4,<3", "PyJWT[crypto]>=2.8,<3"],
         "mlflow": ["mlflow>=3.17.2,<3.18", "aiohttp>=3.9,<4", "pydantic>=2.7,<3"],
         "singleuser": [
             "jupyterhub>=5.3,<7",

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from .errors import ConfigurationError
+from .vault_site import VaultSite
 
 __all__ = ["SITE_VARIABLE", "Environment", "Site", "check_site", "load_site", "write_site"]
 
@@ -25,6 +26,7 @@ _CALLERS: Mapping[str, tuple[str, ...]] = {
     "tracking": ("gateway",),
     "control-broker": ("broker",),
     "broker-gateway": ("gateway",),
+    "broker-control": ("control",),
 }
 _LONGEST_SOCKET_PATH = 107  # sun_path of unix(7), less its closing zero byte
 
@@ -58,7 +60,8 @@ class Site:
     MLflow runs in; empty where the site has none; `tracking_url` is where browsers find its pages, as far as
     it is known (else a path).
     `backend` says what the launcher starts; `docker_socket` is the Docker daemon's, and `shared_directories`
-    (target to host directory) are seen read-only by every container.
+    (target to host directory) are seen read-only by every container. `vault` None: secrets are kept in
+    encrypted files of the broker.
     """
 
     run_dir: str
@@ -91,6 +94,7 @@ class Site:
     shared_directories: Mapping[str, str] = field(default_factory=dict)
     tracking: str = ""
     tracking_url: str = ""
+    vault: VaultSite | None = None
 
     @property
     def runtimes(self) -> tuple[str, ...]:
@@ -137,7 +141,7 @@ class Site:
         return f"{self.run_dir}/control/{caller}.sock"
 
     def broker_socket(self, caller: str) -> str:
-        """Where the broker listens for `gateway` or `admin`."""
+        """Where the broker listens for `gateway`, `control` or `admin`."""
         return f"{self.run_dir}/broker/{caller}.sock"
 
     @property

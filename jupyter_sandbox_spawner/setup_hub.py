@@ -22,6 +22,7 @@ from .rules.profile_fields import is_runtime
 from .settings import SITE_VARIABLE, Environment, Site, load_site
 from .setup_backend import SPAWNERS, choose_backend, docker_site
 from .setup_services import add_services, pages_url, refuse_taken, service_scopes
+from .setup_vault import vault_site
 
 __all__ = ["setup_hub", "site_from_config"]
 
@@ -46,6 +47,7 @@ _MORE = frozenset(
         "tracking_port",
         "uid_base",
         "uid_count",
+        "vault",
     }
 )
 _SELF = "custom:sandbox:self"
@@ -80,7 +82,8 @@ def setup_hub(
     all programs share root's uid),
     callers ({}: by socket, further uids), consecutive_failure_limit (0: the hub never exits for failed
     starts), servers_per_user (None: no cap where a profile names none), tracking ("": no MLflow; else
-    the directory of the Python environment that it runs in).
+    the directory of the Python environment that it runs in), vault (None: secrets in encrypted files; else
+    VaultSite's fields, such as {"address": "https://vault.example.org:8200", ...}).
 
     Raises ProfileError (`FILE:LINE: FIELD: ...`) and ConfigurationError.
     """
@@ -136,6 +139,7 @@ def _site(
             remedy=f"Known: {', '.join(sorted(known | {'public_host'}))}.",
         )
     more["tracking"] = _tracking(str(more.get("tracking") or ""))
+    more["vault"] = vault_site(more.get("vault"))
     more["further_runtimes"] = _runtimes(more.get("further_runtimes", ()))
     base_url = f"/{str(more.pop('base_url', '/')).strip('/')}/".replace("//", "/")
     return Site(

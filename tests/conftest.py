@@ -19,6 +19,7 @@ import pytest
 
 from tests.lanes import CHECKOUT, LANES, VENVS, missing, required
 from tests.sharing import Shares, in_order
+from tests.support.vault_server import vault, warehouse  # noqa: F401 - fixtures for everybody
 
 RESULTS = CHECKOUT / os.environ.get("SANDBOX_RESULTS", ".results/tests.json")
 REQUIRED = pytest.StashKey[frozenset[str]]()

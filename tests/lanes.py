@@ -22,6 +22,7 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 VENVS = Path(os.environ.get("SANDBOX_VENVS", CHECKOUT / ".venv"))
 HUB_PYTHONPATH = f"{CHECKOUT}:{CHECKOUT}/tests/support/lean"  # of every hub that a test starts
 FAKETIME = next(map(str, Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), "")
+BUILD_VAULT = CHECKOUT / "hub_config/vault/build-vault"
 PROXY = VENVS / "proxy/node_modules/.bin/configurable-http-proxy"
 
 
@@ -197,6 +198,22 @@ def _uids() -> str:
     return f"other uids cannot use {barrier}; run from a place such as /opt" if barrier else ""
 
 
+def _vault() -> str:
+    """Is the real Vault of scripts/prepare here, with what its set-up needs?"""
+    absent = [name for name in ("curl", "jq") if not shutil.which(name)]
+    if absent:
+        return f"no {absent[0]}; run: apt-get install curl jq"
+    asked = subprocess.run([BUILD_VAULT, "--where"], capture_output=True, text=True, check=True)
+    where = asked.stdout.strip()
+    return "" if os.access(where, os.X_OK) else f"no {where}; run: scripts/prepare vault"
+
+
+def _postgresql() -> str:
+    """Can a PostgreSQL of the tests' own run here, as somebody who is not root?"""
+    found = list(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    return "" if found else "no initdb in /usr/lib/postgresql; run: apt-get install postgresql"
+
+
 LANES: Mapping[str, Callable[[], str]] = {
     "root": _root,
     "hostuids": _hostuids,
@@ -220,4 +237,6 @@ LANES: Mapping[str, Callable[[], str]] = {
     "hub5": lambda: _hub("hub5", "5"),
     "userenv": _userenv,
     "tracking": _tracking,
+    "vault": _vault,
+    "postgresql": _postgresql,
 }

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pwd
 import shutil
 from collections.abc import Callable, Iterator, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, SandboxError
 from ..settings import Site
+from ..vault_site import VaultSite
 from .accounts import Account, accounts_of, with_uids
 from .directories import LEAST_FREE
 from .finding import Finding
@@ -123,6 +126,8 @@ def _secrets(site: Site) -> Finding:
     granted = {grant.name for profile in profiles_of(site) for grant in profile.secrets}
     if not granted:
         return Finding(name="secrets", fine=True, seen="no profile grants one")
+    if site.vault is not None:
+        return _vault(site.vault, len(granted))
     return Finding(
         name="secrets",
         fine=False,
@@ -130,6 +135,28 @@ def _secrets(site: Site) -> Finding:
         seen=f"{len(granted)} granted; the built-in store ({site.broker_dir}) is for trying out",
         remedy="Store only what can be replaced: its key lies beside it, and values never expire.",
     )
+
+
+def _vault(vault: VaultSite, granted: int) -> Finding:
+    """Does Vault answer here, unsealed, under the name and authority that the site gives?"""
+    if find_spec("hvac") is None or find_spec("jwt") is None:
+        return Finding(
+            name="secrets",
+            fine=False,
+            seen="vault is set, and hvac or PyJWT is missing",
+            remedy="pip install 'jupyter_sandbox_spawner[vault]'",
+        )
+    from ..clients.vault import VaultClient
+
+    async def ask() -> None:
+        async with VaultClient(vault) as client:
+            await client.health()
+
+    try:
+        asyncio.run(ask())
+    except SandboxError as error:
+        return Finding(name="secrets", fine=False, needed=False, seen=error.message, remedy=error.remedy)
+    return Finding(name="secrets", fine=True, seen=f"{granted} granted; Vault at {vault.address} answers")
 
 
 def _subordinate() -> Iterator[tuple[str, int, int]]:

@@ -84,10 +84,6 @@ class FileStore:
     ) -> None:
         self._fernet = None
 
-    def is_static(self, grant: Grant) -> bool:
-        """Everything here outlives the sandbox."""
-        return True
-
     async def state(self) -> StoreState:
         """Open, or not."""
         if self._fernet is not None:

@@ -10,14 +10,15 @@ import asyncio
 import hashlib
 from dataclasses import dataclass, field
 
-from ..clients.grants import ControlBrokerClient, ReadAnswer, ReadFailure, ReadRequest
+from ..clients.grants import ReadAnswer, ReadFailure, ReadRequest
 from ..clients.hub import HubClient
 from ..errors import RefusedError, SandboxError
 from ..rules.bucket import Bucket
 from ..rules.credential_header import check_kind
 from ..rules.grants import Asker
-from .blocks import Blocks, blocked
-from .store import Secret, SecretStore
+from .blocks import blocked
+from .parts import Parts
+from .store import Secret
 
 __all__ = ["Permit", "PermitTimes", "Permits"]
 
@@ -49,18 +50,11 @@ class Permit:
 class Permits:
     """What control has allowed, for as long as that is believed; in memory only."""
 
-    def __init__(
-        self,
-        store: SecretStore,
-        hub: HubClient,
-        control: ControlBrokerClient,
-        blocks: Blocks,
-        times: PermitTimes | None = None,
-    ) -> None:
-        self._store = store
+    def __init__(self, parts: Parts, hub: HubClient, times: PermitTimes | None = None) -> None:
+        self._store = parts.store
         self._hub = hub
-        self._control = control
-        self._blocks = blocks
+        self._control = parts.control
+        self._blocks = parts.blocks
         self._times = times or PermitTimes()
         self._known: dict[tuple[str, str, bytes], Permit] = {}
         self._buckets: dict[str, Bucket] = {}
@@ -96,8 +90,7 @@ class Permits:
         grants = [grant for grant in granted.grants if grant.name == name and grant.host]
         if grants and now < permit.audited_until:
             return ReadAnswer(profile=granted.profile, reader=granted.reader, grant=grants[0])
-        static = all(self._store.is_static(grant) for grant in grants)
-        wanted = ReadRequest(asker=asker, name=name, static=static, delivery="proxy")
+        wanted = ReadRequest(asker=asker, name=name, delivery="proxy")
         answer = await self._control.may_read(sandbox, wanted)
         permit.audited_until = now + self._times.audited
         permit.told.clear()

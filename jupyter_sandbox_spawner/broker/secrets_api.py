@@ -13,7 +13,7 @@ from typing import Any
 
 from aiohttp import web
 
-from ..clients.grants import ControlBrokerClient, ReadAnswer, ReadFailure, ReadRequest
+from ..clients.grants import ReadAnswer, ReadFailure, ReadRequest
 from ..clients.hub import HubClient
 from ..errors import RefusedError, SandboxError
 from ..names import is_sandbox_id
@@ -22,8 +22,9 @@ from ..rules.grants import Asker, Grant
 from ..rules.identity import SANDBOX_HEADER, shown_token
 from ..secret_names import check_name
 from ..wire import encode
-from .blocks import Blocks, blocked
-from .store import About, Secret, SecretStore
+from .blocks import blocked
+from .parts import Parts
+from .store import About, Secret
 
 __all__ = ["SecretsApi"]
 
@@ -38,13 +39,11 @@ _PRIVATE = {"Cache-Control": "no-store"}
 class SecretsApi:
     """Routes of the gateway's socket; the sandbox is the one the gateway names."""
 
-    def __init__(
-        self, store: SecretStore, hub: HubClient, control: ControlBrokerClient, blocks: Blocks
-    ) -> None:
-        self._store = store
+    def __init__(self, parts: Parts, hub: HubClient) -> None:
+        self._store = parts.store
         self._hub = hub
-        self._control = control
-        self._blocks = blocks
+        self._control = parts.control
+        self._blocks = parts.blocks
         self._buckets: dict[str, Bucket] = {}
 
     def add_to(self, app: web.Application) -> None:
@@ -79,7 +78,6 @@ class SecretsApi:
         secret = await self._given(allowed, name)
         about = About(
             stored=True,
-            static=secret.static,
             version=secret.version,
             expires_at=secret.expires_at,
             renewed=secret.renewed,
@@ -102,10 +100,7 @@ class SecretsApi:
         sandbox = _sandbox(request.headers)
         self._pace(sandbox)
         asker = await self._asker(request.headers)
-        granted = await self._control.granted(sandbox, asker)
-        static = all(self._store.is_static(grant) for grant in granted.grants if grant.name == name)
-        wanted = ReadRequest(asker=asker, name=name, static=static)
-        allowed = await self._control.may_read(sandbox, wanted)
+        allowed = await self._control.may_read(sandbox, ReadRequest(asker=asker, name=name))
         if self._blocks.holds(sandbox):
             await self._control.failed(sandbox, ReadFailure(name=name, code="secret.blocked"))
             raise blocked()
@@ -138,7 +133,7 @@ class SecretsApi:
             "environment": dict(grant.environment),
             "granted_by": f"profile {profile}",
             "stored": None if about is None else about.stored,
-            "static": self._store.is_static(grant) if about is None else about.static,
+            "static": grant.static,
             "version": None if about is None else about.version,
             "changed_at": None if about is None else _timestamp(about.changed_at),
             "expires_at": None if about is None else _timestamp(about.expires_at),

@@ -50,7 +50,6 @@ class Secret:
     expires_at: datetime | None = None
     renewed: bool = False
     version: int | None = None
-    static: bool = True
     accessor: str = ""
 
 
@@ -62,7 +61,6 @@ class About:
     """
 
     stored: bool
-    static: bool = True
     version: int | None = None
     changed_at: datetime | None = None
     expires_at: datetime | None = None
@@ -107,10 +105,6 @@ class SecretStore(Protocol):
     """
 
     kind: str
-
-    def is_static(self, grant: Grant) -> bool:
-        """Does its value outlive the sandbox that reads it?"""
-        ...
 
     async def state(self) -> StoreState:
         """Can it be used now? Answers at once, and never raises."""

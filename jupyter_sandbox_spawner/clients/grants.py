@@ -47,11 +47,10 @@ class Granted:
 
 @dataclass(frozen=True, kw_only=True)
 class ReadRequest:
-    """Who asks for which secret, and how it would be used; `static`: its value outlives the sandbox."""
+    """Who asks for which secret, and how it would be used."""
 
     asker: Asker
     name: str
-    static: bool
     delivery: Delivery = "value"
 
 
@@ -115,6 +114,11 @@ class ControlBrokerClient(UnixClient):
     async def running(self, sandboxes: Sequence[str]) -> frozenset[str]:
         """Those that run: admitted, and nobody has decided their end."""
         answer = await self.call("POST", "/api/sandboxes/running", {"running": list(sandboxes)})
+        return frozenset(decode(Running, answer).running)
+
+    async def running_of(self, user: str | None) -> frozenset[str]:
+        """The running sandboxes of a user; None: of everybody."""
+        answer = await self.call("POST", "/api/sandboxes/running-of", {"user": user})
         return frozenset(decode(Running, answer).running)
 
     async def credential(self, sandbox: str, event: CredentialEvent) -> None:

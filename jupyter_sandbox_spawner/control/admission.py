@@ -20,6 +20,7 @@ from ..rules.admission import Admission, AdmissionRequest, decide
 from ..rules.audit import Entry
 from . import records
 from .parts import Parts
+from .preparing import prepare
 
 __all__ = ["Admissions", "close_interrupted"]
 
@@ -41,6 +42,8 @@ class Admissions:
         lock = self._locks.setdefault(request.spec.user, asyncio.Lock())
         async with lock:
             answer = await _admit(self._parts, request)
+            if answer.admitted and not answer.repeated:
+                answer = await prepare(self._parts, request, answer)
         if answer.admitted:
             self._watch(request.spec.id)
         return answer

@@ -6,6 +6,7 @@ Law: an answer that cannot be audited is a refusal, and secret reads never use t
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from aiohttp import web
 
@@ -13,7 +14,6 @@ from ..clients.grants import (
     CredentialEvent,
     Granted,
     ReadAnswer,
-    Reader,
     ReadFailure,
     ReadRequest,
     Running,
@@ -28,9 +28,15 @@ from ..wire import decode, decode_json, encode
 from . import records
 from .parts import Parts
 from .people import unknown_sandbox
+from .preparing import reader_of
 from .records import SandboxRecord
 
 __all__ = ["BrokerApi"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Whose:
+    user: str | None
 
 
 class BrokerApi:
@@ -48,6 +54,7 @@ class BrokerApi:
                 web.post("/api/sandboxes/{id}/failures", self._failed),
                 web.post("/api/sandboxes/{id}/credentials", self._credential),
                 web.post("/api/sandboxes/running", self._running),
+                web.post("/api/sandboxes/running-of", self._running_of),
                 web.post("/api/secrets/changes", self._changing),
             ]
         )
@@ -59,7 +66,7 @@ class BrokerApi:
         refusal = decide_list(asker, holder)
         if refusal is not None:
             raise await self._denied(record, refusal, asker, "")
-        granted = Granted(profile=holder.profile, reader=_reader(record), grants=holder.grants)
+        granted = Granted(profile=holder.profile, reader=reader_of(record), grants=holder.grants)
         return web.json_response(encode(granted))
 
     async def _read(self, request: web.Request) -> web.Response:
@@ -71,7 +78,7 @@ class BrokerApi:
         detail = {
             "secret": asked.name,
             "kind": verdict.grant.kind,
-            "static": asked.static,
+            "static": verdict.grant.static,
             "delivery": asked.delivery,
             "profile": record.profile,
         }
@@ -81,13 +88,19 @@ class BrokerApi:
         # The audit took its time: what was released meanwhile gets nothing.
         if not _runs(await self._record(request)):
             raise unknown_sandbox(record.id)
-        answer = ReadAnswer(profile=record.profile, reader=_reader(record), grant=verdict.grant)
+        answer = ReadAnswer(profile=record.profile, reader=reader_of(record), grant=verdict.grant)
         return web.json_response(encode(answer))
 
     async def _running(self, request: web.Request) -> web.Response:
         asked = decode_json(Running, await request.read()).running
         found = await self._parts.store.run(lambda db: records.by_ids(db, asked))
         running = tuple(record.id for record in found if _runs(record))
+        return web.json_response(encode(Running(running=running)))
+
+    async def _running_of(self, request: web.Request) -> web.Response:
+        user = decode_json(_Whose, await request.read()).user
+        found = await self._parts.store.run(records.all_open)
+        running = tuple(record.id for record in found if _runs(record) and user in (None, record.user))
         return web.json_response(encode(Running(running=running)))
 
     async def _credential(self, request: web.Request) -> web.Response:
@@ -149,17 +162,6 @@ def _holder(record: SandboxRecord) -> Holder:
         profile=record.profile,
         runs=_runs(record),
         grants=tuple(decode(Grant, item) for item in record.grants),
-    )
-
-
-def _reader(record: SandboxRecord) -> Reader:
-    return Reader(
-        sandbox=record.id,
-        user=record.user,
-        server=record.server,
-        profile=record.profile,
-        groups=tuple(record.groups),
-        ends_at=record.deadline,
     )
 
 

@@ -14,6 +14,7 @@ from datetime import timedelta
 
 from aiohttp import web
 
+from ..clients.broker import BrokerControlClient
 from ..clients.control import control_socket
 from ..clients.gateway import GatewayClient
 from ..clients.hub import HubClient, read_token
@@ -109,6 +110,7 @@ async def _parts(stack: AsyncExitStack, site: Site, token_file: str, tuning: Tun
     launcher, gateway = LauncherClient(site.launcher_socket), GatewayClient(site.gateway_socket)
     stack.push_async_callback(launcher.close)
     stack.push_async_callback(gateway.close)
+    broker = await stack.enter_async_context(BrokerControlClient(site.broker_socket("control")))
     return Parts(
         clock=clock,
         store=store,
@@ -118,6 +120,7 @@ async def _parts(stack: AsyncExitStack, site: Site, token_file: str, tuning: Tun
         hub=hub,
         launcher=launcher,
         gateway=gateway,
+        broker=broker,
         limits=HostLimits(launcher),
         tuning=tuning,
     )

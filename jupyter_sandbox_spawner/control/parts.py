@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..clients.broker import BrokerControlClient
 from ..clients.gateway import GatewayClient
 from ..clients.hub import HubClient
 from ..clients.launcher import LauncherClient
@@ -47,5 +48,6 @@ class Parts:
     hub: HubClient
     launcher: LauncherClient
     gateway: GatewayClient
+    broker: BrokerControlClient
     limits: HostLimits
     tuning: Tuning

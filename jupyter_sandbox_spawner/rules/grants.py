@@ -67,6 +67,11 @@ class Grant:
     header: str = ""
     required: bool = False
 
+    @property
+    def static(self) -> bool:
+        """Does its value outlive the sandbox that reads it? What an engine makes ends with the sandbox."""
+        return not self.path and self.kind != "vault"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Refused:

@@ -14,6 +14,7 @@ from typing import Any, NoReturn, SupportsIndex, overload
 from ..errors import AnswerError, ConfigurationError, SandboxError
 from ..secret_names import check_name, variables_of
 from ..units import format_duration
+from . import redaction
 from .door import ask
 from .view import Shown, Table
 
@@ -75,6 +76,8 @@ class Secret(Mapping[str, SecretValue]):
         self.static = bool(document["static"])
         self.expires_at = _instant(document["expires_at"])
         box = {str(field): str(value) for field, value in document["fields"].items()}
+        for field, value in box.items():
+            redaction.register(self.name, value, field)
         given = {str(name): str(field) for name, field in document["environment"].items()}
         self.environment = variables_of(self.name, self.kind, box, given)
         self._fields = {field: SecretValue(box, field) for field in box}

@@ -14,7 +14,9 @@ from aiohttp import web
 
 from jupyter_sandbox_spawner.broker.admin_api import AdminApi
 from jupyter_sandbox_spawner.broker.blocks import Blocks
+from jupyter_sandbox_spawner.broker.control_api import ControlApi
 from jupyter_sandbox_spawner.broker.file_store import FileStore
+from jupyter_sandbox_spawner.broker.parts import Parts as BrokerParts
 from jupyter_sandbox_spawner.broker.secrets_api import SecretsApi
 from jupyter_sandbox_spawner.clients.broker import BrokerAdminClient
 from jupyter_sandbox_spawner.clients.grants import ControlBrokerClient
@@ -100,11 +102,12 @@ async def broker_street() -> AsyncIterator[BrokerStreet]:
         parts = await stack.enter_async_context(parts_of(here))
         await _serve(stack, here.path("c-broker"), BrokerApi(parts))
         store = await stack.enter_async_context(FileStore(str(Path(name) / "store")))
-        blocks = Blocks(str(Path(name) / "store"))
         hub = await stack.enter_async_context(HubClient(here.hub_url, "", timeout=4))
         control = await stack.enter_async_context(ControlBrokerClient(here.path("c-broker")))
-        await _serve(stack, here.path("b-gateway"), SecretsApi(store, hub, control, blocks))
-        await _serve(stack, here.path("b-admin"), AdminApi(store, control))
+        broker = BrokerParts(store=store, blocks=Blocks(str(Path(name) / "store")), control=control)
+        await _serve(stack, here.path("b-gateway"), SecretsApi(broker, hub))
+        await _serve(stack, here.path("b-admin"), AdminApi(broker))
+        await _serve(stack, here.path("b-control"), ControlApi(broker))
         admin = await stack.enter_async_context(BrokerAdminClient(here.path("b-admin")))
         found = BrokerStreet(here, parts, store, admin)
         for secret in ("db/warehouse", "users/alice/token", "users/bob/token"):

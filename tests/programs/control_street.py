@@ -12,6 +12,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from jupyter_sandbox_spawner.clients.broker import BrokerControlClient
 from jupyter_sandbox_spawner.clients.gateway import GatewayClient
 from jupyter_sandbox_spawner.clients.hub import HubClient
 from jupyter_sandbox_spawner.clients.launcher import LauncherClient
@@ -96,6 +97,7 @@ async def parts_of(here: Street, tuning: Tuning | None = None, profiles: str = "
         launcher, gateway = LauncherClient(here.path("launcher")), GatewayClient(here.path("gateway"))
         stack.push_async_callback(launcher.close)
         stack.push_async_callback(gateway.close)
+        broker = await stack.enter_async_context(BrokerControlClient(here.path("b-control")))
         yield Parts(
             clock=here.clock,
             store=store,
@@ -105,6 +107,7 @@ async def parts_of(here: Street, tuning: Tuning | None = None, profiles: str = "
             hub=hub,
             launcher=launcher,
             gateway=gateway,
+            broker=broker,
             limits=HostLimits(launcher),
             tuning=tuning or Tuning(settle=0, tick=0.05),
         )

@@ -133,12 +133,14 @@ async def test_an_admin_puts_lists_explains_and_deletes(house: House, control: C
     assert "db/warehouse  value" in said[2][1]
     assert f"access_key_id,secret_access_key  {2 * len(CANARY)}" in said[2][1]
     assert [line.split() for line in said[3][1].splitlines()] == [
-        ["secret", "kind", "profile", "groups", "stored"],
-        ["db/warehouse", "kv", "a", "everyone", "yes"],
-        ["s3/lab", "aws", "b", "research", "yes"],
-        ["users/{user}/git", "kv", "a", "everyone", "?"],
+        ["secret", "kind", "delivery", "profile", "groups", "stored"],
+        ["db/warehouse", "kv", "value", "a", "everyone", "yes"],
+        ["s3/lab", "aws", "value", "b", "research", "yes"],
+        ["users/{user}/git", "kv", "value", "a", "everyone", "?"],
     ]
-    assert {"secret": "users/ada/git", "stored": "no"}.items() <= json.loads(said[4][1])[-1].items()
+    assert {"secret": "users/ada/git", "stored": "no"}.items() <= json.loads(said[4][1])["granted"][
+        -1
+    ].items()
     assert [item["name"] for item in json.loads(said[6][1])] == ["db/warehouse"]
     audit = (house.directory / "state/audit/audit.ndjson").read_text()
     control("the audit has the verbs", audit.count('"secret.put"') == 2 and '"secret.delete"' in audit)
@@ -152,7 +154,7 @@ async def test_the_broker_as_a_program(house: House) -> None:
     assert (await house.run("put", "db/warehouse", given=CANARY.encode()))[0] == 0
     directory = house.directory / "broker"
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
-    assert {path.name for path in directory.iterdir()} == {"gateway.sock", "admin.sock"}
+    assert {path.name for path in directory.iterdir()} == {"gateway.sock", "control.sock", "admin.sock"}
     assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in directory.iterdir())
     await house.end_broker()
     status, said = await house.run("list")

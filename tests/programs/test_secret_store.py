@@ -21,11 +21,13 @@ from jupyter_sandbox_spawner.errors import ConfigurationError, ProgramError, Ref
 from jupyter_sandbox_spawner.rules.grants import Grant
 from jupyter_sandbox_spawner.secret_names import check_name
 
+from ..support.vault_server import VaultServer
 from .control_street import python_path
+from .vault_street import opened_vault
 
 Control = Callable[[str, bool], None]
 CANARY = "canary-5fd1-Gr\u00fc\u00dfe"
-STORES = ("file",)
+STORES = ("file", pytest.param("vault", marks=pytest.mark.lane("vault")))
 READER = Reader(sandbox="sb-" + "a" * 20, user="alice", server="", profile="small")
 
 
@@ -42,16 +44,22 @@ async def names(store: SecretStore) -> list[str]:
 @pytest.fixture(params=STORES)
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[SecretStore]:
     """Each store, empty."""
-    async with FileStore(str(tmp_path / "broker")) as opened:
-        yield opened
+    if request.param == "file":
+        async with FileStore(str(tmp_path / "broker")) as opened:
+            yield opened
+        return
+    server: VaultServer = request.getfixturevalue("vault")
+    # A prefix of its own makes it empty.
+    async with opened_vault(server, tmp_path, kv_prefix=f"shared/{tmp_path.name}") as place:
+        yield place.parts.store
 
 
 async def test_what_was_put_is_read(store: SecretStore) -> None:
-    """Fields come back as they were, in their order, under their name alone."""
+    """Fields come back as they were, under their name alone."""
     await store.put("db/warehouse", {"user": "u", "password": CANARY}, "admin uid 0")
     secret = await read(store, "db/warehouse")
     assert secret.name == "db/warehouse"
-    assert list(secret.fields.items()) == [("user", "u"), ("password", CANARY)]
+    assert dict(secret.fields) == {"user": "u", "password": CANARY}
     assert await names(store) == ["db/warehouse"]
 
 

@@ -134,7 +134,7 @@ def test_the_sockets_are_those_of_run(top: Path, monkeypatch: pytest.MonkeyPatch
     found = replace(found, site=with_uids(found.site))
     accounts = accounts_of(found.site)
     groups = {"jss-callers": accounts["hub"].gid, "jss-gateway": accounts["gateway"].gid, "root": None}
-    groups["jss-broker"] = accounts["broker"].gid
+    groups |= {f"jss-{name}": accounts[name].gid for name in ("broker", "control")}
     shipped = {
         unit["FileDescriptorName"][0]: (unit["ListenStream"][0], groups[unit.get("SocketGroup", ["root"])[0]])
         for unit in units(".socket").values()

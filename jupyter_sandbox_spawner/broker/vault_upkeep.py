@@ -1,0 +1,190 @@
+"""Who renews what sandboxes hold at Vault, and ends it with them? A round every second.
+
+Law: nothing is renewed unless control said lately that its sandbox runs; what must end is tried until Vault
+says it is over, and waits on disk while Vault is away. Nobody's stop waits for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta, timezone
+
+from ..clients.grants import ControlBrokerClient, CredentialEvent
+from ..errors import SandboxError
+from ..rules.renewal import CONFIRMED_FOR
+from .blocks import Blocks
+from .credentials import Credentials, Held
+from .journal import Kept
+from .store import Ended
+
+__all__ = ["Upkeep"]
+
+log = logging.getLogger("jupyter_sandbox_spawner.broker")
+_ROUND = 1.0  # seconds
+_ASK_CONTROL = 2.0  # seconds between two questions who still runs
+_AT_ONCE = 3  # renewals and ends at the same time, so that those who read are not kept waiting
+_MOST_A_ROUND = 200
+
+
+class Upkeep:
+    """Use it as a task: `await upkeep.run()`."""
+
+    def __init__(self, credentials: Credentials, control: ControlBrokerClient, blocks: Blocks) -> None:
+        self._all = credentials
+        self._control = control
+        self._blocks = blocks
+        self._confirmed: dict[str, float] = {}
+        self._asked_at = -_ASK_CONTROL
+        self._gate = asyncio.Semaphore(_AT_ONCE)
+        # By id: when what failed is tried again, and when what an earlier run left is renewed.
+        self._end_at: dict[str, float] = {}
+        self._renew_at: dict[str, float] = {}
+
+    async def begin(self) -> None:
+        """After a start the tokens of before are lost: those without leases end, others live with theirs."""
+        kept = await self._all.journal.all()
+        leased = {item.accessor for item in kept if item.kind == "lease"}
+        lost = [item.id for item in kept if item.kind == "token" and item.id not in leased]
+        if lost:
+            log.info("%d logins of an earlier run are ended.", len(lost))
+        await self._all.journal.end(lost)
+
+    async def run(self) -> None:
+        """Until it is cancelled."""
+        while True:
+            try:
+                await self.round()
+            except SandboxError as error:
+                log.warning("The upkeep of credentials was interrupted: %s", error)
+            except Exception:
+                # One bad round must not end the next ones; the log has its traceback.
+                log.exception("a round of the upkeep failed")
+            await asyncio.sleep(_ROUND)
+
+    async def round(self) -> None:
+        """Who runs, what is due, what must end."""
+        kept = await self._all.journal.all()
+        await self._look(kept)
+        for times in (self._end_at, self._renew_at):
+            for name in times.keys() - {item.id for item in kept}:
+                del times[name]
+        if self._all.client.outage is None:
+            await self._drain(await self._all.journal.all())
+            await self._renew(kept)
+
+    async def _look(self, kept: Sequence[Kept]) -> None:
+        """Ask control who runs; those that do not lose everything."""
+        now = self._all.clock()
+        known = {item.sandbox for item in kept if not item.ending} | self._blocks.ids
+        known |= {held.reader.sandbox for held in self._all.all()}
+        self._all.settle(known)
+        if not known or now - self._asked_at < _ASK_CONTROL:
+            return
+        self._asked_at = now
+        running = await self._control.running(sorted(known))
+        self._confirmed = dict.fromkeys(running, now)
+        self._blocks.keep_only(running)
+        if gone := known - running:
+            await self._mark(gone)
+
+    async def _mark(self, sandboxes: Collection[str]) -> list[str]:
+        """In the journal all that they hold is to end."""
+        self._all.drop(sandboxes)
+        kept = await self._all.journal.all()
+        ids = [item.id for item in kept if item.sandbox in sandboxes and not item.ending]
+        await self._all.journal.end(ids)
+        return ids
+
+    async def end(self, sandboxes: Collection[str]) -> Ended:
+        """End all that they hold, now; they may be given new ones afterwards, unless they are blocked."""
+        ids = await self._mark(sandboxes)
+        self._all.let_again(sandboxes)
+        return await self._ended(ids)
+
+    async def end_held(self, held: Sequence[Held]) -> Ended:
+        """End these, now."""
+        ids = [item.id for item in held]
+        await self._all.journal.end(ids)
+        return await self._ended(ids)
+
+    async def _ended(self, ids: Sequence[str]) -> Ended:
+        self._end_at.clear()
+        if self._all.client.outage is None:
+            await self._drain(await self._all.journal.all())
+        left = {item.id for item in await self._all.journal.all()}
+        queued = sum(name in left for name in ids)
+        return Ended(ended=len(ids) - queued, queued=queued)
+
+    async def _drain(self, kept: Sequence[Kept]) -> None:
+        now = self._all.clock()
+        wall = datetime.now(timezone.utc)
+        over = [item.id for item in kept if item.ends_at < wall]
+        if over:
+            # By the times that Vault itself gave they are over.
+            await self._all.journal.forget(over)
+        tokens = {item.id for item in kept if item.kind == "token" and item.ending}
+        due = [
+            item
+            for item in kept
+            if item.ending and item.id not in over and self._end_at.get(item.id, 0.0) <= now
+        ]
+        # With a token its leases end, so they need no call of their own.
+        wanted = [item for item in due if item.kind == "token" or item.accessor not in tokens]
+        await asyncio.gather(*(self._end(item) for item in wanted[:_MOST_A_ROUND]))
+
+    async def _end(self, item: Kept) -> None:
+        async with self._gate:
+            if self._all.client.outage is not None:
+                return
+            try:
+                await self._all.end_one(item.id, item.kind)
+            except SandboxError as error:
+                log.warning("%s: %s is not ended yet: %s", item.sandbox, item.id, error)
+                self._end_at[item.id] = self._all.clock() + 10 * _ROUND
+                if error.code == "vault.denied":
+                    self._all.own.refused()
+                return
+        await self._all.journal.forget([item.id])
+        self._end_at.pop(item.id, None)
+        await self._all.say(item.sandbox, CredentialEvent(verb="revoked", name=item.secret, accessor=item.id))
+
+    async def _renew(self, kept: Sequence[Kept]) -> None:
+        now = self._all.clock()
+        held = self._all.all()
+        due = [item for item in held if item.life.renew_at is not None and item.life.renew_at <= now]
+        await asyncio.gather(*(self._renew_held(item) for item in due[:_MOST_A_ROUND]))
+        mine = {item.id for item in held}
+        older = [item for item in kept if not item.ending and item.id not in mine]
+        await asyncio.gather(*(self._renew_kept(item) for item in older[:_MOST_A_ROUND]))
+
+    async def _renew_held(self, held: Held) -> None:
+        if not self._runs(held.reader.sandbox):
+            return
+        async with self._gate:
+            try:
+                await self._all.renew(held)
+            except SandboxError as error:
+                log.warning("%s: %s is not renewed: %s", held.reader.sandbox, held.id, error)
+
+    async def _renew_kept(self, item: Kept) -> None:
+        """Of an earlier run, or a token that was replaced and has leases: it lives as long as its sandbox."""
+        now = self._all.clock()
+        left = (item.ends_at - datetime.now(timezone.utc)).total_seconds()
+        if not self._runs(item.sandbox) or self._renew_at.get(item.id, 0.0) > now:
+            return
+        async with self._gate:
+            try:
+                seconds = await self._all.renew_by_id(item.kind, item.id, max(left, 60.0))
+            except SandboxError as error:
+                log.warning("%s: %s is not renewed: %s", item.sandbox, item.id, error)
+                self._renew_at[item.id] = now + max(left / 4, _ROUND)
+                return
+        self._renew_at[item.id] = now + seconds / 2
+        await self._all.journal.extend([item.id], datetime.now(timezone.utc) + timedelta(seconds=seconds))
+
+    def _runs(self, sandbox: str) -> bool:
+        """Did control say so lately?"""
+        said = self._confirmed.get(sandbox)
+        return said is not None and self._all.clock() - said <= CONFIRMED_FOR
