@@ -52,7 +52,7 @@ class Program:
         try:
             head = await reader.readuntil(b"\r\n\r\n")
             if not self.alive:
-                # Held by the program: a connection that nobody waits for would be garbage with an open socket.
+                # Held by the program: a wait that nobody holds is garbage with an open socket.
                 await self.over.wait()
             if not head.startswith(b"GET /health "):
                 self.heads.append(head)
