@@ -49,7 +49,8 @@ async def run(site: Site, descriptors: Mapping[str, int]) -> None:
         hub = await stack.enter_async_context(HubClient(site.hub_api_url, "", timeout=_HUB_TIME))
         exchanges = await stack.enter_async_context(Exchanges(parts.control, parts.blocks))
         upstream = await stack.enter_async_context(Upstream(SystemResolver(), site.internal_services))
-        proxy = SecretsProxy(Permits(parts, hub), exchanges, upstream, site.base_url)
+        permits = Permits(parts.store, hub, parts.control, parts.blocks)
+        proxy = SecretsProxy(permits, exchanges, upstream, site.base_url)
         apis: Mapping[str, tuple[_Api, ...]] = {
             "gateway": (proxy, SecretsApi(parts, hub)),
             "control": (ControlApi(parts),),

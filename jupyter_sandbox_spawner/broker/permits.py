@@ -10,15 +10,14 @@ import asyncio
 import hashlib
 from dataclasses import dataclass, field
 
-from ..clients.grants import ReadAnswer, ReadFailure, ReadRequest
+from ..clients.grants import ControlBrokerClient, ReadAnswer, ReadFailure, ReadRequest
 from ..clients.hub import HubClient
 from ..errors import RefusedError, SandboxError
 from ..rules.bucket import Bucket
 from ..rules.credential_header import check_kind
 from ..rules.grants import Asker
-from .blocks import blocked
-from .parts import Parts
-from .store import Secret
+from .blocks import Blocks, blocked
+from .store import Secret, SecretStore
 
 __all__ = ["Permit", "PermitTimes", "Permits"]
 
@@ -50,11 +49,18 @@ class Permit:
 class Permits:
     """What control has allowed, for as long as that is believed; in memory only."""
 
-    def __init__(self, parts: Parts, hub: HubClient, times: PermitTimes | None = None) -> None:
-        self._store = parts.store
+    def __init__(
+        self,
+        store: SecretStore,
+        hub: HubClient,
+        control: ControlBrokerClient,
+        blocks: Blocks,
+        times: PermitTimes | None = None,
+    ) -> None:
+        self._store = store
         self._hub = hub
-        self._control = parts.control
-        self._blocks = parts.blocks
+        self._control = control
+        self._blocks = blocks
         self._times = times or PermitTimes()
         self._known: dict[tuple[str, str, bytes], Permit] = {}
         self._buckets: dict[str, Bucket] = {}

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from jupyter_sandbox_spawner.hub.git_settings import git_settings
+from jupyter_sandbox_spawner.hub.git_settings import GitPlan, git_settings
 from jupyter_sandbox_spawner.rules.grants import Grant
 
 MAIN = Grant(name="git/main", kind="git", host="git.example.org", delivery="proxy")
 SECOND = Grant(name="git/second", kind="git", host="git.example.org", delivery="proxy")
 PORT = Grant(name="git/port", kind="git", host="git.example.org:8443", delivery="proxy")
+PLAN = GitPlan(door="http://127.0.0.1:8081", base_url="/", helper="/image/bin/jupyter-sandbox")
 DOOR = "http://127.0.0.1:8081/base/services/sandbox/api/secrets"
 
 
@@ -38,7 +40,7 @@ def git(settings: dict[str, str], home: Path, *words: str) -> str:
 )
 def test_git_goes_through_the_proxy_for_granted_hosts(url: str, becomes: str, tmp_path: Path) -> None:
     """The host of the first grant is replaced; look-alikes, other hosts and plain http are not."""
-    settings = git_settings([MAIN, SECOND, PORT], "/base/", 8081, {})
+    settings = git_settings([MAIN, SECOND, PORT], replace(PLAN, base_url="/base/"), {})
     assert git(settings, tmp_path, "ls-remote", "--get-url", url) == becomes
 
 
@@ -46,7 +48,7 @@ def test_git_goes_through_the_proxy_for_granted_hosts(url: str, becomes: str, tm
 def test_the_token_is_shown_to_the_own_door_only(tmp_path: Path) -> None:
     """git asks the helper for that address and no other, and the user's own helper keeps nothing of it."""
     (tmp_path / ".gitconfig").write_text("[credential]\n\thelper = store\n")
-    settings = git_settings([MAIN], "/", 8081, {}) | {
+    settings = git_settings([MAIN], PLAN, {}) | {
         "JUPYTERHUB_API_TOKEN": "t0ken",
         "GIT_TERMINAL_PROMPT": "0",
     }
@@ -78,10 +80,21 @@ def test_the_token_is_shown_to_the_own_door_only(tmp_path: Path) -> None:
     assert not (tmp_path / ".git-credentials").exists()
 
 
+def test_a_granted_host_has_our_helper_alone(tmp_path: Path) -> None:
+    """Helpers that were set before are cleared for the granted host, and for no other."""
+    (tmp_path / ".gitconfig").write_text("[credential]\n\thelper = own\n")
+    value = Grant(name="a", kind="git", host="h.example:8443")
+    settings = git_settings([value, value], replace(PLAN, helper="/user image/bin/jupyter-sandbox"), {})
+    found = git(settings, tmp_path, "config", "--get-all", "credential.https://h.example:8443.helper")
+    assert found == "!'/user image/bin/jupyter-sandbox' git-credential"
+    assert (settings["GIT_CONFIG_VALUE_0"], settings["GIT_CONFIG_COUNT"]) == ("", "2")
+    assert git(settings, tmp_path, "config", "--get-all", "credential.helper") == "own"
+
+
 def test_settings_of_an_admin_stay() -> None:
     """Ours are counted after those that are there."""
     before = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "core.pager", "GIT_CONFIG_VALUE_0": "cat"}
-    found = git_settings([MAIN], "/", 8081, before)
+    found = git_settings([MAIN], PLAN, before)
     assert found["GIT_CONFIG_COUNT"] == "5"
     assert "GIT_CONFIG_KEY_0" not in found
     assert found["GIT_CONFIG_KEY_1"].startswith(
@@ -90,9 +103,6 @@ def test_settings_of_an_admin_stay() -> None:
 
 
 def test_nothing_is_set_where_nothing_is_granted() -> None:
-    """Values, and secrets for other programs, are no matter of git's settings."""
-    grants = [
-        Grant(name="a", kind="git", host="h.example"),
-        Grant(name="b", kind="http", host="h.example", delivery="proxy"),
-    ]
-    assert git_settings(grants, "/", 8081, {}) == {}
+    """Secrets for other programs are no matter of git's settings."""
+    grants = [Grant(name="b", kind="http", host="h.example", delivery="proxy"), Grant(name="c")]
+    assert git_settings(grants, PLAN, {}) == {}

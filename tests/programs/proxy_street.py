@@ -17,7 +17,7 @@ from multidict import CIMultiDictProxy
 
 from jupyter_sandbox_spawner.broker.blocks import Blocks
 from jupyter_sandbox_spawner.broker.exchanges import Exchanges, ExchangeTimes
-from jupyter_sandbox_spawner.broker.parts import Parts
+from jupyter_sandbox_spawner.broker.parts import Parts as BrokerParts
 from jupyter_sandbox_spawner.broker.permits import Permits, PermitTimes
 from jupyter_sandbox_spawner.broker.proxy import SecretsProxy
 from jupyter_sandbox_spawner.broker.secrets_api import SecretsApi
@@ -247,9 +247,14 @@ async def proxy_street(
         upstream = await stack.enter_async_context(Upstream(NamesOnLoopback(), services, tls))
         path = house.site.broker_socket("gateway")
         private_directory(path.rpartition("/")[0])
-        parts = Parts(store=place.store, blocks=blocks, control=control)
-        proxy = SecretsProxy(Permits(parts, hub, permits), exchanges, upstream, "/")
-        await _served(stack, path, proxy, SecretsApi(parts, hub))
+        allowed = Permits(place.store, hub, control, blocks, permits)
+        proxy = SecretsProxy(allowed, exchanges, upstream, "/")
+        await _served(
+            stack,
+            path,
+            proxy,
+            SecretsApi(BrokerParts(store=place.store, blocks=blocks, control=control), hub),
+        )
         for name, fields in STORED.items():
             await place.store.put(name, fields, "x")
         street = ProxyStreet(place, house, blocks, exchanges, serving_control, host, other)

@@ -50,6 +50,9 @@ async def sandbox(house: GatewayHouse, broker: ControlThatRemembers) -> tuple[st
         (f"POST {SECRETS}/a/read", "/api/secrets/a/read"),
         (f"POST {SECRETS}/users/ada/git-token/read", "/api/secrets/users/ada/git-token/read"),
         (f"POST {SECRETS}/read/read/read", "/api/secrets/read/read/read"),
+        (f"POST {SECRETS}/a/renew", "/api/secrets/a/renew"),
+        (f"POST {SECRETS}/a/revoke", "/api/secrets/a/revoke"),
+        (f"POST {SECRETS}/a/alarm", "/api/secrets/a/alarm"),
     ],
 )
 async def test_a_question_for_secrets_reaches_the_broker(
@@ -88,6 +91,7 @@ async def test_a_request_for_the_proxy_reaches_the_broker_as_it_is(
     "line",
     [
         f"GET {SECRETS}/a/read",
+        f"GET {SECRETS}/a/revoke",
         f"POST {SECRETS}",
         f"PUT {SECRETS}/a",
         f"DELETE {SECRETS}/a",

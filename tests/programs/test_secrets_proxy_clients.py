@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from jupyter_sandbox_spawner.hub.git_settings import git_settings
+from jupyter_sandbox_spawner.hub.git_settings import GitPlan, git_settings
 from tests.programs.basic_hosts import GitHost, Index
 from tests.programs.proxy_street import GRANTS, SECRET, TOKEN, ProxyStreet, basic, proxy_street
 
@@ -53,7 +53,8 @@ def inside(port: int, **more: str) -> dict[str, str]:
         "GIT_COMMITTER_EMAIL": "carol@example.org",
         **more,
     }
-    return known | git_settings(GRANTS, "/", port, known)
+    plan = GitPlan(door=f"http://127.0.0.1:{port}", base_url="/", helper="/nowhere/jupyter-sandbox")
+    return known | git_settings(GRANTS, plan, known)
 
 
 async def repository(root: Path) -> None:
