@@ -91,6 +91,8 @@ setup(
             "ipykernel>=6.29,<8",
             "mlflow-skinny>=3.17.2,<3.18",
         ],
+        # What the tutorials use in the user image besides.
+        "tutorial": ["boto3>=1.34,<2", "pg8000>=1.31,<2"],
         "test": TEST,
         # What the tests' own user image has besides, to be looked at in a browser.
         "pages": ["notebook>=7.4,<8", "ipywidgets>=8.1,<9", "matplotlib>=3.9,<4"],
