@@ -1,7 +1,7 @@
-"""How do broker and control run with 500 sandboxes that are none? Both programs are real, and so is their Vault.
+"""How do broker and control run with 500 sandboxes that are none? Both programs and their Vault are real.
 
-The hub only says whose a token is; launcher and gateway are away. A sandbox is a record of control, admitted by the
-call that the hub plugin makes, and asks as the gateway passes it on.
+The hub only says whose a token is; launcher and gateway are away. A sandbox is a record of control, admitted
+by the call that the hub plugin makes, and asks as the gateway passes it on.
 """
 
 from __future__ import annotations

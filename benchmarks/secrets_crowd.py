@@ -1,4 +1,4 @@
-"""How do 500 sandboxes with secrets weigh on the broker? Logins, reads, renewals, ends, memory, processor time."""
+"""How do 500 sandboxes with secrets weigh on the broker? Logins, reads, renewals, ends, memory, time."""
 
 from __future__ import annotations
 
@@ -73,9 +73,7 @@ class _Street:
         return {**rates, _COST.name: renewals / _COUNT * 1e3}
 
     async def evenly(self) -> Mapping[str, float]:
-        """What the busiest second would be if each second had as many: a renewal is due after two thirds of the
-        TTL, less a tenth of it at most.
-        """
+        """The busiest second if all had as many: due after two thirds of the TTL, less a tenth at most."""
         return {_BUSIEST.name: _COUNT / (_TTL * (2 / 3 - 0.05))}
 
     async def _renewals(self, crowd: Crowd, resting: float) -> Mapping[str, float]:

@@ -52,9 +52,7 @@ setup_hub(
     environments={"default": Environment(image=image, prefix="/opt/jupyter") if image else user},
     # Where MLflow is installed, if it is: every notebook then logs its runs there with nothing set up.
     tracking=os.environ.get("SANDBOX_TRACKING", ""),
-    # Where secrets are kept: "" is in encrypted files, else JSON like {"address": "https://vault.example:8200", ...};
-    # see docs/how-to/use-vault.md.
-    vault=json.loads(os.environ.get("SANDBOX_VAULT") or "null"),
+    vault=json.loads(os.environ.get("SANDBOX_VAULT") or "null"),  # None: none; see docs/how-to/use-vault.md
     one_uid=os.environ.get("SANDBOX_ONE_UID") == "1",
     public_port=int(os.environ.get("SANDBOX_PUBLIC_PORT", "8000")),
     internal_services=internal_services(os.environ.get("SANDBOX_INTERNAL_SERVICES", "")),

@@ -91,6 +91,17 @@ For commands of the admin, in another terminal:
 """
 
 
+def _prepare(options: argparse.Namespace, running: RunningSite) -> None:
+    if options.profiles:
+        # A copy: the person's own file may lie where the programs' uids cannot look, such as root's home.
+        copy = running.root / "own-profiles.yaml"
+        copy.write_bytes(options.profiles.read_bytes())
+        copy.chmod(0o644)
+        running.variables = {**running.variables, "SANDBOX_PROFILES": str(copy)}
+    if options.vault:
+        use_vault(options.vault, running)
+
+
 def _uids(running: RunningSite) -> str:
     """Which protection between the programs this demo has."""
     if os.geteuid() != 0:
@@ -150,11 +161,10 @@ async def _show(options: argparse.Namespace) -> int:
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     _say("Starting hub, proxy, launcher and gateway ...")
     site = running_site(
-        profiles=options.profiles and options.profiles.absolute(),
         port=options.port,
         keep=options.keep,
         stopping=stopping,
-        prepare=partial(use_vault, options.vault) if options.vault else None,
+        prepare=partial(_prepare, options),
     )
     async with site as running:
         if running.process is None:

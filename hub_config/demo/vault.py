@@ -17,7 +17,7 @@ WAREHOUSE = "warehouse.sandbox.internal:5432"
 
 
 def use_vault(file: Path, running: RunningSite) -> None:
-    """Before it starts: the setting `vault`, files for the broker's uid, and the way to PostgreSQL if there is one.
+    """Before it starts: the setting `vault`, files for the broker's uid, the way to a PostgreSQL.
 
     Nothing is stored in it: that is what the admin of the tutorial does. Raises DemoError.
     """
@@ -58,7 +58,7 @@ def _new_secret_id(told: Mapping[str, str]) -> str:
     """A wrapped one, made as vault-dev's root."""
     words = shlex.split(Path(told["environment_file"]).read_text())
     token = next(word.partition("=")[2] for word in words if word.startswith("VAULT_TOKEN="))
-    request = urllib.request.Request(  # noqa: S310 - vault-dev's own address
+    request = urllib.request.Request(
         f"{told['address']}/v1/auth/approle/role/sandbox-broker/secret-id",
         method="POST",
         data=b"{}",
@@ -78,8 +78,10 @@ def _new_secret_id(told: Mapping[str, str]) -> str:
 def _read(file: Path) -> dict[str, Any]:
     remedy = "run: scripts/vault-dev --directory DIRECTORY, and give DIRECTORY/site.json"
     try:
-        told = json.loads(file.read_bytes())
-        return {name: told[name] for name in ("address", "role_id_file", "environment_file")} | told
+        told: dict[str, Any] = json.loads(file.read_bytes())
+        if not {"address", "role_id_file", "environment_file"} <= told.keys():
+            raise KeyError("address")
+        return told
     except OSError as error:
         raise DemoError(f"{file} cannot be read ({error.strerror}); {remedy}.") from error
     except (ValueError, KeyError, TypeError) as error:

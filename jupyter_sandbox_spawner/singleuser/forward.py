@@ -1,4 +1,4 @@
-"""How does a program that knows no proxy, such as a database driver, get out? By a port that leads to one place.
+"""How does a program that knows no proxy, such as a database driver, get out? By a port to one place.
 
 Law: it opens nothing. Each connection is asked of the egress door, which decides about it as about any other.
 """

@@ -1,4 +1,4 @@
-"""What does a tutorial ask a reader to do, and what does it say that she will see? Its fenced blocks, in order."""
+"""What does a tutorial ask a reader to do, and what does she see then? Its fenced blocks, in order."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ _FENCE = re.compile(r"^```(\w+) ?([^\n]*)\n(.*?)^```$|^<!-- (.+?) -->$", re.DOTA
 
 @dataclass(frozen=True)
 class Block:
-    """`language` of the fence and the `word` after it (a comment: language `comment`); `shown` is the output that
-    the page gives for it, None where it gives none."""
+    """`language` of the fence and the `word` after it; of a comment, `comment` and what it says.
+
+    `shown` is the output that the page gives for it, None where it gives none.
+    """
 
     line: int
     language: str
@@ -41,7 +43,7 @@ def blocks_of(page: Path) -> list[Block]:
 
 
 def looks_like(shown: str, seen: str) -> bool:
-    """Is it the output of the page? `...` stands for anything within a line, or for any lines; blanks count once."""
+    """Is it the output of the page? `...` is any part of a line, or any lines; blanks count once."""
     pattern = ""
     for line in shown.strip().splitlines():
         if line.strip() == "...":

@@ -1,4 +1,4 @@
-"""Who follows a tutorial? A person with terminals and a browser: real programs, a real kernel, nothing else."""
+"""Who follows a tutorial? A person with terminals and a browser: real programs, a real kernel."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Unlike(Exception):
 
 
 class Reader:
-    """Terminals by name, one shell that keeps its variables, and alice's notebook; an `async with` ends all."""
+    """Terminals by name, one shell that keeps its variables, a notebook; an `async with` ends all of it."""
 
     def __init__(self, home: Path, user: str, profile: str) -> None:
         self.home = home
@@ -189,5 +189,5 @@ def _configured(text: str) -> str:
     def setup_hub(c: object, *others: object, **given: object) -> None:
         found.update(given)
 
-    exec(compile(text, "jupyterhub_config.py", "exec"), {"setup_hub": setup_hub, "c": object()})  # noqa: S102
+    exec(compile(text, "jupyterhub_config.py", "exec"), {"setup_hub": setup_hub, "c": object()})
     return str(vault_site(found["vault"]))

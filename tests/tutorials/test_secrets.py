@@ -19,7 +19,7 @@ PAGE = CHECKOUT / "docs/tutorial/secrets.md"
 @pytest.mark.lane("root", "runc", "npm", "userenv", "tracking", "vault", "postgresql")
 @pytest.mark.timeout(400)
 async def test_the_page_does_what_it_says(tmp_path: Path, control: Control) -> None:
-    """Every command and cell of the page runs in order, and shows what the page shows; no value is in any of it."""
+    """Every command and cell of the page runs in order and shows what the page shows; no value is seen."""
     blocks = blocks_of(PAGE)
     seen = []
     async with Reader(tmp_path, "alice", "with-secrets") as reader:
