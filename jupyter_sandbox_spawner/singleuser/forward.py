@@ -45,6 +45,8 @@ class Forward:
 
     def close(self) -> None:
         """Take no new connections; those that are open stay."""
+        # A thread waits in accept: without this the kernel would go on listening for it.
+        _end(self._listener)
         self._listener.close()
 
     def _serve(self) -> None:
