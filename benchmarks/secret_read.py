@@ -17,7 +17,7 @@ import hvac
 
 from hub_config.demo.kernel import Kernel
 from hub_config.demo.running import RunningSite, running_site
-from hub_config.demo.vault import use_vault
+from hub_config.demo.vault import keys_address, use_vault
 
 from .figures import Goal, Measure
 from .house import scratch
@@ -142,7 +142,7 @@ async def _opened() -> AsyncIterator[Take]:
         directory.chmod(0o711)  # the programs have uids of their own, and read their profiles
         site = running_site(profiles=profiles, prepare=partial(use_vault, _told(vault)))
         running = await stack.enter_async_context(site)
-        keys = f"{running.base}services/sandbox/.well-known/jwks.json"
+        keys = await keys_address(running)
         await asyncio.to_thread(vault.own.set_up, "--only-keys", "--jwks-url", keys)
         notebook = _Notebook(await _kernel(stack, running))
         made = vault.own.call("POST", "auth/token/create-orphan", {"policies": ["sandbox-user"]})

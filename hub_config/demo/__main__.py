@@ -71,7 +71,7 @@ def _say(text: str) -> None:
     print(text, flush=True)
 
 
-def _invitation(running: RunningSite, own_profiles: bool) -> str:
+def _invitation(running: RunningSite, own_profiles: bool, keys: str) -> str:
     people = "\n".join(
         f"  {name:8} {password}"
         + {"alice": "   group research: try CPU large", "admin": "   an admin"}.get(name, "")
@@ -87,7 +87,7 @@ The hub is at {running.base}
 Logs: {running.state_dir}/logs
 For commands of the admin, in another terminal:
   export PATH={Path(sys.executable).parent}:$PATH JUPYTER_SANDBOX_SITE={running.run_dir}/site.json
-{keys_hint(running)}Ctrl-C ends everything and leaves nothing behind.
+{keys}Ctrl-C ends everything and leaves nothing behind.
 """
 
 
@@ -171,7 +171,7 @@ async def _show(options: argparse.Namespace) -> int:
             raise DemoError("The programs were not started.")
         _say(_uids(running))
         if running.base:
-            _say(_invitation(running, bool(options.profiles)))
+            _say(_invitation(running, bool(options.profiles), await keys_hint(running)))
         ended = asyncio.create_task(running.process.wait())
         wanted = asyncio.create_task(stopping.wait())
         await asyncio.wait({ended, wanted}, return_when=asyncio.FIRST_COMPLETED)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shlex
+import time
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import aiohttp
+
 from .running import CHECKOUT, DemoError, RunningSite
 
-__all__ = ["WAREHOUSE", "keys_hint", "use_vault"]
+__all__ = ["WAREHOUSE", "keys_address", "keys_hint", "use_vault"]
 
+_KEYS_WITHIN = 20.0  # seconds
 WAREHOUSE = "warehouse.sandbox.internal:5432"
 
 
@@ -43,11 +48,26 @@ def use_vault(file: Path, running: RunningSite) -> None:
     }
 
 
-def keys_hint(running: RunningSite) -> str:
+async def keys_address(running: RunningSite) -> str:
+    """Where Vault finds the broker's public keys, once it finds them there. Raises DemoError."""
+    address = f"{running.base}services/sandbox/.well-known/jwks.json"
+    end = time.monotonic() + _KEYS_WITHIN
+    async with aiohttp.ClientSession() as session:
+        while True:
+            async with session.get(address) as answer:
+                if answer.status == 200:
+                    return address
+            if time.monotonic() > end:
+                raise DemoError(f"{address} answers {answer.status}.")
+            # The hub gives services their routes a moment after it serves people, and says so to nobody.
+            await asyncio.sleep(0.1)
+
+
+async def keys_hint(running: RunningSite) -> str:
     """What is left to do before a sandbox can log in there: Vault learns the broker's keys."""
     if running.site is None or running.site.vault is None:
         return ""
-    keys = f"{running.base}services/sandbox/.well-known/jwks.json"
+    keys = await keys_address(running)
     return (
         "Secrets come from Vault, which has to know this broker's keys. With vault-dev's environment:\n"
         f"  {CHECKOUT}/hub_config/vault/setup --only-keys --jwks-url {keys}\n"
