@@ -71,9 +71,7 @@ def _log_in(connection, stream, password):  # type: ignore[no-untyped-def]
     _send(connection, b"p", b"SCRAM-SHA-256\0" + struct.pack("!i", len(first)) + first)
     said = _message(stream)[1][4:].decode()
     fields = dict(part.split("=", 1) for part in said.split(","))
-    salted = hashlib.pbkdf2_hmac(
-        "sha256", password.encode(), base64.b64decode(fields["s"]), int(fields["i"])
-    )
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), base64.b64decode(fields["s"]), int(fields["i"]))
     key = hmac.digest(salted, b"Client Key", "sha256")
     end = "c=biws,r=" + fields["r"]
     signed = hmac.digest(hashlib.sha256(key).digest(), f"{bare},{said},{end}".encode(), "sha256")

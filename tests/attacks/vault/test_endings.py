@@ -67,7 +67,9 @@ def test_c06_a_stop_ends_user_and_token(place: VaultPlace) -> None:
 
 
 def _audit(house: House, user: str) -> list[dict[str, object]]:
-    found: list[dict[str, object]] = house.ask_control(lambda client: client.audit(user=user, limit=200))["items"]
+    found: list[dict[str, object]] = house.ask_control(lambda client: client.audit(user=user, limit=200))[
+        "items"
+    ]
     return found
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import secrets
 import subprocess
@@ -208,15 +207,21 @@ def test_c03_error_pages_tell_no_value(place: VaultPlace, session: Session, cont
 def test_c05_no_program_writes_a_core_dump(place: VaultPlace, control: Control) -> None:
     """Programs and everything in the sandbox have a core limit of 0, though who started them had none."""
     mine = Path("/proc/self/limits").read_text()
-    control("the house was started without a limit", re.search(r"^Max core file size +0 ", mine, re.M) is None)
+    control(
+        "the house was started without a limit", re.search(r"^Max core file size +0 ", mine, re.M) is None
+    )
     house = place.house
     house.server("alice")
     pids = {name: house.programs.pid(name) for name in ("launcher", "gateway", "control", "broker")}
     pids |= {name: house.programs.pid(name) for name in ("proxy", "hub")}
     limits = {name: Path(f"/proc/{pid}/limits").read_text() for name, pid in pids.items()}
-    open_ones = [name for name, text in limits.items() if not re.search(r"^Max core file size +0 +0 ", text, re.M)]
+    open_ones = [
+        name for name, text in limits.items() if not re.search(r"^Max core file size +0 +0 ", text, re.M)
+    ]
     assert open_ones == []
-    inside = 'attempt("core", lambda: list(__import__("resource").getrlimit(__import__("resource").RLIMIT_CORE)))'
+    inside = (
+        'attempt("core", lambda: list(__import__("resource").getrlimit(__import__("resource").RLIMIT_CORE)))'
+    )
     assert house.attack("alice", inside)["core"]["value"] == [0, 0]
 
 
@@ -239,6 +244,8 @@ def test_vault_itself_and_the_database_tell_no_value(
     logs["postgres"] = (place.postgres.directory / "log").read_text()
     places = [Place("vault", name, text.encode()) for name, text in logs.items()]
     read = [line for line in map(json.loads, logs["audit"].splitlines()) if line["type"] == "response"]
-    paths = {line["request"]["path"] for line in read if line["auth"].get("metadata", {}).get("role") == "sandbox"}
+    paths = {
+        line["request"]["path"] for line in read if line["auth"].get("metadata", {}).get("role") == "sandbox"
+    }
     control("the audit has her reads", f"database/creds/{DATABASE}" in paths)
     assert hunt(session.values, places) == set()
