@@ -90,18 +90,18 @@ class VaultClient:
         """Why nothing is tried at present; None where it is."""
         return self._breaker.open_at(self._clock())
 
-    async def health(self) -> None:
-        """Vault answers and is unsealed; else raises why."""
+    async def health(self) -> Mapping[str, Any]:
+        """Vault answers and is unsealed, with what it tells of itself; else raises why."""
 
-        def ask(client: hvac.Client) -> Answer:
+        def ask(client: hvac.Client) -> Mapping[str, Any]:
             response = client.adapter.request(
                 "get", "/v1/sys/health?standbyok=true&perfstandbyok=true", raise_exception=False
             )
             if isinstance(response, dict):
-                return Answer()
+                return response
             raise StatusError(response.status_code if isinstance(response, requests.Response) else 500)
 
-        await self._call(ask, "", "Vault's health", seconds=_HEALTH)
+        return await self._call(ask, "", "Vault's health", seconds=_HEALTH)
 
     async def login_jwt(self, jwt: str, wrap_seconds: int = 0) -> Login:
         """A sandbox's own token. Where `wrap_seconds` is given, the token comes wrapped."""

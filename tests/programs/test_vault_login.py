@@ -119,6 +119,13 @@ async def test_a_revoked_login_of_the_broker_is_renewed(vault: VaultServer, tmp_
         assert await works(site, await own.token())
 
 
+async def test_a_namespace_that_vault_would_pass_over_is_refused(vault: VaultServer, tmp_path: Path) -> None:
+    """Vault without Enterprise ignores the header; then nothing is read from another place silently."""
+    with pytest.raises(ConfigurationError) as caught:
+        await token_of(replace(site_of(vault), namespace="team-a"), tmp_path)
+    assert (caught.value.code, caught.value.field) == ("vault.no_namespaces", "vault.namespace")
+
+
 async def test_keys_change_without_a_gap(vault: VaultServer, tmp_path: Path) -> None:
     """A new key is known to Vault before it signs; tokens of the old one are taken until they end."""
     times = KeyTimes(ahead=timedelta(seconds=1), after=timedelta(seconds=2))

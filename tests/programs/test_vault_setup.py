@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import http.server
+import json
 import shlex
 import shutil
 import stat
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +17,8 @@ from typing import Any
 import pytest
 
 from hub_config.vault.own_vault import SETUP, Refused
-from tests.support.jwts import claims, new_key, public_pem, sign
+from tests.support.jwts import claims, new_key, public_jwk, public_pem, sign
+from tests.support.token_review import running_cluster
 from tests.support.vault_server import VaultServer, running_vault
 
 Control = Callable[[str, bool], None]
@@ -53,6 +58,19 @@ def refusal(call: Callable[[], object]) -> str:
     return f"{error.value.status} {' '.join(error.value.errors)}"
 
 
+def login_with(vault: VaultServer, key: Any, **header: str) -> str:
+    """The accessor of alice's token, signed with this key."""
+    what = {"role": "sandbox", "jwt": sign(key, claims("alice"), **header)}
+    return str(vault.call("PUT", "auth/jwt-sandbox/login", what, token="")["auth"]["accessor"])
+
+
+class SilentFiles(http.server.SimpleHTTPRequestHandler):
+    """Gives out the files of a directory and says nothing."""
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
 def test_a_second_run_changes_nothing(vault: VaultServer, key_file: Path) -> None:
     """Policies, roles, keys, accessors and the broker's role id are the same after it."""
     before = everything(vault)
@@ -80,12 +98,12 @@ def test_a_second_run_without_keys_keeps_them(changed: VaultServer) -> None:
 
 def test_a_sandbox_token_is_as_promised(vault: VaultServer) -> None:
     """It is an orphan service token of 15 minutes within a day, without the default policy."""
-    auth = vault.login("alice", server="s", instance="i-7", profile="small")
+    auth = vault.login("alice", server="s", instance="sb-7", profile="small")
     token = vault.call("PUT", "auth/token/lookup", {"token": auth["client_token"]})["data"]
     assert (token["type"], token["orphan"], token["renewable"]) == ("service", True, True)
     assert (token["creation_ttl"], token["explicit_max_ttl"]) == (15 * 60, 24 * 3600)
-    assert (token["policies"], token["identity_policies"] or []) == (["sandbox-user"], [])
-    assert {"server": "s", "sandbox": "i-7", "profile": "small"}.items() <= token["meta"].items()
+    assert (token["policies"], token.get("identity_policies")) == (["sandbox-user"], None)
+    assert {"server": "s", "sandbox": "sb-7", "profile": "small"}.items() <= token["meta"].items()
 
 
 def test_times_are_settable(changed: VaultServer) -> None:
@@ -148,16 +166,63 @@ def test_keys_are_exchanged_without_a_gap(changed: VaultServer, tmp_path: Path, 
     files = [tmp_path / "old.pem", tmp_path / "new.pem"]
     for file, key in zip(files, (changed.key, new), strict=True):
         file.write_text(public_pem(key))
-
-    def login(key: Any) -> object:
-        what = {"role": "sandbox", "jwt": sign(key, claims("alice"))}
-        return changed.call("PUT", "auth/jwt-sandbox/login", what, token="")["auth"]["accessor"]
-
     changed.set_up("--jwt-key", str(files[0]), "--jwt-key", str(files[1]))
-    control("old and new", bool(login(changed.key)) and bool(login(new)))
+    control("old and new", bool(login_with(changed, changed.key)) and bool(login_with(changed, new)))
     changed.set_up("--jwt-key", str(files[1]))
-    control("new alone", bool(login(new)))
-    assert refusal(lambda: login(changed.key)).startswith("400")
+    control("new alone", bool(login_with(changed, new)))
+    assert refusal(lambda: login_with(changed, changed.key)).startswith("400")
+
+
+def test_one_file_can_hold_several_keys(changed: VaultServer, tmp_path: Path) -> None:
+    """Keys in one file, as the broker's admin prints them, all count."""
+    new, file = new_key(), tmp_path / "keys.pem"
+    file.write_text(public_pem(new) + public_pem(changed.key))
+    assert "2 public key(s)" in changed.set_up("--jwt-key", str(file), "--shared", "shared/*").stdout
+    assert login_with(changed, changed.key)
+    assert login_with(changed, new)
+
+
+def test_keys_can_come_from_an_address(changed: VaultServer, tmp_path: Path, control: Control) -> None:
+    """With --jwks-url Vault fetches the broker's keys itself, also one that is published later."""
+    published, first, second = tmp_path / "keys.json", new_key(), new_key()
+    handler = functools.partial(SilentFiles, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            published.write_text(json.dumps({"keys": [public_jwk(first, "1")]}))
+            url = f"http://127.0.0.1:{server.server_address[1]}/keys.json"
+            changed.set_up("--shared", "shared/*", "--jwks-url", url)
+            control("the published key", bool(login_with(changed, first, kid="1")))
+            assert refusal(lambda: login_with(changed, second, kid="2")).startswith("400")
+            published.write_text(json.dumps({"keys": [public_jwk(second, "2")]}))
+            control("the next one", bool(login_with(changed, second, kid="2")))
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_keys_from_nowhere_are_said(changed: VaultServer) -> None:
+    """An address that Vault cannot reach is refused at once, and the old keys stay."""
+    done = changed.set_up("--jwks-url", "http://127.0.0.1:1/keys.json", check=False)
+    assert (done.returncode, "auth/jwt-sandbox/config: Vault answered 400" in done.stderr) == (4, True)
+    assert changed.login("alice")["accessor"]
+
+
+def test_keys_alone_can_be_given(changed: VaultServer, tmp_path: Path, control: Control) -> None:
+    """With --only-keys the new key counts at once, and what the policy allows is as it was."""
+    changed.set_up("--shared", "of-before/*")
+    before = everything(changed)
+    new = new_key()
+    (tmp_path / "new.pem").write_text(public_pem(new))
+    changed.set_up("--only-keys", "--jwt-key", str(tmp_path / "new.pem"))
+    what = {"role": "sandbox", "jwt": sign(new, claims("alice"))}
+    login = changed.call("PUT", "auth/jwt-sandbox/login", what, token="")
+    control("the new key counts", bool(login["auth"]["accessor"]))
+    policy = changed.call("GET", "sys/policies/acl/sandbox-user")["data"]["policy"]
+    control("the policy is looked at", "of-before/*" in policy)
+    differing = {name for name, now in everything(changed).items() if now != before[name]}
+    assert all("jwt-sandbox/config" in name for name in differing)
 
 
 def test_the_secret_id_can_be_unwrapped_once(vault: VaultServer, tmp_path: Path, control: Control) -> None:
@@ -193,15 +258,27 @@ def test_the_broker_can_be_bound_to_its_addresses(vault: VaultServer, control: C
     control("the binding is gone", bool(vault.broker_token()))
 
 
-def test_a_service_account_of_a_cluster_can_log_in(vault: VaultServer) -> None:
-    """The role takes one account of one namespace, with this audience; no cluster is here to try it."""
-    vault.set_up(
-        "--shared", "shared/*", "--kubernetes", "https://127.0.0.1:6443", "--service-account", "hub/b"
-    )
-    role = vault.call("GET", "auth/kubernetes/role/sandbox-broker")["data"]
-    bound = (role["bound_service_account_namespaces"], role["bound_service_account_names"], role["audience"])
-    assert bound == (["hub"], ["b"], "vault")
-    assert (role["token_policies"], role["token_no_default_policy"]) == (["sandbox-broker"], True)
+def test_a_service_account_of_a_cluster_can_log_in(
+    vault: VaultServer, tmp_path: Path, control: Control
+) -> None:
+    """The account of that namespace, with that audience, gets the broker's policy, and no other does."""
+
+    def login(token: str) -> dict[str, Any]:
+        what = {"role": "sandbox-broker", "jwt": token}
+        return dict(vault.call("PUT", "auth/kubernetes/login", what, token="")["auth"])
+
+    with running_cluster(tmp_path) as cluster:
+        place = ["--kubernetes", cluster.address, "--kubernetes-ca", str(cluster.ca_file)]
+        vault.set_up("--shared", "shared/*", *place, "--service-account", "hub/broker")
+        mine = cluster.token("hub/broker")
+        control("the broker's own", login(mine)["policies"] == ["sandbox-broker"])
+        others = [
+            cluster.token("hub/other"),
+            cluster.token("team/broker"),
+            cluster.token("hub/broker", "api"),
+        ]
+        cluster.withdraw(mine)
+        assert [refusal(lambda token=token: login(token))[:3] for token in (*others, mine)] == ["403"] * 4
 
 
 def test_no_secret_is_on_a_command_line(vault: VaultServer, tmp_path: Path, control: Control) -> None:
@@ -296,6 +373,12 @@ def test_what_is_not_set_is_named(variable: str, given: dict[str, str]) -> None:
     assert (done.returncode, variable in done.stderr) == (2, True)
 
 
+def test_a_namespace_of_a_vault_without_them_is_said(vault: VaultServer) -> None:
+    """This Vault would pass over VAULT_NAMESPACE and put everything elsewhere: the set-up stops before."""
+    done = run_setup(VAULT_ADDR=vault.address, VAULT_TOKEN=vault.root_token, VAULT_NAMESPACE="team")
+    assert (done.returncode, "has no namespaces" in done.stderr) == (4, True)
+
+
 def test_an_engine_of_another_kind_is_left_alone() -> None:
     """KV of version 1 in that place is named, and not changed."""
     with running_vault(prepared=False) as vault:
@@ -311,6 +394,14 @@ def test_other_places_can_be_chosen() -> None:
     """Engine and methods can lie elsewhere, and the policies follow."""
     with running_vault(prepared=False) as vault:
         vault.initialise()
+        vault.set_up("--kv", "team/kv", "--kv-prefix", "hub/one", "--shared", "all/*")
+        everywhere = [vault.call("GET", f"sys/policies/acl/{name}")["data"]["policy"] for name in POLICIES]
+        paths = [line for text in everywhere for line in text.splitlines() if line.startswith('path "team')]
+        assert len(paths) == 5
+        assert all(
+            line.startswith(('path "team/kv/data/hub/one/', 'path "team/kv/metadata/hub/one/'))
+            for line in paths
+        )
         vault.set_up("--kv", "team/kv", "--jwt", "login/sandboxes", "--approle", "login/programs")
         text = vault.call("GET", "sys/policies/acl/sandbox-user")["data"]["policy"]
         accessor = vault.call("GET", "sys/auth/login/sandboxes")["data"]["accessor"]

@@ -1,4 +1,4 @@
-"""Does each sandbox get from a real Vault what is its own, alive as long as it runs and no longer?"""
+"""Does each sandbox get from a real Vault what is its own, and nothing of anybody else's?"""
 
 from __future__ import annotations
 
@@ -12,12 +12,17 @@ import pytest
 from jupyter_sandbox_spawner.broker.store import Ended
 from jupyter_sandbox_spawner.clients.grants import Reader
 from jupyter_sandbox_spawner.clients.vault import VaultClient
-from jupyter_sandbox_spawner.errors import ConfigurationError, ProgramError, RefusedError, SandboxError
+from jupyter_sandbox_spawner.errors import (
+    ConfigurationError,
+    ProgramError,
+    RefusedError,
+    SandboxError,
+)
 from jupyter_sandbox_spawner.names import name_part
 from jupyter_sandbox_spawner.rules.grants import Grant
 
 from ..support.vault_server import DATABASE, VaultServer, Warehouse
-from .vault_street import ControlStandIn, VaultPlace, becomes, opened_vault, reader
+from .vault_street import VaultPlace, becomes, opened_vault, reader
 
 pytestmark = [pytest.mark.lane("vault"), pytest.mark.timeout(120)]
 Control = Callable[[str, bool], None]
@@ -119,22 +124,6 @@ async def test_names_are_told_without_a_login(place: VaultPlace) -> None:
     assert place.control.events == []
 
 
-@pytest.mark.proves("C06")
-async def test_what_a_sandbox_holds_ends_with_it(
-    place: VaultPlace, vault: VaultServer, control: Control
-) -> None:
-    """Within five seconds after its end its token is refused by Vault; another's lives on."""
-    await place.parts.store.read(ALICE, OWN)
-    await place.parts.store.read(BOB, Grant(name="users/bob/notes"))
-    mine, bobs = place.control.said("issued")
-    control("it lives while the sandbox runs", not await gone(vault, mine))
-    place.control.runs.discard(ALICE.sandbox)
-    await becomes(lambda: gone(vault, mine), 5)
-    assert not await gone(vault, bobs)
-    assert place.control.said("revoked") == [mine]
-    assert [kept.id for kept in await place.parts.journal.all()] == [bobs]
-
-
 async def test_a_token_that_somebody_revoked_is_replaced(place: VaultPlace, vault: VaultServer) -> None:
     """The next read logs in anew, and nobody notices."""
     await place.parts.store.read(ALICE, OWN)
@@ -142,22 +131,6 @@ async def test_a_token_that_somebody_revoked_is_replaced(place: VaultPlace, vaul
     vault.call("PUT", "auth/token/revoke-accessor", {"accessor": first})
     assert dict((await place.parts.store.read(ALICE, OWN)).fields) == {"value": "alice's"}
     assert len(place.control.said("issued")) == 2
-
-
-async def test_after_a_crash_the_logins_of_before_end(vault: VaultServer, tmp_path: Path) -> None:
-    """A new broker knows from its journal what the old one had; the sandbox reads on at once."""
-    control = ControlStandIn()
-    control.runs.add(ALICE.sandbox)
-    vault.put("users/alice/notes", {"value": "alice's"})
-    async with opened_vault(vault, tmp_path, control) as before:
-        await before.parts.store.read(ALICE, OWN)
-        site = before.site
-    (old,) = control.said("issued")
-    assert not await gone(vault, old)
-    # The same directory, as after a kill; the wrapped secret id was unwrapped by the first.
-    async with opened_vault(vault, tmp_path, control, site) as after:
-        assert dict((await after.parts.store.read(ALICE, OWN)).fields) == {"value": "alice's"}
-        await becomes(lambda: gone(vault, old), 5)
 
 
 @pytest.mark.lane("postgresql")
@@ -177,21 +150,6 @@ async def test_a_database_user_of_its_own(warehouse: Warehouse, tmp_path: Path, 
         place.control.runs.discard(ALICE.sandbox)
         await becomes(lambda: dropped(warehouse, login[0]), 5)
         assert bobs.fields["username"] in warehouse.users()
-
-
-@pytest.mark.lane("postgresql")
-async def test_a_database_user_outlives_the_broker(warehouse: Warehouse, tmp_path: Path) -> None:
-    """A crash of the broker cuts no connection: the lease lives on, and ends with its sandbox as well."""
-    control = ControlStandIn()
-    control.runs.add(ALICE.sandbox)
-    async with opened_vault(warehouse.vault, tmp_path, control) as before:
-        user = (await before.parts.store.read(ALICE, LIVE)).fields["username"]
-        site = before.site
-    async with opened_vault(warehouse.vault, tmp_path, control, site) as after:
-        newer = (await after.parts.store.read(ALICE, LIVE)).fields["username"]
-        assert user in warehouse.users()
-        control.runs.discard(ALICE.sandbox)
-        await becomes(lambda: dropped(warehouse, user, newer), 8)
 
 
 @pytest.mark.lane("postgresql")
@@ -236,39 +194,6 @@ async def test_a_wrapped_token_opens_once(place: VaultPlace, vault: VaultServer)
     assert caught.value.code == "vault.refused"
     place.control.runs.discard(ALICE.sandbox)
     await becomes(lambda: gone(vault, secret.accessor), 5)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "most"), [("3s", "30s"), ("3s", "5s")], ids=["renewed past its time", "past the most"]
-)
-async def test_a_server_that_runs_long_never_notices(
-    vault: VaultServer, tmp_path: Path, seconds: str, most: str
-) -> None:
-    """Tokens of seconds are renewed, and replaced past their most: each read succeeds."""
-    role = vault.call("GET", "auth/jwt-sandbox/role/sandbox")["data"]
-    vault.call(
-        "PUT", "auth/jwt-sandbox/role/short", {**role, "token_ttl": seconds, "token_explicit_max_ttl": most}
-    )
-    vault.put("users/alice/notes", {"value": "alice's"})
-    async with opened_vault(vault, tmp_path, jwt_role="short") as place:
-        place.control.runs.add(ALICE.sandbox)
-        for _ in range(24):
-            assert dict((await place.parts.store.read(ALICE, OWN)).fields) == {"value": "alice's"}
-            await asyncio.sleep(0.5)
-        assert len(place.control.said("issued")) <= (1 if most == "30s" else 5)
-
-
-async def test_without_any_revocation_a_token_dies_with_its_time(vault: VaultServer, tmp_path: Path) -> None:
-    """Nothing is renewed for a sandbox that control does not know to run, nor by a broker that is dead."""
-    role = vault.call("GET", "auth/jwt-sandbox/role/sandbox")["data"]
-    vault.call("PUT", "auth/jwt-sandbox/role/brief", {**role, "token_ttl": "2s", "token_max_ttl": "0"})
-    vault.put("users/alice/notes", {"value": "alice's"})
-    control = ControlStandIn()
-    control.runs.add(ALICE.sandbox)
-    async with opened_vault(vault, tmp_path, control, jwt_role="brief") as place:
-        await place.parts.store.read(ALICE, OWN)
-    (accessor,) = control.said("issued")
-    await becomes(lambda: gone(vault, accessor), 6)
 
 
 def test_two_sandboxes_are_two_readers() -> None:
