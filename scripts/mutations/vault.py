@@ -11,6 +11,7 @@ _CLIENT = "jupyter_sandbox_spawner/clients/vault.py"
 _STORE = "tests/programs/test_vault_store.py"
 _LIVES = "tests/programs/test_vault_lives.py"
 _FAULTS = "tests/programs/test_vault_faults.py"
+_WAITING = "tests/programs/test_vault_waiting.py"
 _LOGIN = "tests/programs/test_vault_login.py"
 
 GUARDS = (
@@ -31,8 +32,8 @@ GUARDS = (
     Guard(
         name="vault: a call is cut at its deadline",
         file=_CLIENT,
-        pattern=r"found = await asyncio\.wait_for\(asyncio\.shield\(work\), seconds or self\._deadline\)",
-        replacement="found = await work",
+        pattern=r"return await asyncio\.wait_for\(asyncio\.shield\(work\), seconds or self\._deadline\)",
+        replacement="return await work",
         tests=f"{_FAULTS} -k dripping",
     ),
     Guard(
@@ -41,6 +42,27 @@ GUARDS = (
         pattern=r"if waiting is not None:",
         replacement="if waiting is not None and not token and not what:",
         tests=f"{_FAULTS} -k holds_up_nobody",
+    ),
+    Guard(
+        name="vault: those who wait for a thread leave with the breaker",
+        file=_CLIENT,
+        pattern=r"found = self\._breaker\.failed_since\(asked_at\)",
+        replacement="found = None",
+        tests=f"{_WAITING} -k wait_for_a_thread",
+    ),
+    Guard(
+        name="vault: a start that takes too long learns why",
+        file=f"{_BROKER}/control_api.py",
+        pattern=r"except asyncio\.TimeoutError:",
+        replacement="except ZeroDivisionError:",
+        tests=f"{_WAITING} -k learns_why",
+    ),
+    Guard(
+        name="vault: a sandbox that the launcher calls dead does not run",
+        file="jupyter_sandbox_spawner/control/api_broker.py",
+        pattern=r"if _runs\(record\) and record\.id not in dead",
+        replacement="if _runs(record)",
+        tests="tests/programs/test_control_running.py",
     ),
     Guard(
         name="vault: canonical names",
