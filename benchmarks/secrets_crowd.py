@@ -10,8 +10,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import hvac
-
 from jupyter_sandbox_spawner.clients.grants import Reader
 from jupyter_sandbox_spawner.names import sandbox_id
 
@@ -67,7 +65,7 @@ class _Street:
         """The same calls of Vault and nothing else."""
         logins = await self.bare.log_in([_reader(number) for number in range(_COUNT)], SECRET)
         reads = await self.bare.read_all(SECRET)
-        broker = hvac.Client(url=self.vault.own.address, token=self.vault.own.root_token)
+        broker = self.bare.as_broker()
         renewals, ends = await self.bare.renew_all(broker), await self.bare.revoke_all(broker)
         rates = {_LOGINS.name: _COUNT / logins, _READS.name: _COUNT / reads, _ENDS.name: _COUNT / ends}
         return {**rates, _COST.name: renewals / _COUNT * 1e3}

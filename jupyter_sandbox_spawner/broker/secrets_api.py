@@ -10,7 +10,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from aiohttp import web
 
@@ -95,12 +95,12 @@ class SecretsApi:
         return web.json_response(document, headers=_PRIVATE)
 
     async def _renew(self, request: web.Request) -> web.Response:
-        allowed = await self._allowed(request, _name(request, "renew"))
+        allowed = await self._allowed(request, _name(request, "renew"), "renew")
         about = await self._store.renew(allowed.reader, allowed.grant)
         return web.json_response(self._item(allowed.grant, allowed.profile, about), headers=_PRIVATE)
 
     async def _revoke(self, request: web.Request) -> web.Response:
-        allowed = await self._allowed(request, _name(request, "revoke"))
+        allowed = await self._allowed(request, _name(request, "revoke"), "revoke")
         ended = await self._store.revoke(allowed.reader, allowed.grant)
         return web.json_response(encode(ended), headers=_PRIVATE)
 
@@ -126,12 +126,14 @@ class SecretsApi:
         log.warning("%s alarms about %s: %s", sandbox, name, code)
         return web.json_response({"alarmed": code}, headers=_PRIVATE)
 
-    async def _allowed(self, request: web.Request, name: str) -> ReadAnswer:
+    async def _allowed(
+        self, request: web.Request, name: str, verb: Literal["read", "renew", "revoke"] = "read"
+    ) -> ReadAnswer:
         """Control's answer, which is in the audit; a sandbox that an admin has cut off gets nothing."""
         sandbox = _sandbox(request.headers)
         self._pace(sandbox)
         asker = await self._asker(request.headers)
-        allowed = await self._control.may_read(sandbox, ReadRequest(asker=asker, name=name))
+        allowed = await self._control.may_read(sandbox, ReadRequest(asker=asker, name=name, verb=verb))
         if self._blocks.holds(sandbox):
             await self._control.failed(sandbox, ReadFailure(name=name, code="secret.blocked"))
             raise blocked()

@@ -89,7 +89,8 @@ class BrokerApi:
             "profile": record.profile,
         }
         self._parts.audit.check()
-        allowed = _entry(record, "allowed", asked.asker.owner or "", detail)
+        action = f"secret.{asked.verb}"
+        allowed = _entry(record, "allowed", asked.asker.owner or "", detail, action=action)
         await self._parts.audit.write(allowed, security=False)
         # The audit took its time: what was released meanwhile gets nothing.
         if not _runs(await self._record(request)):

@@ -141,13 +141,18 @@ class Reader:
             raise Unlike(f"{text} ended with {line.split()[1]}:\n{''.join(lines)}")
         return "".join(lines)
 
+    async def _person(self, name: str) -> Visitor:
+        """Somebody at a browser, logged in with the password that the demo prints."""
+        base = re.findall(r"hub is at (\S+)", self.said("demo"))[0]
+        password = re.findall(rf"^  {name} +(\S+)", self.said("demo"), re.MULTILINE)[0]
+        visitor = await self._stack.enter_async_context(Visitor(base, name, password))
+        await visitor.login()
+        return visitor
+
     async def _notebook(self) -> Kernel:
-        """Log in, start a server, open a notebook."""
+        """Log in, start a server, open a notebook; or the one that is open."""
         if self._kernel is None:
-            base = re.findall(r"hub is at (\S+)", self.said("demo"))[0]
-            password = re.findall(rf"^  {self._user} +(\S+)", self.said("demo"), re.MULTILINE)[0]
-            self._visitor = await self._stack.enter_async_context(Visitor(base, self._user, password))
-            await self._visitor.login()
+            self._visitor = self._visitor or await self._person(self._user)
             await self._visitor.start(self._profile)
             await self._visitor.open(self._visitor.server("lab"))
             self._kernel = await Kernel(self._visitor).__aenter__()
@@ -160,11 +165,17 @@ class Reader:
         return _compared(block, str(output))
 
     async def _act(self, block: Block) -> str:
-        if block.word != "alice stops her server" or self._visitor is None:
-            raise Unlike(f"line {block.line}: nobody knows how to act {block.word!r}")
-        await self._visitor.stop()
-        self._kernel = None
-        return ""
+        """What the page says in words; after a stop the next cell starts the server again."""
+        if block.word in ("alice stops her server", "alice restarts her server") and self._visitor:
+            await self._visitor.stop()
+            self._kernel = None
+            return ""
+        if match := re.fullmatch(r"(\w+) cannot pick ([\w-]+)", block.word):
+            form = await (await self._person(match[1])).spawn_form()
+            refused = [profile for profile in form.refused() if profile.slug == match[2]]
+            if refused:
+                return refused[0].text
+        raise Unlike(f"line {block.line}: {block.word!r} did not happen")
 
 
 def _awaited(block: Block, shown: str, look: Callable[[], str], lives: Callable[[], bool]) -> str:

@@ -1,4 +1,4 @@
-"""Does docs/tutorial/secrets.md work as it stands, from the first command to the last?"""
+"""Do the tutorials work as they stand, from the first command to the last?"""
 
 from __future__ import annotations
 
@@ -13,18 +13,32 @@ from .page import blocks_of, looks_like
 from .reader import Reader
 
 Control = Callable[[str, bool], None]
-PAGE = CHECKOUT / "docs/tutorial/secrets.md"
+TUTORIALS = CHECKOUT / "docs/tutorial"
+HOUSE = ("root", "runc", "npm", "userenv", "tracking")
 
 
-@pytest.mark.lane("root", "runc", "npm", "userenv", "tracking", "vault", "postgresql")
+@pytest.mark.lane(*HOUSE)
 @pytest.mark.timeout(400)
-async def test_the_page_does_what_it_says(tmp_path: Path, control: Control) -> None:
+async def test_the_first_notebook_does_what_its_page_says(tmp_path: Path, control: Control) -> None:
+    """Every command and cell runs in order and shows what the page shows; the end leaves nothing."""
+    blocks = blocks_of(TUTORIALS / "first-notebook.md")
+    async with Reader(tmp_path, "alice", "cpu-small") as reader:
+        seen = [await reader.follow(block) for block in blocks]
+        statuses = reader.end_programs()
+        last = reader.said("demo").splitlines()[-1]
+    control("outputs are compared", sum(block.shown is not None for block in blocks) > 6)
+    control("bob reads the reason", "research" in seen[-1])
+    assert statuses == [0]
+    assert last.strip().startswith("no process, cgroup, mount, socket or directory left over")
+
+
+@pytest.mark.lane(*HOUSE, "vault", "postgresql")
+@pytest.mark.timeout(400)
+async def test_secrets_do_what_their_page_says(tmp_path: Path, control: Control) -> None:
     """Every command and cell of the page runs in order and shows what the page shows; no value is seen."""
-    blocks = blocks_of(PAGE)
-    seen = []
+    blocks = blocks_of(TUTORIALS / "secrets.md")
     async with Reader(tmp_path, "alice", "with-secrets") as reader:
-        for block in blocks:
-            seen.append(await reader.follow(block))
+        seen = [await reader.follow(block) for block in blocks]
         statuses = reader.end_programs()
         said = "".join([*seen, reader.said("vault"), reader.said("demo")])
     assert statuses == [0, 0]
