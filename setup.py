@@ -96,6 +96,8 @@ setup(
         ],
         # pip and twine then find the secrets of kind pip by themselves.
         "keyring": ["keyring>=25,<26"],
+        # What the tutorials use in the user image besides.
+        "tutorial": ["boto3>=1.34,<2", "pg8000>=1.31,<2"],
         "test": TEST,
         # What the tests' own user image has besides, to be looked at in a browser.
         "pages": ["notebook>=7.4,<8", "ipywidgets>=8.1,<9", "matplotlib>=3.9,<4"],

@@ -16,7 +16,7 @@ from hub_config.demo.running import DemoError
 from hub_config.demo.visitor import Refusal
 from jupyter_sandbox_spawner.errors import SandboxError
 
-from . import egress, front, load, spawn
+from . import egress, front, load, secret_read, secrets_crowd, spawn
 from .figures import Line
 from .machine import facts
 from .plot import as_svg
@@ -36,7 +36,10 @@ _BROKEN = (
     asyncio.TimeoutError,
 )
 _STATUS = "Exit status: 0 measured (whatever the numbers), 1 a row broke, 2 wrong argument, 130 stopped."
-ROWS = {row.name: row for row in (*spawn.ROWS, *egress.ROWS, *load.ROWS, *front.ROWS)}
+ROWS = {
+    row.name: row
+    for row in (*spawn.ROWS, *egress.ROWS, *load.ROWS, *front.ROWS, *secret_read.ROWS, *secrets_crowd.ROWS)
+}
 
 
 def _arguments(given: Sequence[str] | None) -> argparse.Namespace:

@@ -28,12 +28,12 @@ class Goal:
 
 @dataclass(frozen=True)
 class Measure:
-    """One line of the table: `compare` is ours / peer, or ours - peer, of each round."""
+    """One line of the table: `compare` is ours / peer, ours - peer, or ours alone, of each round."""
 
     name: str
     unit: str
     goal: Goal | None = None
-    compare: Literal["ratio", "difference"] = "ratio"
+    compare: Literal["ratio", "difference", "ours"] = "ratio"
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,9 @@ def line_of(row: str, measure: Measure, samples: Mapping[str, Sequence[float]]) 
     pairs = list(zip(ours, peer, strict=True))
     if measure.compare == "ratio":
         comparisons = tuple(mine / theirs for mine, theirs in pairs)
+    elif measure.compare == "ours":
+        # What somebody was promised in absolute time; the peer says how much of it is the machine's.
+        comparisons = tuple(mine for mine, _ in pairs)
     else:
         comparisons = tuple(mine - theirs for mine, theirs in pairs)
     spread = spread_of(comparisons)

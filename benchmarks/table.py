@@ -44,6 +44,8 @@ def _row(line: Line) -> str:
 
 
 def _compared(measure: Measure, value: float) -> str:
+    if measure.compare == "ours":
+        return f"{number(value)} {measure.unit}"
     return f"{number(value)}x" if measure.compare == "ratio" else f"{value:+.3g} {measure.unit}"
 
 

@@ -13,6 +13,8 @@ import os
 import signal
 import sys
 from dataclasses import asdict
+from functools import partial
+from pathlib import Path
 
 from jupyter_sandbox_spawner.errors import SandboxError
 
@@ -20,8 +22,24 @@ from .cells import REFUSED_HOST
 from .running import DemoError, RunningSite, running_site
 from .story import Step, Story
 from .upstream import MIRROR_HOST, PACKAGE
+from .vault import keys_hint, use_vault
 
 __all__ = ["main"]
+
+_TO_TRY = f"""\
+Log in, choose a profile that allows {MIRROR_HOST}, open a notebook and try:
+
+  import urllib.request as u
+  u.urlopen("http://{MIRROR_HOST}/").read()      # an allowed host answers
+  u.urlopen("http://{REFUSED_HOST}/")                   # 403 Blocked by sandbox: {REFUSED_HOST}; ...
+  %pip install {PACKAGE}
+  %sandbox secrets                              # names, no values; then %%sandbox secrets use NAME
+"""
+_SECRETS_ONLY = """\
+Log in, open a notebook and try:
+
+  %sandbox secrets                              # names, no values; then %%sandbox secrets use NAME
+"""
 
 
 def _arguments() -> argparse.Namespace:
@@ -31,15 +49,29 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--port", type=int, default=0, metavar="N", help="the hub's port (default: a free one)"
     )
+    parser.add_argument(
+        "--profiles", type=Path, metavar="FILE", help="these profiles instead of the demo's own"
+    )
+    parser.add_argument(
+        "--vault",
+        type=Path,
+        metavar="FILE",
+        help="secrets come from Vault: the site.json of scripts/vault-dev",
+    )
     parser.add_argument("--keep", action="store_true", help="leave homes, database and logs for a look")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.check and (options.profiles or options.vault):
+        parser.error("--check plays its story with the demo's own profiles and store of secrets")
+    if options.profiles and not options.profiles.is_file():
+        parser.error(f"--profiles: there is no file {options.profiles}")
+    return options
 
 
 def _say(text: str) -> None:
     print(text, flush=True)
 
 
-def _invitation(running: RunningSite) -> str:
+def _invitation(running: RunningSite, own_profiles: bool, keys: str) -> str:
     people = "\n".join(
         f"  {name:8} {password}"
         + {"alice": "   group research: try CPU large", "admin": "   an admin"}.get(name, "")
@@ -51,17 +83,23 @@ The hub is at {running.base}
   user     password
 {people}
 
-Log in, choose a profile that allows {MIRROR_HOST}, open a notebook and try:
-
-  import urllib.request as u
-  u.urlopen("http://{MIRROR_HOST}/").read()      # an allowed host answers
-  u.urlopen("http://{REFUSED_HOST}/")                   # 403 Blocked by sandbox: {REFUSED_HOST}; ...
-  %pip install {PACKAGE}
-  %sandbox secrets                              # names, no values; then %%sandbox secrets use NAME
-
+{_SECRETS_ONLY if own_profiles else _TO_TRY}
 Logs: {running.state_dir}/logs
-Ctrl-C ends everything and leaves nothing behind.
+For commands of the admin, in another terminal:
+  export PATH={Path(sys.executable).parent}:$PATH JUPYTER_SANDBOX_SITE={running.run_dir}/site.json
+{keys}Ctrl-C ends everything and leaves nothing behind.
 """
+
+
+def _prepare(options: argparse.Namespace, running: RunningSite) -> None:
+    if options.profiles:
+        # A copy: the person's own file may lie where the programs' uids cannot look, such as root's home.
+        copy = running.root / "own-profiles.yaml"
+        copy.write_bytes(options.profiles.read_bytes())
+        copy.chmod(0o644)
+        running.variables = {**running.variables, "SANDBOX_PROFILES": str(copy)}
+    if options.vault:
+        use_vault(options.vault, running)
 
 
 def _uids(running: RunningSite) -> str:
@@ -122,12 +160,18 @@ async def _show(options: argparse.Namespace) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     _say("Starting hub, proxy, launcher and gateway ...")
-    async with running_site(port=options.port, keep=options.keep, stopping=stopping) as running:
+    site = running_site(
+        port=options.port,
+        keep=options.keep,
+        stopping=stopping,
+        prepare=partial(_prepare, options),
+    )
+    async with site as running:
         if running.process is None:
             raise DemoError("The programs were not started.")
         _say(_uids(running))
         if running.base:
-            _say(_invitation(running))
+            _say(_invitation(running, bool(options.profiles), await keys_hint(running)))
         ended = asyncio.create_task(running.process.wait())
         wanted = asyncio.create_task(stopping.wait())
         await asyncio.wait({ended, wanted}, return_when=asyncio.FIRST_COMPLETED)

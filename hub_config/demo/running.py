@@ -13,7 +13,7 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -96,6 +96,28 @@ class RunningSite:
         """Does MLflow run here?"""
         return bool(self.site and self.site.tracking)
 
+    def account(self, program: str) -> Account | None:
+        """The uid and gid of a program, also before it runs; None where all share one."""
+        site = Site(
+            run_dir=str(self.run_dir),
+            state_dir=str(self.state_dir),
+            profiles="",
+            public_port=0,
+            hub_port=0,
+            proxy_api_port=0,
+            front_port=0,
+            control_port=0,
+            one_uid=bool(self.shared_uid),
+        )
+        return accounts_of(with_uids(site)).get(program)
+
+    def hand_over(self, file: Path, program: str) -> None:
+        """Let this program alone read a file that was written for it."""
+        file.chmod(0o600)
+        account = self.account(program)
+        if account is not None:
+            os.chown(file, account.uid, account.gid)
+
     def visitor(self, name: str) -> Visitor:
         """A person at a browser, not logged in yet."""
         return Visitor(self.base, name, self.passwords[name])
@@ -158,20 +180,7 @@ def _write_users(running: RunningSite) -> None:
         for name, groups in _GROUPS.items()
     }
     write_users(file, users)
-    site = Site(
-        run_dir=str(running.run_dir),
-        state_dir=str(running.state_dir),
-        profiles="",
-        public_port=0,
-        hub_port=0,
-        proxy_api_port=0,
-        front_port=0,
-        control_port=0,
-        one_uid=bool(running.shared_uid),
-    )
-    hub = accounts_of(with_uids(site)).get("hub")
-    if hub is not None:
-        os.chown(file, hub.uid, hub.gid)
+    running.hand_over(file, "hub")
 
 
 async def _start(running: RunningSite, environment: Mapping[str, str], port: int) -> None:
@@ -245,11 +254,13 @@ async def running_site(
     keep: bool = False,
     stopping: asyncio.Event | None = None,
     variables: Mapping[str, str] | None = None,
+    prepare: Callable[[RunningSite], None] | None = None,
 ) -> AsyncIterator[RunningSite]:
     """Start everything, yield when the login page answers, end everything; `after` is what was left.
 
-    `keep` leaves the directory (logs, homes, database) for a look. When `stopping` is set before all is
-    ready, it yields at once, with no `base`. Raises DemoError.
+    `prepare` may change what is about to start: files, variables, secrets. `keep` leaves the directory (logs,
+    homes, database) for a look. When `stopping` is set before all is ready, it yields at once, with no
+    `base`. Raises DemoError.
     """
     root = Path(tempfile.mkdtemp(prefix="jsd-", dir="/tmp"))
     running = RunningSite(root, shared_uid=_why_one_uid(), variables=variables or {})
@@ -263,6 +274,8 @@ async def running_site(
     try:
         async with serve_upstreams() as running.upstreams:
             try:
+                if prepare is not None:
+                    prepare(running)
                 environment = _environment(running, profiles)
                 await _start(running, environment, port)
                 await asyncio.wait_for(_wait_until_ready(running, stopping), _READY_WITHIN)

@@ -32,6 +32,7 @@ them no sandbox can log in) or --shared 'shared/*'; see hub_config/vault/setup -
 It writes into the directory, all with mode 0600:
   {SITE}      address, paths of the files below, version: for programs
   environment    VAULT_ADDR and VAULT_TOKEN (root) for a shell: . DIRECTORY/environment
+                 with --postgres also PGHOST and such, for psql as its superuser
   role-id, secret-id   what the broker logs in with; the secret id is wrapped: to unwrap once, within 24 h
   unseal-key     to unseal it after you have sealed it
 Everything in Vault is in memory and gone when it ends, and these files with it.
@@ -94,15 +95,15 @@ def _run(stack: ExitStack, arguments: argparse.Namespace, for_setup: Sequence[st
     vault.initialise()
     options = [*for_setup, "--role-id", str(directory / "role-id")]
     options += ["--secret-id", str(directory / "secret-id"), "--wrap-ttl", "24h"]
-    if arguments.postgres:
-        postgres = OwnPostgres()
+    postgres = OwnPostgres() if arguments.postgres else None
+    if postgres:
         stack.callback(postgres.stop)
         postgres.start()
         options += ["--database", DATABASE, "--postgres", postgres.url]
         options += ["--password-file", str(postgres.password_file)]
     print(vault.set_up(*options).stdout, end="", flush=True)
     _give_away(directory, arguments.owner)
-    _write_files(directory, vault)
+    _write_files(directory, vault, postgres)
     _tell(directory, vault, arguments.postgres)
     vault.wait()
     raise RuntimeError(f"Vault ended by itself:\n{vault.log[-3000:]}")
@@ -140,7 +141,7 @@ def _give_away(directory: Path, owner: str) -> None:
     directory.chmod(0o711)  # it may open what it knows the name of, and list nothing
 
 
-def _write_files(directory: Path, vault: OwnVault) -> None:
+def _write_files(directory: Path, vault: OwnVault, postgres: OwnPostgres | None) -> None:
     site = {
         "address": vault.address,
         "version": vault.call("GET", "sys/health")["version"],
@@ -150,6 +151,10 @@ def _write_files(directory: Path, vault: OwnVault) -> None:
         "unseal_key_file": str(directory / "unseal-key"),
     }
     environment = {"VAULT_ADDR": vault.address, "VAULT_TOKEN": vault.root_token}
+    if postgres:
+        site["postgres"] = f"127.0.0.1:{postgres.port}"
+        place = {"PGHOST": str(postgres.directory), "PGPORT": str(postgres.port)}
+        environment |= {**place, "PGUSER": "postgres", "PGDATABASE": DATABASE}
     lines = [f"export {name}={shlex.quote(value)}\n" for name, value in environment.items()]
     _write(directory / "environment", "".join(lines))
     _write(directory / "unseal-key", vault.unseal_key + "\n")

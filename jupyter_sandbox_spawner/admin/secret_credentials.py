@@ -6,8 +6,9 @@ import argparse
 import json
 
 from ..settings import load_site
+from . import vault_accessors
 from .exits import ExitStatus
-from .secret_asking import add_command, ask_broker
+from .secret_asking import add_command, ask_broker, wrong_input
 
 __all__ = ["add_commands"]
 
@@ -30,8 +31,14 @@ def add_commands(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     whom.add_argument("--user", metavar="NAME", help="all running servers of this user")
     whom.add_argument("--sandbox", metavar="ID", help="this sandbox")
     whom.add_argument("--all", action="store_true", help="every running server")
+    revoke.add_argument(
+        "--token-file",
+        metavar="FILE",
+        help="with --all: an operator's token of Vault; ends also logins that the broker does not know",
+    )
     revoke.add_argument("--json", action="store_true", help="print JSON for scripts")
     revoke.set_defaults(action=_revoke)
+    vault_accessors.add_command_to(verbs)
     _add_moving(verbs)
 
 
@@ -81,7 +88,11 @@ def _revoke(arguments: argparse.Namespace) -> int:
     from ..clients.broker import Whom
 
     whom = Whom(user=arguments.user or "", sandbox=arguments.sandbox or "", everybody=arguments.all)
+    if arguments.token_file and not arguments.all:
+        raise wrong_input("--token-file ends everybody's logins", "Use it with --all, or leave it out.")
     found = ask_broker(load_site(arguments.site), lambda client: client.revoke(whom))
+    if arguments.token_file:
+        vault_accessors.revoke_prefix(load_site(arguments.site), arguments.token_file)
     if arguments.json:
         print(json.dumps(found, indent=1))
         return ExitStatus.OK

@@ -166,18 +166,28 @@ class VaultClient:
         self, ask: Callable[[hvac.Client], T], token: str, what: str, seconds: float | None = None
     ) -> T:
         """One call in a thread; its connection is cut at the deadline."""
-        waiting = self._breaker.check(self._clock())
+        asked_at = self._clock()
+        waiting = self._breaker.check(asked_at)
         if waiting is not None:
             raise waiting
         wire = self._wires.take()
-        work = asyncio.get_running_loop().run_in_executor(self._pool, self._work, ask, token, what, wire)
+
+        def act() -> T:
+            # Those that waited for a thread while others met an outage need not meet it themselves.
+            found = self._breaker.failed_since(asked_at)
+            if found is not None:
+                raise found
+            return self._work(ask, token, what, wire)
+
+        work = asyncio.get_running_loop().run_in_executor(self._pool, act)
         try:
             found = await asyncio.wait_for(asyncio.shield(work), seconds or self._deadline)
         except asyncio.TimeoutError:
-            wire.cut()
-            # Nobody waits for it any more; its error is looked at so that none is left unseen.
-            work.add_done_callback(lambda done: done.cancelled() or done.exception())
+            _leave(work, wire)
             raise self._failed(outage_error("slow")) from None
+        except asyncio.CancelledError:
+            _leave(work, wire)
+            raise
         except SandboxError as error:
             raise self._failed(error) from error.__cause__
         self._breaker.answered()
@@ -212,6 +222,12 @@ class VaultClient:
             raise translated(error, wire, what) from None
         finally:
             self._wires.give(wire)
+
+
+def _leave(work: asyncio.Future[Any], wire: Wire) -> None:
+    """Nobody waits for it any more: it is cut, and its error is looked at so that none is left unseen."""
+    wire.cut()
+    work.add_done_callback(lambda done: done.cancelled() or done.exception())
 
 
 def checked_path(path: str) -> str:

@@ -35,6 +35,14 @@ def test_differences_are_ours_less_the_peers() -> None:
     assert line.met is False
 
 
+def test_a_promise_of_time_is_compared_with_the_goal_alone() -> None:
+    """Where ours alone counts, the peer's number is shown and changes nothing."""
+    measure = Measure("a read", "ms", Goal("at most", 50), compare="ours")
+    line = line_of("row", measure, {"ours": [40.0, 60.0, 45.0], "peer": [1.0, 1.0, 1.0]})
+    assert line.comparisons == (40.0, 60.0, 45.0)
+    assert (line.spread.middle, line.met) == (45.0, True)
+
+
 def test_a_reference_is_shown_and_not_compared() -> None:
     """The third contestant has a median and no part in the comparison."""
     line = line_of("row", Measure("speed", "MB/s"), {"ours": [4.0], "peer": [2.0], "none": [8.0]})

@@ -41,6 +41,13 @@ def test_a_missed_goal_stands_out() -> None:
     )
 
 
+def test_ours_alone_has_its_unit() -> None:
+    """A goal in absolute time is shown with its unit, and without a sign."""
+    measure = Measure("a read", "ms", Goal("at most", 50), compare="ours")
+    row = as_markdown([line_of("secret", measure, {"ours": [20.0], "hvac": [2.0]})], FACTS).splitlines()[-1]
+    assert row == "| a read | ours 20 ms | hvac 2 ms |  | **20 ms** (20 to 20) | at most 50 ms | yes | 1 |"
+
+
 def test_the_table_is_markdown() -> None:
     """The facts come first; every line of the table has as many cells as its head."""
     told, _, *table = as_markdown(LINES, FACTS).splitlines()

@@ -84,7 +84,9 @@ def test_a_granted_host_has_our_helper_alone(tmp_path: Path) -> None:
     """Helpers that were set before are cleared for the granted host, and for no other."""
     (tmp_path / ".gitconfig").write_text("[credential]\n\thelper = own\n")
     value = Grant(name="a", kind="git", host="h.example:8443")
-    settings = git_settings([value, value], replace(PLAN, helper="/user image/bin/jupyter-sandbox"), {})
+    settings = git_settings(
+        [value, replace(value, name="b")], replace(PLAN, helper="/user image/bin/jupyter-sandbox"), {}
+    )
     found = git(settings, tmp_path, "config", "--get-all", "credential.https://h.example:8443.helper")
     assert found == "!'/user image/bin/jupyter-sandbox' git-credential"
     assert (settings["GIT_CONFIG_VALUE_0"], settings["GIT_CONFIG_COUNT"]) == ("", "2")

@@ -139,6 +139,28 @@ async def test_pip_downloads_and_installs(street: ProxyStreet, tmp_path: Path, l
     assert TOKEN not in said
 
 
+async def test_pip_needs_no_login_in_the_address(
+    street: ProxyStreet, tmp_path: Path, control: Control
+) -> None:
+    """With keyring in the image pip finds the server's own token by itself, at this door and no other."""
+    street.host.answer = Index(basic(SECRET, TOKEN_USER), "../../").answer
+    async with street.port() as port:
+        url = f"http://127.0.0.1:{port}/services/sandbox/api/secrets/pip/index/proxy/simple/"
+        pip = [sys.executable, "-m", "pip", "--no-cache-dir", "--disable-pip-version-check", "download"]
+        known = {
+            "JUPYTER_SANDBOX": "1",
+            "JUPYTERHUB_API_URL": f"http://127.0.0.1:{port}/hub/api",
+            "JUPYTERHUB_API_TOKEN": TOKEN,
+        }
+        download = [*pip, "--no-deps", "--keyring-provider=import", "-i", url, "sandboxprobe"]
+        said = await run(download, tmp_path, known)
+        control("it arrived", (tmp_path / "sandboxprobe-1.2.3-py3-none-any.whl").exists())
+        elsewhere = {**known, "JUPYTERHUB_API_URL": "http://127.0.0.1:9/hub/api", "PIP_NO_INPUT": "1"}
+        refused = await run(download, tmp_path, elsewhere, fails=True)
+    assert SECRET not in said + refused
+    assert TOKEN not in said + refused
+
+
 async def test_pip_says_why_and_asks_nobody(street: ProxyStreet, tmp_path: Path) -> None:
     """A credential that the index refuses is no question for a password."""
     street.host.answer = Index("another", "../../").answer

@@ -183,9 +183,14 @@ def test_help_says_what_it_writes() -> None:
 
 @pytest.mark.lane("postgresql")
 def test_a_database_comes_along(tmp_path: Path) -> None:
-    """With --postgres Vault makes users of a real PostgreSQL."""
+    """With --postgres Vault makes users of a real PostgreSQL, which psql sees as its superuser."""
     directory = tmp_path / "files"
     with running("--directory", str(directory), "--postgres"):
         curl = 'curl -sS -H "X-Vault-Token: $VAULT_TOKEN" '
         lease = json.loads(in_a_shell(directory, f"{curl} $VAULT_ADDR/v1/database/creds/warehouse"))
         assert lease["data"]["username"].startswith("sb_")
+        users = in_a_shell(directory, "psql -At -c \"SELECT rolname FROM pg_roles WHERE rolname LIKE 'sb%'\"")
+        assert users == lease["data"]["username"] + "\n"
+        host, port = json.loads((directory / "site.json").read_text())["postgres"].split(":")
+        assert host == "127.0.0.1"
+        assert port == in_a_shell(directory, "echo $PGPORT").strip()

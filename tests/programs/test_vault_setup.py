@@ -209,6 +209,22 @@ def test_keys_from_nowhere_are_said(changed: VaultServer) -> None:
     assert changed.login("alice")["accessor"]
 
 
+def test_keys_alone_can_be_given(changed: VaultServer, tmp_path: Path, control: Control) -> None:
+    """With --only-keys the new key counts at once, and what the policy allows is as it was."""
+    changed.set_up("--shared", "of-before/*")
+    before = everything(changed)
+    new = new_key()
+    (tmp_path / "new.pem").write_text(public_pem(new))
+    changed.set_up("--only-keys", "--jwt-key", str(tmp_path / "new.pem"))
+    what = {"role": "sandbox", "jwt": sign(new, claims("alice"))}
+    login = changed.call("PUT", "auth/jwt-sandbox/login", what, token="")
+    control("the new key counts", bool(login["auth"]["accessor"]))
+    policy = changed.call("GET", "sys/policies/acl/sandbox-user")["data"]["policy"]
+    control("the policy is looked at", "of-before/*" in policy)
+    differing = {name for name, now in everything(changed).items() if now != before[name]}
+    assert all("jwt-sandbox/config" in name for name in differing)
+
+
 def test_the_secret_id_can_be_unwrapped_once(vault: VaultServer, tmp_path: Path, control: Control) -> None:
     """The file holds a wrapping token, 0600; who opens it second gets an error, which is the alarm."""
     file = tmp_path / "secret-id"

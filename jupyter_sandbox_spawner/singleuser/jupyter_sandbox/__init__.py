@@ -3,7 +3,8 @@
 The functions raise errors with a `code` and a sentence; their answers show themselves as text and as HTML.
 """
 
+from jupyter_sandbox_spawner.singleuser.forward import forward
 from jupyter_sandbox_spawner.singleuser.questions import egress, extend, status, ttl
 from jupyter_sandbox_spawner.singleuser.secret_values import secrets
 
-__all__ = ["egress", "extend", "secrets", "status", "ttl"]
+__all__ = ["egress", "extend", "forward", "secrets", "status", "ttl"]
