@@ -99,8 +99,9 @@ def _read(file: Path) -> dict[str, Any]:
     remedy = "run: scripts/vault-dev --directory DIRECTORY, and give DIRECTORY/site.json"
     try:
         told: dict[str, Any] = json.loads(file.read_bytes())
-        if not {"address", "role_id_file", "environment_file"} <= told.keys():
-            raise KeyError("address")
+        for name in ("address", "role_id_file", "environment_file"):
+            if not isinstance(told[name], str):
+                raise TypeError(name)
         return told
     except OSError as error:
         raise DemoError(f"{file} cannot be read ({error.strerror}); {remedy}.") from error

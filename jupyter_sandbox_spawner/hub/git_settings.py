@@ -34,9 +34,12 @@ class GitPlan:
 
 def git_settings(granted: Sequence[Grant], plan: GitPlan, before: Mapping[str, str]) -> dict[str, str]:
     """GIT_CONFIG_* for grants of kind git; `before` is the environment so far."""
-    grants = {grant.host: grant for grant in reversed(granted) if grant.kind == "git"}
-    # The first grant of a host is the one that git uses.
-    firsts = [grant for grant in granted if grants.get(grant.host) is grant]
+    by_host: dict[str, Grant] = {}
+    for grant in granted:
+        if grant.kind == "git":
+            # The first grant of a host is the one that git uses.
+            by_host.setdefault(grant.host, grant)
+    firsts = list(by_host.values())
     settings = [*_proxied(firsts, plan), *_by_value(firsts, plan)]
     if not settings:
         return {}
