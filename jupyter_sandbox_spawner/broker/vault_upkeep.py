@@ -66,7 +66,11 @@ class Upkeep:
     async def round(self) -> None:
         """Who runs, what is due, what must end."""
         kept = await self._all.journal.all()
-        await self._look(kept)
+        try:
+            await self._look(kept)
+        except SandboxError as error:
+            # What must end already ends without control; nothing new is known to run.
+            log.warning("Control does not say which sandboxes run: %s", error)
         for times in (self._end_at, self._renew_at):
             for name in times.keys() - {item.id for item in kept}:
                 del times[name]

@@ -126,7 +126,7 @@ async def test_without_any_revocation_a_token_dies_with_its_time(vault: VaultSer
 async def test_while_control_does_not_answer_nothing_is_renewed(vault: VaultServer, tmp_path: Path) -> None:
     """Without its word that the sandbox runs a token dies with its time; nothing is revoked for that."""
     role = vault.call("GET", "auth/jwt-sandbox/role/sandbox")["data"]
-    vault.call("PUT", "auth/jwt-sandbox/role/brief", {**role, "token_ttl": "2s"})
+    vault.call("PUT", "auth/jwt-sandbox/role/brief", {**role, "token_ttl": "6s"})
     vault.put("users/alice/notes", {"value": "alice's"})
 
     class Silent(ControlStandIn):
@@ -137,5 +137,5 @@ async def test_while_control_does_not_answer_nothing_is_renewed(vault: VaultServ
     async with opened_vault(vault, tmp_path, control, jwt_role="brief") as place:
         await place.parts.store.read(ALICE, OWN)
         (accessor,) = control.said("issued")
-        await becomes(lambda: gone(vault, accessor), 6)
+        await becomes(lambda: gone(vault, accessor), 9)
         assert control.said("revoked") == []
