@@ -201,6 +201,11 @@ class House:
         self.wait(self.visitor(name).stop())
         self._let_go(name)
 
+    def forget(self, name: str) -> None:
+        """This person was deleted, or logged out: whoever asks for them next logs in anew."""
+        self._let_go(name)
+        self._visitors.pop(name, None)
+
     def _let_go(self, name: str) -> None:
         """Close the WebSocket of a kernel that is not used any more, which may have ended already."""
         kernel = self._kernels.pop(name, None)
