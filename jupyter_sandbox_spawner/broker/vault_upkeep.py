@@ -14,6 +14,7 @@ from datetime import datetime, timedelta, timezone
 from ..clients.grants import ControlBrokerClient, CredentialEvent
 from ..errors import SandboxError
 from ..rules.renewal import CONFIRMED_FOR
+from ..rules.vault_answers import is_outage
 from .blocks import Blocks
 from .credentials import Credentials, Held
 from .journal import Kept
@@ -23,6 +24,7 @@ __all__ = ["Upkeep"]
 
 log = logging.getLogger("jupyter_sandbox_spawner.broker")
 _ROUND = 1.0  # seconds
+_AFTER_REFUSAL = 10.0  # seconds until what Vault would not end is tried again
 _ASK_CONTROL = 2.0  # seconds between two questions who still runs
 _AT_ONCE = 3  # renewals and ends at the same time, so that those who read are not kept waiting
 _MOST_A_ROUND = 200
@@ -169,7 +171,9 @@ class Upkeep:
                 await self._all.end_one(item.id, item.kind)
             except SandboxError as error:
                 log.warning("%s: %s is not ended yet: %s", item.sandbox, item.id, error)
-                self._end_at[item.id] = self._all.clock() + 10 * _ROUND
+                # While nobody answers the client itself waits between two tries.
+                pause = _ROUND if is_outage(error) else _AFTER_REFUSAL
+                self._end_at[item.id] = self._all.clock() + pause
                 return
         await self._all.journal.forget([item.id])
         self._end_at.pop(item.id, None)

@@ -168,4 +168,11 @@ GUARDS = (
         replacement='self._permit((sandbox, name, b""), now)',
         tests="tests/programs/test_secrets_proxy_streams.py -k permit_is_not_anothers",
     ),
+    Guard(
+        name="secrets: no core dump of a program",
+        file="jupyter_sandbox_spawner/admin/accounts.py",
+        pattern=r'no_core = \("prlimit", "--core=0:0", "--"\)',
+        replacement="no_core = ()",
+        tests="tests/programs/test_accounts.py -k core_dump",
+    ),
 )

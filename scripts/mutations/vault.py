@@ -102,7 +102,7 @@ GUARDS = (
     Guard(
         name="vault: ends wait on disk",
         file=f"{_BROKER}/vault_upkeep.py",
-        pattern=r"self\._end_at\[item\.id\] = self\._all\.clock\(\) \+ 10 \* _ROUND",
+        pattern=r"self\._end_at\[item\.id\] = self\._all\.clock\(\) \+ pause",
         replacement="await self._all.journal.forget([item.id])",
         tests=f"{_FAULTS} -k ends_later",
     ),

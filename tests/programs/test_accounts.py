@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -89,6 +90,17 @@ def test_only_a_proxy_on_a_low_port_keeps_one_capability() -> None:
     assert [name for name, item in low.items() if item.low_ports] == ["proxy"]
     assert "-all,+net_bind_service" in as_account(low["proxy"])
     assert not any(item.low_ports for item in accounts_of(with_uids(SITE)).values())
+
+
+@pytest.mark.proves("C05")
+def test_no_program_writes_a_core_dump(control: Callable[[str, bool], None]) -> None:
+    """Whatever limit who starts it has, a program's own is 0."""
+    look = ("sh", "-c", "ulimit -Sc unlimited 2>/dev/null; grep 'core file' /proc/self/limits")
+    plain = subprocess.run(look, capture_output=True, text=True, check=True).stdout.split()
+    control("without it there is no limit", plain[4] != "0")
+    for account in (None, Account(uid=65534, gid=65534)):
+        done = subprocess.run([*as_account(account), *look], capture_output=True, text=True, check=True)
+        assert done.stdout.split()[4:6] == ["0", "0"]
 
 
 def test_one_uid_is_a_word_of_the_admin() -> None:

@@ -120,3 +120,29 @@ async def test_a_start_learns_why_also_where_everything_takes_too_long(
             await client.prepare(reader("alice", 2), REQUIRED)
     assert time.monotonic() - begun < 7.5
     assert (caught.value.code, "Vault did not answer in time" in str(caught.value)) == ("vault.slow", True)
+
+
+@pytest.mark.lane("vault")
+async def test_what_an_outage_kept_from_ending_ends_soon_after_it(
+    vault: VaultServer, tmp_path: Path, control: Control
+) -> None:
+    """The connection was reset when a login was to end: it is tried again in seconds."""
+    vault.put("users/alice/token", {"value": "v"})
+    with faulty_proxy(vault.address) as way:
+        async with opened_vault(vault, tmp_path, address=way.address) as place:
+            alice = reader()
+            place.control.runs.add(alice.sandbox)
+            grant = Grant(name="users/alice/token")
+            await place.parts.store.read(alice, grant)
+            await place.parts.store.about(alice, (grant,))  # the broker's own login is there, too
+            [kept] = await place.parts.journal.all()
+            control("it lives", kept.id in vault.accessors())
+            way.reset()
+            place.control.runs.clear()
+            await until(lambda: any("revoke" in seen.path for seen in way.requests))
+            way.pass_on()
+            begun = time.monotonic()
+            await until(lambda: kept.id not in vault.accessors())
+    took = time.monotonic() - begun
+    print(f"ended {took:.1f} s after Vault answered again")
+    assert took < 8

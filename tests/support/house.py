@@ -11,7 +11,7 @@ import os
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -164,6 +164,7 @@ class House:
         self.server(name)
         kernel = self._kernels.get(name)
         if kernel is None or not self.wait(_alive(kernel)):
+            self._let_go(name)
             kernel = self._kernels[name] = self.wait(self.new_kernel(name))
         return kernel
 
@@ -197,8 +198,24 @@ class House:
 
     def stop(self, name: str) -> None:
         """Stop this person's server."""
-        self._kernels.pop(name, None)
         self.wait(self.visitor(name).stop())
+        self._let_go(name)
+
+    def forget(self, name: str) -> None:
+        """This person was deleted, or logged out: whoever asks for them next logs in anew."""
+        self._let_go(name)
+        self._visitors.pop(name, None)
+
+    def _let_go(self, name: str) -> None:
+        """Close the WebSocket of a kernel that is not used any more, which may have ended already."""
+        kernel = self._kernels.pop(name, None)
+        if kernel is not None:
+            self.wait(_closed(kernel))
+
+
+async def _closed(kernel: Kernel) -> None:
+    with suppress(aiohttp.ClientError, ConnectionError):
+        await kernel.disconnect()
 
 
 async def _alive(kernel: Kernel) -> bool:

@@ -178,3 +178,7 @@ def test_c06_a_deleted_user_has_nothing_left(place: VaultPlace) -> None:
     place.house.wait(admin.open(admin.hub("home")))
     place.house.wait(admin.call("DELETE", admin.hub("api/users/bob")))
     print(f"over {mine.ends_soon()} s after the deletion")
+    place.house.wait(admin.open(admin.hub("home")))
+    place.house.wait(admin.call("POST", admin.hub("api/users"), {"usernames": ["bob"]}))
+    place.house.forget("bob")
+    assert place.house.server("bob") != mine.sandbox

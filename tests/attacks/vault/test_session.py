@@ -48,6 +48,17 @@ program = "import os; print(len(os.environ['WAREHOUSE_PASSWORD']))"
 print(subprocess.run([*words, program], capture_output=True, text=True).stdout)
 """
 TOKEN = re.compile(rb"\bhv[sbr]\.[A-Za-z0-9_-]{20,}")
+# As it happens to everybody once: printed, shown, in an error, by another program.
+ACCIDENT = """
+with jupyter_sandbox.secrets("warehouse/reader") as secret:
+    value = secret["password"].reveal()
+print("the password is", value)
+print(value, file=sys.stderr)
+subprocess.run(["printf", "%s\\n", value])
+logging.getLogger().warning("it is %s", value)
+value
+"""
+MISTAKE = "raise ValueError('wrong password ' + value)"
 REFUSED = "jupyter_sandbox.secrets('research/model')"
 
 
@@ -72,7 +83,7 @@ def session(place: VaultPlace) -> Iterator[Session]:
     sandbox = house.fresh("alice")
     protocol = Path(small_postgres.__file__).read_text()
     sources = {"read": READ, "protocol": protocol, "query": QUERY, "used": USED, "failed": FAILED}
-    sources |= {"program": PROGRAM, "refused": REFUSED}
+    sources |= {"program": PROGRAM, "refused": REFUSED, "accident": ACCIDENT, "mistake": MISTAKE}
     cells = {name: house.run("alice", code) for name, code in sources.items()}
     _save(place, sources, cells)
     values = {
@@ -111,7 +122,12 @@ def _save(place: VaultPlace, sources: Mapping[str, str], cells: Mapping[str, Out
 
 def test_the_session_worked(place: VaultPlace, session: Session) -> None:
     """Every kind was read and used, and the database answered its own user of this sandbox."""
-    assert {name for name, cell in session.cells.items() if not cell.ok} == {"failed", "refused"}, session
+    assert {name for name, cell in session.cells.items() if not cell.ok} == {
+        "failed",
+        "refused",
+        "mistake",
+    }, session
+    assert "the password is" in session.cells["accident"].stdout
     assert session.cells["query"].stdout.splitlines()[1] == "['2']"
     assert session.cells["query"].stdout.splitlines()[0] in place.postgres.users()
     length = len(place.house.running.secrets["warehouse/reader"]["password"])
