@@ -12,7 +12,7 @@ VERSION = re.search(r'__version__ = "(.+)"', (HERE / "jupyter_sandbox_spawner/__
 
 HUB = [
     "jupyterhub>=5.3,<7",
-    "aiohttp>=3.9,<4",
+    "aiohttp>=3.10,<4",
     "pydantic>=2.7,<3",
     "PyYAML>=6,<7",
     "SQLAlchemy>=2,<3",
@@ -30,6 +30,9 @@ TEST = [
     "hypothesis>=6,<7",
     "trustme>=1.2,<2",
     "botocore>=1.34,<2",
+    "keyring>=25,<26",
+    "pip>=24.1",
+    "twine>=6,<7",
     "ruff>=0.12,<1",
     "mypy>=1.15,<3",
     "types-PyYAML>=6,<7",
@@ -91,6 +94,8 @@ setup(
             "ipykernel>=6.29,<8",
             "mlflow-skinny>=3.17.2,<3.18",
         ],
+        # pip and twine then find the secrets of kind pip by themselves.
+        "keyring": ["keyring>=25,<26"],
         # What the tutorials use in the user image besides.
         "tutorial": ["boto3>=1.34,<2", "pg8000>=1.31,<2"],
         "test": TEST,
@@ -108,6 +113,7 @@ setup(
             "jupyter-sandbox = jupyter_sandbox_spawner.singleuser.commands:main",
             "jupyter-sandbox-admin = jupyter_sandbox_spawner.admin.cli:main",
         ],
+        "keyring.backends": ["sandbox = jupyter_sandbox_spawner.singleuser.keyring_backend"],
         "mlflow.request_auth_provider": [
             "sandbox = jupyter_sandbox_spawner.singleuser.mlflow_auth:SandboxAuth"
         ],

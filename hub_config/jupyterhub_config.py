@@ -32,10 +32,9 @@ if demo_users:
 
 # Groups open profiles: see allowed_groups in profiles.yaml.
 # c.JupyterHub.load_groups = {"research": {"users": ["ada"]}}
-
 c.JupyterHub.allow_named_servers = True
 c.JupyterHub.named_server_limit_per_user = 3
-
+c.JupyterHub.concurrent_spawn_limit = int(os.environ.get("SANDBOX_SPAWN_LIMIT", "20"))
 # To answer on the network: public_host="0.0.0.0" below, TLS, and before it a wildcard host name, so that a
 # user's page never shares the hub's origin:
 # c.JupyterHub.subdomain_host = "https://hub.example.org"
@@ -52,7 +51,8 @@ setup_hub(
     environments={"default": Environment(image=image, prefix="/opt/jupyter") if image else user},
     # Where MLflow is installed, if it is: every notebook then logs its runs there with nothing set up.
     tracking=os.environ.get("SANDBOX_TRACKING", ""),
-    vault=json.loads(os.environ.get("SANDBOX_VAULT") or "null"),  # None: none; see docs/how-to/use-vault.md
+    # "": secrets in encrypted files; else JSON like {"address": "https://...", ...}, docs/how-to/use-vault.md
+    vault=json.loads(os.environ.get("SANDBOX_VAULT") or "null"),
     one_uid=os.environ.get("SANDBOX_ONE_UID") == "1",
     public_port=int(os.environ.get("SANDBOX_PUBLIC_PORT", "8000")),
     internal_services=internal_services(os.environ.get("SANDBOX_INTERNAL_SERVICES", "")),

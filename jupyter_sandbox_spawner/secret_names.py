@@ -6,17 +6,20 @@ Law: a name has one spelling only, which needs no escape in a URL, a file or a p
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 
 from .errors import ConfigurationError
 
 __all__ = [
+    "ALARMS",
     "check_name",
     "LONGEST_NAME",
     "NAME_RULE",
     "is_field_name",
     "is_secret_name",
     "is_variable_name",
+    "reason_against_name",
     "reason_against_variable",
     "variables_of",
 ]
@@ -25,6 +28,8 @@ LONGEST_NAME = 200
 NAME_RULE = (
     f"up to {LONGEST_NAME} characters, parts of a-z, 0-9, '.', '_' and '-', joined by '/', as in db/warehouse"
 )
+# What a sandbox may alarm about: a wrapped token that does not open, is of another making, or holds none.
+ALARMS = frozenset(("wrapping.used", "wrapping.wrong_path", "wrapping.no_token"))
 _PART = r"[a-z0-9][a-z0-9._-]*"
 _NAME = re.compile(rf"{_PART}(/{_PART})*")
 _FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
@@ -55,15 +60,42 @@ def is_secret_name(text: str) -> bool:
 
 
 def check_name(name: str) -> str:
-    """The name as it is. Raises ConfigurationError `secret.name_invalid`."""
-    if is_secret_name(name):
+    """The name as it is. Raises ConfigurationError `secret.name_invalid`, which says what is wrong."""
+    why, remedy = reason_against_name(name)
+    if not why:
         return name
+    shown = name[:80] + ("..." if len(name) > 80 else "")
     raise ConfigurationError(
-        f"{name[:80]!r} is not a secret's name.",
+        f"{shown!r} is not a secret's name: {why}.",
         code="secret.name_invalid",
         field="name",
-        remedy=f"Write {NAME_RULE}.",
+        remedy=remedy or f"Write {NAME_RULE}.",
     )
+
+
+def reason_against_name(name: str) -> tuple[str, str]:
+    """What is wrong with this name, and the way out where it is a special one; `("", "")` if nothing is."""
+    if is_secret_name(name):
+        return "", ""
+    strange = next((letter for letter in name if not " " <= letter <= "~"), "")
+    if not name:
+        return "it is empty", "See the names that you may use: %sandbox secrets"
+    if len(name) > LONGEST_NAME:
+        return f"it has {len(name)} characters", f"A name has {LONGEST_NAME} at most."
+    if strange:
+        what = unicodedata.name(strange, "a control character")
+        told = f"it holds U+{ord(strange):04X} ({what})"
+        return (
+            told,
+            "Type it with the letters a-z, or copy it from %sandbox secrets; look-alikes are no letters.",
+        )
+    if "%" in name:
+        return "nothing in it is unescaped", "Write the characters themselves; '%' is none of a name's."
+    if ".." in name:
+        return "'..' leads nowhere, since a name is no path", "Write the whole name, such as db/warehouse."
+    if is_secret_name(name.lower()):
+        return "names are in lower case", f"Perhaps you mean {name.lower()}"
+    return "it is spelled in another way", ""
 
 
 def is_field_name(text: str) -> bool:

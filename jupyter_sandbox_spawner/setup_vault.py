@@ -51,7 +51,10 @@ def vault_site(given: Any) -> VaultSite | None:
 
 def _check_address(address: str) -> None:
     parts = urlsplit(address)
-    plain = parts.path in ("", "/") and not parts.query and not parts.fragment and "@" not in parts.netloc
+    plain = parts.path in ("", "/") and not parts.query and not parts.fragment
+    if "@" in parts.netloc:
+        # Not shown: what stands before it may be a password.
+        raise _wrong("vault.address", "...@...", "has a login in it", "Write it without; see vault.login.")
     if parts.scheme not in ("https", "http") or not parts.hostname or not plain:
         remedy = "Write scheme, host and port only: https://vault.example.org:8200"
         raise _wrong("vault.address", address, "is no address of a server", remedy)

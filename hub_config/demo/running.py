@@ -41,6 +41,7 @@ def _canaries() -> Iterator[tuple[str, dict[str, str]]]:
     """Secrets that profiles of the demo and of the tests grant; their values are nowhere else."""
     for name in ("warehouse/reader", "research/model", "users/alice/token", "users/bob/token"):
         yield name, {"user": "reader", "password": secrets.token_urlsafe(24)}
+    yield "team/git", {"user": "bot", "password": secrets.token_urlsafe(24)}
     yield (
         "storage/lab",
         {"access_key_id": "AK" + secrets.token_hex(9), "secret_access_key": secrets.token_hex(20)},

@@ -67,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--port", type=int, default=0, help="of 127.0.0.1 (default: a free one)")
     parser.add_argument("--directory", type=Path, help="for the files below (default: a new one in /tmp)")
+    parser.add_argument("--owner", default="", help="user who may read role-id and secret-id: the broker's")
     parser.add_argument(
         "--postgres",
         action="store_true",
@@ -101,6 +102,7 @@ def _run(stack: ExitStack, arguments: argparse.Namespace, for_setup: Sequence[st
         options += ["--database", DATABASE, "--postgres", postgres.url]
         options += ["--password-file", str(postgres.password_file)]
     print(vault.set_up(*options).stdout, end="", flush=True)
+    _give_away(directory, arguments.owner)
     _write_files(directory, vault, postgres)
     _tell(directory, vault, arguments.postgres)
     vault.wait()
@@ -127,12 +129,24 @@ def _directory(chosen: Path | None) -> Iterator[Path]:
             directory.rmdir()
 
 
+def _give_away(directory: Path, owner: str) -> None:
+    """Let the broker read what it logs in with, where it runs under a uid of its own."""
+    if not owner:
+        return
+    try:
+        for name in ("role-id", "secret-id"):
+            shutil.chown(directory / name, int(owner) if owner.isdigit() else owner)
+    except LookupError as error:
+        raise RuntimeError(f"There is no user {owner}; give a name or a uid with --owner") from error
+    directory.chmod(0o711)  # it may open what it knows the name of, and list nothing
+
+
 def _write_files(directory: Path, vault: OwnVault, postgres: OwnPostgres | None) -> None:
     site = {
         "address": vault.address,
         "version": vault.call("GET", "sys/health")["version"],
         "role_id_file": str(directory / "role-id"),
-        "wrapped_secret_id_file": str(directory / "secret-id"),
+        "secret_id_file": str(directory / "secret-id"),
         "environment_file": str(directory / "environment"),
         "unseal_key_file": str(directory / "unseal-key"),
     }
@@ -164,6 +178,8 @@ def _tell(directory: Path, vault: OwnVault, postgres: bool) -> None:
     _say(f"its wrapped secret id:    {directory / 'secret-id'} (once, within 24 h)")
     if postgres:
         _say(f"users of a PostgreSQL:    database/creds/{DATABASE}")
+    files = {"role_id_file": str(directory / "role-id"), "secret_id_file": str(directory / "secret-id")}
+    _say(f"for jupyterhub_config.py: setup_hub(c, ..., vault={ {'address': vault.address, **files} })")
 
 
 if __name__ == "__main__":

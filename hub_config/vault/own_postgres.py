@@ -8,14 +8,14 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-import signal
 import subprocess
 import tempfile
 import time
 from pathlib import Path
 from typing import IO, Any
 
-from hub_config.vault.own_vault import free_port
+from . import guarded
+from .own_vault import free_port
 
 __all__ = ["DATABASE", "OwnPostgres", "Rejected"]
 
@@ -59,6 +59,16 @@ class OwnPostgres:
         return self._directory
 
     @property
+    def log(self) -> str:
+        """All that it has said."""
+        return (self.directory / "log").read_text(errors="replace")
+
+    @property
+    def pid(self) -> int:
+        """The process, 0 when it does not run."""
+        return self._process.pid if self._process else 0
+
+    @property
     def url(self) -> str:
         """What `setup --postgres` is given."""
         return f"postgresql://vault@127.0.0.1:{self.port}/{DATABASE}?sslmode=disable"
@@ -85,7 +95,7 @@ class OwnPostgres:
     def _make(self) -> None:
         data = self.directory / "data"
         options = ["--auth-local=trust", "--auth-host=scram-sha-256", "--username=postgres", "--no-sync"]
-        command = [_programs() / "initdb", *options, "--encoding=UTF8", "--locale=C", f"--pgdata={data}"]
+        command = [str(_programs() / "initdb"), *options, "--encoding=UTF8", "--locale=C", f"--pgdata={data}"]
         done = subprocess.run(command, capture_output=True, text=True, check=False, **self._unprivileged())
         if done.returncode:
             raise RuntimeError(f"initdb failed:\n{done.stdout}{done.stderr}")
@@ -101,16 +111,11 @@ class OwnPostgres:
         }
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         self._log_file = (self.directory / "log").open("wb")
-        self._process = subprocess.Popen(
-            [_programs() / "postgres", "-D", self.directory / "data", *options],
-            stdin=subprocess.DEVNULL,
-            stdout=self._log_file,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            **self._unprivileged(),
-        )
+        command = [str(_programs() / "postgres"), "-D", str(self.directory / "data"), *options]
+        # INT is "fast": it does not wait for those who are connected.
+        self._process = guarded.start(command, self._log_file, "INT", **self._unprivileged())
         end = time.monotonic() + PATIENCE
-        while "ready to accept connections" not in (said := (self.directory / "log").read_text()):
+        while "ready to accept connections" not in (said := self.log):
             if self._process.poll() is not None or time.monotonic() > end:
                 raise RuntimeError(f"PostgreSQL does not start:\n{said}")
             time.sleep(0.02)
@@ -135,12 +140,7 @@ class OwnPostgres:
     def stop(self) -> None:
         """End it and remove its files. Nothing happens when it does not run."""
         if self._process is not None:
-            self._process.send_signal(signal.SIGINT)  # "fast": it does not wait for those who are connected
-            try:
-                self._process.wait(15)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+            guarded.end(self._process)
             self._process = None
         if self._log_file is not None:
             self._log_file.close()
@@ -164,7 +164,7 @@ class OwnPostgres:
 
 
 def _psql(place: list[str], text: str, variables: dict[str, str]) -> list[str]:
-    command = [_programs() / "psql", "--no-psqlrc", "--quiet", "-At", "-v", "ON_ERROR_STOP=1", *place]
+    command = [str(_programs() / "psql"), "--no-psqlrc", "--quiet", "-At", "-v", "ON_ERROR_STOP=1", *place]
     environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "PGCONNECT_TIMEOUT": "10", **variables}
     done = subprocess.run(command, input=text, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:

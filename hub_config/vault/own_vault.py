@@ -1,6 +1,6 @@
 """How does a Vault of one's own run? A real server with one key, which can be sealed, unsealed and restarted.
 
-For scripts/vault-dev and for tests. Who started it knows its root token; it speaks plain HTTP on loopback.
+For scripts/vault-dev and for tests. Who started it knows its root token; it is at loopback, in HTTP or TLS.
 """
 
 from __future__ import annotations
@@ -8,22 +8,33 @@ from __future__ import annotations
 import json
 import os
 import socket
+import ssl
 import subprocess
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-__all__ = ["BUILD_VAULT", "OwnVault", "Refused", "SETUP", "find_vault", "free_port"]
+from . import guarded
+
+__all__ = ["BUILD_VAULT", "OwnVault", "Refused", "SETUP", "Tls", "find_vault", "free_port"]
 
 BUILD_VAULT = Path(__file__).with_name("build-vault")
 SETUP = Path(__file__).with_name("setup")
 PATIENCE = 30.0  # seconds until a server that starts must answer
-# No proxy of the caller's shell stands between here and loopback.
-_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+@dataclass(frozen=True)
+class Tls:
+    """Files in PEM: of the server, and of the authority that signed its certificate."""
+
+    certificate: Path
+    key: Path
+    authority: Path
 
 
 class Refused(Exception):
@@ -55,8 +66,14 @@ class OwnVault:
     Verbs: start, stop, initialise, seal, unseal, call, set_up. All of them wait (a call takes milliseconds).
     """
 
-    def __init__(self, directory: Path, *, port: int = 0, keep: bool = False) -> None:
+    def __init__(self, directory: Path, *, port: int = 0, keep: bool = False, tls: Tls | None = None) -> None:
         """`keep` stores on disk, so that a restart finds everything; otherwise all is gone when it ends."""
+        context = ssl.create_default_context(cafile=tls.authority) if tls else None
+        # No proxy of the caller's shell stands between here and loopback.
+        self._opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
+        )
+        self._tls = tls
         self.directory = directory
         self.root_token = ""
         self.unseal_key = ""
@@ -69,7 +86,7 @@ class OwnVault:
     @property
     def address(self) -> str:
         """Its address, without a slash at the end."""
-        return f"http://127.0.0.1:{self._port}"
+        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self._port}"
 
     @property
     def log(self) -> str:
@@ -96,20 +113,19 @@ class OwnVault:
     def _launch(self) -> bool:
         config = self.directory / "vault.json"
         storage = {"file": {"path": str(self.directory / "data")}} if self._keep else {"inmem": {}}
-        listener = {"tcp": {"address": f"127.0.0.1:{self._port}", "tls_disable": True}}
+        listener = {"tcp": {"address": f"127.0.0.1:{self._port}", **self._listener()}}
         settings = {"storage": storage, "listener": listener, "disable_mlock": True, "api_addr": self.address}
         config.write_text(json.dumps({**settings, "log_level": "warn"}))
         self._log_file = (self.directory / "vault.log").open("wb")
         environment = {name: value for name, value in os.environ.items() if not name.startswith("VAULT_")}
-        self._process = subprocess.Popen(
-            [find_vault(), "server", f"-config={config}"],
-            stdin=subprocess.DEVNULL,
-            stdout=self._log_file,
-            stderr=subprocess.STDOUT,
-            env=environment,
-            start_new_session=True,  # a Ctrl-C at the terminal is for the script, which then ends us in order
-        )
+        command = [find_vault(), "server", f"-config={config}"]
+        self._process = guarded.start(command, self._log_file, env=environment)
         return self._answers()
+
+    def _listener(self) -> dict[str, Any]:
+        if self._tls is None:
+            return {"tls_disable": True}
+        return {"tls_cert_file": str(self._tls.certificate), "tls_key_file": str(self._tls.key)}
 
     def _answers(self) -> bool:
         end = time.monotonic() + PATIENCE
@@ -127,12 +143,7 @@ class OwnVault:
     def stop(self) -> None:
         """End it. Nothing happens when it does not run."""
         if self._process is not None:
-            self._process.terminate()
-            try:
-                self._process.wait(10)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+            guarded.end(self._process)
             self._process = None
         if self._log_file is not None:
             self._log_file.close()
@@ -200,7 +211,7 @@ class OwnVault:
             },
         )
         try:
-            with _OPENER.open(request, timeout=20) as answer:
+            with self._opener.open(request, timeout=20) as answer:
                 return dict(json.loads(answer.read() or b"{}"))
         except urllib.error.HTTPError as error:
             with error:
@@ -209,6 +220,8 @@ class OwnVault:
     def set_up(self, *options: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run hub_config/vault/setup with the root token. Raises RuntimeError with its words on failure."""
         own = {"VAULT_ADDR": self.address, "VAULT_TOKEN": self.root_token}
+        if self._tls is not None:
+            own["VAULT_CACERT"] = str(self._tls.authority)
         others = {name: value for name, value in os.environ.items() if not name.startswith("VAULT_")}
         done = subprocess.run(
             [SETUP, *options], env={**others, **own}, capture_output=True, text=True, check=False

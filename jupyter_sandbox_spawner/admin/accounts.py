@@ -71,14 +71,17 @@ def accounts_of(site: Site) -> Mapping[str, Account]:
 def as_account(account: Account | None) -> tuple[str, ...]:
     """The command that runs what follows it under an account, for good; None: as we are.
 
-    Either way the kernel ends it when the process that started it dies, even by SIGKILL.
+    Either way the kernel ends it when the process that started it dies, even by SIGKILL, and writes no core
+    dump, which would hold the tokens and secrets that pass through it.
     """
+    no_core = ("prlimit", "--core=0:0", "--")
     end = ("--pdeathsig", "KILL", "--")
     if account is None:
-        return ("setpriv", *end)
+        return (*no_core, "setpriv", *end)
     held = "+net_bind_service" if account.low_ports else ""
     capabilities = f"-all,{held}" if held else "-all"
     return (
+        *no_core,
         *("setpriv", "--reuid", str(account.uid), "--regid", str(account.gid), "--clear-groups"),
         *("--bounding-set", capabilities, "--inh-caps", capabilities, "--ambient-caps", capabilities),
         "--no-new-privs",

@@ -29,7 +29,8 @@ PROXY_TOKEN = "CONFIGPROXY_AUTH_TOKEN"  # noqa: S105 - the name of a variable
 CONTROL_CALLERS = ("hub", "gateway", "broker", "admin")
 BROKER_CALLERS = ("gateway", "control", "admin")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_KEPT = ("HOME", "LANG", "LC_ALL", "TZ", "TMPDIR")
+# The last two: whom the broker believes when it sends a secret to a host.
+_KEPT = ("HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,16 +13,14 @@ from ..settings import Site
 if TYPE_CHECKING:
     from ..clients.broker import BrokerAdminClient
 
-__all__ = ["Verbs", "add_command", "ask_broker", "print_table", "wrong_input"]
+__all__ = ["add_command", "ask_broker", "print_table", "wrong_input"]
 
 T = TypeVar("T")
-if TYPE_CHECKING:
-    Verbs = argparse._SubParsersAction[argparse.ArgumentParser]
-else:
-    Verbs = object
 
 
-def add_command(verbs: Verbs, name: str, summary: str, description: str) -> argparse.ArgumentParser:
+def add_command(
+    verbs: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str, description: str
+) -> argparse.ArgumentParser:
     """A command with the option that all have."""
     command = verbs.add_parser(name, help=summary, description=description)
     command.add_argument(

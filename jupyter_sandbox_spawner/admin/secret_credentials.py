@@ -5,14 +5,16 @@ from __future__ import annotations
 import argparse
 import json
 
+from ..errors import SandboxError
 from ..settings import load_site
+from . import vault_accessors
 from .exits import ExitStatus
-from .secret_asking import Verbs, add_command, ask_broker
+from .secret_asking import add_command, ask_broker, wrong_input
 
 __all__ = ["add_commands"]
 
 
-def add_commands(verbs: Verbs) -> None:
+def add_commands(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add `secrets status`, `revoke`, `keys`, `rotate-keys` and `copy`."""
     status = add_command(
         verbs, "status", "say whether secrets can be read, and what waits to be ended", "Asks the broker."
@@ -30,8 +32,18 @@ def add_commands(verbs: Verbs) -> None:
     whom.add_argument("--user", metavar="NAME", help="all running servers of this user")
     whom.add_argument("--sandbox", metavar="ID", help="this sandbox")
     whom.add_argument("--all", action="store_true", help="every running server")
+    revoke.add_argument(
+        "--token-file",
+        metavar="FILE",
+        help="with --all: an operator's token of Vault; ends also logins that the broker does not know",
+    )
     revoke.add_argument("--json", action="store_true", help="print JSON for scripts")
     revoke.set_defaults(action=_revoke)
+    vault_accessors.add_command_to(verbs)
+    _add_moving(verbs)
+
+
+def _add_moving(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     keys = add_command(
         verbs,
         "keys",
@@ -77,7 +89,21 @@ def _revoke(arguments: argparse.Namespace) -> int:
     from ..clients.broker import Whom
 
     whom = Whom(user=arguments.user or "", sandbox=arguments.sandbox or "", everybody=arguments.all)
-    found = ask_broker(load_site(arguments.site), lambda client: client.revoke(whom))
+    if arguments.token_file and not arguments.all:
+        raise wrong_input("--token-file ends everybody's logins", "Use it with --all, or leave it out.")
+    site = load_site(arguments.site)
+    try:
+        found = ask_broker(site, lambda client: client.revoke(whom))
+    except SandboxError:
+        if arguments.token_file:
+            # Whatever became of the broker: at Vault everything ends.
+            vault_accessors.revoke_prefix(site, arguments.token_file)
+            print(
+                "Every login of a sandbox at Vault has ended; servers are not cut off, as the broker says no."
+            )
+        raise
+    if arguments.token_file:
+        vault_accessors.revoke_prefix(site, arguments.token_file)
     if arguments.json:
         print(json.dumps(found, indent=1))
         return ExitStatus.OK

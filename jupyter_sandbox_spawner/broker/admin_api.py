@@ -43,6 +43,7 @@ class AdminApi:
                 web.get("/api/secrets", self._list),
                 web.put("/api/secrets/{name:.+}", self._put),
                 web.delete("/api/secrets/{name:.+}", self._delete),
+                web.get("/api/credentials", self._credentials),
                 web.post("/api/revocations", self._revoke),
                 web.get("/api/keys", self._keys),
                 web.post("/api/keys", self._rotate),
@@ -56,6 +57,11 @@ class AdminApi:
         pending = sum(item.ending for item in kept)
         held, cut_off = len(kept) - pending, sorted(self._parts.blocks.ids)
         return web.json_response({**encode(state), "held": held, "pending": pending, "cut_off": cut_off})
+
+    async def _credentials(self, request: web.Request) -> web.Response:
+        """Accessors and lease ids, which open nothing."""
+        kept = await self._vault().journal.all()
+        return web.json_response({"ids": [item.id for item in kept]})
 
     async def _list(self, request: web.Request) -> web.Response:
         items = [encode(item) for item in await self._store.describe()]

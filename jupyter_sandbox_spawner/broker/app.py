@@ -13,15 +13,20 @@ from aiohttp import web
 from ..clients.control import control_socket
 from ..clients.grants import ControlBrokerClient
 from ..clients.hub import HubClient
+from ..clients.resolve import SystemResolver
 from ..errors import ConfigurationError
 from ..serving import application, listening_socket, private_directory, until_signal
 from ..settings import Site
 from .admin_api import AdminApi
 from .blocks import Blocks
 from .control_api import ControlApi
+from .exchanges import Exchanges
 from .file_store import FileStore
 from .parts import Parts
+from .permits import Permits
+from .proxy import SecretsProxy
 from .secrets_api import SecretsApi
+from .upstream import Upstream
 
 __all__ = ["CALLERS", "run"]
 
@@ -42,14 +47,19 @@ async def run(site: Site, descriptors: Mapping[str, int]) -> None:
         parts = await _parts(stack, site)
         # With a user's own token only: the broker has none, and may do nothing at the hub.
         hub = await stack.enter_async_context(HubClient(site.hub_api_url, "", timeout=_HUB_TIME))
-        apis: Mapping[str, _Api] = {
-            "gateway": SecretsApi(parts, hub),
-            "control": ControlApi(parts),
-            "admin": AdminApi(parts),
+        exchanges = await stack.enter_async_context(Exchanges(parts.control, parts.blocks))
+        upstream = await stack.enter_async_context(Upstream(SystemResolver(), site.internal_services))
+        permits = Permits(parts.store, hub, parts.control, parts.blocks)
+        proxy = SecretsProxy(permits, exchanges, upstream, site.base_url)
+        apis: Mapping[str, tuple[_Api, ...]] = {
+            "gateway": (proxy, SecretsApi(parts, hub)),
+            "control": (ControlApi(parts),),
+            "admin": (AdminApi(parts),),
         }
-        for caller, api in apis.items():
+        for caller, served in apis.items():
             app = application(site.callers_of(f"broker-{caller}"))
-            api.add_to(app)
+            for api in served:
+                api.add_to(app)
             await _serve(stack, site.broker_socket(caller), app, descriptors.get(caller))
         log.info(
             "The broker serves; secrets are kept in %s.",

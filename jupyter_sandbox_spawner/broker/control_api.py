@@ -11,13 +11,15 @@ from ..clients.broker import Prepared, Preparing
 from ..clients.grants import Reader
 from ..errors import RefusedError
 from ..rules.grants import Grant
+from ..rules.vault_answers import outage_error
 from ..wire import decode_json, encode
 from .parts import Parts
-from .store import missing
+from .store import missing, unusable
 
 __all__ = ["ControlApi"]
 
-_PATIENCE = 8.0  # seconds; a person waits for the server
+# Seconds; a person waits for the server, who reads why within ten of them.
+_PATIENCE = 6.5
 
 
 class ControlApi:
@@ -35,13 +37,20 @@ class ControlApi:
         asked = decode_json(Preparing, await request.read())
         required = [grant for grant in asked.grants if grant.required]
         if required:
-            await asyncio.wait_for(self._check(asked.reader, required), _PATIENCE)
+            await self._check_soon(asked.reader, required)
             return web.json_response(encode(Prepared()))
         state = await self._parts.store.state()
         notice = (
             "" if state.ok else f"Secrets cannot be read at present: {state.message} {state.remedy}".strip()
         )
         return web.json_response(encode(Prepared(notice=notice)))
+
+    async def _check_soon(self, reader: Reader, required: Sequence[Grant]) -> None:
+        try:
+            await asyncio.wait_for(self._check(reader, required), _PATIENCE)
+        except asyncio.TimeoutError:
+            why = unusable("it did not answer in time")
+            raise (why if self._parts.vault is None else outage_error("slow")) from None
 
     async def _check(self, reader: Reader, required: Sequence[Grant]) -> None:
         if self._parts.vault is not None:

@@ -26,11 +26,11 @@ from .journal import Journal, Kept
 from .own_login import OwnLogin
 from .signing import Signer
 
-__all__ = ["Credentials", "Held", "is_over"]
+__all__ = ["Credentials", "Held", "Ways", "is_over"]
 
 log = logging.getLogger("jupyter_sandbox_spawner.broker")
 _WRAPPED_FOR = 120  # seconds in which a wrapped token has to be opened
-_MARGIN = 5.0  # seconds before the end of a token from when on it is not used
+_MARGIN = 5.0  # seconds before the end of a token from when on it is not used; at most a tenth of its life
 
 
 @dataclass(kw_only=True)
@@ -47,23 +47,26 @@ class Held:
     values: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Ways:
+    """Where credentials come from, and who has to know of them."""
+
+    site: VaultSite
+    client: VaultClient
+    own: OwnLogin
+    signer: Signer
+    control: ControlBrokerClient
+
+
 class Credentials:
     """All that sandboxes hold now, by sandbox and by what it is for."""
 
-    def __init__(
-        self,
-        site: VaultSite,
-        client: VaultClient,
-        own: OwnLogin,
-        signer: Signer,
-        journal: Journal,
-        control: ControlBrokerClient,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self.site, self.client, self.own, self.signer = site, client, own, signer
+    def __init__(self, ways: Ways, journal: Journal, clock: Callable[[], float] = time.monotonic) -> None:
+        self.site, self.client, self.own = ways.site, ways.client, ways.own
         self.journal = journal
         self.clock = clock
-        self._control = control
+        self._signer = ways.signer
+        self._control = ways.control
         self._held: dict[str, dict[str, Held]] = {}
         self._ended: set[str] = set()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -72,7 +75,10 @@ class Credentials:
     def of(self, sandbox: str, secret: str) -> Held | None:
         """What a sandbox holds for one name and can still use."""
         held = self._held.get(sandbox, {}).get(secret)
-        return held if held is not None and self.clock() < held.life.ends_at - _MARGIN else None
+        if held is None:
+            return None
+        margin = min(_MARGIN, held.life.seconds / 10)
+        return held if self.clock() < held.life.ends_at - margin else None
 
     def all(self) -> list[Held]:
         """Everything that is held."""
@@ -91,13 +97,13 @@ class Credentials:
         async with self.lock(reader.sandbox, ""):
             held = self.of(reader.sandbox, "")
             if held is None or self.clock() >= held.life.replace_at:
-                jwt = self.signer.token(self.site, reader)
+                jwt = self._signer.token(self.site, reader)
                 held = await self._begin(reader, "", await self.client.login_jwt(jwt))
             return held
 
     async def wrapped(self, reader: Reader, grant: Grant) -> tuple[Held, Login]:
         """A token of its own for the sandbox itself, which only the sandbox opens."""
-        login = await self.client.login_jwt(self.signer.token(self.site, reader), _WRAPPED_FOR)
+        login = await self.client.login_jwt(self._signer.token(self.site, reader), _WRAPPED_FOR)
         # For how long the token inside lives is not said; the role's time is asked of the accessor.
         answer = await self.client.write(
             await self.own.token(), "auth/token/lookup-accessor", {"accessor": login.accessor}

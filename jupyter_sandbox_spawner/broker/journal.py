@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -57,12 +58,14 @@ class Journal:
     def __init__(self, directory: str) -> None:
         private_directory(directory)
         self._path = Path(directory) / "credentials.db"
-        self._lock = asyncio.Lock()
+        # Of threads: who waits may be cancelled, and the work of its thread goes on.
+        self._lock = threading.Lock()
         self._database = _opened(self._path)
 
     def close(self) -> None:
-        """Close it."""
-        self._database.close()
+        """Close it, after what is under way."""
+        with self._lock:
+            self._database.close()
 
     async def add(self, kept: Kept) -> None:
         """Write down; on disk when it returns."""
@@ -118,12 +121,11 @@ class Journal:
         ]
 
     async def _run(self, act: Callable[[], T]) -> T:
-        async with self._lock:
-            return await asyncio.to_thread(self._transaction, act)
+        return await asyncio.to_thread(self._transaction, act)
 
     def _transaction(self, act: Callable[[], T]) -> T:
         try:
-            with self._database:
+            with self._lock, self._database:
                 return act()
         except sqlite3.Error as error:
             raise _unusable(self._path, error) from error

@@ -46,12 +46,14 @@ class OwnLogin:
         self._lock = asyncio.Lock()
         self._token = ""
         self._until = 0.0
+        self._namespaces = False
         self._logged_in_at = -_PAUSE
 
     async def token(self) -> str:
         """A token that should work. Raises SandboxError `vault.*`."""
         async with self._lock:
             if not self._token or self._clock() >= self._until:
+                await self._check_namespace()
                 login = await self._login()
                 self._token, self._until = login.token, self._clock() + login.seconds * _KEPT
                 self._logged_in_at = self._clock()
@@ -63,6 +65,22 @@ class OwnLogin:
             return False
         self._token = ""
         return True
+
+    async def _check_namespace(self) -> None:
+        """A Vault without namespaces passes over the header, and all would lie in the only one there is.
+
+        Vault says so in its health; OpenBao, which has namespaces, says nothing of the kind.
+        """
+        if not self._site.namespace or self._namespaces:
+            return
+        if (await self._client.health()).get("enterprise") is False:
+            raise ConfigurationError(
+                f"vault.namespace is {self._site.namespace!r}, and this Vault has no namespaces.",
+                code="vault.no_namespaces",
+                field="vault.namespace",
+                remedy="Remove it, or take Vault Enterprise or OpenBao.",
+            )
+        self._namespaces = True
 
     async def _login(self) -> Login:
         mount = self._site.login_mount or self._site.login

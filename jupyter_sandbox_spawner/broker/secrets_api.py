@@ -8,20 +8,21 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from aiohttp import web
 
-from ..clients.grants import ReadAnswer, ReadFailure, ReadRequest
+from ..clients.grants import CredentialEvent, ReadAnswer, ReadFailure, ReadRequest
 from ..clients.hub import HubClient
 from ..errors import RefusedError, SandboxError
 from ..names import is_sandbox_id
 from ..rules.bucket import Bucket
 from ..rules.grants import Asker, Grant
 from ..rules.identity import SANDBOX_HEADER, shown_token
-from ..secret_names import check_name
-from ..wire import encode
+from ..secret_names import ALARMS, check_name
+from ..wire import decode_json, encode
 from .blocks import blocked
 from .parts import Parts
 from .store import About, Secret
@@ -34,6 +35,13 @@ _READS_A_SECOND = 1.0
 _READS_AT_ONCE = 30.0
 _MOST_BUCKETS = 10_000
 _PRIVATE = {"Cache-Control": "no-store"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Alarm:
+    """What is wrong, as one of ALARMS."""
+
+    code: str
 
 
 class SecretsApi:
@@ -54,6 +62,7 @@ class SecretsApi:
                 web.post("/api/secrets/{name:.+}/read", self._read),
                 web.post("/api/secrets/{name:.+}/renew", self._renew),
                 web.post("/api/secrets/{name:.+}/revoke", self._revoke),
+                web.post("/api/secrets/{name:.+}/alarm", self._alarm),
             ]
         )
 
@@ -86,21 +95,45 @@ class SecretsApi:
         return web.json_response(document, headers=_PRIVATE)
 
     async def _renew(self, request: web.Request) -> web.Response:
-        allowed = await self._allowed(request, _name(request, "renew"))
+        allowed = await self._allowed(request, _name(request, "renew"), "renew")
         about = await self._store.renew(allowed.reader, allowed.grant)
         return web.json_response(self._item(allowed.grant, allowed.profile, about), headers=_PRIVATE)
 
     async def _revoke(self, request: web.Request) -> web.Response:
-        allowed = await self._allowed(request, _name(request, "revoke"))
+        allowed = await self._allowed(request, _name(request, "revoke"), "revoke")
         ended = await self._store.revoke(allowed.reader, allowed.grant)
         return web.json_response(encode(ended), headers=_PRIVATE)
 
-    async def _allowed(self, request: web.Request, name: str) -> ReadAnswer:
+    async def _alarm(self, request: web.Request) -> web.Response:
+        """What a sandbox tells of a token that was made for it, as a line of security in the audit."""
+        name = _name(request, "alarm")
+        code = decode_json(_Alarm, await request.read()).code
+        if code not in ALARMS:
+            raise RefusedError(
+                f"{code[:40]!r} is nothing to alarm about.",
+                code="secret.alarm_unknown",
+                remedy=f"Known: {', '.join(sorted(ALARMS))}.",
+                status=400,
+            )
+        sandbox = _sandbox(request.headers)
+        self._pace(sandbox)
+        granted = await self._control.granted(sandbox, await self._asker(request.headers))
+        if not any(grant.name == name and grant.kind == "vault" for grant in granted.grants):
+            raise RefusedError(
+                f"No Vault token {name!r} is made for this server.", code="secret.not_granted", status=403
+            )
+        await self._control.credential(sandbox, CredentialEvent(verb="alarm", name=name, code=code))
+        log.warning("%s alarms about %s: %s", sandbox, name, code)
+        return web.json_response({"alarmed": code}, headers=_PRIVATE)
+
+    async def _allowed(
+        self, request: web.Request, name: str, verb: Literal["read", "renew", "revoke"] = "read"
+    ) -> ReadAnswer:
         """Control's answer, which is in the audit; a sandbox that an admin has cut off gets nothing."""
         sandbox = _sandbox(request.headers)
         self._pace(sandbox)
         asker = await self._asker(request.headers)
-        allowed = await self._control.may_read(sandbox, ReadRequest(asker=asker, name=name))
+        allowed = await self._control.may_read(sandbox, ReadRequest(asker=asker, name=name, verb=verb))
         if self._blocks.holds(sandbox):
             await self._control.failed(sandbox, ReadFailure(name=name, code="secret.blocked"))
             raise blocked()

@@ -130,7 +130,7 @@ def claims_of(site: VaultSite, reader: Reader, now: datetime) -> dict[str, Any]:
         "sub": f"hubuser:{user}",
         "username": user,
         "server": reader.server or "default",
-        "sandbox": reader.sandbox,
+        "instance": reader.sandbox,
         "profile": reader.profile,
         "groups": _group_parts(reader.groups),
         "jti": secrets.token_hex(16),

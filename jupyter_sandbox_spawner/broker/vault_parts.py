@@ -9,7 +9,7 @@ from ..clients.grants import ControlBrokerClient
 from ..clients.vault import VaultClient
 from ..vault_site import VaultSite
 from .blocks import Blocks
-from .credentials import Credentials
+from .credentials import Credentials, Ways
 from .file_store import FileStore
 from .journal import Journal
 from .own_login import OwnLogin
@@ -37,7 +37,8 @@ async def open_vault(
     stack.callback(journal.close)
     signer = Signer(directory)
     own = OwnLogin(site, client, directory)
-    credentials = Credentials(site, client, own, signer, journal, control)
+    ways = Ways(site=site, client=client, own=own, signer=signer, control=control)
+    credentials = Credentials(ways, journal)
     upkeep = Upkeep(credentials, control, blocks)
     await upkeep.begin()
     for work in (upkeep.run(), _tend(signer)):

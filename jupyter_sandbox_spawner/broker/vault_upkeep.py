@@ -38,7 +38,9 @@ class Upkeep:
         self._confirmed: dict[str, float] = {}
         self._asked_at = -_ASK_CONTROL
         self._gate = asyncio.Semaphore(_AT_ONCE)
-        self._later: dict[str, float] = {}
+        # By id: when what failed is tried again, and when what an earlier run left is renewed.
+        self._end_at: dict[str, float] = {}
+        self._renew_at: dict[str, float] = {}
 
     async def begin(self) -> None:
         """After a start the tokens of before are lost: those without leases end, others live with theirs."""
@@ -56,12 +58,22 @@ class Upkeep:
                 await self.round()
             except SandboxError as error:
                 log.warning("The upkeep of credentials was interrupted: %s", error)
+            except Exception:
+                # One bad round must not end the next ones; the log has its traceback.
+                log.exception("a round of the upkeep failed")
             await asyncio.sleep(_ROUND)
 
     async def round(self) -> None:
         """Who runs, what is due, what must end."""
         kept = await self._all.journal.all()
-        await self._look(kept)
+        try:
+            await self._look(kept)
+        except SandboxError as error:
+            # What must end already ends without control; nothing new is known to run.
+            log.warning("Control does not say which sandboxes run: %s", error)
+        for times in (self._end_at, self._renew_at):
+            for name in times.keys() - {item.id for item in kept}:
+                del times[name]
         if self._all.client.outage is None:
             await self._drain(await self._all.journal.all())
             await self._renew(kept)
@@ -102,7 +114,7 @@ class Upkeep:
         return await self._ended(ids)
 
     async def _ended(self, ids: Sequence[str]) -> Ended:
-        self._later.clear()
+        self._end_at.clear()
         if self._all.client.outage is None:
             await self._drain(await self._all.journal.all())
         left = {item.id for item in await self._all.journal.all()}
@@ -120,7 +132,7 @@ class Upkeep:
         due = [
             item
             for item in kept
-            if item.ending and item.id not in over and self._later.get(item.id, 0.0) <= now
+            if item.ending and item.id not in over and self._end_at.get(item.id, 0.0) <= now
         ]
         # With a token its leases end, so they need no call of their own.
         wanted = [item for item in due if item.kind == "token" or item.accessor not in tokens]
@@ -134,12 +146,12 @@ class Upkeep:
                 await self._all.end_one(item.id, item.kind)
             except SandboxError as error:
                 log.warning("%s: %s is not ended yet: %s", item.sandbox, item.id, error)
-                self._later[item.id] = self._all.clock() + 10 * _ROUND
+                self._end_at[item.id] = self._all.clock() + 10 * _ROUND
                 if error.code == "vault.denied":
                     self._all.own.refused()
                 return
         await self._all.journal.forget([item.id])
-        self._later.pop(item.id, None)
+        self._end_at.pop(item.id, None)
         await self._all.say(item.sandbox, CredentialEvent(verb="revoked", name=item.secret, accessor=item.id))
 
     async def _renew(self, kept: Sequence[Kept]) -> None:
@@ -164,16 +176,16 @@ class Upkeep:
         """Of an earlier run, or a token that was replaced and has leases: it lives as long as its sandbox."""
         now = self._all.clock()
         left = (item.ends_at - datetime.now(timezone.utc)).total_seconds()
-        if not self._runs(item.sandbox) or self._later.get(item.id, 0.0) > now:
+        if not self._runs(item.sandbox) or self._renew_at.get(item.id, 0.0) > now:
             return
         async with self._gate:
             try:
                 seconds = await self._all.renew_by_id(item.kind, item.id, max(left, 60.0))
             except SandboxError as error:
                 log.warning("%s: %s is not renewed: %s", item.sandbox, item.id, error)
-                self._later[item.id] = now + max(left / 4, _ROUND)
+                self._renew_at[item.id] = now + max(left / 4, _ROUND)
                 return
-        self._later[item.id] = now + seconds / 2
+        self._renew_at[item.id] = now + seconds / 2
         await self._all.journal.extend([item.id], datetime.now(timezone.utc) + timedelta(seconds=seconds))
 
     def _runs(self, sandbox: str) -> bool:

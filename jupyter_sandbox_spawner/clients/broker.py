@@ -84,6 +84,10 @@ class BrokerAdminClient(UnixClient):
         """`{kind, ok, code, message, remedy, pending, cut_off}`."""
         return await self.call("GET", "/api/state")
 
+    async def credentials(self) -> Any:
+        """`{ids}`: accessors and leases that the broker knows."""
+        return await self.call("GET", "/api/credentials")
+
     async def revoke(self, whom: Whom) -> Any:
         """End credentials: `{sandboxes, ended, queued}`."""
         return await self.call("POST", "/api/revocations", encode(whom))

@@ -47,11 +47,12 @@ class Granted:
 
 @dataclass(frozen=True, kw_only=True)
 class ReadRequest:
-    """Who asks for which secret, and how it would be used."""
+    """Who asks for which secret, how it would be used, and what for: the audit has the verb."""
 
     asker: Asker
     name: str
     delivery: Delivery = "value"
+    verb: Literal["read", "renew", "revoke"] = "read"
 
 
 @dataclass(frozen=True, kw_only=True)

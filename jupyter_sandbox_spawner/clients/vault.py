@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -72,6 +74,7 @@ class VaultClient:
         self._wires = Wires(site.ca or True)
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="vault")
         self._breaker = Breaker()
+        self._noting = threading.Lock()
 
     async def __aenter__(self) -> VaultClient:
         return self
@@ -87,18 +90,18 @@ class VaultClient:
         """Why nothing is tried at present; None where it is."""
         return self._breaker.open_at(self._clock())
 
-    async def health(self) -> None:
-        """Vault answers and is unsealed; else raises why."""
+    async def health(self) -> Mapping[str, Any]:
+        """Vault answers and is unsealed, with what it tells of itself; else raises why."""
 
-        def ask(client: hvac.Client) -> Answer:
+        def ask(client: hvac.Client) -> Mapping[str, Any]:
             response = client.adapter.request(
                 "get", "/v1/sys/health?standbyok=true&perfstandbyok=true", raise_exception=False
             )
             if isinstance(response, dict):
-                return Answer()
+                return response
             raise StatusError(response.status_code if isinstance(response, requests.Response) else 500)
 
-        await self._call(ask, "", "Vault's health", seconds=_HEALTH)
+        return await self._call(ask, "", "Vault's health", seconds=_HEALTH)
 
     async def login_jwt(self, jwt: str, wrap_seconds: int = 0) -> Login:
         """A sandbox's own token. Where `wrap_seconds` is given, the token comes wrapped."""
@@ -166,30 +169,47 @@ class VaultClient:
         self, ask: Callable[[hvac.Client], T], token: str, what: str, seconds: float | None = None
     ) -> T:
         """One call in a thread; its connection is cut at the deadline."""
-        waiting = self._breaker.check(self._clock())
+        asked_at = self._clock()
+        waiting = self._breaker.check(asked_at)
         if waiting is not None:
             raise waiting
         wire = self._wires.take()
-        work = asyncio.get_running_loop().run_in_executor(self._pool, self._work, ask, token, what, wire)
+        turn = partial(self._turn, asked_at, ask, token, what, wire)
+        work = asyncio.get_running_loop().run_in_executor(self._pool, turn)
         try:
-            found = await asyncio.wait_for(asyncio.shield(work), seconds or self._deadline)
+            return await asyncio.wait_for(asyncio.shield(work), seconds or self._deadline)
         except asyncio.TimeoutError:
-            wire.cut()
-            # Nobody waits for it any more; its error is looked at so that none is left unseen.
-            work.add_done_callback(lambda done: done.cancelled() or done.exception())
-            raise self._failed(outage_error("slow")) from None
-        except SandboxError as error:
-            raise self._failed(error) from error.__cause__
-        self._breaker.answered()
-        return found
+            _leave(work, wire)
+            slow = outage_error("slow")
+            self._note(slow)
+            raise slow from None
+        except asyncio.CancelledError:
+            _leave(work, wire)
+            raise
 
-    def _failed(self, error: SandboxError) -> SandboxError:
-        if is_outage(error):
+    def _turn(self, asked_at: float, ask: Callable[[hvac.Client], T], token: str, what: str, wire: Wire) -> T:
+        """In a thread. What becomes of it is noted before the next in line, who may then not have to try."""
+        found = self._breaker.failed_since(asked_at)
+        if found is not None:
+            self._wires.give(wire)
+            raise found
+        try:
+            answer = self._work(ask, token, what, wire)
+        except SandboxError as error:
+            # One that was cut says nothing of Vault.
+            if not wire.is_cut:
+                self._note(error)
+            raise
+        self._note(None)
+        return answer
+
+    def _note(self, error: SandboxError | None) -> None:
+        with self._noting:
+            if error is None or not is_outage(error):
+                self._breaker.answered()
+                return
             self._breaker.failed(self._clock(), error)
-            log.warning("Vault: %s (%s)", error.message, error.__cause__ or error.code)
-        else:
-            self._breaker.answered()
-        return error
+        log.warning("Vault: %s (%s)", error.message, error.__cause__ or error.code)
 
     def _work(self, ask: Callable[[hvac.Client], T], token: str, what: str, wire: Wire) -> T:
         try:
@@ -208,10 +228,16 @@ class VaultClient:
                 namespace=self._site.namespace or None,
             )
             return ask(client)
-        except (VaultError, StatusError, requests.exceptions.RequestException) as error:
+        except (VaultError, StatusError, OSError) as error:
             raise translated(error, wire, what) from None
         finally:
             self._wires.give(wire)
+
+
+def _leave(work: asyncio.Future[Any], wire: Wire) -> None:
+    """Nobody waits for it: it is cut, and its error is looked at so that none is left unseen."""
+    wire.cut()
+    work.add_done_callback(lambda done: done.cancelled() or done.exception())
 
 
 def checked_path(path: str) -> str:
@@ -230,7 +256,7 @@ def checked_path(path: str) -> str:
 def _answer(document: Any) -> Answer:
     """hvac gives a dict, or the bare response where there is nothing to decode."""
     if isinstance(document, requests.Response):
-        if document.status_code == 204 or (document.ok and not document.content):
+        if document.status_code == 204:
             return Answer()
         raise StatusError(document.status_code)
     if not isinstance(document, dict):

@@ -5,6 +5,8 @@ Law: an answer that cannot be audited is a refusal, and secret reads never use t
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -19,7 +21,7 @@ from ..clients.grants import (
     Running,
     StoreChange,
 )
-from ..errors import RefusedError
+from ..errors import RefusedError, SandboxError
 from ..names import is_sandbox_id
 from ..rules.audit import Entry, Outcome
 from ..rules.grants import Asker, Grant, Holder, ReadVerdict, decide_list, decide_read
@@ -32,6 +34,10 @@ from .preparing import reader_of
 from .records import SandboxRecord
 
 __all__ = ["BrokerApi"]
+
+log = logging.getLogger("jupyter_sandbox_spawner.control")
+_LAUNCHER_TIME = 1.5  # seconds; the broker asks again in two
+_OVER = ("stopped", "failed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +89,8 @@ class BrokerApi:
             "profile": record.profile,
         }
         self._parts.audit.check()
-        allowed = _entry(record, "allowed", asked.asker.owner or "", detail)
+        action = f"secret.{asked.verb}"
+        allowed = _entry(record, "allowed", asked.asker.owner or "", detail, action=action)
         await self._parts.audit.write(allowed, security=False)
         # The audit took its time: what was released meanwhile gets nothing.
         if not _runs(await self._record(request)):
@@ -94,8 +101,21 @@ class BrokerApi:
     async def _running(self, request: web.Request) -> web.Response:
         asked = decode_json(Running, await request.read()).running
         found = await self._parts.store.run(lambda db: records.by_ids(db, asked))
-        running = tuple(record.id for record in found if _runs(record))
+        dead = await self._dead()
+        running = tuple(record.id for record in found if _runs(record) and record.id not in dead)
         return web.json_response(encode(Running(running=running)))
+
+    async def _dead(self) -> frozenset[str]:
+        """Those that are over by the launcher's word, though their records are open while the hub is away.
+
+        Where the launcher does not answer soon the records alone count: what lives must not lose its secrets.
+        """
+        try:
+            items = await asyncio.wait_for(self._parts.launcher.inventory(), _LAUNCHER_TIME)
+        except (SandboxError, asyncio.TimeoutError) as error:
+            log.debug("The launcher was not asked who runs: %s", error)
+            return frozenset()
+        return frozenset(item.id for item in items if item.status.value in _OVER)
 
     async def _running_of(self, request: web.Request) -> web.Response:
         user = decode_json(_Whose, await request.read()).user

@@ -6,6 +6,7 @@ import logging
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
+from ..clients.resolve import SystemResolver
 from ..serving import listening_socket, loopback_socket, private_directory, until_signal
 from ..settings import Site
 from .api import ApiDoor
@@ -13,7 +14,6 @@ from .door import raise_descriptor_limit
 from .doorway import Carriers
 from .egress.own import OwnService
 from .egress.proxy import EgressHandler
-from .egress.resolve import SystemResolver
 from .events import Spool
 from .exchange import AnswerTimes
 from .front import Front
@@ -45,7 +45,9 @@ async def run(site: Site, held: Held, hold: HoldTimes, times: AnswerTimes) -> No
         stack.callback(spool.close)
         egress = EgressHandler(SystemResolver(), site.internal_services, own=_own_services(site))
         stack.push_async_callback(egress.close)
-        api = ApiDoor(site.hub_port, site.control_socket("gateway"), site.broker_socket("gateway"))
+        api = ApiDoor(
+            site.hub_port, site.control_socket("gateway"), site.broker_socket("gateway"), site.base_url
+        )
         around = Surroundings(
             doors_dir=site.doors_dir,
             state_dir=f"{site.run_dir}/gateway",

@@ -56,12 +56,24 @@ class AskedProgram:
 
     async def ask(self, question: Question) -> Answer:
         """Its answer. Raises UnansweredError or AnswerTooLargeError."""
+        await self._alive()
+        answer = await self._exchange(question)
+        self._answered = asyncio.get_running_loop().time()
+        return answer
+
+    async def connect(self) -> Stream:
+        """A connection to it, which belongs to the caller. Raises UnansweredError."""
+        await self._alive()
+        try:
+            return await self._connected()
+        except (OSError, asyncio.TimeoutError) as error:
+            raise UnansweredError(type(error).__name__) from error
+
+    async def _alive(self) -> None:
         clock = asyncio.get_running_loop().time
         if self._held and clock() - self._answered > _BELIEVED:
             await self._exchange(Question(method="HEAD", target="/", seconds=_ALIVE))
-        answer = await self._exchange(question)
-        self._answered = clock()
-        return answer
+            self._answered = clock()
 
     async def _exchange(self, question: Question) -> Answer:
         deadline = asyncio.get_running_loop().time() + question.seconds

@@ -16,7 +16,7 @@ from ..rules import heads
 from .answers import Refusal, refusal_bytes
 from .stream import Stream, StreamLostError, next_event
 
-__all__ = ["Answer", "Limits", "Request", "serve_requests"]
+__all__ = ["Answer", "Carry", "Limits", "Request", "serve_requests"]
 
 log = logging.getLogger("jupyter_sandbox_spawner.gateway")
 
@@ -60,7 +60,10 @@ class Request:
         return await self._connection.body(self._deadline)
 
 
-Respond = Callable[[Request], Awaitable["Answer | Refusal"]]
+# An answer that is no whole one is carried by what is given here, to which the connection then belongs; True
+# where it may carry another request.
+Carry = Callable[[h11.Connection, Stream], Awaitable[bool]]
+Respond = Callable[[Request], Awaitable["Answer | Refusal | Carry"]]
 
 
 async def serve_requests(stream: Stream, limits: Limits, respond: Respond) -> None:
@@ -99,14 +102,17 @@ class _Connection:
         if isinstance(answer, Refusal):
             self.refuse(answer, head.method)
             return False
-        self._send(answer, head.method)
-        await self._stream.drain(self._limits.request)
+        if isinstance(answer, Answer):
+            self._send(answer, head.method)
+            await self._stream.drain(self._limits.request)
+        elif not await answer(peer, self._stream):
+            return False
         if peer.our_state is not h11.DONE or peer.their_state is not h11.DONE:
             return False
         peer.start_next_cycle()
         return True
 
-    async def _respond(self, request: Request, respond: Respond) -> Answer | Refusal:
+    async def _respond(self, request: Request, respond: Respond) -> Answer | Refusal | Carry:
         if fault := heads.fault(request.headers):
             return Refusal(400, self._limits.bad_request, fault, True)
         return await respond(request)

@@ -115,6 +115,12 @@ class OpenSandbox:
             return None
         return max(0, self.policy.bytes_per_day - self._egress_day.today)
 
+    def egress_refusal(self) -> Refusal | None:
+        """Why nothing more may leave or come in today; None where something may."""
+        if self.egress_allowance() != 0:
+            return None
+        return Refusal(403, "egress.capped", "This sandbox has used up its bytes of today", True)
+
     def front_bytes(self, count: int) -> None:
         """Count bytes on their way to a browser."""
         self.bytes_out += count

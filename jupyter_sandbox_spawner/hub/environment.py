@@ -5,15 +5,16 @@ Law: nothing of the hub's own environment goes in, and what the sandbox relies o
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import quote
 
 from ..errors import ConfigurationError
 from ..models import BootDocument, IngressPlan, RelayPort, SandboxSpec
-from ..rules.grants import Grant
+from ..rules.grants import Grant, decide_grants
 from ..rules.profiles import HOME
+from .git_settings import GitPlan, git_settings
 
 __all__ = ["ServerPlan", "boot_document", "unknown_image"]
 
@@ -66,15 +67,21 @@ def unknown_image(name: str) -> ConfigurationError:
 
 
 def boot_document(
-    plan: ServerPlan, spec: SandboxSpec, expires_at: datetime, granted: Sequence[Grant] = ()
+    plan: ServerPlan,
+    spec: SandboxSpec,
+    expires_at: datetime,
+    secrets: Sequence[Grant] = (),
+    groups: Collection[str] = (),
 ) -> BootDocument:
     """The document for one start; it holds the server's token, so it goes to the gateway and nowhere else.
 
-    `granted` are secrets of its profile; of them it holds nothing.
+    `secrets` are those of its profile; of them it holds names of hosts, and no value.
     """
+    granted = decide_grants(spec.user, groups, secrets).granted
+    environment = _environment(plan, spec) | _aws(granted)
     return BootDocument(
         version=1,
-        environment=_environment(plan, spec) | _aws(granted),
+        environment=environment | git_settings(granted, _git_plan(plan), environment),
         argv=_argv(plan),
         working_directory=HOME,
         relay=(EGRESS, API),
@@ -135,6 +142,14 @@ def _aws(granted: Sequence[Grant]) -> dict[str, str]:
     if not any(grant.kind == "aws" for grant in granted):
         return {}
     return {"AWS_CONFIG_FILE": f"{INSIDE}/etc/aws/config", "AWS_EC2_METADATA_DISABLED": "true"}
+
+
+def _git_plan(plan: ServerPlan) -> GitPlan:
+    return GitPlan(
+        door=f"http://127.0.0.1:{API.listen}",
+        base_url=plan.hub_prefix.removesuffix("hub/"),
+        helper=f"{plan.python_prefix}/bin/jupyter-sandbox",
+    )
 
 
 def _jupyter() -> dict[str, str]:

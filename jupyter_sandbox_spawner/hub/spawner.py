@@ -151,7 +151,7 @@ class SandboxSpawner(SandboxTraits, Spawner):  # type: ignore[misc]  # JupyterHu
             request=admission_request(profile, spec, self.groups, site),
             entry=entry_of(spec, self.server.base_url),
             document=boot_document(
-                self.server_plan(spec), spec, _expiry(self.start_timeout), profile.secrets
+                self.server_plan(spec), spec, _expiry(self.start_timeout), profile.secrets, self.groups
             ),
             overlay=await self.overlay(spec),
             secrets=(self.api_token,),

@@ -84,7 +84,10 @@ def _self_calls() -> tuple[ApiCall, ...]:
 def _secret_calls() -> tuple[ApiCall, ...]:
     return (
         ApiCall(to="broker", method="GET", target="/api/secrets", seconds=10.0),
-        ApiCall(to="broker", method="POST", target=f"/api/secrets/{_NAME}/read", seconds=10.0),
+        *(
+            ApiCall(to="broker", method="POST", target=f"/api/secrets/{_NAME}/{verb}", seconds=10.0)
+            for verb in ("read", "renew", "revoke", "alarm")
+        ),
     )
 
 

@@ -17,7 +17,7 @@ class Breaker:
         self._most = outages
         self._seconds = seconds
         self._outages = 0
-        self._until = 0.0
+        self._until = self._failed_at = 0.0
         self._last: SandboxError | None = None
 
     def check(self, now: float) -> SandboxError | None:
@@ -33,6 +33,10 @@ class Breaker:
         """The last outage while it is open; asking does not make a call the one that tries."""
         return self._last if self._outages >= self._most and now < self._until else None
 
+    def failed_since(self, began: float) -> SandboxError | None:
+        """The last outage where it opened after a call had begun to wait for its turn."""
+        return self._last if self._outages >= self._most and self._failed_at > began else None
+
     def answered(self) -> None:
         """The program answered, be it with an error."""
         self._outages = 0
@@ -42,4 +46,5 @@ class Breaker:
         """The program did not answer."""
         self._outages += 1
         self._last = outage
+        self._failed_at = now
         self._until = now + self._seconds

@@ -60,6 +60,9 @@ def _check_whole(found: Grant, field: str) -> None:
         if found.kind == "vault":
             remedy = "Remove environment: the token goes into a file."
         raise wrong(f"{field}.environment", dict(found.environment), f"is not for kind {found.kind}", remedy)
+    if "proxy" in found.name.split("/"):
+        # With a host or without: the first `/proxy/` of a path ends the name.
+        raise wrong(f"{field}.name", found.name, "would be read as a path of the proxy", "Rename it.")
     _check_host(found, field)
     _check_engine(found, field)
 

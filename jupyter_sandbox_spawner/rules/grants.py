@@ -53,7 +53,7 @@ class Grant:
     `environment`: variable to field, for `use`. `host`: `name` or `name:port` (443) where git, pip or the
     broker's proxy may use it, and nowhere else. `path`: where an engine of Vault makes it, such as
     `database/creds/reports`; "" is the KV secret of this name. `version`: of KV, None is the newest.
-    `header`: how the proxy sends it; "" is Authorization (Basic where the secret has a user, else Bearer).
+    `header`: how the proxy sends it; "" is Authorization (credential_header.py).
     `required`: no server starts where it cannot be given.
     """
 

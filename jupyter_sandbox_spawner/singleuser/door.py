@@ -14,13 +14,15 @@ from urllib.parse import urlsplit
 
 from ..errors import AnswerError, RefusedError, SandboxError, UnreachableError
 
-__all__ = ["PATIENCE", "Api", "ask", "check_inside", "is_inside"]
+__all__ = ["PATIENCE", "Api", "ask", "check_inside", "door", "is_inside"]
 
 Api = Literal["self", "secrets"]
 _NAMES: Mapping[Api, str] = {"self": "control", "secrets": "the broker of secrets"}
 PATIENCE = 4.0  # seconds; people wait, and the relay waits 5 for a gateway that restarts
 _MOST_BYTES = 4 << 20
 _HUB_API = "hub/api"
+# What ails the store is said by the broker for the person who reads a secret.
+_TOLD = ("vault.", "secret.store_")
 _AWAY = (
     "Your kernels and files are not affected; try again in a minute, and tell the hub's admin if it stays."
 )
@@ -65,6 +67,12 @@ def check_inside() -> str:
     return str(_address("self")[1])
 
 
+def door(of: Api) -> str:
+    """The address of an API as programs in here reach it. Raises SandboxError `sandbox.outside`."""
+    address: str = _address(of)[0].geturl()
+    return address
+
+
 def _address(of: Api) -> Any:
     """Where the door is, and the token."""
     url, token = os.environ.get("JUPYTERHUB_API_URL", ""), os.environ.get("JUPYTERHUB_API_TOKEN", "")
@@ -94,6 +102,8 @@ def _document(status: int, content: bytes, who: str) -> dict[str, Any]:
 def _refusal(status: int, document: Mapping[str, Any], who: str) -> SandboxError:
     code, message = str(document.get("code") or "door.refused"), str(document.get("message") or "")
     remedy = str(document.get("remedy") or "")
+    if status >= 500 and message and code.startswith(_TOLD):
+        return UnreachableError(message, code=code, remedy=remedy or _AWAY)
     if status >= 500:
         message = f"{_capital(who)} does not answer at the moment ({code})."
         return UnreachableError(message, code=code, remedy=_AWAY)

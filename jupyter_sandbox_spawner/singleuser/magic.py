@@ -20,7 +20,11 @@ __all__ = ["load", "sandbox", "unload"]
 
 _HINT_PATIENCE = 1.0  # seconds
 _WORDS = ("status", "ttl", "egress", "mlflow", "doctor", "secrets")
-_FOLLOWING = {(): _WORDS, ("ttl",): ("extend",), ("secrets",): ("env", "use")}
+_FOLLOWING = {
+    (): _WORDS,
+    ("ttl",): ("extend",),
+    ("secrets",): ("status", "renew", "revoke", "vault", "env", "use"),
+}
 
 
 class _CommandLineError(Exception):
@@ -89,6 +93,9 @@ def sandbox(line: str, cell: str | None = None) -> Any:
     %sandbox mlflow              where runs go, and whether MLflow answers
     %sandbox doctor              what is wrong in here, and what to do
     %sandbox secrets             secrets that you may read; never their values
+    %sandbox secrets status      can they be read, and what is held until when
+    %sandbox secrets renew NAME  let what is held live longer; revoke NAME: end it
+    %sandbox secrets vault NAME  a Vault token of your own, into a file in memory
     %sandbox secrets env NAME    into the environment of this kernel
     %%sandbox secrets use NAME   into the environment of this cell only
 

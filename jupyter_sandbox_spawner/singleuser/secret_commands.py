@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from ..errors import ConfigurationError, SandboxError
-from . import secret_use, secret_values
+from . import secret_list, secret_programs, secret_use
+from .secret_values import secrets as values
 from .view import Shown
 
 __all__ = ["add_commands", "split"]
 
 _Add = Callable[..., argparse.ArgumentParser]
-_Set = Callable[[argparse.ArgumentParser, Callable[[argparse.Namespace], Shown]], argparse.ArgumentParser]
+_Ask = Callable[[argparse.Namespace], Shown]
+_Set = Callable[[argparse.ArgumentParser, _Ask], argparse.ArgumentParser]
 
 
 def add_commands(
     add: _Add, command: Callable[[_Add, str, str], argparse.ArgumentParser], set_ask: _Set
 ) -> None:
-    """Add `secrets`, `secrets env`, `secrets use` and `aws-credentials`."""
+    """Add `secrets` with what stands below it, and what boto3 and git run."""
     says = "secrets that this server may read; never their values"
-    secrets = set_ask(command(add, "secrets", says), lambda _options: secret_values.listing())
+    secrets = set_ask(command(add, "secrets", says), lambda _options: secret_list.listing())
     below = secrets.add_subparsers(title="commands", metavar="COMMAND").add_parser
     env = command(below, "env", "put secrets into the environment of this kernel; names are shown, no values")
     set_ask(env, lambda options: secret_use.keep(options.names))
@@ -33,10 +34,26 @@ def add_commands(
     use.set_defaults(for_a_cell=True, run=_become)
     for either in (env, use):
         either.add_argument("names", metavar="NAME", nargs="+", help="such as db/warehouse")
-    aws = command(add, "aws-credentials", "keys for boto3's credential_process, as JSON on standard output")
-    set_ask(aws, _for_boto3_only)
-    aws.set_defaults(run=_print_credentials)
-    aws.add_argument("name", metavar="NAME", nargs="?", help="absent: the only one of kind aws")
+    _add_verbs(lambda name, says, ask: set_ask(command(below, name, says), ask))
+    secret_programs.add_commands(lambda name, says, ask: set_ask(command(add, name, says), ask))
+
+
+def _add_verbs(add: Callable[[str, str, _Ask], argparse.ArgumentParser]) -> None:
+    add(
+        "status",
+        "can the store be used, and what does this server hold until when",
+        lambda _: secret_list.status(),
+    )
+    renew = add("renew", "let what this server holds live longer", lambda o: secret_list.renew(o.name))
+    revoke = add(
+        "revoke", "end what this server holds; it may be read anew", lambda o: secret_list.revoke(o.name)
+    )
+    vault = add(
+        "vault", "put a Vault token of this server's own into a file", lambda o: values.vault(o.name, o.file)
+    )
+    for each in (renew, revoke, vault):
+        each.add_argument("name", metavar="NAME", help="such as db/warehouse")
+    vault.add_argument("--file", metavar="FILE", help="where to; below /dev/shm or /run/jupyter")
 
 
 def split(words: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
@@ -74,28 +91,9 @@ def _not_in_a_shell(options: argparse.Namespace, program: Sequence[str]) -> NoRe
     )
 
 
-def _print_credentials(options: argparse.Namespace, program: Sequence[str]) -> int:
-    if sys.stdout.isatty():
-        raise ConfigurationError(
-            "This prints keys for boto3, and standard output is a terminal.",
-            code="secret.terminal",
-            remedy="boto3 asks by itself; by hand: jupyter sandbox secrets use NAME -- PROGRAM",
-        )
-    print(secret_use.aws_credentials(options.name))
-    return 0
-
-
 def _without_a_cell(options: argparse.Namespace) -> NoReturn:
     raise SandboxError(
         "`secrets use` is for a whole cell.",
         code="secret.needs_cell",
         remedy=f"Begin the cell with: %%sandbox secrets use {' '.join(options.names)}",
-    )
-
-
-def _for_boto3_only(options: argparse.Namespace) -> NoReturn:
-    raise SandboxError(
-        "`aws-credentials` is what boto3 runs; a notebook needs no call of it.",
-        code="secret.needs_boto3",
-        remedy="Make a boto3 client, or begin a cell with: %%sandbox secrets use NAME",
     )

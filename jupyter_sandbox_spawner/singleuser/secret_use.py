@@ -13,13 +13,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
 from ..errors import ConfigurationError, RefusedError
-from ..secret_names import reason_against_variable
-from .secret_values import SecretValue, listing, read
+from ..secret_names import is_variable_name, reason_against_variable
+from .secret_list import listing
+from .secret_values import Secret, SecretValue, read
 from .view import Shown, Table
 
 __all__ = ["Kept", "aws_credentials", "keep", "used", "variables"]
 
 _AWS_FIELDS = {"AccessKeyId": "access_key_id", "SecretAccessKey": "secret_access_key"}
+_LONGEST = (128 << 10) - 1  # bytes of NAME=VALUE that Linux hands to a program
 _AWS_LASTS = timedelta(hours=1)  # boto3 then asks again, so a value that an admin replaced arrives
 
 
@@ -40,8 +42,10 @@ def variables(names: Sequence[str]) -> dict[str, SecretValue]:
     found: dict[str, SecretValue] = {}
     for name in dict.fromkeys(names):
         secret = read(name)
+        _check_kind(secret)
         for variable, field in secret.environment.items():
             _check(variable, name, found)
+            _check_value(variable, name, secret[field].reveal())
             found[variable] = secret[field]
     return found
 
@@ -76,7 +80,14 @@ def aws_credentials(name: str | None) -> str:
     document |= {key: secret[field].reveal() for key, field in _AWS_FIELDS.items()}
     if "session_token" in secret:
         document["SessionToken"] = secret["session_token"].reveal()
-    end = secret.expires_at or datetime.now(timezone.utc) + _AWS_LASTS
+    now = datetime.now(timezone.utc)
+    end = secret.expires_at or now + _AWS_LASTS
+    if end <= now:
+        raise RefusedError(
+            f"The keys of {secret.name!r} have expired, and there are no new ones.",
+            code="secret.expired",
+            remedy="See %sandbox secrets status, and tell the hub's admin.",
+        )
     document["Expiration"] = end.isoformat(timespec="seconds").replace("+00:00", "Z")
     return json.dumps(document)
 
@@ -94,7 +105,47 @@ def _only_aws() -> str:
     )
 
 
+def _check_kind(secret: Secret) -> None:
+    if secret.kind == "vault":
+        raise RefusedError(
+            f"The secret {secret.name!r} is a Vault token, which belongs in a file.",
+            code="secret.not_a_variable",
+            remedy=f"Write: jupyter sandbox secrets vault {secret.name}",
+        )
+    if len(secret.environment) < len(secret) and not secret.given and secret.kind != "aws":
+        raise RefusedError(
+            f"Two fields of {secret.name!r} would set the same variable.",
+            code="secret.variable_twice",
+            remedy="Read it by jupyter_sandbox.secrets(NAME), or ask the admin to name its variables.",
+        )
+
+
+def _check_value(variable: str, name: str, value: str) -> None:
+    """Refused before anything is set: the system takes no such variable."""
+    try:
+        size = len(os.fsencode(f"{variable}={value}"))
+    except UnicodeEncodeError:
+        size = -1
+    if "\0" in value or size < 0:
+        why = "holds what no variable can hold (NUL, or what is no text)"
+    elif size > _LONGEST:
+        why = f"is too long for a variable ({size} bytes; {_LONGEST} at most)"
+    else:
+        return
+    raise RefusedError(
+        f"The value for {variable}, of the secret {name!r}, {why}.",
+        code="secret.value_unfit",
+        remedy="Read it by jupyter_sandbox.secrets(NAME).",
+    )
+
+
 def _check(variable: str, name: str, taken: Mapping[str, SecretValue]) -> None:
+    if not is_variable_name(variable):
+        raise RefusedError(
+            f"The secret {name!r} would set {variable[:80]!r}, which is not a variable's name.",
+            code="secret.variable_invalid",
+            remedy="Read it by jupyter_sandbox.secrets(NAME), or ask the admin to name its variables.",
+        )
     why = reason_against_variable(variable)
     if why:
         raise RefusedError(

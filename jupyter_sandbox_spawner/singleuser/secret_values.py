@@ -6,20 +6,19 @@ Law: only `reveal()` gives the value. That prevents accidents; it is no wall aga
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from datetime import datetime, timezone
 from types import TracebackType
 from typing import Any, NoReturn, SupportsIndex, overload
 
-from ..errors import AnswerError, ConfigurationError, SandboxError
+from ..errors import ConfigurationError, SandboxError
 from ..secret_names import check_name, variables_of
-from ..units import format_duration
+from . import redaction, secret_list
 from .door import ask
-from .view import Shown, Table
+from .secret_answers import SecretList
+from .secret_list import PATIENCE, instant, unreadable
+from .view import Shown
 
-__all__ = ["PATIENCE", "GrantedSecret", "Secret", "SecretList", "SecretValue", "listing", "read", "secrets"]
+__all__ = ["Secret", "SecretValue", "read", "secrets"]
 
-PATIENCE = 13.0  # seconds; the door waits up to 12 for the broker, which asks hub and control
 _HIDDEN = "<secret>"
 
 
@@ -67,16 +66,34 @@ class _NoFieldError(ConfigurationError, KeyError):
 class Secret(Mapping[str, SecretValue]):
     """The values of one secret by field; at the end of a `with` block they are forgotten."""
 
-    __slots__ = ("_fields", "_forget", "environment", "expires_at", "kind", "name", "static")
+    __slots__ = (
+        "_fields",
+        "_forget",
+        "environment",
+        "expires_at",
+        "given",
+        "host",
+        "kind",
+        "name",
+        "renewed",
+        "static",
+        "version",
+    )
 
     def __init__(self, document: Mapping[str, Any]) -> None:
         self.name = str(document["name"])
         self.kind = str(document["kind"])
         self.static = bool(document["static"])
-        self.expires_at = _instant(document["expires_at"])
+        self.host = str(document["host"])
+        self.version = None if document["version"] is None else int(document["version"])
+        self.expires_at = instant(document["expires_at"])
+        self.renewed = bool(document["renewed"])
         box = {str(field): str(value) for field, value in document["fields"].items()}
+        for field, value in box.items():
+            redaction.register(self.name, value, field)
         given = {str(name): str(field) for name, field in document["environment"].items()}
         self.environment = variables_of(self.name, self.kind, box, given)
+        self.given = bool(given)
         self._fields = {field: SecretValue(box, field) for field in box}
         self._forget = box.clear
 
@@ -119,66 +136,35 @@ class Secret(Mapping[str, SecretValue]):
         self._forget()
 
 
-@dataclass(frozen=True)
-class GrantedSecret:
-    """What may be told of a secret: never a value. `stored`: somebody has put it."""
+class _Secrets:
+    """`jupyter_sandbox.secrets`: called without a name it lists, with one it reads; and the verbs beside."""
 
-    name: str
-    kind: str
-    static: bool
-    expires_at: datetime | None
-    granted_by: str
-    stored: bool
+    @overload
+    def __call__(self) -> SecretList: ...
+    @overload
+    def __call__(self, name: str) -> Secret: ...
+    def __call__(self, name: str | None = None) -> Secret | SecretList:
+        """Without a name the list of what this server may read; with one its values, for a `with` block.
 
+        Raises RefusedError `secret.not_granted`, `secret.missing` and others; UnreachableError.
+        """
+        return secret_list.listing() if name is None else read(name)
 
-@dataclass(frozen=True, repr=False)
-class SecretList(Shown):
-    """The secrets that this server may read."""
+    def __repr__(self) -> str:
+        return "<secrets: call it for the list, or with a name for values>"
 
-    profile: str
-    items: tuple[GrantedSecret, ...]
+    status = staticmethod(secret_list.status)
+    renew = staticmethod(secret_list.renew)
+    revoke = staticmethod(secret_list.revoke)
 
-    def blocks(self) -> Iterator[str | Table]:
-        """A table, or a sentence that says whom to ask."""
-        if not self.items:
-            yield f"The profile {self.profile!r} grants no secrets. Ask the hub's admin for what you need."
-            return
-        rows = [(item.name, _kind(item), _expiry(item), item.granted_by) for item in self.items]
-        yield Table(rows, header=("name", "kind", "expires", "granted by"))
-        if any(item.static for item in self.items):
-            yield "static: the value stays valid when this server has stopped, so keep it out of files."
+    def vault(self, name: str, file: str | None = None) -> Shown:
+        """Open a wrapped Vault token once, into a file in memory. Raises SandboxError, without a file."""
+        from .vault_token import unwrap  # which needs this module
+
+        return unwrap(name, file)
 
 
-@overload
-def secrets() -> SecretList: ...
-@overload
-def secrets(name: str) -> Secret: ...
-def secrets(name: str | None = None) -> Secret | SecretList:
-    """Without a name the list of what this server may read; with one its values, for a `with` block.
-
-    Raises RefusedError `secret.not_granted`, `secret.missing` and others; UnreachableError.
-    """
-    return listing() if name is None else read(name)
-
-
-def listing() -> SecretList:
-    """Names, kinds, ends and who granted them. Raises SandboxError."""
-    document = ask(timeout=PATIENCE, of="secrets")
-    try:
-        items = tuple(
-            GrantedSecret(
-                name=str(item["name"]),
-                kind=str(item["kind"]),
-                static=bool(item["static"]),
-                expires_at=_instant(item["expires_at"]),
-                granted_by=str(item["granted_by"]),
-                stored=bool(item["stored"]),
-            )
-            for item in document["items"]
-        )
-        return SecretList(profile=str(document["profile"]), items=items)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise _unreadable(repr(error)) from error
+secrets = _Secrets()
 
 
 def read(name: str) -> Secret:
@@ -191,31 +177,4 @@ def read(name: str) -> Secret:
     finally:
         # A traceback may show the variables of a frame.
         del document
-    raise _unreadable(what)
-
-
-def _unreadable(what: str) -> AnswerError:
-    return AnswerError(
-        f"The broker's answer lacks what this version expects ({what}).",
-        code="door.unreadable",
-        remedy="Run %sandbox doctor, and tell the hub's admin.",
-    )
-
-
-def _instant(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    # Python 3.10 does not read the Z that stands for +00:00.
-    return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(timezone.utc)
-
-
-def _kind(item: GrantedSecret) -> str:
-    return f"{item.kind}, static" if item.static else item.kind
-
-
-def _expiry(item: GrantedSecret) -> str:
-    if not item.stored:
-        return "not stored yet"
-    if item.expires_at is None:
-        return "never"
-    return f"in {format_duration(max((item.expires_at - datetime.now(timezone.utc)).total_seconds(), 0))}"
+    raise unreadable(what)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import browser, docker, homes, isolation, mlflow, network, people, runtimes, secrets
+from . import browser, delivery, docker, homes, isolation, mlflow, network, people, runtimes, secrets, vault
 from .guard import Guard
 
 __all__ = ["GUARDS", "Guard"]
@@ -17,4 +17,6 @@ GUARDS: tuple[Guard, ...] = (
     *people.GUARDS,
     *mlflow.GUARDS,
     *secrets.GUARDS,
+    *delivery.GUARDS,
+    *vault.GUARDS,
 )

@@ -33,7 +33,7 @@ from jupyter_sandbox_spawner.serving import application, listening_socket
 from .control_neighbours import asked, spec
 from .control_street import Street, parts_of, street
 
-__all__ = ["ALICE", "BOB", "CANARY", "GPU", "BrokerStreet", "broker_street"]
+__all__ = ["ALICE", "BOB", "CANARY", "GPU", "BrokerStreet", "broker_street", "serve"]
 
 CANARY = "canary-9c31-value"
 ALICE, GPU, BOB = spec("alice"), spec("alice", "gpu", "2"), spec("bob", nonce="3")
@@ -48,9 +48,9 @@ class BrokerStreet:
     store: FileStore
     admin: BrokerAdminClient
 
-    async def admit(self, wanted: SandboxSpec, *names: str) -> None:
+    async def admit(self, wanted: SandboxSpec, *names: str | Grant) -> None:
         """A running server with these grants; its token is `USER/SERVER`."""
-        secrets = tuple(Grant(name=name) for name in names)
+        secrets = tuple(Grant(name=name) if isinstance(name, str) else name for name in names)
         answer = await Admissions(self.parts, lambda _: None).admit(asked(wanted, secrets=secrets))
         assert answer.admitted, answer
         scope = f"custom:sandbox:self!server={wanted.user}/{wanted.server}"
@@ -66,7 +66,7 @@ class BrokerStreet:
         await Stopper(self.parts).release(record, "stop.by_user", "It was stopped.", 0)
 
     async def ask(
-        self, line: str, token: str = "alice/", sandbox: str = ALICE.id
+        self, line: str, token: str = "alice/", sandbox: str = ALICE.id, body: str | None = None
     ) -> tuple[int, dict[str, Any], dict[str, str]]:
         """Status, document and headers of a request as the gateway passes it on."""
         method, path = line.split(" ", 1)
@@ -74,7 +74,7 @@ class BrokerStreet:
         connector = aiohttp.UnixConnector(self.here.path("b-gateway"))
         async with (
             aiohttp.ClientSession("http://localhost", connector=connector) as session,
-            session.request(method, path, headers=headers) as answer,
+            session.request(method, path, headers=headers, data=body) as answer,
         ):
             return answer.status, await answer.json(), dict(answer.headers)
 
@@ -84,7 +84,8 @@ class BrokerStreet:
         return [line for line in reversed(lines) if line["action"] in actions]
 
 
-async def _serve(stack: AsyncExitStack, path: str, api: Any) -> None:
+async def serve(stack: AsyncExitStack, path: str, api: Any) -> None:
+    """Let these routes answer at a socket for the block."""
     app = application(frozenset())
     api.add_to(app)
     runner = web.AppRunner(app, access_log=None)
@@ -100,14 +101,14 @@ async def broker_street() -> AsyncIterator[BrokerStreet]:
         name = stack.enter_context(tempfile.TemporaryDirectory(prefix="bs", dir="/tmp"))
         here = await stack.enter_async_context(street(Path(name)))
         parts = await stack.enter_async_context(parts_of(here))
-        await _serve(stack, here.path("c-broker"), BrokerApi(parts))
+        await serve(stack, here.path("c-broker"), BrokerApi(parts))
         store = await stack.enter_async_context(FileStore(str(Path(name) / "store")))
         hub = await stack.enter_async_context(HubClient(here.hub_url, "", timeout=4))
         control = await stack.enter_async_context(ControlBrokerClient(here.path("c-broker")))
         broker = BrokerParts(store=store, blocks=Blocks(str(Path(name) / "store")), control=control)
-        await _serve(stack, here.path("b-gateway"), SecretsApi(broker, hub))
-        await _serve(stack, here.path("b-admin"), AdminApi(broker))
-        await _serve(stack, here.path("b-control"), ControlApi(broker))
+        await serve(stack, here.path("b-gateway"), SecretsApi(broker, hub))
+        await serve(stack, here.path("b-admin"), AdminApi(broker))
+        await serve(stack, here.path("b-control"), ControlApi(broker))
         admin = await stack.enter_async_context(BrokerAdminClient(here.path("b-admin")))
         found = BrokerStreet(here, parts, store, admin)
         for secret in ("db/warehouse", "users/alice/token", "users/bob/token"):

@@ -82,6 +82,8 @@ def test_programs_see_no_environment_of_others(site: AdminRun) -> None:
             "LC_ALL",
             "TZ",
             "TMPDIR",
+            "SSL_CERT_FILE",
+            "SSL_CERT_DIR",
         }
     assert "CONFIGPROXY_AUTH_TOKEN" in environ(site.pid("proxy"))
     assert "JUPYTER_SANDBOX_CONTROL_TOKEN" not in environ(site.pid("proxy"))

@@ -133,12 +133,14 @@ async def test_an_admin_puts_lists_explains_and_deletes(house: House, control: C
     assert "db/warehouse  value" in said[2][1]
     assert f"access_key_id,secret_access_key  {2 * len(CANARY)}" in said[2][1]
     assert [line.split() for line in said[3][1].splitlines()] == [
-        ["secret", "kind", "profile", "groups", "stored"],
-        ["db/warehouse", "kv", "a", "everyone", "yes"],
-        ["s3/lab", "aws", "b", "research", "yes"],
-        ["users/{user}/git", "kv", "a", "everyone", "?"],
+        ["secret", "kind", "delivery", "profile", "groups", "stored"],
+        ["db/warehouse", "kv", "value", "a", "everyone", "yes"],
+        ["s3/lab", "aws", "value", "b", "research", "yes"],
+        ["users/{user}/git", "kv", "value", "a", "everyone", "?"],
     ]
-    assert {"secret": "users/ada/git", "stored": "no"}.items() <= json.loads(said[4][1])[-1].items()
+    assert {"secret": "users/ada/git", "stored": "no"}.items() <= json.loads(said[4][1])["granted"][
+        -1
+    ].items()
     assert [item["name"] for item in json.loads(said[6][1])] == ["db/warehouse"]
     audit = (house.directory / "state/audit/audit.ndjson").read_text()
     control("the audit has the verbs", audit.count('"secret.put"') == 2 and '"secret.delete"' in audit)

@@ -45,13 +45,15 @@ class Program:
         self.slow = 0.0
         self.cuts = False
         self.heads: list[bytes] = []
+        self.over = asyncio.Event()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One request."""
         try:
             head = await reader.readuntil(b"\r\n\r\n")
             if not self.alive:
-                await asyncio.Event().wait()
+                # Held by the program: a wait that nobody holds is garbage with an open socket.
+                await self.over.wait()
             if not head.startswith(b"GET /health "):
                 self.heads.append(head)
                 await asyncio.sleep(self.slow)
@@ -75,6 +77,7 @@ async def serving(path: str, who: Account | None = None) -> AsyncIterator[tuple[
         async with open_door(who, own=own) as door:
             yield door, program, who
     finally:
+        program.over.set()
         server.close()
 
 

@@ -6,9 +6,10 @@ import time
 
 import pytest
 
+from jupyter_sandbox_spawner.clients import resolve
+from jupyter_sandbox_spawner.clients.resolve import own_addresses
 from jupyter_sandbox_spawner.errors import ConfigurationError
-from jupyter_sandbox_spawner.gateway.egress import EgressHandler, SystemResolver, resolve
-from jupyter_sandbox_spawner.gateway.egress.resolve import own_addresses
+from jupyter_sandbox_spawner.gateway.egress import EgressHandler, SystemResolver
 
 from .egress_support import LOOPBACK, RecordingResolver
 

@@ -50,6 +50,9 @@ async def sandbox(house: GatewayHouse, broker: ControlThatRemembers) -> tuple[st
         (f"POST {SECRETS}/a/read", "/api/secrets/a/read"),
         (f"POST {SECRETS}/users/ada/git-token/read", "/api/secrets/users/ada/git-token/read"),
         (f"POST {SECRETS}/read/read/read", "/api/secrets/read/read/read"),
+        (f"POST {SECRETS}/a/renew", "/api/secrets/a/renew"),
+        (f"POST {SECRETS}/a/revoke", "/api/secrets/a/revoke"),
+        (f"POST {SECRETS}/a/alarm", "/api/secrets/a/alarm"),
     ],
 )
 async def test_a_question_for_secrets_reaches_the_broker(
@@ -66,17 +69,39 @@ async def test_a_question_for_secrets_reaches_the_broker(
     assert got.startswith(b"HTTP/1.1 409 ")
 
 
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
+async def test_a_request_for_the_proxy_reaches_the_broker_as_it_is(
+    broker: ControlThatRemembers, sandbox: tuple[str, str], method: str
+) -> None:
+    """Path, query and body arrive byte for byte, with the sandbox's id; no cookie passes either way."""
+    broker.seen.clear()
+    forged = ("X-Sandbox-Id: sb-" + "b" * 20, "Cookie: a=b", "Authorization: token t", "X-Custom: 1")
+    path = "/a/b/proxy/x/read?y=%2F&z=/proxy/"
+    got = await ask(sandbox[1], request(f"{method} {SECRETS}{path}", *forged, body=b"payload"))
+    ((verb, reached, head, body),) = broker.seen
+    assert (verb, reached, body) == (method, f"/api/secrets{path}", b"payload")
+    assert (head["x-sandbox-id"], head["authorization"], head["x-custom"]) == (sandbox[0], "token t", "1")
+    assert "cookie" not in head
+    assert got.startswith(b"HTTP/1.1 409 ")
+    assert b"set-cookie" not in got.lower()
+
+
 @pytest.mark.proves("H02", "H03", "S03")
 @pytest.mark.parametrize(
     "line",
     [
         f"GET {SECRETS}/a/read",
+        f"GET {SECRETS}/a/revoke",
         f"POST {SECRETS}",
         f"PUT {SECRETS}/a",
         f"DELETE {SECRETS}/a",
         f"HEAD {SECRETS}",
         f"POST {SECRETS}/a",
-        f"POST {SECRETS}/a/proxy/x",
+        f"TRACE {SECRETS}/a/proxy/x",
+        f"GET {SECRETS}/a/proxy",
+        f"GET {SECRETS}/A/proxy/x",
+        f"GET {SECRETS}/a/proxy/../../read",
+        f"POST {SECRETS}/a/proxy/%2e%2e/read",
         f"POST {SECRETS}/../self/stop/read",
         f"POST {SECRETS}/a/../b/read",
         f"POST {SECRETS}/%2e%2e/b/read",

@@ -192,6 +192,13 @@ def test_every_program_but_the_launcher_is_walled_in(name: str) -> None:
     assert "/var/lib/jupyter-sandbox" in hidden
 
 
+@pytest.mark.proves("C05")
+@pytest.mark.parametrize("name", SERVICES)
+def test_no_unit_writes_a_core_dump(name: str) -> None:
+    """What passes through a program's memory never lands on disk by a crash."""
+    assert units(".service")[name]["LimitCORE"] == ["0"]
+
+
 def test_a_port_left_to_chance_is_refused(top: Path) -> None:
     """`site write` wants every port in words, since the units repeat it."""
     config = (PRODUCTION / "jupyterhub_config.py").read_text().replace("front_port=18080", "front_port=0")

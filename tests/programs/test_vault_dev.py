@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import signal
@@ -15,13 +16,14 @@ from pathlib import Path
 
 import pytest
 
+from jupyter_sandbox_spawner.setup_vault import vault_site
 from tests.lanes import CHECKOUT
 from tests.support.jwts import claims, new_key, public_pem, sign
 
 Control = Callable[[str, bool], None]
 pytestmark = pytest.mark.lane("vault")
 SCRIPT = CHECKOUT / "scripts/vault-dev"
-LAST = "its wrapped secret id:"
+LAST = "for jupyterhub_config.py:"
 
 
 @contextmanager
@@ -116,6 +118,33 @@ def test_no_secret_is_printed(tmp_path: Path, control: Control) -> None:
         )
         control("arguments are read", b"vault-dev" in arguments or b"hub_config.vault.dev" in arguments)
     assert [word for word in secret if word in "".join(lines) or word.encode() in arguments] == []
+
+
+def test_the_setting_it_prints_is_one(tmp_path: Path) -> None:
+    """What it says for jupyterhub_config.py is accepted as `vault`, and names its address and files."""
+    with running("--directory", str(tmp_path / "files")) as (_, lines):
+        written = lines[-1].partition("vault=")[2].strip().removesuffix(")")
+        site = vault_site(ast.literal_eval(written))
+        assert site is not None
+        assert answers(site.address)
+        assert Path(site.role_id_file).read_text().strip()
+        assert Path(site.secret_id_file).read_text().strip()
+
+
+@pytest.mark.lane("root")
+def test_the_broker_can_be_let_in(tmp_path_factory: pytest.TempPathFactory, control: Control) -> None:
+    """With --owner that user reads role id and secret id, and neither lists the directory nor reads more."""
+    with running("--owner", "65534") as (_, lines):
+        directory = Path(
+            ast.literal_eval(lines[-1].partition("vault=")[2].strip().removesuffix(")"))["role_id_file"]
+        ).parent
+
+        def opens(name: str) -> bool:
+            command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "cat", directory / name]
+            return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+        control("what it logs in with", opens("role-id") and opens("secret-id"))
+        assert not any(opens(name) for name in ("environment", "unseal-key", "site.json", "."))
 
 
 def test_a_directory_that_others_read_is_refused(tmp_path: Path) -> None:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import functools
+import http.server
+import json
 import shlex
 import shutil
 import stat
-import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hub_config.vault.own_vault import SETUP, Refused
-from tests.support.jwts import claims, new_key, public_pem, sign
-from tests.support.vault_server import VaultServer, running_vault
+from hub_config.vault.own_vault import Refused
+from tests.support.jwts import claims, new_key, public_jwk, public_pem, sign
+from tests.support.token_review import running_cluster
+from tests.support.vault_server import VaultServer
 
 Control = Callable[[str, bool], None]
 pytestmark = pytest.mark.lane("vault")
@@ -53,6 +57,19 @@ def refusal(call: Callable[[], object]) -> str:
     return f"{error.value.status} {' '.join(error.value.errors)}"
 
 
+def login_with(vault: VaultServer, key: Any, **header: str) -> str:
+    """The accessor of alice's token, signed with this key."""
+    what = {"role": "sandbox", "jwt": sign(key, claims("alice"), **header)}
+    return str(vault.call("PUT", "auth/jwt-sandbox/login", what, token="")["auth"]["accessor"])
+
+
+class SilentFiles(http.server.SimpleHTTPRequestHandler):
+    """Gives out the files of a directory and says nothing."""
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
 def test_a_second_run_changes_nothing(vault: VaultServer, key_file: Path) -> None:
     """Policies, roles, keys, accessors and the broker's role id are the same after it."""
     before = everything(vault)
@@ -80,12 +97,12 @@ def test_a_second_run_without_keys_keeps_them(changed: VaultServer) -> None:
 
 def test_a_sandbox_token_is_as_promised(vault: VaultServer) -> None:
     """It is an orphan service token of 15 minutes within a day, without the default policy."""
-    auth = vault.login("alice", server="s", instance="i-7", profile="small")
+    auth = vault.login("alice", server="s", instance="sb-7", profile="small")
     token = vault.call("PUT", "auth/token/lookup", {"token": auth["client_token"]})["data"]
     assert (token["type"], token["orphan"], token["renewable"]) == ("service", True, True)
     assert (token["creation_ttl"], token["explicit_max_ttl"]) == (15 * 60, 24 * 3600)
-    assert (token["policies"], token["identity_policies"] or []) == (["sandbox-user"], [])
-    assert {"server": "s", "sandbox": "i-7", "profile": "small"}.items() <= token["meta"].items()
+    assert (token["policies"], token.get("identity_policies")) == (["sandbox-user"], None)
+    assert {"server": "s", "sandbox": "sb-7", "profile": "small"}.items() <= token["meta"].items()
 
 
 def test_times_are_settable(changed: VaultServer) -> None:
@@ -148,16 +165,47 @@ def test_keys_are_exchanged_without_a_gap(changed: VaultServer, tmp_path: Path, 
     files = [tmp_path / "old.pem", tmp_path / "new.pem"]
     for file, key in zip(files, (changed.key, new), strict=True):
         file.write_text(public_pem(key))
-
-    def login(key: Any) -> object:
-        what = {"role": "sandbox", "jwt": sign(key, claims("alice"))}
-        return changed.call("PUT", "auth/jwt-sandbox/login", what, token="")["auth"]["accessor"]
-
     changed.set_up("--jwt-key", str(files[0]), "--jwt-key", str(files[1]))
-    control("old and new", bool(login(changed.key)) and bool(login(new)))
+    control("old and new", bool(login_with(changed, changed.key)) and bool(login_with(changed, new)))
     changed.set_up("--jwt-key", str(files[1]))
-    control("new alone", bool(login(new)))
-    assert refusal(lambda: login(changed.key)).startswith("400")
+    control("new alone", bool(login_with(changed, new)))
+    assert refusal(lambda: login_with(changed, changed.key)).startswith("400")
+
+
+def test_one_file_can_hold_several_keys(changed: VaultServer, tmp_path: Path) -> None:
+    """Keys in one file, as the broker's admin prints them, all count."""
+    new, file = new_key(), tmp_path / "keys.pem"
+    file.write_text(public_pem(new) + public_pem(changed.key))
+    assert "2 public key(s)" in changed.set_up("--jwt-key", str(file), "--shared", "shared/*").stdout
+    assert login_with(changed, changed.key)
+    assert login_with(changed, new)
+
+
+def test_keys_can_come_from_an_address(changed: VaultServer, tmp_path: Path, control: Control) -> None:
+    """With --jwks-url Vault fetches the broker's keys itself, also one that is published later."""
+    published, first, second = tmp_path / "keys.json", new_key(), new_key()
+    handler = functools.partial(SilentFiles, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            published.write_text(json.dumps({"keys": [public_jwk(first, "1")]}))
+            url = f"http://127.0.0.1:{server.server_address[1]}/keys.json"
+            changed.set_up("--shared", "shared/*", "--jwks-url", url)
+            control("the published key", bool(login_with(changed, first, kid="1")))
+            assert refusal(lambda: login_with(changed, second, kid="2")).startswith("400")
+            published.write_text(json.dumps({"keys": [public_jwk(second, "2")]}))
+            control("the next one", bool(login_with(changed, second, kid="2")))
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_keys_from_nowhere_are_said(changed: VaultServer) -> None:
+    """An address that Vault cannot reach is refused at once, and the old keys stay."""
+    done = changed.set_up("--jwks-url", "http://127.0.0.1:1/keys.json", check=False)
+    assert (done.returncode, "auth/jwt-sandbox/config: Vault answered 400" in done.stderr) == (4, True)
+    assert changed.login("alice")["accessor"]
 
 
 def test_keys_alone_can_be_given(changed: VaultServer, tmp_path: Path, control: Control) -> None:
@@ -209,15 +257,27 @@ def test_the_broker_can_be_bound_to_its_addresses(vault: VaultServer, control: C
     control("the binding is gone", bool(vault.broker_token()))
 
 
-def test_a_service_account_of_a_cluster_can_log_in(vault: VaultServer) -> None:
-    """The role takes one account of one namespace, with this audience; no cluster is here to try it."""
-    vault.set_up(
-        "--shared", "shared/*", "--kubernetes", "https://127.0.0.1:6443", "--service-account", "hub/b"
-    )
-    role = vault.call("GET", "auth/kubernetes/role/sandbox-broker")["data"]
-    bound = (role["bound_service_account_namespaces"], role["bound_service_account_names"], role["audience"])
-    assert bound == (["hub"], ["b"], "vault")
-    assert (role["token_policies"], role["token_no_default_policy"]) == (["sandbox-broker"], True)
+def test_a_service_account_of_a_cluster_can_log_in(
+    vault: VaultServer, tmp_path: Path, control: Control
+) -> None:
+    """The account of that namespace, with that audience, gets the broker's policy, and no other does."""
+
+    def login(token: str) -> dict[str, Any]:
+        what = {"role": "sandbox-broker", "jwt": token}
+        return dict(vault.call("PUT", "auth/kubernetes/login", what, token="")["auth"])
+
+    with running_cluster(tmp_path) as cluster:
+        place = ["--kubernetes", cluster.address, "--kubernetes-ca", str(cluster.ca_file)]
+        vault.set_up("--shared", "shared/*", *place, "--service-account", "hub/broker")
+        mine = cluster.token("hub/broker")
+        control("the broker's own", login(mine)["policies"] == ["sandbox-broker"])
+        others = [
+            cluster.token("hub/other"),
+            cluster.token("team/broker"),
+            cluster.token("hub/broker", "api"),
+        ]
+        cluster.withdraw(mine)
+        assert [refusal(lambda token=token: login(token))[:3] for token in (*others, mine)] == ["403"] * 4
 
 
 def test_no_secret_is_on_a_command_line(vault: VaultServer, tmp_path: Path, control: Control) -> None:
@@ -234,101 +294,3 @@ def test_no_secret_is_on_a_command_line(vault: VaultServer, tmp_path: Path, cont
     control("arguments were noted", "sys/policies/acl/sandbox-user" in log.read_text())
     assert vault.root_token not in log.read_text()
     assert (tmp_path / "secret-id").read_text().strip() not in log.read_text()
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        (["--nonsense", "x"], "no option --nonsense"),
-        (["--kv"], "--kv is no option, or its value is missing"),
-        (["--kv", "../sys"], "'../sys' is no path"),
-        (["--shared", "users/*"], "would show everybody's secrets"),
-        (["--shared", "*"], "would show everybody's secrets"),
-        (["--shared", "a/+/b"], "'a/+/b' is no path"),
-        (["--shared", "{{identity.entity.id}}"], "is no path"),
-        (["--shared", 'a" { capabilities = ["sudo"] } path "b'], "is no path"),
-        (["--token-ttl", "soon"], "'soon' is no time"),
-        (["--postgres", "postgresql://v@h/d"], "--postgres comes after --database"),
-        (["--jwt-key", "/nowhere"], "/nowhere cannot be read"),
-        (["--jwt-key", "/etc/hostname"], "no public key"),
-    ],
-)
-def test_a_wrong_argument_is_refused(vault: VaultServer, options: list[str], words: str) -> None:
-    """The sentence names it, nothing is changed, and the status is 2."""
-    before = everything(vault)
-    done = vault.set_up(*options, check=False)
-    assert done.returncode == 2
-    assert words in done.stderr
-    assert everything(vault) == before
-
-
-def test_a_private_key_is_not_sent(vault: VaultServer, tmp_path: Path) -> None:
-    """Who gives the private key in place of the public one is told how to make that."""
-    from cryptography.hazmat.primitives import serialization as form
-
-    file = tmp_path / "private.pem"
-    none = form.NoEncryption()
-    file.write_bytes(new_key().private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, none))
-    done = vault.set_up("--jwt-key", str(file), check=False)
-    assert (done.returncode, "-pubout" in done.stderr, "private key" in done.stderr) == (2, True, True)
-
-
-def run_setup(**variables: str) -> subprocess.CompletedProcess[str]:
-    """Run the set-up with nothing but these variables."""
-    return subprocess.run(
-        [SETUP],
-        env={"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", **variables},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-def test_a_sealed_vault_is_said(vault: VaultServer) -> None:
-    """A sealed Vault has a sentence and a command of its own."""
-    with vault.sealed():
-        done = vault.set_up(check=False)
-    assert (done.returncode, "is sealed" in done.stderr, "operator unseal" in done.stderr) == (4, True, True)
-
-
-def test_a_wrong_token_is_said(vault: VaultServer) -> None:
-    """Vault's own words follow."""
-    done = run_setup(VAULT_ADDR=vault.address, VAULT_TOKEN="nonsense")
-    assert (done.returncode, "Vault answered 403" in done.stderr) == (4, True)
-
-
-def test_a_wrong_address_is_said() -> None:
-    """Where nobody listens, curl's reason and ours are both there."""
-    done = run_setup(VAULT_ADDR="http://127.0.0.1:1", VAULT_TOKEN="t")
-    assert (done.returncode, "does not answer at http://127.0.0.1:1" in done.stderr) == (4, True)
-
-
-@pytest.mark.parametrize(
-    ("variable", "given"), [("VAULT_ADDR", {}), ("VAULT_TOKEN", {"VAULT_ADDR": "http://x"})]
-)
-def test_what_is_not_set_is_named(variable: str, given: dict[str, str]) -> None:
-    """Without address or token nothing is tried."""
-    done = run_setup(**given)
-    assert (done.returncode, variable in done.stderr) == (2, True)
-
-
-def test_an_engine_of_another_kind_is_left_alone() -> None:
-    """KV of version 1 in that place is named, and not changed."""
-    with running_vault(prepared=False) as vault:
-        vault.initialise()
-        vault.call("PUT", "sys/mounts/secret", {"type": "kv", "options": {"version": "1"}})
-        done = vault.set_up(check=False)
-        assert done.returncode == 4
-        assert "kv version 2 is needed" in done.stderr
-        assert vault.call("GET", "sys/mounts/secret")["data"]["options"] == {"version": "1"}
-
-
-def test_other_places_can_be_chosen() -> None:
-    """Engine and methods can lie elsewhere, and the policies follow."""
-    with running_vault(prepared=False) as vault:
-        vault.initialise()
-        vault.set_up("--kv", "team/kv", "--jwt", "login/sandboxes", "--approle", "login/programs")
-        text = vault.call("GET", "sys/policies/acl/sandbox-user")["data"]["policy"]
-        accessor = vault.call("GET", "sys/auth/login/sandboxes")["data"]["accessor"]
-        assert f'path "team/kv/data/users/{{{{identity.entity.aliases.{accessor}.name}}}}/*"' in text
-        assert vault.call("GET", "auth/login/programs/role/sandbox-broker/role-id")["data"]["role_id"]

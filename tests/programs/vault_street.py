@@ -1,8 +1,9 @@
-"""What does a test of the broker at a real Vault need? Its parts, and a control that remembers what it heard."""
+"""What does a test of the broker at a real Vault need? Its parts, and a control that remembers."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from jupyter_sandbox_spawner.vault_site import VaultSite
 
 from ..support.vault_server import VaultServer
 
-__all__ = ["ControlStandIn", "VaultPlace", "opened_vault", "reader", "site_of"]
+__all__ = ["ControlStandIn", "VaultPlace", "becomes", "opened_vault", "reader", "site_of"]
 
 
 class ControlStandIn(ControlBrokerClient):
@@ -50,6 +51,14 @@ class VaultPlace:
     blocks: Blocks
     site: VaultSite
     directory: Path
+
+
+async def becomes(true: Callable[[], Awaitable[bool]], seconds: float) -> None:
+    """It is true within so many seconds; what is looked at announces itself by no event."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    while not await true():
+        assert asyncio.get_running_loop().time() < deadline, f"not true within {seconds} s"
+        await asyncio.sleep(0.05)
 
 
 def reader(user: str = "alice", number: int = 1, **others: Any) -> Reader:

@@ -13,12 +13,12 @@ from tests.repo.sources import PACKAGE, Module, functions, modules
 WORDS = {"__init__", "errors", "models", "names", "policies", "secret_names", "units"}
 FLOORS = (
     WORDS,
-    {"wire", "settings"},
+    {"wire", "settings", "vault_site"},
     {"rules"},
     {"serving", "held", "clients", "ordinary"},
     {"backends"},
     {"hub", "launcher", "gateway", "control", "tracking", "broker"},
-    {"admin", "setup_backend", "setup_hub", "setup_services"},
+    {"admin", "setup_backend", "setup_hub", "setup_services", "setup_vault"},
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 PROGRAMS = FLOORS[5]

@@ -57,6 +57,19 @@ def test_a_secret_is_read_by_its_name_as_it_is(name: str) -> None:
     assert (listing.to, listing.target) == ("broker", "/api/secrets")
 
 
+@pytest.mark.proves("H02")
+@pytest.mark.parametrize("verb", ["read", "renew", "revoke", "alarm"])
+@pytest.mark.parametrize("name", ["a", "a/read", "renew/alarm"])
+def test_what_may_be_done_with_a_secret(verb: str, name: str) -> None:
+    """Four verbs, by POST only, behind a name that may itself end like one."""
+    calls = allowed_calls("/", "ada")
+    path = SECRETS + f"/{name}/{verb}".encode()
+    call = decide(calls, b"POST", path)
+    assert call is not None
+    assert (call.to, call.target) == ("broker", f"/api/secrets/{name}/{verb}")
+    assert decide(calls, b"GET", path) is None
+
+
 @pytest.mark.proves("H02", "S03")
 @pytest.mark.parametrize(
     "path",
@@ -91,7 +104,7 @@ def test_a_secret_is_read_by_its_name_as_it_is(name: str) -> None:
             b"/.a/read",
             b"/a\xd0\xb0/read",
         ),
-        *(b"/a\xef\xbc\x8fb/read", b"/a/read?x=1", b"/a/proxy/x", b"/a/revoke", b"/" + b"a" * 201 + b"/read"),
+        *(b"/a\xef\xbc\x8fb/read", b"/a/read?x=1", b"/a/proxy/x", b"/a/delete", b"/" + b"a" * 201 + b"/read"),
     ],
 )
 def test_no_other_spelling_reaches_the_broker(path: bytes) -> None:

@@ -31,3 +31,25 @@ def test_only_a_token_is_shown(header: str, token: str) -> None:
 def test_without_the_header_there_is_none() -> None:
     """An empty token, which no caller takes for one."""
     assert shown_token({}) == ""
+
+
+@pytest.mark.parametrize(
+    ("header", "token"),
+    [
+        ("Basic c2FuZGJveDphYmM=", "abc"),
+        ("basic OmFiYw==", "abc"),
+        ("Basic c2FuZGJveDphOmI6Yw==", "a:b:c"),
+        ("Basic c2FuZGJveA==", ""),
+        ("Basic c2FuZGJveDo=", ""),
+        ("Basic !!!!", ""),
+        ("Basic c2FuZGJveDphYmM", ""),
+        ("Basic w6Q6w6Q=", ""),
+        ("Basic c2FuZGJveDphDWI=", ""),
+        ("token abc", "abc"),
+        ("Digest abc", ""),
+    ],
+)
+def test_basic_shows_a_token_where_it_is_asked_for(header: str, token: str) -> None:
+    """git and pip show it as a password; anywhere else Basic shows nothing."""
+    assert shown_token({"authorization": header}, basic=True) == token
+    assert shown_token({"authorization": header}) == ("abc" if header == "token abc" else "")

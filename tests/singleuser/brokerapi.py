@@ -8,14 +8,32 @@ from tests.singleuser.selfapi import SELF, SelfApi
 
 SECRETS = SELF.removesuffix("self") + "secrets"
 CANARY = "canary-71d0-\u00dcmlaut"
+STORE: dict[str, Any] = {"kind": "embedded", "ok": True, "code": "", "message": "", "remedy": ""}
 ABOUT: dict[str, Any] = {
     "name": "db/warehouse",
     "kind": "kv",
-    "static": True,
-    "expires_at": None,
-    "granted_by": "profile small",
+    "delivery": "value",
+    "host": "",
     "environment": {"DB_USER": "user", "DB_PASSWORD": "password"},
+    "granted_by": "profile small",
+    "stored": True,
+    "static": True,
+    "version": None,
+    "changed_at": None,
+    "expires_at": None,
+    "renewed": False,
 }
+
+
+def about(name: str, **more: Any) -> dict[str, Any]:
+    """An item of the list."""
+    return {**ABOUT, "name": name, "environment": {}, **more}
+
+
+def lists(api: SelfApi, *items: dict[str, Any], **store: Any) -> None:
+    """Let the broker list these."""
+    document = {"profile": "small", "store": {**STORE, **store}, "items": list(items)}
+    api.answers[f"GET {SECRETS}"] = (200, document)
 
 
 def give(api: SelfApi, name: str = "db/warehouse", **more: Any) -> None:
@@ -28,6 +46,5 @@ def give(api: SelfApi, name: str = "db/warehouse", **more: Any) -> None:
 def broker_answers(api: SelfApi) -> SelfApi:
     """A broker with db/warehouse, and a list in which another is not stored yet."""
     give(api)
-    items = [{**ABOUT, "stored": True}, {**ABOUT, "name": "s3/lab", "kind": "aws", "stored": False}]
-    api.answers[f"GET {SECRETS}"] = (200, {"profile": "small", "items": items})
+    lists(api, ABOUT, about("s3/lab", kind="aws", stored=False))
     return api

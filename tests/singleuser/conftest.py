@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -30,3 +33,14 @@ def api() -> Iterator[SelfApi]:
         yield server
     time.tzset()
     server.close()
+
+
+@pytest.fixture
+def memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A directory in memory, which is the server's own runtime directory."""
+    directory = tempfile.mkdtemp(dir="/dev/shm")
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", directory)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    yield Path(directory)
+    shutil.rmtree(directory)

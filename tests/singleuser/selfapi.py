@@ -63,7 +63,9 @@ EGRESS: dict[str, Any] = {"allowed": ["idx.test", "*.example.org:443"], "denied"
 
 
 class SelfApi(ThreadingHTTPServer):
-    """`answers` maps method and path to a status and a document (or bytes); `asked` is what came."""
+    """`answers` maps method and path to a status and a document (or bytes, or what makes the document);
+    `asked` is what came.
+    """
 
     daemon_threads = True
 
@@ -75,6 +77,7 @@ class SelfApi(ThreadingHTTPServer):
             f"GET {SELF}/egress": (200, copy.deepcopy(EGRESS)),
         }
         self.asked: list[tuple[str, dict[str, str], bytes]] = []
+        self._asks_for_login = ""
         threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
     def environment(self) -> dict[str, str]:
@@ -86,6 +89,15 @@ class SelfApi(ThreadingHTTPServer):
             "JUPYTERHUB_API_TOKEN": TOKEN,
             **dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), nowhere),
         }
+
+    def asks_for_login(self, prefix: str) -> None:
+        """Answer 401 below this path to whoever shows no login."""
+        self._asks_for_login = prefix
+
+    def closed(self, path: str, headers: Any) -> bool:
+        """Is it below that path, without a login?"""
+        prefix = self._asks_for_login
+        return bool(prefix) and path.startswith(prefix) and "Authorization" not in headers
 
     def close(self) -> None:
         """Stop answering."""
@@ -107,8 +119,13 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.asked.append((what, dict(self.headers), body))
         unknown = (404, {"code": "api.not_allowed", "message": "There is no such call."})
         status, document = self.server.answers.get(what, unknown)
+        document = document() if callable(document) else document
         raw = document if isinstance(document, bytes) else json.dumps(document).encode()
-        self.send_response(status)
+        if self.server.closed(self.path, self.headers):
+            self.send_response(401)
+            self.send_header("WWW-Authenticate", 'Basic realm="sandbox"')
+        else:
+            self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(raw)))
         self.end_headers()

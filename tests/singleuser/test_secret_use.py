@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
-from jupyter_sandbox_spawner.errors import ConfigurationError, RefusedError
+from jupyter_sandbox_spawner.errors import RefusedError, SandboxError
 from jupyter_sandbox_spawner.singleuser import secret_use
 from jupyter_sandbox_spawner.singleuser.commands import ExitStatus, main
-from tests.singleuser.brokerapi import CANARY, SECRETS, broker_answers, give
+from jupyter_sandbox_spawner.singleuser.secret_values import read
+from tests.singleuser.brokerapi import ABOUT, CANARY, broker_answers, give, lists
 from tests.singleuser.selfapi import SelfApi
 from tests.singleuser.test_magic import ipython, userenv
 
@@ -45,7 +46,7 @@ def test_the_list_is_a_table_without_values(broker: SelfApi, tmp_path: Path) -> 
 @userenv
 def test_an_empty_list_says_whom_to_ask(broker: SelfApi, tmp_path: Path) -> None:
     """A sentence with the profile's name."""
-    broker.answers[f"GET {SECRETS}"] = (200, {"profile": "small", "items": []})
+    lists(broker)
     done = ipython("found = %sandbox secrets\nprint(found)", tmp_path)
     assert "grants no secrets. Ask the hub's admin" in done.stdout
 
@@ -146,6 +147,47 @@ def test_a_reserved_variable_is_refused_with_the_reason(
     control("an ordinary variable is set", os.environ["DB_PASSWORD"] == CANARY)
 
 
+@pytest.mark.parametrize(
+    ("more", "code", "words"),
+    [
+        ({"environment": {"a b": "password"}}, "secret.variable_invalid", "'a b', which is not a variable"),
+        ({"environment": {"\u0410B": "password"}}, "secret.variable_invalid", "is not a variable's name"),
+        ({"environment": {"DB": "none"}}, "secret.no_field", "It has: user, password"),
+        ({"fields": {"user": "x", "password": "a\0b"}}, "secret.value_unfit", "NUL"),
+        ({"fields": {"user": "x", "password": "\ud800"}}, "secret.value_unfit", "no text"),
+        ({"fields": {"user": "x", "password": "s" * 140_000}}, "secret.value_unfit", "too long"),
+        ({"environment": {}, "fields": {"a.b": "1", "a-b": "2"}}, "secret.variable_twice", "Two fields"),
+        ({"kind": "vault", "environment": {}}, "secret.not_a_variable", "secrets vault db/second"),
+    ],
+)
+@pytest.mark.parametrize("place", [0, 1])
+def test_nothing_is_half_set(
+    broker: SelfApi, control: Control, more: dict[str, Any], code: str, words: str, place: int
+) -> None:
+    """Of two secrets neither is set where one cannot be, whichever is first; each mistake has its words."""
+    give(broker, "db/second", **{"environment": {"SECOND": "password"}, **more})
+    before, names = dict(os.environ), ["db/warehouse"]
+    names.insert(place, "db/second")
+    for act in (secret_use.keep, secret_use.variables):
+        with pytest.raises(SandboxError) as caught:
+            act(names)
+        assert (caught.value.code, words in str(caught.value)) == (code, True)
+        assert CANARY not in str(caught.value)
+    assert dict(os.environ) == before
+    control(
+        "the good one alone is read", set(secret_use.variables(["db/warehouse"])) == set(ABOUT["environment"])
+    )
+
+
+def test_a_secret_whose_own_name_would_be_a_reserved_variable(broker: SelfApi) -> None:
+    """A lone value called `path` or `ld/preload` is refused with the reason, and can still be read."""
+    for name, variable in (("path", "PATH"), ("ld/preload", "LD_PRELOAD"), ("2024/db", "2024_DB")):
+        give(broker, name, environment={}, fields={"value": CANARY})
+        with pytest.raises(RefusedError, match=variable):
+            secret_use.keep([name])
+        assert read(name)["value"].reveal() == CANARY
+
+
 @pytest.mark.parametrize("error", [KeyError, KeyboardInterrupt, SystemExit])
 def test_variables_are_put_back_without_ipython(broker: SelfApi, error: type[BaseException]) -> None:
     """Whatever ends the block, a variable that was absent is absent again."""
@@ -217,77 +259,3 @@ def test_the_list_as_json_has_no_value(broker: SelfApi, capsys: pytest.CaptureFi
     document = json.loads(capsys.readouterr().out)
     assert (document["profile"], document["items"][0]["name"]) == ("small", "db/warehouse")
     assert CANARY not in json.dumps(document)
-
-
-KEYS = {"access_key_id": "AKX", "secret_access_key": CANARY}
-
-
-@pytest.mark.proves("S15")
-def test_boto3_gets_its_keys_by_itself(broker: SelfApi, tmp_path: Path) -> None:
-    """A real botocore reads the shipped configuration, runs the command and has the keys, with an end."""
-    give(broker, "s3/lab", kind="aws", environment={}, fields=KEYS)
-    config = Path(secret_use.__file__).parent / "inside/etc/aws/config"
-    shim = tmp_path / "jupyter-sandbox"
-    paths = os.pathsep.join(sys.path)
-    shim.write_text(
-        f"#!{sys.executable}\nimport sys\nsys.path[:0] = {paths!r}.split(':')\n"
-        "from jupyter_sandbox_spawner.singleuser.commands import main\nsys.exit(main())\n"
-    )
-    shim.chmod(0o755)
-    code = (
-        "import botocore.session\n"
-        "found = botocore.session.get_session().get_credentials()\n"
-        "print(type(found).__name__, found.method, found.get_frozen_credentials().access_key,"
-        f" found.get_frozen_credentials().secret_key == {CANARY!r})"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={
-            **os.environ,
-            "PATH": f"{tmp_path}:{os.environ['PATH']}",
-            "AWS_CONFIG_FILE": str(config),
-            "AWS_EC2_METADATA_DISABLED": "true",
-            "HOME": str(tmp_path),
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert done.stdout == "RefreshableCredentials custom-process AKX True\n", done.stderr
-
-
-def test_the_keys_are_what_boto3_expects(broker: SelfApi) -> None:
-    """Version 1, an end within the hour; a session's token where there is one."""
-    give(broker, "s3/lab", kind="aws", environment={}, fields={**KEYS, "session_token": "T"})
-    document = json.loads(command("aws-credentials", "s3/lab").stdout)
-    assert (document["Version"], document["AccessKeyId"], document["SessionToken"]) == (1, "AKX", "T")
-    assert document["Expiration"].endswith("Z")
-
-
-@pytest.mark.parametrize(
-    ("fields", "words"),
-    [({"user": "x"}, "has no field 'access_key_id'"), ({"access_key_id": "x"}, "It has: access_key_id")],
-)
-def test_keys_that_lack_something_are_an_error(broker: SelfApi, fields: dict[str, str], words: str) -> None:
-    """A status that boto3 sees, nothing on standard output, a sentence on standard error."""
-    give(broker, "s3/lab", kind="aws", environment={}, fields=fields)
-    done = command("aws-credentials", "s3/lab")
-    assert (done.returncode, done.stdout) == (ExitStatus.COMMAND, "")
-    assert words in done.stderr
-
-
-def test_keys_are_not_printed_to_a_terminal(
-    broker: SelfApi, monkeypatch: pytest.MonkeyPatch, capsys: Any
-) -> None:
-    """A person who tries the command reads what to do instead."""
-    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    assert main(["aws-credentials", "s3/lab"]) == ExitStatus.COMMAND
-    assert "standard output is a terminal" in capsys.readouterr().err
-
-
-def test_one_secret_of_kind_aws_needs_no_name(broker: SelfApi) -> None:
-    """With none or two the command says which there are."""
-    broker.answers[f"GET {SECRETS}"] = (200, {"profile": "small", "items": []})
-    with pytest.raises(ConfigurationError, match="There are 0 secrets of kind aws"):
-        secret_use.aws_credentials(None)

@@ -39,7 +39,7 @@ class _Hub(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if self.path == CLAIMS:
             self.server.claims.append(json.loads(body))  # type: ignore[attr-defined]
-        self._answer({})
+        self._answer(self.server.secrets.get(self.path, {}))  # type: ignore[attr-defined]
 
     def _answer(self, document: object) -> None:
         body = json.dumps(document).encode()
@@ -60,7 +60,7 @@ class _Hub(BaseHTTPRequestHandler):
 class HubThatKnowsAlice(ThreadingMixIn, UnixStreamServer):
     """Answers on a unix socket what a single-user server asks its hub; every token is Alice's.
 
-    `claims` are what it was told for control.
+    `claims` are what it was told for control; `secrets` what the broker answers, by path.
     """
 
     daemon_threads = True
@@ -68,6 +68,7 @@ class HubThatKnowsAlice(ThreadingMixIn, UnixStreamServer):
 
     def __init__(self, path: Path) -> None:
         self.claims: list[dict[str, Any]] = []
+        self.secrets: dict[str, dict[str, Any]] = {}
         super().__init__(str(path), _Hub)
         threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
 

@@ -209,7 +209,11 @@ async def _alive(kernel: Kernel) -> bool:
 
 
 @contextmanager
-def open_house(profiles: Path = PROFILES, variables: Mapping[str, str] | None = None) -> Iterator[House]:
+def open_house(
+    profiles: Path = PROFILES,
+    variables: Mapping[str, str] | None = None,
+    prepare: Callable[[RunningSite], None] | None = None,
+) -> Iterator[House]:
     """A house for the block; its end is checked: nothing of it may be left on the machine."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="house", daemon=True)
@@ -222,7 +226,7 @@ def open_house(profiles: Path = PROFILES, variables: Mapping[str, str] | None = 
     async def close(work: AsyncExitStack) -> None:
         await work.aclose()
 
-    site = running_site(profiles=profiles, variables=variables)
+    site = running_site(profiles=profiles, variables=variables, prepare=prepare)
     running = wait(_enter(site))
     try:
         yield House(loop, running, stack)

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
-__all__ = ["claims", "new_key", "public_pem", "sign"]
+__all__ = ["claims", "new_key", "public_jwk", "public_pem", "sign"]
 
 
 def new_key() -> ec.EllipticCurvePrivateKey:
@@ -26,7 +26,14 @@ def public_pem(key: ec.EllipticCurvePrivateKey) -> str:
     return key.public_key().public_bytes(serialization.Encoding.PEM, form).decode()
 
 
-def claims(username: str, **others: Any) -> dict[str, Any]:
+def public_jwk(key: ec.EllipticCurvePrivateKey, kid: str) -> dict[str, str]:
+    """The same as a JSON Web Key, as it is published."""
+    numbers = key.public_key().public_numbers()
+    x, y = (_encode(number.to_bytes(32, "big")) for number in (numbers.x, numbers.y))
+    return {"kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": kid, "x": x, "y": y}
+
+
+def claims(username: str, /, **others: Any) -> dict[str, Any]:
     """Claims that hub_config/vault/setup accepts with its defaults; `others` replace some."""
     now = int(time.time())
     mine = {
@@ -35,7 +42,7 @@ def claims(username: str, **others: Any) -> dict[str, Any]:
         "sub": f"hubuser:{username}",
         "username": username,
     }
-    sandbox = {"server": "", "instance": "i-1", "profile": "small", "groups": ["research"]}
+    sandbox = {"server": "", "instance": "sb-1", "profile": "small", "groups": ["research"]}
     return {**mine, **sandbox, "iat": now, "nbf": now, "exp": now + 120, **others}
 
 

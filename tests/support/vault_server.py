@@ -8,22 +8,24 @@ Its calls wait, a few milliseconds each; an async test may make them as they are
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from hub_config.vault.own_postgres import DATABASE, OwnPostgres
-from hub_config.vault.own_vault import OwnVault
+from hub_config.vault.own_vault import OwnVault, Tls
 from tests.lanes import missing
 from tests.support.jwts import claims, new_key, public_pem, sign
 
 __all__ = ["DATABASE", "VaultServer", "Warehouse", "running_vault", "vault", "warehouse"]
 
 AUDIT = "sys/audit/tests"
+Evidence = Callable[[str, Callable[[], str]], Callable[[], None]]
 
 
 class VaultServer(OwnVault):
@@ -32,8 +34,9 @@ class VaultServer(OwnVault):
     Until set_jwt_keys is called it trusts `key`, a key of the tests; `login` signs with it.
     """
 
-    def __init__(self, directory: Path) -> None:
-        super().__init__(directory / "vault", keep=True)
+    def __init__(self, directory: Path, *, tls: bool = False) -> None:
+        super().__init__(directory / "vault", keep=True, tls=_tls_files(directory) if tls else None)
+        self.ca_file = directory / "ca.pem"
         self.key = new_key()
         self.role_id_file = directory / "role-id"
         self._files = directory
@@ -85,7 +88,7 @@ class VaultServer(OwnVault):
             },
         )
 
-    def login(self, username: str, **others: Any) -> dict[str, Any]:
+    def login(self, username: str, /, **others: Any) -> dict[str, Any]:
         """Log a sandbox of this person in. Returns Vault's `auth`: client_token, accessor, ..."""
         token = sign(self.key, claims(username, **others))
         answer = self.call("PUT", "auth/jwt-sandbox/login", {"role": "sandbox", "jwt": token}, token="")
@@ -120,11 +123,25 @@ class Warehouse:
         return self.postgres.users()
 
 
+def _tls_files(directory: Path) -> Tls:
+    authority = trustme.CA()
+    files = Tls(directory / "server.pem", directory / "server-key.pem", directory / "ca.pem")
+    server = authority.issue_cert("127.0.0.1")
+    authority.cert_pem.write_to_path(files.authority)
+    server.private_key_pem.write_to_path(files.key)
+    for part in server.cert_chain_pems:
+        part.write_to_path(files.certificate, append=True)
+    return files
+
+
 @contextmanager
-def running_vault(*options: str, prepared: bool = True) -> Iterator[VaultServer]:
-    """A Vault for the block, set up with these further options; not even initialised where not `prepared`."""
+def running_vault(*options: str, prepared: bool = True, tls: bool = False) -> Iterator[VaultServer]:
+    """A Vault for the block, set up with these further options; not even initialised where not `prepared`.
+
+    With `tls` its address is https, and `ca_file` who signed its certificate.
+    """
     with tempfile.TemporaryDirectory(prefix="tests-vault-") as directory:
-        server = VaultServer(Path(directory))
+        server = VaultServer(Path(directory), tls=tls)
         try:
             server.prepare(*options) if prepared else server.start()
             yield server
@@ -132,7 +149,7 @@ def running_vault(*options: str, prepared: bool = True) -> Iterator[VaultServer]
             server.stop()
 
 
-def _need(request: pytest.FixtureRequest, *lanes: str) -> None:
+def _need(*lanes: str) -> None:
     # A module that forgot its mark skips with the reason, too, rather than fail on a missing file.
     for lane in lanes:
         if reason := missing(lane):
@@ -140,29 +157,28 @@ def _need(request: pytest.FixtureRequest, *lanes: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def vault(request: pytest.FixtureRequest) -> Iterator[VaultServer]:
+def vault(evidence: Evidence) -> Iterator[VaultServer]:
     """A real Vault for this module, set up."""
-    _need(request, "vault")
+    _need("vault")
     with running_vault("--shared", "shared/*") as server:
+        forget = evidence("log of Vault", lambda: server.log[-3000:])
         yield server
+        forget()
 
 
 @pytest.fixture(scope="module")
-def warehouse(request: pytest.FixtureRequest) -> Iterator[Warehouse]:
+def warehouse(evidence: Evidence) -> Iterator[Warehouse]:
     """A real Vault for this module, joined to a PostgreSQL of its own."""
-    _need(request, "vault", "postgresql")
+    _need("vault", "postgresql")
     postgres = OwnPostgres()
     postgres.start()
     try:
-        given = (
-            "--database",
-            DATABASE,
-            "--postgres",
-            postgres.url,
-            "--password-file",
-            str(postgres.password_file),
-        )
-        with running_vault(*given) as server:
+        engine = ("--database", DATABASE, "--postgres", postgres.url)
+        with running_vault(*engine, "--password-file", str(postgres.password_file)) as server:
+            forget = evidence("log of Vault", lambda: server.log[-3000:])
+            forget_too = evidence("log of PostgreSQL", lambda: postgres.log[-3000:])
             yield Warehouse(server, postgres)
+            forget_too()
+            forget()
     finally:
         postgres.stop()

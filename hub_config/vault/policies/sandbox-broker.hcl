@@ -25,10 +25,10 @@ path "sys/leases/lookup" {
 
 # Static secrets: their names and versions, writing and removing them; "read" on data is left out on purpose.
 # Beside a value it notes who stored it and which fields it has, since it cannot look.
-path "@KV@/metadata/*" {
+path "@KV@/metadata/@PREFIX@*" {
   capabilities = ["list", "read", "create", "update", "delete"]
 }
-path "@KV@/data/*" {
+path "@KV@/data/@PREFIX@*" {
   capabilities = ["create", "update"]
 }
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from ...clients.resolve import Resolver, SystemResolver
 from .account import EgressAccount
 from .limits import Limits
 from .proxy import EgressHandler
-from .resolve import Resolver, SystemResolver
 
 __all__ = ["EgressAccount", "EgressHandler", "Limits", "Resolver", "SystemResolver"]

@@ -14,6 +14,7 @@ from weakref import WeakValueDictionary
 
 import h11
 
+from ...clients.resolve import Resolver
 from ...errors import EgressRefusedError
 from ...models import EgressRule
 from ...rules.egress import Decision, check_server_name, decide, normalise_host
@@ -26,7 +27,6 @@ from .limits import Limits
 from .own import OwnService, OwnServices, Uncounted, away, away_bytes, with_identity
 from .pace import Turns
 from .request import ProxyRequest, read_request
-from .resolve import Resolver
 from .tunnel import Tunnels
 from .upstream import Upstream
 

@@ -9,13 +9,14 @@ import asyncio
 import socket
 from collections.abc import Mapping
 
-from ...errors import ConfigurationError, EgressRefusedError
+from ...clients.resolve import Resolver, own_addresses
+from ...errors import EgressRefusedError
 from ...models import EgressRule
 from ...rules.addresses import parse_address
-from ...rules.egress import Decision, check_addresses, normalise_host, unresolved
+from ...rules.egress import Decision, check_addresses, unresolved
+from ...rules.services import service_places
 from .answers import refusal
 from .limits import Limits
-from .resolve import Resolver, own_addresses
 
 __all__ = ["Upstream"]
 
@@ -28,7 +29,7 @@ class Upstream:
     def __init__(self, resolver: Resolver, internal_services: Mapping[str, str], limits: Limits) -> None:
         self._resolver = resolver
         self._limits = limits
-        self._services = {_service_name(name): _service_place(to) for name, to in internal_services.items()}
+        self._services = service_places(internal_services)
 
     async def connect(self, name: str, port: int, rule: EgressRule) -> tuple[socket.socket, str]:
         """A connected non-blocking socket and the address that answered.
@@ -71,31 +72,6 @@ async def _dial(place: Place) -> socket.socket:
         connection.close()
         raise
     return connection
-
-
-def _service_name(text: str) -> Place:
-    host, _, port = text.rpartition(":")
-    name = normalise_host(host)
-    if name is None or not port.isdecimal():
-        raise _invalid(text, 'Write "name:port", such as "mlflow.sandbox.internal:80".')
-    return name, int(port)
-
-
-def _service_place(text: str) -> Place:
-    host, _, port = text.rpartition(":")
-    address = parse_address(host.strip("[]"))
-    if address is None or not port.isdecimal():
-        raise _invalid(text, 'Write "address:port", such as "127.0.0.1:5000".')
-    return str(address), int(port)
-
-
-def _invalid(text: str, remedy: str) -> ConfigurationError:
-    return ConfigurationError(
-        f"internal_services: {text!r} is not a place.",
-        code="egress.service_invalid",
-        field="internal_services",
-        remedy=remedy,
-    )
 
 
 def _unreachable(message: str, rule: EgressRule) -> EgressRefusedError:

@@ -9,11 +9,11 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
-from ...rules.addresses import parse_address
+from ..rules.addresses import parse_address
 
 __all__ = ["Resolver", "SystemResolver", "own_addresses"]
 
-log = logging.getLogger("jupyter_sandbox_spawner.gateway")
+log = logging.getLogger("jupyter_sandbox_spawner.resolve")
 _THREADS = 16
 
 
@@ -32,7 +32,7 @@ class SystemResolver:
 
     def __init__(self, seconds: float = 5.0) -> None:
         self._seconds = seconds
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="egress-resolve")
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="resolve")
 
     async def addresses(self, host: str, port: int) -> tuple[str, ...]:
         """Ask getaddrinfo; a failure or a deadline is logged and counts as no address."""
