@@ -91,10 +91,8 @@ _CREDENTIALS = (
     Attack("C03", "secrets in bundle, inspect, database, logs, audit, error pages"),
     Attack("C04", "another user's secrets"),
     Attack("C05", "a secret left on a disk, in swap or in a core dump"),
-    Attack(
-        "C06", "a credential used after its sandbox", elsewhere=_due("dynamic credentials: due with Vault")
-    ),
-    Attack("C07", "Vault reached directly, a wrapped token used twice", elsewhere=_due("due with Vault")),
+    Attack("C06", "a credential used after its sandbox"),
+    Attack("C07", "Vault reached directly, a wrapped token used twice"),
     Attack("C08", "a secret of another group", shared=True),
     Attack("C09", "MLflow as another user, or past the gateway"),
     Attack("C10", "a notebook shows its own token"),

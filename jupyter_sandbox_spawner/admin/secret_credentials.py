@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 
+from ..errors import SandboxError
 from ..settings import load_site
 from . import vault_accessors
 from .exits import ExitStatus
@@ -90,9 +91,19 @@ def _revoke(arguments: argparse.Namespace) -> int:
     whom = Whom(user=arguments.user or "", sandbox=arguments.sandbox or "", everybody=arguments.all)
     if arguments.token_file and not arguments.all:
         raise wrong_input("--token-file ends everybody's logins", "Use it with --all, or leave it out.")
-    found = ask_broker(load_site(arguments.site), lambda client: client.revoke(whom))
+    site = load_site(arguments.site)
+    try:
+        found = ask_broker(site, lambda client: client.revoke(whom))
+    except SandboxError:
+        if arguments.token_file:
+            # Whatever became of the broker: at Vault everything ends.
+            vault_accessors.revoke_prefix(site, arguments.token_file)
+            print(
+                "Every login of a sandbox at Vault has ended; servers are not cut off, as the broker says no."
+            )
+        raise
     if arguments.token_file:
-        vault_accessors.revoke_prefix(load_site(arguments.site), arguments.token_file)
+        vault_accessors.revoke_prefix(site, arguments.token_file)
     if arguments.json:
         print(json.dumps(found, indent=1))
         return ExitStatus.OK

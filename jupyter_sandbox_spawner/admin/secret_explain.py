@@ -34,7 +34,10 @@ def add_commands(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     )
     explain.add_argument("--user", metavar="NAME", help="show names as for this user")
     explain.add_argument(
-        "--group", metavar="NAME", action="append", help="who is in this group; may be given again"
+        "--group",
+        metavar="NAME",
+        action="append",
+        help="who is in this group; may be given again. Absent: the groups of the user's last server",
     )
     explain.add_argument("--json", action="store_true", help="print JSON for scripts")
     explain.set_defaults(action=_explain)
@@ -55,12 +58,16 @@ def add_commands(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 def _explain(arguments: argparse.Namespace) -> int:
     site = load_site(arguments.site)
     stored = {item["name"] for item in ask_broker(site, lambda client: client.secrets())["items"]}
-    groups = arguments.group or []
+    groups = arguments.group
+    if arguments.user is not None and groups is None:
+        groups = asyncio.run(_last_groups(site, arguments.user))
     rows, refused = _grants(_profiles(site), arguments.user, groups, stored)
     if arguments.json:
         print(json.dumps({"granted": rows, "refused": refused} if arguments.user else rows, indent=1))
         return ExitStatus.OK
     print_table([_COLUMNS, *(tuple(str(row[column]) for column in _COLUMNS) for row in rows)])
+    if arguments.user is not None:
+        print(_groups_said(arguments.user, groups))
     for item in refused:
         print(f"Not {item['secret']} of profile {item['profile']}: {item['why']}")
     unused = sorted(stored - {row["secret"] for row in rows})
@@ -70,7 +77,7 @@ def _explain(arguments: argparse.Namespace) -> int:
 
 
 def _grants(
-    profiles: tuple[Profile, ...], user: str | None, groups: Collection[str], stored: set[str]
+    profiles: tuple[Profile, ...], user: str | None, groups: Collection[str] | None, stored: set[str]
 ) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
     from ..rules.grants import GrantVerdict, decide_grants
 
@@ -80,18 +87,40 @@ def _grants(
         verdict = GrantVerdict(granted=profile.secrets)
         if user is not None:
             allowed = profile.allowed_groups
-            if groups and allowed is not None and not set(groups) & set(allowed):
-                why = f"the profile is for {', '.join(allowed) or 'nobody'}."
+            if allowed is not None and not set(groups or ()) & set(allowed):
+                who = ", ".join(allowed) or "nobody"
+                why = f"the profile is for {who}." if groups is not None else f"it is for {who}; see --group."
                 refused += [
                     {"secret": grant.name, "profile": profile.slug, "why": why} for grant in profile.secrets
                 ]
                 continue
-            verdict = decide_grants(user, groups, profile.secrets)
+            verdict = decide_grants(user, groups or (), profile.secrets)
         rows += [_row(grant, profile, stored) for grant in verdict.granted]
         refused += [
             {"secret": item.name, "profile": profile.slug, "why": item.why} for item in verdict.refused
         ]
     return sorted(rows, key=lambda row: (row["secret"], row["profile"])), refused
+
+
+def _groups_said(user: str, groups: Collection[str] | None) -> str:
+    if groups is None:
+        return (
+            f"Of {user}'s groups nothing is known here: no server of theirs was admitted. Give --group NAME."
+        )
+    return f"As for somebody in: {', '.join(sorted(groups)) or 'no group'}."
+
+
+async def _last_groups(site: Site, user: str) -> list[str] | None:
+    """Those that the hub said at the user's newest admission; None where there was none."""
+    from ..clients.control import ControlAdminClient, control_socket
+
+    client = ControlAdminClient(control_socket(site, "admin"))
+    try:
+        found = (await client.sandboxes(user, ended=True))["items"]
+    finally:
+        await client.close()
+    newest = max(found, key=lambda item: item["admitted_at"], default=None)
+    return None if newest is None else list(newest["groups"])
 
 
 def _row(grant: Grant, profile: Profile, stored: set[str]) -> dict[str, Any]:

@@ -228,7 +228,7 @@ class VaultClient:
                 namespace=self._site.namespace or None,
             )
             return ask(client)
-        except (VaultError, StatusError, requests.exceptions.RequestException) as error:
+        except (VaultError, StatusError, OSError) as error:
             raise translated(error, wire, what) from None
         finally:
             self._wires.give(wire)

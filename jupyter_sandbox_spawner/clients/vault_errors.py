@@ -37,11 +37,15 @@ def translated(error: Exception, wire: Wire, what: str) -> SandboxError:
 
 
 def _outage(error: Exception, wire: Wire) -> SandboxError:
+    if isinstance(error, OSError) and not isinstance(error, requests.exceptions.RequestException):
+        # requests looks for the file of the authority before it connects.
+        return outage_error("no_authority", str(error))
     words = f"{type(error).__name__}: {error}"
     if wire.is_cut or isinstance(error, requests.exceptions.Timeout):
         return outage_error("slow")
     if isinstance(error, requests.exceptions.SSLError):
-        return outage_error("tls", words)
+        # OpenSSL's word for a file of authorities that has none.
+        return outage_error("no_authority" if "NO_CERTIFICATE_OR_CRL" in words else "tls", words)
     if isinstance(error, (requests.exceptions.JSONDecodeError, requests.exceptions.InvalidSchema)):
         return outage_error("malformed", type(error).__name__)
     if "NameResolution" in words:

@@ -43,6 +43,7 @@ def summary(record: SandboxRecord, now: datetime) -> dict[str, Any]:
         "user": record.user,
         "server": record.server,
         "profile": record.profile,
+        "groups": record.groups,
         "status": record.status,
         "admitted_at": timestamp(record.admitted_at),
         "ready_at": timestamp(record.ready_at),

@@ -14,7 +14,9 @@ from ..units import format_duration
 
 __all__ = ["OUTAGES", "Outage", "answer_error", "is_outage", "outage_error"]
 
-Outage = Literal["unreachable", "unknown_host", "slow", "reset", "tls", "malformed", "redirected"]
+Outage = Literal[
+    "unreachable", "unknown_host", "slow", "reset", "tls", "no_authority", "malformed", "redirected"
+]
 # What says that nobody is there; more of the same is not tried for a while.
 OUTAGES = frozenset({"vault.unreachable", "vault.unknown_host", "vault.slow", "vault.reset", "vault.tls"})
 _LATER = "Try again in a minute; the admin sees more in: jupyter-sandbox-admin doctor"
@@ -27,6 +29,10 @@ _SENTENCES: dict[Outage, tuple[str, str]] = {
     "tls": (
         "Vault's certificate is not accepted.",
         "The admin checks `ca` and `address` of setup_hub's vault=...",
+    ),
+    "no_authority": (
+        "The file of the authority that signed Vault's certificate cannot be used.",
+        "The admin checks `ca` of setup_hub's vault=...: a file in PEM that the broker may read.",
     ),
     "malformed": ("Vault's answer is not what Vault answers; something stands in its place.", _ADMIN),
     "redirected": (

@@ -109,6 +109,10 @@ async def test_explain_says_what_is_refused_and_why(moved: House) -> None:
     assert status == 0
     assert "Not users/{user}/git of profile a: The username 'Ada' is not in canonical form." in said
     assert "Not s3/lab of profile b: the profile is for research." in said
+    assert "As for somebody in: chemistry." in said
+    status, said = await moved.run("explain", "--user", "nobody")
+    assert "no server of theirs was admitted" in said
+    assert "Not s3/lab of profile b: it is for research; see --group." in said
 
 
 def test_the_site_file_holds_no_secret(tmp_path: Path) -> None:

@@ -43,6 +43,11 @@ async def test_everything_ends_by_its_prefix(moved: House, vault: VaultServer) -
     status, said = await moved.run("revoke", "--all", "--token-file", str(operator))
     assert status == 0, said
     assert stray["accessor"] not in vault.accessors()
+    another = vault.login("alice")
+    await moved.end_broker()
+    status, said = await moved.run("revoke", "--all", "--token-file", str(operator))
+    assert (status != 0, "Every login of a sandbox at Vault has ended" in said) == (True, True)
+    assert another["accessor"] not in vault.accessors()
 
 
 async def test_the_brokers_own_token_cannot_list_accessors(moved: House, vault: VaultServer) -> None:  # noqa: F811

@@ -87,9 +87,18 @@ async def test_each_fault_has_a_sentence_of_its_own(place: VaultPlace, way: Faul
     await becomes(works, 8)
 
 
-def test_the_sentences_differ() -> None:
+async def test_the_sentences_differ(place: VaultPlace, way: FaultyProxy) -> None:
     """Nobody has to guess which of two causes is meant."""
-    assert len({words for _, _, words in FAULTS.values()}) >= 10
+    said: dict[str, set[str]] = {}
+    for fault in ("sealed by status", "429", "473", "500", "501", "502", "malformed", "refused", "reset"):
+        FAULTS[fault][0](way)
+        with pytest.raises(SandboxError) as caught:
+            await place.parts.store.read(ALICE, OWN)
+        said.setdefault(caught.value.message, set()).add(fault)
+        way.pass_on()
+        # So that the breaker does not repeat an outage of before.
+        await place.parts.store.read(ALICE, OWN)
+    assert len(said) == 9, said
 
 
 async def test_a_retry_time_is_told(place: VaultPlace, way: FaultyProxy) -> None:
@@ -204,6 +213,13 @@ async def test_a_wrong_name_and_a_wrong_authority_are_told_apart(tmp_path: Path)
             with pytest.raises(SandboxError) as caught:
                 await client.health()
         assert caught.value.code == "vault.tls"
+        for missing in ("/nowhere/ca.pem", str(tmp_path / "empty.pem")):
+            (tmp_path / "empty.pem").write_text("no certificate")
+            async with VaultClient(VaultSite(address=f"https://localhost:{port}", ca=missing)) as client:
+                with pytest.raises(SandboxError) as caught:
+                    await client.health()
+            assert caught.value.code == "vault.no_authority"
+            assert "`ca`" in caught.value.remedy
         async with VaultClient(VaultSite(address=f"https://localhost:{port}", ca=authority)) as client:
             with pytest.raises(SandboxError) as caught:
                 await client.health()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from jupyter_sandbox_spawner.broker.store import Ended
 from jupyter_sandbox_spawner.errors import (
     UnreachableError,
 )
@@ -57,6 +58,16 @@ async def test_what_a_sandbox_holds_ends_with_it(
     assert not await gone(vault, bobs)
     assert place.control.said("revoked") == [mine]
     assert [kept.id for kept in await place.parts.journal.all()] == [bobs]
+
+
+async def test_what_an_admin_ends_is_over_at_once(place: VaultPlace, vault: VaultServer) -> None:
+    """One sandbox's login is refused by Vault when the call returns; another's works on."""
+    await place.parts.store.read(ALICE, OWN)
+    await place.parts.store.read(BOB, Grant(name="users/bob/notes"))
+    mine, bobs = place.control.said("issued")
+    assert await place.parts.store.end([ALICE.sandbox]) == Ended(ended=1)
+    assert await gone(vault, mine)
+    assert not await gone(vault, bobs)
 
 
 async def test_after_a_crash_the_logins_of_before_end(vault: VaultServer, tmp_path: Path) -> None:

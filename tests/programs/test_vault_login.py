@@ -21,6 +21,8 @@ from jupyter_sandbox_spawner.rules.grants import Grant
 from jupyter_sandbox_spawner.rules.signing_keys import KeyTimes
 from jupyter_sandbox_spawner.vault_site import VaultSite
 
+from ..support.faulty_proxy import faulty_proxy
+from ..support.token_review import running_cluster
 from ..support.vault_server import VaultServer
 from .vault_street import becomes, opened_vault, reader, site_of
 
@@ -87,6 +89,39 @@ async def test_a_token_from_a_file(vault: VaultServer, tmp_path: Path) -> None:
     file.write_text(vault.broker_token() + "\n")
     site = replace(site_of(vault), login="token", token_file=str(file))
     assert await works(site, await token_of(site, tmp_path))
+
+
+async def test_a_service_account_logs_in(vault: VaultServer, tmp_path: Path) -> None:
+    """With the token that a pod finds in its volume; that of another account is refused."""
+    with running_cluster(tmp_path) as cluster:
+        place = ["--kubernetes", cluster.address, "--kubernetes-ca", str(cluster.ca_file)]
+        await asyncio.to_thread(
+            vault.set_up, "--shared", "shared/*", *place, "--service-account", "hub/broker"
+        )
+        file = tmp_path / "token"
+        file.write_text(cluster.token("hub/broker"))
+        site = replace(site_of(vault), login="kubernetes", token_file=str(file))
+        assert await works(site, await token_of(site, tmp_path))
+        file.write_text(cluster.token("hub/another"))
+        with pytest.raises(SandboxError) as caught:
+            await token_of(site, tmp_path)
+        assert caught.value.code == "vault.denied"
+
+
+async def test_every_call_names_the_namespace(vault: VaultServer) -> None:
+    """Where one is set; an Enterprise or OpenBao behind it then looks nowhere else."""
+    with faulty_proxy(vault.address) as way:
+        async with VaultClient(replace(site_of(vault), address=way.address, namespace="team-a")) as client:
+            await client.health()
+            for call in (
+                client.login("approle", {}),
+                client.read("x", "secret/data/a"),
+                client.write("x", "auth/token/revoke-accessor", {"accessor": "a"}),
+            ):
+                with pytest.raises(SandboxError):
+                    await call
+        assert {seen.namespace for seen in way.requests} == {"team-a"}
+        assert len(way.requests) == 4
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,7 @@ class Seen:
     method: str
     path: str
     token: bool
+    namespace: str = ""
 
 
 @dataclass(frozen=True)
@@ -181,7 +182,10 @@ class FaultyProxy:
 
     async def _serve(self, request: _Message, writer: asyncio.StreamWriter) -> None:
         method, path = request.first[:2]
-        self.requests.append(Seen(method, path, b"\r\nx-vault-token:" in request.head.lower()))
+        head = request.head.decode("latin-1").lower()
+        _, _, namespace = head.partition("\r\nx-vault-namespace:")
+        place = namespace.partition("\r\n")[0].strip()
+        self.requests.append(Seen(method, path, "\r\nx-vault-token:" in head, place))
         if self._mode == "hang":
             await asyncio.get_running_loop().create_future()
         elif self._mode == "reset":
