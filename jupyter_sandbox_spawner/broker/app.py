@@ -71,7 +71,7 @@ async def run(site: Site, descriptors: Mapping[str, int]) -> None:
 
 
 def forbid_dumps() -> None:
-    """No core dump, whose limit a pipe in core_pattern would pass over, and no look at our memory by our uid."""
+    """No core dump, whose limit a pipe in core_pattern passes over, and no look at our memory by our uid."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
         raise ConfigurationError(
