@@ -58,6 +58,11 @@ class Upkeep:
 
     async def run(self) -> None:
         """Until it is cancelled."""
+        try:
+            # At once: a wrapped secret id that waits for its first use is soon too old to be opened.
+            await self._all.own.token()
+        except SandboxError as error:
+            log.error("The broker cannot log in at Vault: %s", error)
         while True:
             try:
                 await self.round()

@@ -90,11 +90,15 @@ async def test_after_a_crash_the_logins_of_before_end(vault: VaultServer, tmp_pa
 async def test_a_database_user_outlives_the_broker(warehouse: Warehouse, tmp_path: Path) -> None:
     """A crash of the broker cuts no connection: the lease lives on, and ends with its sandbox as well."""
     control = ControlStandIn()
-    control.runs.add(ALICE.sandbox)
+    control.runs |= {ALICE.sandbox, BOB.sandbox}
+    warehouse.vault.put("users/bob/notes", {"value": "bob's"})
     async with opened_vault(warehouse.vault, tmp_path, control) as before:
         user = (await before.parts.store.read(ALICE, LIVE)).fields["username"]
-        site = before.site
+        await before.parts.store.read(BOB, Grant(name="users/bob/notes"))
+        bobs, site = control.said("issued")[-1], before.site
     async with opened_vault(warehouse.vault, tmp_path, control, site) as after:
+        # A login without leases ends, and then all that had to end has ended.
+        await becomes(lambda: gone(warehouse.vault, bobs), 8)
         newer = (await after.parts.store.read(ALICE, LIVE)).fields["username"]
         assert user in warehouse.users()
         control.runs.discard(ALICE.sandbox)

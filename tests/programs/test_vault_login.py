@@ -83,6 +83,16 @@ async def test_what_was_wrapped_elsewhere_is_not_opened(vault: VaultServer, tmp_
     assert vault.call("PUT", "sys/wrapping/unwrap", token=wrapped)["data"] == {"secret_id": "x"}
 
 
+async def test_a_wrapped_secret_id_is_opened_at_the_start(vault: VaultServer, tmp_path: Path) -> None:
+    """Before anybody asks for a secret: in ten minutes it would be too old."""
+    async with opened_vault(vault, tmp_path):
+
+        async def opened() -> bool:
+            return await asyncio.to_thread((tmp_path / "broker/vault-secret-id.json").exists)
+
+        await becomes(opened, 5)
+
+
 async def test_a_token_from_a_file(vault: VaultServer, tmp_path: Path) -> None:
     """As an agent of Vault writes it."""
     file = tmp_path / "token"
