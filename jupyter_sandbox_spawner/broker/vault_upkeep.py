@@ -58,11 +58,14 @@ class Upkeep:
 
     async def run(self) -> None:
         """Until it is cancelled."""
+        # At once: a wrapped secret id that waits for its first use is soon too old to be opened.
+        first = asyncio.create_task(self._log_in())
         try:
-            # At once: a wrapped secret id that waits for its first use is soon too old to be opened.
-            await self._all.own.token()
-        except SandboxError as error:
-            log.error("The broker cannot log in at Vault: %s", error)
+            await asyncio.shield(first)
+        except asyncio.CancelledError:
+            # Opened once, it must be kept: an end that comes just now waits for that.
+            await first
+            raise
         while True:
             try:
                 await self.round()
@@ -72,6 +75,12 @@ class Upkeep:
                 # One bad round must not end the next ones; the log has its traceback.
                 log.exception("a round of the upkeep failed")
             await asyncio.sleep(_ROUND)
+
+    async def _log_in(self) -> None:
+        try:
+            await self._all.own.token()
+        except SandboxError as error:
+            log.error("The broker cannot log in at Vault: %s", error)
 
     async def round(self) -> None:
         """Who runs, what is due, what must end."""
