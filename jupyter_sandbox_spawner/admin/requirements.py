@@ -41,6 +41,7 @@ def check_programs(installation: Installation) -> None:
             remedy="Install it: pip install 'jupyter_sandbox_spawner[docker]'",
         )
     _need("setpriv", "it ties the programs to this one", "apt-get install util-linux")
+    _need("prlimit", "it keeps the programs from writing core dumps", "apt-get install util-linux")
     _need("node", "the proxy runs on it", "apt-get install nodejs npm")
     version = node_version()
     if version < LEAST_NODE:
