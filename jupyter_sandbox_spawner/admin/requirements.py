@@ -40,8 +40,8 @@ def check_programs(installation: Installation) -> None:
             code="program.missing",
             remedy="Install it: pip install 'jupyter_sandbox_spawner[docker]'",
         )
-    _need("setpriv", "it ties the programs to this one", "apt-get install util-linux")
-    _need("prlimit", "it keeps the programs from writing core dumps", "apt-get install util-linux")
+    for name in ("setpriv", "prlimit"):
+        _need(name, "it ties the programs to this one", "apt-get install util-linux")
     _need("node", "the proxy runs on it", "apt-get install nodejs npm")
     version = node_version()
     if version < LEAST_NODE:

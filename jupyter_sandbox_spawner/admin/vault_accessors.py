@@ -56,8 +56,10 @@ def add_command_to(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -
 def _reconcile(arguments: argparse.Namespace) -> int:
     site = load_site(arguments.site)
     vault, token = _vault(site), _token(arguments.token_file)
+    accessors = asyncio.run(_accessors(vault, token))
+    # Asked afterwards: what was made in between is in neither.
     known = set(ask_broker(site, lambda client: client.credentials())["ids"])
-    strays = asyncio.run(_strays(vault, token, known, arguments.apply))
+    strays = asyncio.run(_strays(vault, token, set(accessors) - known, arguments.apply))
     if not strays:
         print("Every login of a sandbox at Vault is known to the broker.")
         return ExitStatus.OK
@@ -67,12 +69,18 @@ def _reconcile(arguments: argparse.Namespace) -> int:
     return ExitStatus.OK
 
 
-async def _strays(vault: VaultSite, token: str, known: Collection[str], apply: bool) -> list[_Login]:
+async def _accessors(vault: VaultSite, token: str) -> tuple[str, ...]:
+    from ..clients.vault import VaultClient
+
+    async with VaultClient(vault) as client:
+        return await client.list(token, "auth/token/accessors", "the list of accessors")
+
+
+async def _strays(vault: VaultSite, token: str, unknown: Collection[str], apply: bool) -> list[_Login]:
     from ..clients.vault import VaultClient
 
     async with VaultClient(vault) as client:
         gate = asyncio.Semaphore(_AT_ONCE)
-        accessors = await client.list(token, "auth/token/accessors", "the list of accessors")
 
         async def look(accessor: str) -> _Login | None:
             async with gate:
@@ -81,7 +89,7 @@ async def _strays(vault: VaultSite, token: str, known: Collection[str], apply: b
                     await client.write(token, "auth/token/revoke-accessor", {"accessor": accessor})
                 return found
 
-        looked = await asyncio.gather(*(look(item) for item in accessors if item not in known))
+        looked = await asyncio.gather(*(look(item) for item in sorted(unknown)))
     return [item for item in looked if item is not None]
 
 

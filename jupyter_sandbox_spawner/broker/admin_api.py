@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -9,7 +10,7 @@ from aiohttp import web
 
 from ..clients.broker import Copying, Whom
 from ..clients.grants import StoreChange
-from ..errors import ConfigurationError, RefusedError
+from ..errors import ConfigurationError, RefusedError, SandboxError
 from ..secret_names import check_name
 from ..serving import peer_credentials
 from ..wire import decode_json, encode
@@ -17,6 +18,8 @@ from .parts import Parts, VaultParts
 from .store import check_fields
 
 __all__ = ["AdminApi", "NewSecret"]
+
+log = logging.getLogger("jupyter_sandbox_spawner.broker")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,11 +55,23 @@ class AdminApi:
         )
 
     async def _state(self, request: web.Request) -> web.Response:
+        await self._forget_ended()
         state = await self._store.state()
         kept = [] if self._parts.vault is None else await self._parts.vault.journal.all()
         pending = sum(item.ending for item in kept)
         held, cut_off = len(kept) - pending, sorted(self._parts.blocks.ids)
         return web.json_response({**encode(state), "held": held, "pending": pending, "cut_off": cut_off})
+
+    async def _forget_ended(self) -> None:
+        """Of those that were cut off, where control answers."""
+        asked = self._parts.blocks.ids
+        if asked:
+            try:
+                running = await self._control.running(sorted(asked))
+            except SandboxError as error:
+                log.warning("Control does not say which sandboxes run: %s", error)
+                return
+            self._parts.blocks.forget(asked - running)
 
     async def _credentials(self, request: web.Request) -> web.Response:
         """Accessors and lease ids, which open nothing."""
@@ -88,7 +103,7 @@ class AdminApi:
         if sum((bool(whom.user), bool(whom.sandbox), whom.everybody)) != 1:
             raise ConfigurationError("Name one of user, sandbox and everybody.", code="secret.revoke_whom")
         said = whom.user or whom.sandbox or "everybody"
-        await self._control.changing(StoreChange(actor=_admin(request), verb="revoke", name=said))
+        await self._control.changing(StoreChange(actor=_admin(request), verb="cut_off", name=said))
         sandboxes = await self._sandboxes(whom)
         self._parts.blocks.add(sandboxes)
         ended = await self._store.end(sandboxes)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
+import os
 import resource
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
@@ -28,10 +30,11 @@ from .proxy import SecretsProxy
 from .secrets_api import SecretsApi
 from .upstream import Upstream
 
-__all__ = ["CALLERS", "run"]
+__all__ = ["CALLERS", "forbid_dumps", "run"]
 
 log = logging.getLogger("jupyter_sandbox_spawner.broker")
 CALLERS = ("gateway", "control", "admin")
+_PR_SET_DUMPABLE = 4  # of linux/prctl.h
 _HUB_TIME = 4.0  # seconds; a cell waits
 
 
@@ -41,8 +44,7 @@ class _Api(Protocol):
 
 async def run(site: Site, descriptors: Mapping[str, int]) -> None:
     """Serve until SIGTERM or SIGINT. `descriptors`: listening sockets that a supervisor holds, by caller."""
-    # A core dump would hold secrets.
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    forbid_dumps()
     async with AsyncExitStack() as stack:
         parts = await _parts(stack, site)
         # With a user's own token only: the broker has none, and may do nothing at the hub.
@@ -66,6 +68,16 @@ async def run(site: Site, descriptors: Mapping[str, int]) -> None:
             site.vault.address if site.vault else site.broker_dir,
         )
         await until_signal()
+
+
+def forbid_dumps() -> None:
+    """No core dump, whose limit a pipe in core_pattern passes over, and no look at our memory by our uid."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
+        raise ConfigurationError(
+            f"The broker cannot forbid core dumps: {os.strerror(ctypes.get_errno())}.",
+            code="isolation.refused",
+        )
 
 
 async def _parts(stack: AsyncExitStack, site: Site) -> Parts:

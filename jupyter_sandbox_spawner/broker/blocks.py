@@ -36,10 +36,10 @@ class Blocks:
         """Cut off; on disk when it returns."""
         self._keep(self._ids | frozenset(sandboxes))
 
-    def keep_only(self, running: Collection[str]) -> None:
-        """Forget those that have ended: an id never comes back."""
-        if self._ids - frozenset(running):
-            self._keep(self._ids & frozenset(running))
+    def forget(self, ended: Collection[str]) -> None:
+        """These have ended, by control's answer about them: an id never comes back."""
+        if self._ids & frozenset(ended):
+            self._keep(self._ids - frozenset(ended))
 
     def _keep(self, ids: frozenset[str]) -> None:
         write_private(self._path, json.dumps(sorted(ids)).encode())

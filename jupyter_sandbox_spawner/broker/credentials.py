@@ -1,7 +1,8 @@
 """Which tokens and leases does each sandbox have at Vault, and how do they begin, live longer and end?
 
 Law: what was made is in the journal and in the audit before anybody gets it; what must end is in the journal
-first, and stays there until Vault says that it is over. Values and tokens are in memory only.
+first, and stays there until Vault says that it is over. Values and tokens are in memory only. A login whose
+answer never came is known to nobody and given to nobody; it ends with its time.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
-from typing import Literal
+from typing import Literal, TypeVar
 from weakref import WeakValueDictionary
 
 from ..clients.grants import ControlBrokerClient, CredentialEvent, Reader
@@ -29,7 +30,13 @@ from .signing import Signer
 __all__ = ["Credentials", "Held", "Ways", "is_over"]
 
 log = logging.getLogger("jupyter_sandbox_spawner.broker")
+T = TypeVar("T")
+_REVOKED = {
+    "token": ("auth/token/revoke-accessor", "accessor"),
+    "lease": ("sys/leases/revoke", "lease_id"),
+}
 _WRAPPED_FOR = 120  # seconds in which a wrapped token has to be opened
+_GUESS = 900.0  # seconds that a token lives of which nobody has said it yet
 _MARGIN = 5.0  # seconds before the end of a token from when on it is not used; at most a tenth of its life
 
 
@@ -97,20 +104,25 @@ class Credentials:
         async with self.lock(reader.sandbox, ""):
             held = self.of(reader.sandbox, "")
             if held is None or self.clock() >= held.life.replace_at:
+                await self.own.check_namespace()
                 jwt = self._signer.token(self.site, reader)
                 held = await self._begin(reader, "", await self.client.login_jwt(jwt))
             return held
 
     async def wrapped(self, reader: Reader, grant: Grant) -> tuple[Held, Login]:
         """A token of its own for the sandbox itself, which only the sandbox opens."""
+        await self.own.check_namespace()
         login = await self.client.login_jwt(self._signer.token(self.site, reader), _WRAPPED_FOR)
-        # For how long the token inside lives is not said; the role's time is asked of the accessor.
-        answer = await self.client.write(
-            await self.own.token(), "auth/token/lookup-accessor", {"accessor": login.accessor}
+        # For how long the token inside lives is not said: it is kept with a guess, and its accessor asked.
+        inner = Login(token="", accessor=login.accessor, seconds=_GUESS)
+        held = await self._begin(reader, grant.name, inner)
+        answer = await self.as_broker(
+            lambda own: self.client.write(own, "auth/token/lookup-accessor", {"accessor": login.accessor})
         )
-        seconds = float(answer.data.get("ttl") or _WRAPPED_FOR)
-        inner = Login(token="", accessor=login.accessor, seconds=seconds)
-        return await self._begin(reader, grant.name, inner), login
+        seconds, renewable = float(answer.data.get("ttl") or _GUESS), bool(answer.data.get("renewable"))
+        held.life = begun(self.clock(), seconds, renewable, self._chance())
+        await self.journal.extend([held.id], self.until(held))
+        return held, login
 
     async def _begin(self, reader: Reader, secret: str, login: Login) -> Held:
         held = Held(
@@ -141,17 +153,7 @@ class Credentials:
 
     async def _keep(self, held: Held) -> None:
         sandbox = held.reader.sandbox
-        await self.journal.add(
-            Kept(
-                id=held.id,
-                kind=held.kind,
-                sandbox=sandbox,
-                user=held.reader.user,
-                secret=held.secret,
-                accessor=held.accessor,
-                ends_at=self.until(held),
-            )
-        )
+        await self._write_down(held)
         try:
             event = CredentialEvent(verb="issued", name=held.secret, accessor=held.id)
             await self._control.credential(sandbox, event)
@@ -166,6 +168,26 @@ class Credentials:
         self._held[sandbox][held.secret] = held
         if older is not None and not self._has_leases(older):
             await self.journal.end([older.id])
+
+    async def _write_down(self, held: Held) -> None:
+        kept = Kept(
+            id=held.id,
+            kind=held.kind,
+            sandbox=held.reader.sandbox,
+            user=held.reader.user,
+            secret=held.secret,
+            accessor=held.accessor,
+            ends_at=self.until(held),
+        )
+        try:
+            await self.journal.add(kept)
+        except SandboxError:
+            # What cannot be written down is given to nobody, and ended while it is known.
+            try:
+                await self.end_one(held.id, held.kind)
+            except SandboxError as error:
+                log.error("%s: %s ends with its time only: %s", kept.sandbox, held.id, error)
+            raise
 
     def _has_leases(self, held: Held) -> bool:
         """With a token its leases end; one that still has some lives on until the sandbox ends."""
@@ -183,26 +205,38 @@ class Credentials:
             if is_over(error):
                 self.forget(held)
                 await self.journal.forget([held.id])
+                lost = CredentialEvent(verb="lost", name=held.secret, accessor=held.id, code=error.code)
+                await self.say(held.reader.sandbox, lost)
             raise
         held.life = renewed(held.life, self.clock(), seconds, self._chance())
         await self.journal.extend([held.id], self.until(held))
 
     async def renew_by_id(self, kind: str, name: str, seconds: float = 0.0) -> float:
-        """The seconds that Vault lets it live longer. Raises SandboxError."""
-        own = await self.own.token()
-        if kind == "token":
-            answer = await self.client.write(
-                own, "auth/token/renew-accessor", {"accessor": name}, what="a renewal"
-            )
-            return float(answer.data.get("lease_duration") or 0)
-        body = {"lease_id": name, "increment": int(seconds)}
-        return (await self.client.write(own, "sys/leases/renew", body, what="a renewal")).seconds
+        """The seconds that Vault lets it live longer; 0 asks for what its role gives. Raises SandboxError."""
+        token = kind == "token"
+        path = "auth/token/renew-accessor" if token else "sys/leases/renew"
+        body: Mapping[str, str | int] = {"accessor": name}
+        if not token:
+            body = {"lease_id": name, "increment": int(seconds)}
+        answer = await self.as_broker(lambda own: self.client.write(own, path, body, what="a renewal"))
+        return float(answer.data.get("lease_duration") or 0) if token else answer.seconds
+
+    async def as_broker(self, call: Callable[[str], Awaitable[T]]) -> T:
+        """A call in the broker's own name; where its token is refused, once more with a new one."""
+        try:
+            return await call(await self.own.token())
+        except SandboxError as error:
+            if error.code != "vault.denied" or is_over(error) or not self.own.refused():
+                raise
+        return await call(await self.own.token())
 
     def forget(self, held: Held) -> None:
         """It is over; whoever needs it gets a new one."""
         mine = self._held.get(held.reader.sandbox, {})
-        if mine.get(held.secret) is held:
-            del mine[held.secret]
+        for secret, other in list(mine.items()):
+            # With a token its leases are over.
+            if other is held or (held.kind == "token" and other.accessor == held.accessor):
+                del mine[secret]
 
     def drop(self, sandboxes: Collection[str]) -> list[Held]:
         """Forget all that these hold, at once; what is being made for them now ends too."""
@@ -219,14 +253,9 @@ class Credentials:
 
     async def end_one(self, name: str, kind: str) -> None:
         """End it at Vault; no error where it is over already."""
-        own = await self.own.token()
+        path, field = _REVOKED[kind]
         try:
-            if kind == "token":
-                await self.client.write(
-                    own, "auth/token/revoke-accessor", {"accessor": name}, what="a revocation"
-                )
-            else:
-                await self.client.write(own, "sys/leases/revoke", {"lease_id": name}, what="a revocation")
+            await self.as_broker(lambda own: self.client.write(own, path, {field: name}, what="a revocation"))
         except SandboxError as error:
             if not is_over(error):
                 raise

@@ -117,7 +117,7 @@ class Exchanges:
             if clock() - asked < self._times.control:
                 continue
             asked = clock()
-            if await self._still_running():
+            if await self._asked_control():
                 answered = clock()
             elif clock() - answered > self._times.alone:
                 for exchange in tuple(self._running):
@@ -131,6 +131,14 @@ class Exchanges:
                 exchange.end(blocked())
             elif now - exchange.moved > self._times.still:
                 exchange.end(_slow(exchange.host, self._times.still))
+
+    async def _asked_control(self) -> bool:
+        try:
+            return await self._still_running()
+        except Exception:
+            # Without this task nothing would end a request any more; the log has the traceback.
+            log.exception("control could not be asked which sandboxes run")
+            return False
 
     async def _still_running(self) -> bool:
         """End those whose sandbox has ended. False where control does not say."""

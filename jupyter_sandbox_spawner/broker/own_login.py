@@ -47,13 +47,14 @@ class OwnLogin:
         self._token = ""
         self._until = 0.0
         self._namespaces = False
+        self._opened: dict[str, str] = {}
         self._logged_in_at = -_PAUSE
 
     async def token(self) -> str:
         """A token that should work. Raises SandboxError `vault.*`."""
         async with self._lock:
             if not self._token or self._clock() >= self._until:
-                await self._check_namespace()
+                await self.check_namespace()
                 login = await self._login()
                 self._token, self._until = login.token, self._clock() + login.seconds * _KEPT
                 self._logged_in_at = self._clock()
@@ -66,7 +67,7 @@ class OwnLogin:
         self._token = ""
         return True
 
-    async def _check_namespace(self) -> None:
+    async def check_namespace(self) -> None:
         """A Vault without namespaces passes over the header, and all would lie in the only one there is.
 
         Vault says so in its health; OpenBao, which has namespaces, says nothing of the kind.
@@ -121,13 +122,18 @@ class OwnLogin:
                 raise _not_ours("it was used before, or is too old") from error
             raise
         secret_id = str(answer.data.get("secret_id", ""))
-        await asyncio.to_thread(
-            write_private, self._kept_id, json.dumps({"of": digest, "secret_id": secret_id}).encode()
-        )
+        self._opened = {"of": digest, "secret_id": secret_id}
+        try:
+            await asyncio.to_thread(write_private, self._kept_id, json.dumps(self._opened).encode())
+        except OSError as error:
+            # It was opened, which cannot be done twice: it serves from memory as long as this program runs.
+            log.error("The broker's secret id cannot be kept, and a restart will need a new one: %s", error)
         return secret_id
 
     def _kept(self) -> dict[str, str]:
         """What was unwrapped before, so that a restart needs nobody."""
+        if self._opened:
+            return self._opened
         try:
             found = json.loads(self._kept_id.read_bytes())
         except (OSError, ValueError):

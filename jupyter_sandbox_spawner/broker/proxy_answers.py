@@ -84,8 +84,9 @@ def _clean(scrubber: Scrubber, value: bytes) -> str:
 
 def _check_readable(answer: aiohttp.ClientResponse, grant: Grant) -> None:
     """A value in a compressed answer would not be found."""
-    encoding = answer.headers.get("Content-Encoding", "identity").strip().lower()
-    transfer = answer.headers.get("Transfer-Encoding", "chunked").strip().lower()
+    # All lines of a header count together.
+    encoding = ",".join(answer.headers.getall("Content-Encoding", [])).strip().lower()
+    transfer = ",".join(answer.headers.getall("Transfer-Encoding", ["chunked"])).strip().lower()
     if encoding not in ("", "identity") or transfer != "chunked":
         raise ProgramError(
             f"{grant.host} sends its answer compressed though it was asked not to, so it is not passed on.",

@@ -146,6 +146,11 @@ class SecretsApi:
         except SandboxError as error:
             await self._control.failed(sandbox, ReadFailure(name=name, code=error.code))
             raise
+        if self._blocks.holds(sandbox):
+            # An admin cut it off while this was on its way.
+            await self._store.end([sandbox])
+            await self._control.failed(sandbox, ReadFailure(name=name, code="secret.blocked"))
+            raise blocked()
         log.info("%s reads %s", sandbox, name)
         return secret
 

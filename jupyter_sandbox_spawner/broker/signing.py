@@ -71,7 +71,8 @@ class Signer:
         kept = {key.kid for key in published(self._keys(), self._clock(), self._times)}
         for kid in set(self._pairs) - kept:
             self._path(kid).unlink(missing_ok=True)
-            del self._pairs[kid]
+        # Another thread may sign meanwhile: it sees the old keys or the new ones, never half.
+        self._pairs = {kid: pair for kid, pair in self._pairs.items() if kid in kept}
 
     def rotate(self, at_once: bool = False) -> str:
         """Make a key. It signs when it has been published long enough, or at once; its id."""
@@ -81,7 +82,7 @@ class Signer:
         pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         document = {"made_at": key.made_at.isoformat(), "at_once": at_once, "pem": pem.decode()}
         write_private(self._path(kid), json.dumps(document).encode())
-        self._pairs[kid] = _Pair(key, private)
+        self._pairs = {**self._pairs, kid: _Pair(key, private)}
         return kid
 
     def token(self, site: VaultSite, reader: Reader) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import AsyncExitStack, suppress
 
 from ..clients.grants import ControlBrokerClient
@@ -20,6 +21,7 @@ from .vault_upkeep import Upkeep
 
 __all__ = ["open_vault"]
 
+log = logging.getLogger("jupyter_sandbox_spawner.broker")
 _TEND_KEYS = 3600.0  # seconds
 
 
@@ -51,7 +53,11 @@ async def open_vault(
 async def _tend(signer: Signer) -> None:
     while True:
         await asyncio.sleep(_TEND_KEYS)
-        await asyncio.to_thread(signer.tend)
+        try:
+            await asyncio.to_thread(signer.tend)
+        except Exception:
+            # A disk that is full now may have room in an hour; the key in use signs on.
+            log.exception("signing keys were not tended")
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:

@@ -7,23 +7,20 @@ policies and its audit speak of people; names and versions come by the broker's 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from ..clients.grants import Reader
-from ..clients.vault import Answer
-from ..errors import ConfigurationError, ProgramError, SandboxError
+from ..errors import ProgramError, SandboxError
 from ..rules.grants import Grant
-from ..secret_names import is_field_name, is_secret_name
+from ..secret_names import is_secret_name
 from .credentials import Credentials, Held, is_over
+from .kv_answers import created_at, fields_of, renamed, stored_of
 from .store import MOST_SECRETS, About, Ended, Secret, Stored, StoreState, missing, not_held, unusable
 from .vault_upkeep import Upkeep
 
 __all__ = ["VaultStore"]
 
-_AWS = {"access_key": "access_key_id", "secret_key": "secret_access_key", "security_token": "session_token"}
 _LONGEST_NOTE = 500  # characters of a note that Vault keeps beside a secret
 
 
@@ -62,19 +59,16 @@ class VaultStore:
             held = self._all.of(reader.sandbox, grant.name)
             if held is None:
                 return About(stored=True)
-            return About(stored=True, expires_at=self._all.until(held), renewed=True)
+            renewed = held.life.renew_at is not None
+            return About(stored=True, expires_at=self._all.until(held), renewed=renewed)
         metadata = await self._metadata(grant.name)
         if metadata is None:
             return About(stored=False)
         newest = int(metadata.get("current_version") or 0)
-        wanted = metadata.get("versions", {}).get(str(grant.version or newest))
-        if not isinstance(wanted, dict) or wanted.get("destroyed") or wanted.get("deletion_time"):
+        created = created_at(metadata, grant.version or newest)
+        if created is None:
             return About(stored=False)
-        return About(
-            stored=True,
-            version=grant.version or newest,
-            changed_at=_instant(str(wanted.get("created_time", ""))),
-        )
+        return About(stored=True, version=grant.version or newest, changed_at=created)
 
     async def read(self, reader: Reader, grant: Grant) -> Secret:
         """The values. Raises RefusedError `secret.missing`, `vault.denied`, ProgramError `vault.*`."""
@@ -103,7 +97,7 @@ class VaultStore:
             raise
         metadata = answer.data.get("metadata") or {}
         return Secret(
-            name=grant.name, fields=_fields(answer.data.get("data")), version=metadata.get("version")
+            name=grant.name, fields=fields_of(answer.data.get("data")), version=metadata.get("version")
         )
 
     async def _dynamic(self, reader: Reader, grant: Grant) -> Secret:
@@ -113,7 +107,7 @@ class VaultStore:
             if held is None or self._all.clock() >= held.life.replace_at:
                 session = await self._all.session(reader)
                 answer = await self._client.read(session.token, grant.path, repr(grant.name))
-                values = _renamed(grant, _fields(answer.data))
+                values = renamed(grant, fields_of(answer.data))
                 if not answer.lease:
                     # Nothing to renew and nothing to end, such as a signed certificate.
                     return Secret(name=grant.name, fields=values)
@@ -143,14 +137,18 @@ class VaultStore:
             "expected_path": self._site.login_path,
         }
         return Secret(
-            name=grant.name, fields=fields, expires_at=self._all.until(held), renewed=True, accessor=held.id
+            name=grant.name,
+            fields=fields,
+            expires_at=self._all.until(held),
+            renewed=held.life.renew_at is not None,
+            accessor=held.id,
         )
 
     async def _is_gone(self, held: Held) -> bool:
         """Does Vault know this token no more? Then it is forgotten."""
         try:
-            await self._client.write(
-                await self._all.own.token(), "auth/token/lookup-accessor", {"accessor": held.accessor}
+            await self._all.as_broker(
+                lambda own: self._client.write(own, "auth/token/lookup-accessor", {"accessor": held.accessor})
             )
         except SandboxError as error:
             if not is_over(error):
@@ -171,10 +169,9 @@ class VaultStore:
     async def revoke(self, reader: Reader, grant: Grant) -> Ended:
         """End what it holds; the next read makes a new one."""
         held = self._all.of(reader.sandbox, grant.name)
-        if held is None:
-            return Ended()
-        self._all.forget(held)
-        return await self._upkeep.end_held([held])
+        if held is not None:
+            self._all.forget(held)
+        return await self._upkeep.end_secret(reader.sandbox, grant.name)
 
     async def end(self, sandboxes: Collection[str]) -> Ended:
         """End all that they hold, also what an earlier run of the broker gave them."""
@@ -185,15 +182,15 @@ class VaultStore:
         names = await self._names("")
         found = await asyncio.gather(*(self._metadata(name) for name in names))
         return tuple(
-            _stored(name, metadata)
+            stored_of(name, metadata)
             for name, metadata in zip(names, found, strict=True)
-            if metadata is not None
+            if metadata is not None and created_at(metadata, int(metadata.get("current_version") or 0))
         )
 
     async def _names(self, below: str) -> list[str]:
         try:
-            keys = await self._client.list(
-                await self._own(), self._site.kv("metadata", below), "the list of secrets"
+            keys = await self._all.as_broker(
+                lambda own: self._client.list(own, self._site.kv("metadata", below), "the list of secrets")
             )
         except SandboxError as error:
             if error.code == "vault.absent":
@@ -212,83 +209,42 @@ class VaultStore:
 
     async def put(self, name: str, fields: Mapping[str, str], by: str) -> None:
         """A new version; a note beside it has who and which fields: the broker reads no value back."""
-        own = await self._own()
-        await self._client.write(own, self._site.kv("data", name), {"data": dict(fields)}, repr(name))
+        await self._write(self._site.kv("data", name), {"data": dict(fields)}, name)
         size = sum(len(value.encode()) for value in fields.values())
         note = {
             "changed_by": by[:_LONGEST_NOTE],
             "fields": ",".join(fields)[:_LONGEST_NOTE],
             "size": str(size),
         }
-        await self._client.write(own, self._site.kv("metadata", name), {"custom_metadata": note}, repr(name))
+        await self._write(self._site.kv("metadata", name), {"custom_metadata": note}, name)
+
+    async def _write(self, path: str, body: Mapping[str, Any], name: str) -> None:
+        await self._all.as_broker(lambda own: self._client.write(own, path, body, repr(name)))
 
     async def delete(self, name: str) -> bool:
         """Remove it with all versions; False if there was none."""
         if await self._metadata(name) is None:
             return False
-        await self._client.delete(await self._own(), self._site.kv("metadata", name), repr(name))
+        path = self._site.kv("metadata", name)
+        await self._all.as_broker(lambda own: self._client.delete(own, path, repr(name)))
         return True
 
     async def prepare(self, reader: Reader, grants: Sequence[Grant]) -> None:
-        """Could these be given to a server that is about to start? Raises what a read would raise."""
+        """Could these be given to a server that is about to start? Raises what a read would raise.
+
+        They are read, and nobody gets the values; what an engine makes is the server's first read then. Of a
+        wrapped token only the login is tried, as it is opened once.
+        """
         await self._all.session(reader)
-        known = await self.about(reader, grants)
-        for grant in grants:
-            if not known[grant.name].stored:
-                raise missing(grant.name)
+        await asyncio.gather(*(self.read(reader, grant) for grant in grants if grant.kind != "vault"))
 
     async def _metadata(self, name: str) -> Mapping[str, Any] | None:
-        """None where there is none, or every version of it is deleted."""
+        """None where there is none; of one whose versions are all deleted there is some."""
+        path = self._site.kv("metadata", name)
         try:
-            answer: Answer = await self._client.read(
-                await self._own(), self._site.kv("metadata", name), repr(name)
-            )
+            answer = await self._all.as_broker(lambda own: self._client.read(own, path, repr(name)))
         except SandboxError as error:
             if error.code == "vault.absent":
                 return None
-            if error.code == "vault.denied" and self._all.own.refused():
-                return await self._metadata(name)
             raise
         return answer.data
-
-    async def _own(self) -> str:
-        return await self._all.own.token()
-
-
-def _fields(found: Any) -> dict[str, str]:
-    """Texts as they are; numbers, lists and such as JSON. Names that are no field's name are left out."""
-    if not isinstance(found, dict):
-        raise unusable("Vault's answer has no values", "vault.malformed")
-    return {
-        str(name): value if isinstance(value, str) else json.dumps(value)
-        for name, value in found.items()
-        if is_field_name(str(name)) and value is not None
-    }
-
-
-def _renamed(grant: Grant, values: dict[str, str]) -> dict[str, str]:
-    """Under the names that every kind has here, whichever engine made them."""
-    if grant.kind != "aws":
-        return values
-    return {_AWS.get(name, name): value for name, value in values.items()}
-
-
-def _stored(name: str, metadata: Mapping[str, Any]) -> Stored:
-    note = metadata.get("custom_metadata") or {}
-    size = str(note.get("size", ""))
-    return Stored(
-        name=name,
-        fields=tuple(filter(None, str(note.get("fields", "")).split(","))),
-        size=int(size) if size.isdigit() else 0,
-        changed_at=_instant(str(metadata.get("updated_time", ""))),
-        changed_by=str(note.get("changed_by", "")) or "somebody at Vault",
-    )
-
-
-def _instant(text: str) -> datetime:
-    """Vault's times have nine digits after the dot, which Python before 3.11 does not read."""
-    whole, _, rest = text.removesuffix("Z").partition(".")
-    try:
-        return datetime.fromisoformat(f"{whole}.{(rest + '000000')[:6]}+00:00")
-    except ValueError:
-        raise ConfigurationError(f"Vault says a time that is none: {text[:40]!r}.") from None

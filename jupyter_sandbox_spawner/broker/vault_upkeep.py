@@ -42,13 +42,16 @@ class Upkeep:
         self._gate = asyncio.Semaphore(_AT_ONCE)
         # By id: when what failed is tried again, and when what an earlier run left is renewed.
         self._end_at: dict[str, float] = {}
+        self._in_hand: set[str] = set()
         self._renew_at: dict[str, float] = {}
 
     async def begin(self) -> None:
         """After a start the tokens of before are lost: those without leases end, others live with theirs."""
         kept = await self._all.journal.all()
         leased = {item.accessor for item in kept if item.kind == "lease"}
-        lost = [item.id for item in kept if item.kind == "token" and item.id not in leased]
+        # One that was made for a secret is in its sandbox, and no more lost than the sandbox.
+        own = [item for item in kept if item.kind == "token" and not item.secret]
+        lost = [item.id for item in own if item.id not in leased]
         if lost:
             log.info("%d logins of an earlier run are ended.", len(lost))
         await self._all.journal.end(lost)
@@ -77,8 +80,9 @@ class Upkeep:
             for name in times.keys() - {item.id for item in kept}:
                 del times[name]
         if self._all.client.outage is None:
-            await self._drain(await self._all.journal.all())
+            # First what may not be late.
             await self._renew(kept)
+            await self._drain(await self._all.journal.all())
 
     async def _look(self, kept: Sequence[Kept]) -> None:
         """Ask control who runs; those that do not lose everything."""
@@ -91,9 +95,11 @@ class Upkeep:
         self._asked_at = now
         running = await self._control.running(sorted(known))
         self._confirmed = dict.fromkeys(running, now)
-        self._blocks.keep_only(running)
-        if gone := known - running:
-            await self._mark(gone)
+        gone = known - running
+        self._blocks.forget(gone)
+        # Those that an admin cut off hold nothing, also what was on its way then or before a crash.
+        if ending := gone | self._blocks.ids:
+            await self._mark(ending)
 
     async def _mark(self, sandboxes: Collection[str]) -> list[str]:
         """In the journal all that they hold is to end."""
@@ -107,6 +113,15 @@ class Upkeep:
         """End all that they hold, now; they may be given new ones afterwards, unless they are blocked."""
         ids = await self._mark(sandboxes)
         self._all.let_again(sandboxes)
+        return await self._ended(ids)
+
+    async def end_secret(self, sandbox: str, secret: str) -> Ended:
+        """End what a sandbox holds of one secret, also what an earlier run gave it."""
+        kept = await self._all.journal.all()
+        ids = [
+            item.id for item in kept if (item.sandbox, item.secret) == (sandbox, secret) and not item.ending
+        ]
+        await self._all.journal.end(ids)
         return await self._ended(ids)
 
     async def end_held(self, held: Sequence[Held]) -> Ended:
@@ -126,21 +141,29 @@ class Upkeep:
     async def _drain(self, kept: Sequence[Kept]) -> None:
         now = self._all.clock()
         wall = datetime.now(timezone.utc)
-        over = [item.id for item in kept if item.ends_at < wall]
-        if over:
-            # By the times that Vault itself gave they are over.
-            await self._all.journal.forget(over)
+        held = {item.id for item in self._all.all()}
+        # By Vault's own times they are over; it is asked all the same, as this host's clock may have jumped.
+        await self._all.journal.end(
+            [item.id for item in kept if item.ends_at < wall and not item.ending and item.id not in held]
+        )
         tokens = {item.id for item in kept if item.kind == "token" and item.ending}
         due = [
             item
             for item in kept
-            if item.ending and item.id not in over and self._end_at.get(item.id, 0.0) <= now
+            if item.ending and item.id not in self._in_hand and self._end_at.get(item.id, 0.0) <= now
         ]
         # With a token its leases end, so they need no call of their own.
         wanted = [item for item in due if item.kind == "token" or item.accessor not in tokens]
         await asyncio.gather(*(self._end(item) for item in wanted[:_MOST_A_ROUND]))
 
     async def _end(self, item: Kept) -> None:
+        self._in_hand.add(item.id)
+        try:
+            await self._end_in_hand(item)
+        finally:
+            self._in_hand.discard(item.id)
+
+    async def _end_in_hand(self, item: Kept) -> None:
         async with self._gate:
             if self._all.client.outage is not None:
                 return
@@ -151,8 +174,6 @@ class Upkeep:
                 # While nobody answers the client itself waits between two tries.
                 pause = _ROUND if is_outage(error) else _AFTER_REFUSAL
                 self._end_at[item.id] = self._all.clock() + pause
-                if error.code == "vault.denied":
-                    self._all.own.refused()
                 return
         await self._all.journal.forget([item.id])
         self._end_at.pop(item.id, None)
@@ -184,7 +205,8 @@ class Upkeep:
             return
         async with self._gate:
             try:
-                seconds = await self._all.renew_by_id(item.kind, item.id, max(left, 60.0))
+                # No time of ours: the store then gives what its role says, and not less each time.
+                seconds = await self._all.renew_by_id(item.kind, item.id)
             except SandboxError as error:
                 log.warning("%s: %s is not renewed: %s", item.sandbox, item.id, error)
                 self._renew_at[item.id] = now + max(left / 4, _ROUND)

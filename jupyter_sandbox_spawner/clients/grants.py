@@ -77,7 +77,7 @@ class StoreChange:
     """An admin is about to store, delete or copy a secret, or to end credentials (`name` says whose)."""
 
     actor: str
-    verb: Literal["put", "delete", "copy", "revoke", "rotate"]
+    verb: Literal["put", "delete", "copy", "cut_off", "rotate"]
     name: str
 
 

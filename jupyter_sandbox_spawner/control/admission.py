@@ -42,7 +42,8 @@ class Admissions:
         lock = self._locks.setdefault(request.spec.user, asyncio.Lock())
         async with lock:
             answer = await _admit(self._parts, request)
-            if answer.admitted and not answer.repeated:
+            if answer.admitted:
+                # Repeated ones too: control may have died between the two.
                 answer = await prepare(self._parts, request, answer)
         if answer.admitted:
             self._watch(request.spec.id)

@@ -109,9 +109,13 @@ def _is_template(value: str) -> bool:
     return is_secret_name("/".join("x" if part in _PARTS else part for part in value.split("/")))
 
 
+def _is_path(value: str) -> bool:
+    # Letters of both cases are usual in names of mounts and roles, and in no template.
+    return is_secret_name("/".join("x" if part in _PARTS else part.lower() for part in value.split("/")))
+
+
 def _path(value: Any, field: str) -> str:
-    # Letters of both cases and underscores are usual in names of mounts and roles.
-    if isinstance(value, str) and _is_template(value.lower()) and "/" in value:
+    if isinstance(value, str) and _is_path(value) and "/" in value:
         return value
     raise wrong(field, value, "is not a path of an engine", "Write it as Vault does: database/creds/reports")
 

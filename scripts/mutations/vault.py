@@ -74,8 +74,8 @@ GUARDS = (
     Guard(
         name="vault: a sandbox's end ends what it holds",
         file=f"{_BROKER}/vault_upkeep.py",
-        pattern=r"if gone := known - running:",
-        replacement="if gone := known - known:",
+        pattern=r"gone = known - running",
+        replacement="gone = known - known",
         tests=f"{_LIVES} -k ends_with_it",
     ),
     Guard(
@@ -95,8 +95,8 @@ GUARDS = (
     Guard(
         name="vault: leases outlive the broker",
         file=f"{_BROKER}/vault_upkeep.py",
-        pattern=r"if item\.kind == \"token\" and item\.id not in leased",
-        replacement='if item.kind == "token"',
+        pattern=r"for item in own if item\.id not in leased",
+        replacement="for item in own if item.id",
         tests=f"{_LIVES} -k outlives_the_broker",
     ),
     Guard(
@@ -123,7 +123,7 @@ GUARDS = (
     Guard(
         name="vault: namespaces that are passed over",
         file=f"{_BROKER}/own_login.py",
-        pattern=r"await self\._check_namespace\(\)\n",
+        pattern=r"await self\.check_namespace\(\)\n",
         replacement="pass\n",
         tests=f"{_LOGIN} -k pass_over",
     ),
@@ -137,9 +137,30 @@ GUARDS = (
     Guard(
         name="secrets: cut off",
         file=f"{_BROKER}/secrets_api.py",
-        pattern=r"if self\._blocks\.holds\(sandbox\):",
-        replacement="if not sandbox:",
+        pattern=r"if self\._blocks\.holds\(sandbox\):\n            await self\._control",
+        replacement="if not sandbox:\n            await self._control",
         tests="tests/programs/test_broker_cutting.py -k kill_switch",
+    ),
+    Guard(
+        name="secrets: cut off while a read is on its way",
+        file=f"{_BROKER}/secrets_api.py",
+        pattern=r"if self\._blocks\.holds\(sandbox\):\n            # An admin",
+        replacement="if not sandbox:\n            # An admin",
+        tests="tests/programs/test_broker_cutting.py -k on_its_way",
+    ),
+    Guard(
+        name="vault: with a token its leases are over",
+        file=f"{_BROKER}/credentials.py",
+        pattern=r'if other is held or \(held\.kind == "token" and other\.accessor == held\.accessor\):',
+        replacement="if other is held:",
+        tests="tests/programs/test_vault_edges.py -k given_out_no_more",
+    ),
+    Guard(
+        name="vault: a block is forgotten for those that were asked about",
+        file=f"{_BROKER}/vault_upkeep.py",
+        pattern=r"self\._blocks\.forget\(gone\)",
+        replacement="self._blocks.forget(self._blocks.ids - running)",
+        tests="tests/programs/test_vault_edges.py -k while_control_answers",
     ),
     Guard(
         name="secrets: required ones decide a start",

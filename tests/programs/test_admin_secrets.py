@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import json
 import os
+import re
 import signal
 import stat
 import sys
@@ -163,6 +164,24 @@ async def test_the_broker_as_a_program(house: House) -> None:
     assert "db/warehouse" in (await house.run("list"))[1]
     log = await asyncio.wait_for(house.end_broker(signal.SIGTERM), 5)
     assert CANARY not in log
+
+
+@pytest.mark.proves("C05")
+async def test_the_broker_leaves_no_core_dump(house: House, control: Control) -> None:
+    """Neither limit nor kernel lets it, whatever takes dumps on this host: another program's is taken."""
+    ask = "import ctypes, resource as r; print(ctypes.CDLL(None).prctl(3), r.getrlimit(r.RLIMIT_CORE)[1])"
+    first = "from jupyter_sandbox_spawner.broker.app import forbid_dumps; forbid_dumps(); "
+    said = []
+    for code in (ask, first + ask):
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", code), env=house.environ, stdout=asyncio.subprocess.PIPE
+        )
+        said.append((await process.communicate())[0].decode().split())
+    control("a program is dumpable by itself", said[0][0] == "1")
+    assert said[1] == ["0", "0"]
+    assert house.broker is not None
+    limits = await asyncio.to_thread(Path(f"/proc/{house.broker.pid}/limits").read_text)
+    assert re.search(r"Max core file size +0 +0 ", limits)
 
 
 async def test_a_broker_without_its_key_does_not_start(house: House) -> None:

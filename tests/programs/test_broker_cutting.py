@@ -7,7 +7,9 @@ from dataclasses import replace
 
 import pytest
 
+from jupyter_sandbox_spawner.broker.store import Secret
 from jupyter_sandbox_spawner.clients.broker import BrokerControlClient, Whom
+from jupyter_sandbox_spawner.clients.grants import Reader
 from jupyter_sandbox_spawner.control.admission import Admissions
 from jupyter_sandbox_spawner.errors import AnswerError
 from jupyter_sandbox_spawner.rules.grants import Grant
@@ -34,10 +36,24 @@ async def test_the_kill_switch(place: BrokerStreet, control: Control) -> None:
         status, document, _ = await place.ask(line)
         assert (status, document["code"]) == (403, "secret.blocked")
     assert (await place.ask("POST /api/secrets/users/bob/token/read", "bob/", BOB.id))[0] == 200
-    assert [line["detail"]["secret"] for line in await place.audit("secret.revoke")] == ["alice"]
+    assert [line["detail"]["secret"] for line in await place.audit("secret.cut_off")] == ["alice"]
     again = spec("alice", nonce="9")
     await place.admit(again, "db/warehouse")
     assert (await place.ask(READ, sandbox=again.id))[0] == 200
+
+
+async def test_a_read_on_its_way_is_refused_too(place: BrokerStreet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The admin's word counts from the moment it was given, also where the store had been asked already."""
+    read = place.store.read
+
+    async def slow(reader: Reader, grant: Grant) -> Secret:
+        secret = await read(reader, grant)
+        await place.admin.revoke(Whom(user="alice"))
+        return secret
+
+    monkeypatch.setattr(place.store, "read", slow)
+    status, document, _ = await place.ask(READ)
+    assert (status, document["code"]) == (403, "secret.blocked")
 
 
 async def test_one_sandbox_or_everybody_can_be_cut_off(place: BrokerStreet) -> None:

@@ -287,6 +287,7 @@ def test_a_profile_grants_names_kinds_and_variables() -> None:
         ("[{name: a/read, kind: git, host: x.example}]", "would be read as a path of the proxy."),
         ("[{name: a, kind: database}]", "sandbox.secrets[0].path: '' is needed for kind database."),
         ("[{name: a, path: 'database/../x'}]", "is not a path of an engine."),
+        ("[{name: a, path: 'db/creds/{Username}'}]", "is not a path of an engine."),
         ("[{name: a, path: 'db/creds/{group}'}]", "has a {group}, and the name has none."),
         ("[{name: a, version: 0}]", "sandbox.secrets[0].version: 0 is not a version."),
         ("[{name: a, path: db/creds/x, version: 1}]", "sandbox.secrets[0].version: 1 goes with no engine."),
