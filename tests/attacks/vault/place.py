@@ -90,12 +90,12 @@ class VaultPlace:
 
         return self.house.wait(ask())
 
-    def seconds_until(self, holds: Callable[[], bool], within: float = 30.0) -> float:
+    def seconds_until(self, holds: Callable[[], bool], within: float = 30.0, look: float = _LOOK) -> float:
         """How long it took until something held."""
         begun = time.monotonic()
         while not holds():
             assert time.monotonic() - begun < within, f"not within {within:.0f} s"
-            time.sleep(_LOOK)
+            time.sleep(look)
         return round(time.monotonic() - begun, 2)
 
 

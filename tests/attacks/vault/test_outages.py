@@ -23,6 +23,7 @@ from tests.support.house import House
 Control = Callable[[str, bool], None]
 MANY = 50
 SOON = 10.0  # seconds: the promise of a start that must fail
+PAUSE = 1.0  # seconds between two reads: a sandbox that asks more often is told to wait
 QUICK = 0.2  # seconds: the promise of the hub's p99
 READ = "%%sandbox secrets use warehouse/reader\nprint('it ran')"
 SENTENCES = {
@@ -212,7 +213,7 @@ def test_who_needs_no_secret_starts_with_a_notice(place: VaultPlace, fault: str,
         assert ("vault." in cell.error or "Vault" in cell.error, len(cell.traceback)) == (True, 1)
     print(f"{fault}: the server ran after {took:.1f} s")
     assert took < SOON
-    recovered = place.seconds_until(lambda: house.run("alice", READ).ok, 20)
+    recovered = place.seconds_until(lambda: house.run("alice", READ).ok, 20, PAUSE)
     print(f"{fault}: the helper read again {recovered} s after Vault was back")
 
 
@@ -220,7 +221,7 @@ def test_who_needs_no_secret_starts_with_a_notice(place: VaultPlace, fault: str,
 def test_a_running_server_waits_it_out(place: VaultPlace, fault: str, control: Control) -> None:
     """Its kernels go on; a read fails within 10 s with one sentence, and works when Vault is back."""
     house = place.house
-    house.server("alice")
+    house.fresh("alice")
     control("it reads before", house.run("alice", READ).ok)
     with broken(place, fault):
         begun = time.monotonic()
@@ -231,5 +232,5 @@ def test_a_running_server_waits_it_out(place: VaultPlace, fault: str, control: C
         listed = house.run("alice", "%sandbox secrets", 30)
         assert "warehouse/reader" in listed.result, listed
         assert house.run("alice", "print(1 + 1)").stdout == "2\n"
-    recovered = place.seconds_until(lambda: house.run("alice", READ).ok, 20)
+    recovered = place.seconds_until(lambda: house.run("alice", READ).ok, 20, PAUSE)
     print(f"{fault}: the read failed after {took:.1f} s and worked {recovered} s after Vault was back")
