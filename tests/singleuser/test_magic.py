@@ -71,7 +71,7 @@ def test_import_gives_typed_answers(api: SelfApi, tmp_path: Path) -> None:
         "print(js.ttl()._repr_html_())"
     )
     first, second = ipython(code, tmp_path).stdout.splitlines()
-    assert first == f"['egress', 'extend', 'secrets', 'status', 'ttl'] {2 << 30} example.com"
+    assert first == f"['egress', 'extend', 'forward', 'secrets', 'status', 'ttl'] {2 << 30} example.com"
     assert second.startswith("<p>Stops at 16:00 UTC")
 
 
