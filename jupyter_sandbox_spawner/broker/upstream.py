@@ -74,31 +74,33 @@ class Upstream:
         self._resolver = resolver
         self._checked = _Checked(resolver, internal_services)
         self._tls: ssl.SSLContext | None = tls
-        self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Upstream:
-        tls = await asyncio.to_thread(tls_context) if self._tls is None else self._tls
-        connector = aiohttp.TCPConnector(
-            resolver=self._checked,
-            ssl=tls,
-            use_dns_cache=False,
-            force_close=True,
-            limit=0,  # what runs at once is bounded where requests come in
-        )
-        self._session = aiohttp.ClientSession(
-            connector=connector,
+        if self._tls is None:
+            self._tls = await asyncio.to_thread(tls_context)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._resolver.close()
+
+    def _session(self) -> aiohttp.ClientSession:
+        """A session for one request, with a connection of its own.
+
+        Not `force_close`: a host that is asked to close does so behind its last byte, and asyncio's TLS loses
+        what it still holds for a reader that was paused just then (Python 3.11, seen under load).
+        """
+        if self._tls is None:
+            raise RuntimeError("Upstream is used outside its block.")
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                resolver=self._checked, ssl=self._tls, use_dns_cache=False, limit=1
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT),
             skip_auto_headers=_NOT_ADDED,
             auto_decompress=False,
             trust_env=False,
         )
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._session is not None:
-            await self._session.close()
-        self._resolver.close()
 
     @asynccontextmanager
     async def ask(self, wanted: HostRequest) -> AsyncIterator[aiohttp.ClientResponse]:
@@ -106,18 +108,21 @@ class Upstream:
 
         Raises RefusedError `secret.host_private`, ProgramError `secret.host_*`, also from within the block.
         """
-        if self._session is None:
-            raise RuntimeError("Upstream is used outside its block.")
         if is_ip_literal(wanted.url.host or ""):
             raise _private(wanted.host, "is an address")  # aiohttp would not ask the resolver
         try:
-            async with self._session.request(
-                wanted.method,
-                wanted.url,
-                headers=[(name.decode("latin-1"), value.decode("latin-1")) for name, value in wanted.headers],
-                data=wanted.body,
-                allow_redirects=False,
-            ) as answer:
+            async with (
+                self._session() as session,
+                session.request(
+                    wanted.method,
+                    wanted.url,
+                    headers=[
+                        (name.decode("latin-1"), value.decode("latin-1")) for name, value in wanted.headers
+                    ],
+                    data=wanted.body,
+                    allow_redirects=False,
+                ) as answer,
+            ):
                 yield answer
         except (aiohttp.ClientError, asyncio.TimeoutError, OSError, ValueError) as error:
             log.info("%s cannot be asked: %s", wanted.host, type(error).__name__)

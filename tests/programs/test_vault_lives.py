@@ -56,7 +56,11 @@ async def test_what_a_sandbox_holds_ends_with_it(
     place.control.runs.discard(ALICE.sandbox)
     await becomes(lambda: gone(vault, mine), 5)
     assert not await gone(vault, bobs)
-    assert place.control.said("revoked") == [mine]
+
+    async def said() -> bool:
+        return place.control.said("revoked") == [mine]
+
+    await becomes(said, 5)
     assert [kept.id for kept in await place.parts.journal.all()] == [bobs]
 
 
