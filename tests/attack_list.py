@@ -92,7 +92,11 @@ _CREDENTIALS = (
     Attack("C04", "another user's secrets"),
     Attack("C05", "a secret left on a disk, in swap or in a core dump"),
     Attack("C06", "a credential used after its sandbox"),
-    Attack("C07", "Vault reached directly, a wrapped token used twice"),
+    Attack(
+        "C07",
+        "Vault reached directly, a wrapped token used twice",
+        elsewhere={"oci rootless": "the house with a Vault is started by root; E06 is the same wall"},
+    ),
     Attack("C08", "a secret of another group", shared=True),
     Attack("C09", "MLflow as another user, or past the gateway"),
     Attack("C10", "a notebook shows its own token"),

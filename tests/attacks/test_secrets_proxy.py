@@ -41,7 +41,8 @@ who = {"GIT_AUTHOR_NAME": "alice", "GIT_AUTHOR_EMAIL": "a@x", "GIT_TERMINAL_PROM
 who |= {"GIT_COMMITTER_NAME": "alice", "GIT_COMMITTER_EMAIL": "a@x"}
 
 def git(*words):
-    done = subprocess.run(["git", *words], env=os.environ | who, capture_output=True, text=True, timeout=60)
+    kept = dict(capture_output=True, text=True, errors="replace", timeout=60)
+    done = subprocess.run(["git", *words], env=os.environ | who, **kept)
     assert done.returncode == 0, done.stderr
     return done.stdout + done.stderr
 
