@@ -238,10 +238,11 @@ class Credentials:
             if other is held or (held.kind == "token" and other.accessor == held.accessor):
                 del mine[secret]
 
-    def drop(self, sandboxes: Collection[str]) -> list[Held]:
+    def drop(self, sandboxes: Collection[str]) -> None:
         """Forget all that these hold, at once; what is being made for them now ends too."""
         self._ended |= set(sandboxes)
-        return [held for name in sandboxes for held in self._held.pop(name, {}).values()]
+        for name in sandboxes:
+            self._held.pop(name, None)
 
     def settle(self, known: Collection[str]) -> None:
         """Of others nothing is being made any more."""

@@ -147,15 +147,13 @@ class VaultClient:
         answer = await self._call(ask, token, what)
         return tuple(str(key) for key in answer.data.get("keys", ()))
 
-    async def write(
-        self, token: str, path: str, body: Mapping[str, Any], what: str = "", seconds: float | None = None
-    ) -> Answer:
+    async def write(self, token: str, path: str, body: Mapping[str, Any], what: str = "") -> Answer:
         """POST to a path."""
 
         def ask(client: hvac.Client) -> Answer:
             return _answer(client.adapter.post(f"/v1/{checked_path(path)}", json=dict(body)))
 
-        return await self._call(ask, token, what, seconds)
+        return await self._call(ask, token, what)
 
     async def delete(self, token: str, path: str, what: str = "") -> None:
         """DELETE a path."""

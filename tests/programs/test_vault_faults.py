@@ -14,17 +14,14 @@ import pytest
 
 from jupyter_sandbox_spawner.clients.vault import VaultClient, checked_path
 from jupyter_sandbox_spawner.errors import ConfigurationError, SandboxError
-from jupyter_sandbox_spawner.rules.grants import Grant
 from jupyter_sandbox_spawner.vault_site import VaultSite
 
 from ..support.faulty_proxy import FaultyProxy, faulty_proxy
 from ..support.vault_server import VaultServer
-from .vault_street import ControlStandIn, VaultPlace, becomes, opened_vault, reader, site_of
+from .vault_street import ALICE, OWN, ControlStandIn, VaultPlace, becomes, gone, opened_vault, reader, site_of
 
 pytestmark = [pytest.mark.lane("vault"), pytest.mark.timeout(120)]
 Control = Callable[[str, bool], None]
-ALICE = reader("alice", 1)
-OWN = Grant(name="users/alice/notes")
 
 
 @pytest.fixture
@@ -190,15 +187,11 @@ async def test_what_ends_while_vault_is_away_ends_later(
         assert time.monotonic() - began < 5
         if number == 0:
             way.pass_on()
-            await becomes(lambda: _gone(vault, accessor), 15)
+            await becomes(lambda: gone(vault, accessor), 15)
             return
     way.pass_on()
     async with opened_vault(vault, tmp_path, control, site):
-        await becomes(lambda: _gone(vault, accessor), 8)
-
-
-async def _gone(vault: VaultServer, accessor: str) -> bool:
-    return accessor not in await asyncio.to_thread(vault.accessors)
+        await becomes(lambda: gone(vault, accessor), 8)
 
 
 async def test_a_wrong_name_and_a_wrong_authority_are_told_apart(tmp_path: Path) -> None:

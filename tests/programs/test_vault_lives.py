@@ -14,34 +14,30 @@ from jupyter_sandbox_spawner.errors import (
 )
 from jupyter_sandbox_spawner.rules.grants import Grant
 
-from ..support.vault_server import DATABASE, VaultServer, Warehouse
-from .vault_street import ControlStandIn, VaultPlace, becomes, opened_vault, reader
+from ..support.vault_server import VaultServer, Warehouse
+from .vault_street import (
+    ALICE,
+    BOB,
+    LIVE,
+    OWN,
+    ControlStandIn,
+    VaultPlace,
+    becomes,
+    dropped,
+    gone,
+    opened_vault,
+    two_people,
+)
 
 pytestmark = [pytest.mark.lane("vault"), pytest.mark.timeout(120)]
 Control = Callable[[str, bool], None]
-ALICE, BOB = reader("alice", 1), reader("bob", 2)
-OWN = Grant(name="users/alice/notes")
-LIVE = Grant(name="db/live", kind="database", path=f"database/creds/{DATABASE}")
 
 
 @pytest.fixture
 async def place(vault: VaultServer, tmp_path: Path) -> AsyncIterator[VaultPlace]:
     """Alice's and Bob's sandboxes run; each has a secret of its own."""
-    vault.put("users/alice/notes", {"value": "alice's"})
-    vault.put("users/bob/notes", {"value": "bob's"})
-    async with opened_vault(vault, tmp_path) as found:
-        found.control.runs |= {ALICE.sandbox, BOB.sandbox}
+    async with two_people(vault, tmp_path) as found:
         yield found
-
-
-async def gone(vault: VaultServer, accessor: str) -> bool:
-    """Does Vault know this accessor no more?"""
-    return accessor not in await asyncio.to_thread(vault.accessors)
-
-
-async def dropped(warehouse: Warehouse, *users: str) -> bool:
-    """Does the database know none of them?"""
-    return set(users).isdisjoint(await asyncio.to_thread(warehouse.users))
 
 
 @pytest.mark.proves("C06")

@@ -15,11 +15,26 @@ from jupyter_sandbox_spawner.broker.parts import VaultParts
 from jupyter_sandbox_spawner.broker.vault_parts import open_vault
 from jupyter_sandbox_spawner.clients.grants import ControlBrokerClient, CredentialEvent, Reader
 from jupyter_sandbox_spawner.errors import SandboxError
+from jupyter_sandbox_spawner.rules.grants import Grant
 from jupyter_sandbox_spawner.vault_site import VaultSite
 
-from ..support.vault_server import VaultServer
+from ..support.vault_server import DATABASE, VaultServer, Warehouse
 
-__all__ = ["ControlStandIn", "VaultPlace", "becomes", "opened_vault", "reader", "site_of"]
+__all__ = [
+    "ALICE",
+    "BOB",
+    "LIVE",
+    "OWN",
+    "ControlStandIn",
+    "VaultPlace",
+    "becomes",
+    "dropped",
+    "gone",
+    "opened_vault",
+    "reader",
+    "site_of",
+    "two_people",
+]
 
 
 class ControlStandIn(ControlBrokerClient):
@@ -101,3 +116,28 @@ async def opened_vault(
             # id is opened once. A site that cannot log in says so to the test itself.
             await parts.store.describe()
         yield VaultPlace(parts, said, blocks, used, directory)
+
+
+@asynccontextmanager
+async def two_people(vault: VaultServer, directory: Path) -> AsyncIterator[VaultPlace]:
+    """Alice's and Bob's sandboxes run; each has a secret of its own."""
+    vault.put("users/alice/notes", {"value": "alice's"})
+    vault.put("users/bob/notes", {"value": "bob's"})
+    async with opened_vault(vault, directory) as found:
+        found.control.runs |= {ALICE.sandbox, BOB.sandbox}
+        yield found
+
+
+async def gone(vault: VaultServer, accessor: str) -> bool:
+    """Does Vault know this accessor no more?"""
+    return accessor not in await asyncio.to_thread(vault.accessors)
+
+
+async def dropped(warehouse: Warehouse, *users: str) -> bool:
+    """Does the database know none of them?"""
+    return set(users).isdisjoint(await asyncio.to_thread(warehouse.users))
+
+
+ALICE, BOB = reader("alice", 1), reader("bob", 2)
+OWN = Grant(name="users/alice/notes")
+LIVE = Grant(name="db/live", kind="database", path=f"database/creds/{DATABASE}")
