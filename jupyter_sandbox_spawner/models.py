@@ -77,7 +77,8 @@ class SandboxSpec:
 
     `environment_name` names an environment (user image) that the launcher's own configuration knows;
     the hub cannot name a path. `command` runs the single-user server inside. `door_uid` is the host uid by
-    which it comes to its doors; None: `host_uid`.
+    which it comes to its doors; None: `host_uid`. `gpu_devices` are ids of devices that control gave it.
+    `zone` is where its home is: "" the ordinary place, else that of the most guarded data it mounts.
     """
 
     id: str
@@ -95,6 +96,7 @@ class SandboxSpec:
     ttl: int | None = None
     idle_timeout: int | None = None
     gpu_devices: tuple[str, ...] = ()
+    zone: str = ""
     egress: EgressPolicy = field(default_factory=EgressPolicy)
     browser: BrowserPolicy = field(default_factory=BrowserPolicy)
     environment: Mapping[str, str] = field(default_factory=dict)

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ..errors import AnswerError
+from ..gpus import GpuInventory
 from ..models import (
     Capabilities,
     CreateRequest,
@@ -41,9 +42,14 @@ class LauncherClient(UnixClient):
         """What the probe sandbox showed: `{proved, why, at, running}`; `again` runs it now."""
         return await self.call("POST" if again else "GET", "/canary", timeout=90)
 
-    async def place(self, user: str) -> UserPlace:
-        """The user's host uid and home, allocated and made on first use."""
-        return decode(UserPlace, await self.call("PUT", f"/users/{quote(user, safe='')}"))
+    async def gpus(self) -> GpuInventory:
+        """The GPUs of this host that can be given to sandboxes."""
+        return decode(GpuInventory, await self.call("GET", "/gpus"))
+
+    async def place(self, user: str, zone: str = "") -> UserPlace:
+        """The user's host uid and home (that of a zone), allocated and made on first use."""
+        path = f"/users/{quote(user, safe='')}"
+        return decode(UserPlace, await self.call("PUT", f"{path}?zone={zone}" if zone else path))
 
     async def retire(self, user: str) -> None:
         """The user is deleted: their home goes into quarantine; no-op if unknown. `users.busy` while a

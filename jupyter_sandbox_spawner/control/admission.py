@@ -16,9 +16,11 @@ from weakref import WeakValueDictionary
 from sqlalchemy import Connection
 
 from ..errors import ProgramError
-from ..rules.admission import Admission, AdmissionRequest, decide
+from ..gpus import GpuInventory
+from ..rules.admission import Admission, AdmissionRequest, ProfileTerms, decide
 from ..rules.audit import Entry
 from . import records
+from .granting import Asking, grant
 from .parts import Parts
 from .preparing import prepare
 
@@ -103,19 +105,34 @@ async def close_interrupted(parts: Parts) -> None:
 
 async def _decide(parts: Parts, request: AdmissionRequest) -> Admission:
     own = await parts.terms.of(request)
+    asking = await _asking(parts, request, own or request.terms)
     now = parts.clock.now()
 
     def transaction(connection: Connection) -> Admission:
         answer = decide(now, request, records.known_for(connection, request.spec), own)
+        if answer.admitted:
+            answer = grant(connection, now, replace(asking, leaving=answer.supersedes), answer)
         if answer.admitted and not answer.repeated:
             for older in answer.supersedes:
                 why = "A new sandbox of the same server was admitted."
                 records.release(connection, older, "ended.superseded", why, now)
-            # What may be extended is what control read itself, where it did.
-            records.admit(connection, replace(request, terms=own or request.terms), now, answer.deadline)
+            # What was granted, and what may be extended by what control read itself, where it did.
+            granted = replace(request, spec=answer.spec or request.spec, terms=asking.terms)
+            records.admit(connection, granted, now, answer.deadline)
         return answer
 
     return await parts.store.run(transaction)
+
+
+async def _asking(parts: Parts, request: AdmissionRequest, terms: ProfileTerms) -> Asking:
+    book = await parts.terms.book()
+    return Asking(
+        request=request,
+        terms=terms,
+        book=book,
+        rulings=await parts.policy.on_admission(request, terms, book),
+        gpus=await parts.launcher.gpus() if terms.gpu else GpuInventory(),
+    )
 
 
 async def _announce(parts: Parts, request: AdmissionRequest, answer: Admission) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..clients.broker import BrokerControlClient
 from ..clients.gateway import GatewayClient
@@ -12,6 +12,7 @@ from .audit import AuditLog
 from .clock import Clock
 from .denials import DenialLedger
 from .isolation import HostLimits
+from .policy import Policy
 from .store import Store
 from .terms import OwnTerms
 
@@ -51,3 +52,4 @@ class Parts:
     broker: BrokerControlClient
     limits: HostLimits
     tuning: Tuning
+    policy: Policy = field(default_factory=Policy)

@@ -14,6 +14,7 @@ from ..rules.admission import AdmissionRequest, KnownSandbox
 from ..rules.grants import decide_grants
 from ..rules.idleness import Warned
 from ..wire import decode, encode
+from . import ledger
 from .tables import extensions, sandboxes
 
 __all__ = [
@@ -202,6 +203,7 @@ def release(
     undecided = query.where(sandboxes.c.stop_code.is_(None)).values(stop_code=code, stop_why=why)
     connection.execute(undecided)
     done = connection.execute(query.values(status="released", released_at=now, exit_code=exit_code))
+    ledger.end(connection, sandbox, now)
     return done.rowcount == 1
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -19,12 +19,13 @@ from ..clients.control import AdmissionRequest, ControlClient, Refused, control_
 from ..clients.gateway import GatewayClient
 from ..clients.launcher import LauncherClient
 from ..errors import AnswerError, BackendError, BootError, SandboxError, UnreachableError
-from ..models import BootDocument, Doors, GatewayEntry, SandboxSpec, Status, UserPlace
+from ..models import Doors, SandboxSpec, Status, UserPlace
 from ..settings import Site
 from .permission import control_away, denial
+from .planning import Furniture, StartPlan
 from .stages import Stages
 
-__all__ = ["LAST_LINES", "Lifecycle", "StartPlan", "to_its_end"]
+__all__ = ["LAST_LINES", "Lifecycle", "to_its_end"]
 
 log = logging.getLogger("jupyter_sandbox_spawner.hub")
 T = TypeVar("T")
@@ -33,21 +34,6 @@ _PATIENCE = 5.0  # seconds a program may be away; the supervisor brings one back
 _LONG_POLL = 20.0  # seconds
 _FIELD = 80  # characters of a field's name in the audit; who asks chooses it
 _NEWS = 2.0  # seconds for telling control something it also finds out by itself
-
-
-@dataclass(frozen=True, kw_only=True)
-class StartPlan:
-    """All that one start needs. `secrets` are texts that no message may show; the server has to answer
-    within `limit` seconds of `began` (of time.monotonic)."""
-
-    spec: SandboxSpec
-    request: AdmissionRequest
-    entry: GatewayEntry
-    document: BootDocument
-    overlay: Mapping[str, Any] = field(default_factory=dict)
-    secrets: tuple[str, ...] = ()
-    began: float
-    limit: float = 60.0
 
 
 class Lifecycle:
@@ -80,19 +66,20 @@ class Lifecycle:
 
     async def start(self, plan: StartPlan, stages: Stages) -> None:
         """From nothing to a server that answers. On an error the caller ends what is there."""
-        spec, sandbox_id = plan.spec, plan.spec.id
+        sandbox_id = plan.request.spec.id
         with stages.stage("admission"):
-            await self._admit(plan.request, stages)
+            spec = await self._admit(plan.request, stages)
+            room = await plan.furnish(await self._at_home(spec))
         with stages.stage("doors"):
-            opened = await _insist(lambda: self._gateway.open(sandbox_id, plan.entry))
+            opened = await _insist(lambda: self._gateway.open(sandbox_id, room.entry))
         doors = Doors(directory=opened.directory)
         with stages.stage("create"):
-            await _insist(lambda: self._launcher.create(spec, doors, plan.overlay))
+            await _insist(lambda: self._launcher.create(room.spec, doors, room.overlay))
         with stages.stage("start"):
-            await _insist(lambda: self._gateway.boot(sandbox_id, plan.document))
+            await _insist(lambda: self._gateway.boot(sandbox_id, room.document))
             await _insist(lambda: self._launcher.start(sandbox_id))
         with stages.stage("server"):
-            await self._wait_for_server(plan)
+            await self._wait_for_server(plan, room)
         await self._tell(lambda: self._control.ready(sandbox_id, stages.seconds()), sandbox_id)
 
     async def end(self, sandbox_id: str, grace: float) -> None:
@@ -134,7 +121,17 @@ class Lifecycle:
         await _insist(lambda: self._launcher.retire(user))
         await _insist(lambda: self._control.forget_user(user))
 
-    async def _admit(self, request: AdmissionRequest, stages: Stages) -> None:
+    async def _at_home(self, spec: SandboxSpec) -> SandboxSpec:
+        """The spec with the home of its zone, where control has put it into one."""
+        if not spec.zone:
+            return spec
+        place = await _insist(lambda: self._launcher.place(spec.user, spec.zone))
+        mounts = (
+            replace(mount, source=place.home) if mount.kind == "home" else mount for mount in spec.mounts
+        )
+        return replace(spec, mounts=tuple(mounts))
+
+    async def _admit(self, request: AdmissionRequest, stages: Stages) -> SandboxSpec:
         try:
             answer = await _insist(lambda: self._control.admit(request))
         except UnreachableError as error:
@@ -143,6 +140,7 @@ class Lifecycle:
             raise denial(answer)
         for notice in answer.notices:
             stages.note(notice)
+        return answer.spec or request.spec
 
     async def _tell(self, news: Callable[[], Awaitable[None]], sandbox_id: str) -> None:
         try:
@@ -167,9 +165,9 @@ class Lifecycle:
             raise _not_stopped(sandbox_id, f"It is still {status.value}.")
         await _insist(lambda: self._launcher.remove(sandbox_id))
 
-    async def _wait_for_server(self, plan: StartPlan) -> None:
-        ready = asyncio.create_task(self._ready(plan))
-        ended = asyncio.create_task(self._ended(plan.spec.id))
+    async def _wait_for_server(self, plan: StartPlan, room: Furniture) -> None:
+        ready = asyncio.create_task(self._ready(room))
+        ended = asyncio.create_task(self._ended(room.spec.id))
         try:
             left = plan.began + plan.limit - time.monotonic()
             done, _ = await asyncio.wait(
@@ -185,21 +183,21 @@ class Lifecycle:
             ended.cancel()
             await asyncio.gather(ready, ended, return_exceptions=True)
 
-    async def _ready(self, plan: StartPlan) -> None:
-        sandbox_id = plan.spec.id
-        await self._offer_again(plan)
+    async def _ready(self, room: Furniture) -> None:
+        sandbox_id = room.spec.id
+        await self._offer_again(room)
         while True:
             try:
                 if await self._gateway.ready(sandbox_id, _LONG_POLL):
                     return
                 log.debug("%s: not ready yet", sandbox_id)
             except UnreachableError:
-                await self._offer_again(plan)
+                await self._offer_again(room)
 
-    async def _offer_again(self, plan: StartPlan) -> None:
+    async def _offer_again(self, room: Furniture) -> None:
         """A gateway that was restarted has forgotten the boot document, unless the sandbox had it before."""
         try:
-            await _insist(lambda: self._gateway.boot(plan.spec.id, plan.document))
+            await _insist(lambda: self._gateway.boot(room.spec.id, room.document))
         except AnswerError as error:
             if error.code != "boot.taken":
                 raise
@@ -212,7 +210,7 @@ class Lifecycle:
 
     async def _boot_error(self, plan: StartPlan, status: Status | None) -> BootError:
         try:
-            lines = _last_lines(await self._launcher.log_tail(plan.spec.id), plan.secrets)
+            lines = _last_lines(await self._launcher.log_tail(plan.request.spec.id), plan.secrets)
         except SandboxError as error:
             lines = f"(its log cannot be read: {error.message})"
         told = f"{LAST_LINES} {lines}" if lines else ""

@@ -5,26 +5,23 @@ Law: a profile never changes this object; whatever was started is ended on every
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import AsyncIterator
-from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from jupyterhub.spawner import Spawner
 
-from ..clients.gateway import entry_of
 from ..errors import BackendError, ProfileRefusedError, SandboxError
-from ..models import SandboxSpec, Status, UserPlace
-from ..names import canonical_username, sandbox_id
-from ..rules.profiles import Choice, Defaults, Profile, to_spec
+from ..models import SandboxSpec, Status
+from ..names import canonical_username
+from ..rules.profiles import Choice
 from .choice import asked_now, decide
 from .deaths import follow_deaths, is_replaced
-from .environment import ServerPlan, boot_document, unknown_image
+from .environment import ServerPlan, unknown_image
 from .form import profile_form
-from .lifecycle import Lifecycle, StartPlan, to_its_end
+from .lifecycle import Lifecycle, to_its_end
 from .notes import last_ending
-from .permission import admission_request
+from .planning import start_plan
 from .refusals import reason_of_death, reason_of_failure, start_error
 from .stages import Stages
 from .traits import SandboxTraits
@@ -111,13 +108,13 @@ class SandboxSpawner(SandboxTraits, Spawner):  # type: ignore[misc]  # JupyterHu
                 await self._say_farewell(lifecycle, user)
             await self._clear_leftovers(lifecycle, user)
             place = await lifecycle.place(user)
-        plan = await self._plan(profile, place, began)
-        self.sandbox_id, self.profile_slug = plan.spec.id, profile.slug
+        plan = start_plan(self, profile, place, began)
+        self.sandbox_id, self.profile_slug = plan.request.spec.id, profile.slug
         try:
             await lifecycle.start(plan, self.stages)
         except BaseException as error:
             # Cancelled by start_timeout or by a stop as well: nothing may be left running.
-            await to_its_end(self._undo(lifecycle, plan.spec.id, error))
+            await to_its_end(self._undo(lifecycle, plan.request.spec.id, error))
             raise
         follow_deaths(self)
         self.stages.finish()
@@ -140,25 +137,6 @@ class SandboxSpawner(SandboxTraits, Spawner):  # type: ignore[misc]  # JupyterHu
     async def _clear_leftovers(self, lifecycle: Lifecycle, user: str) -> None:
         await lifecycle.clear(user, self.name)
         self._stop_failed, self.sandbox_id = False, ""
-
-    async def _plan(self, profile: Profile, place: UserPlace, began: float) -> StartPlan:
-        site = self.site
-        defaults = Defaults(environment=next(iter(site.environments), ""), runtime=site.runtime)
-        new_id = sandbox_id(place.user, self.name, secrets.token_hex(16))
-        spec = to_spec(profile, new_id, place, self.name, defaults)
-        return StartPlan(
-            spec=spec,
-            request=admission_request(profile, spec, self.groups, site),
-            entry=entry_of(spec, self.server.base_url),
-            document=boot_document(
-                self.server_plan(spec), spec, _expiry(self.start_timeout), profile.secrets, self.groups
-            ),
-            overlay=await self.overlay(spec),
-            secrets=(self.api_token,),
-            # Less than the hub's own limit, so that the user reads our sentence and not "timeout".
-            began=began,
-            limit=self.start_timeout * 0.9,
-        )
 
     async def _undo(self, lifecycle: Lifecycle, started: str, cause: BaseException) -> None:
         try:
@@ -293,7 +271,3 @@ class SandboxSpawner(SandboxTraits, Spawner):  # type: ignore[misc]  # JupyterHu
         super().clear_state()
         if not self._stop_failed:
             self.sandbox_id = self.profile_slug = ""
-
-
-def _expiry(seconds: float) -> datetime:
-    return datetime.now(timezone.utc) + timedelta(seconds=2 * seconds)

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from ..backends.base import Backend, unknown_sandbox
 from ..errors import ConfigurationError, RefusedError, SandboxError
+from ..gpus import GpuInventory
 from ..models import CreateRequest, InventoryItem
 from ..settings import Site
 from ..wire import decode_json, encode
@@ -43,6 +44,7 @@ class LauncherRoutes:
                 web.get("/health", self.health),
                 web.get("/metrics", self.metrics),
                 web.get("/capabilities", self.capabilities),
+                web.get("/gpus", self.gpus),
                 web.get("/canary", self.canary),
                 web.post("/canary", self.prove),
                 web.put("/users/{user}", self.place),
@@ -67,6 +69,10 @@ class LauncherRoutes:
     async def capabilities(self, request: web.Request) -> web.Response:
         """What was verified on this host."""
         return web.json_response(encode(await self._backend.capabilities()))
+
+    async def gpus(self, request: web.Request) -> web.Response:
+        """The GPUs of this host that can be given to sandboxes."""
+        return web.json_response(encode(GpuInventory()))
 
     async def metrics(self, request: web.Request) -> web.Response:
         """Is isolation proved (1 or 0), by runtime, and how many sandboxes are there? For Prometheus."""

@@ -6,15 +6,18 @@ checked again, by what control knows, inside the transaction that records the an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from ..gpus import GpuWish
 from ..models import SandboxSpec
 from ..names import is_sandbox_id
 from ..units import format_duration
 from .grants import Grant
 from .profiles import Profile, profile_digest
+from .queue import Ticket
+from .quotas import Caps
 
 __all__ = ["Admission", "AdmissionRequest", "KnownSandbox", "ProfileTerms", "decide", "terms_of"]
 
@@ -25,7 +28,8 @@ class ProfileTerms:
 
     `allowed_groups`: None = everyone, empty = nobody. `servers_per_user`: None = no cap of this profile's.
     `extend_by`, `extend_at_most`: seconds, None = no extension. `digest` is that of the profile.
-    `secrets`: what its servers may read.
+    `secrets`: what its servers may read. `gpu` None: no GPU; `datasets`: what is mounted; `at_most`: caps of
+    all its servers together.
     """
 
     slug: str
@@ -35,15 +39,22 @@ class ProfileTerms:
     extend_by: int | None = None
     extend_at_most: int | None = None
     secrets: tuple[Grant, ...] = ()
+    gpu: GpuWish | None = None
+    datasets: tuple[str, ...] = ()
+    at_most: Caps | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class AdmissionRequest:
-    """What the hub plugin asks: a spec, the user's groups as the hub knows them, the profile's terms."""
+    """What the hub plugin asks: a spec, the user's groups as the hub knows them, the profile's terms.
+
+    `options` is what the user chose inside the profile, by option; control works it in by itself.
+    """
 
     spec: SandboxSpec
     groups: tuple[str, ...] = ()
     terms: ProfileTerms
+    options: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +72,9 @@ class KnownSandbox:
 class Admission:
     """Control's answer. `supersedes` are older sandboxes of the same server that are closed by it.
 
-    `repeated`: the same request was answered before (a retry), nothing new was recorded.
+    `repeated`: the same request was answered before (a retry), nothing new was recorded. `spec` is what may
+    be started: the asked one with devices and datasets, and narrowed by what it mounts. `ticket` comes with
+    a denial: the place in the queue.
     """
 
     admitted: bool
@@ -74,6 +87,8 @@ class Admission:
     retry_at: datetime | None = None
     supersedes: tuple[str, ...] = ()
     repeated: bool = False
+    spec: SandboxSpec | None = None
+    ticket: Ticket | None = None
 
 
 def terms_of(profile: Profile, servers_per_user: int | None) -> ProfileTerms:
@@ -87,6 +102,9 @@ def terms_of(profile: Profile, servers_per_user: int | None) -> ProfileTerms:
         extend_by=offer.by if offer else None,
         extend_at_most=offer.at_most if offer else None,
         secrets=profile.secrets,
+        gpu=profile.gpu,
+        datasets=profile.datasets,
+        at_most=profile.at_most,
     )
 
 

@@ -5,11 +5,9 @@ Every problem is reported at once, each as `FILE:LINE: FIELD: what is wrong. Wha
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Collection, Sequence
-from typing import Any, TypeVar
+from collections.abc import Collection, Sequence
+from typing import Any
 
-from ..errors import ConfigurationError, ProfileError
 from ..models import BrowserPolicy, EgressPolicy, EgressRule, Resources
 from ..units import parse_cpu, parse_duration, parse_size
 from . import profile_fields as fields
@@ -18,10 +16,10 @@ from .grant_fields import grant
 from .grants import Grant
 from .profile_nodes import Node, Problem, node_of, read_yaml
 from .profiles import Profile
+from .reading import Reading, all_wrong
 
-__all__ = ["parse_profiles", "profiles_from_python"]
+__all__ = ["parse_profiles", "profiles_from_python", "read_profiles"]
 
-T = TypeVar("T")
 _TOP = ("display_name", "slug", "description", "default", "allowed_groups", "servers_per_user", "sandbox")
 _SANDBOX = (
     "cpu",
@@ -52,7 +50,7 @@ def parse_profiles(
     try:
         root = read_yaml(text)
     except Problem as problem:
-        raise _error(file, [problem]) from None
+        raise all_wrong(file, [problem]) from None
     return _profiles(root, file, environments)
 
 
@@ -64,51 +62,51 @@ def profiles_from_python(
 
 
 def _profiles(root: Node, file: str, environments: Collection[str]) -> tuple[Profile, ...]:
+    problems: list[Problem] = []
+    found = read_profiles(root, problems, environments)
+    if problems:
+        raise all_wrong(file, problems)
+    return found
+
+
+def read_profiles(
+    root: Node, problems: list[Problem], environments: Collection[str] = ()
+) -> tuple[Profile, ...]:
+    """The profiles of a list; what is wrong is added to `problems`."""
     reader = _Reader(environments)
     if not root.items:
-        problem = Problem(
-            line=root.line, field="file", sentence="has no profiles. Write a list, each item with a slug."
-        )
-        raise _error(file, [problem])
-    found = [(item, reader.profile(item)) for item in root.items]
-    reader.check_whole(root, [(item, profile) for item, profile in found if profile is not None])
-    if reader.problems:
-        raise _error(file, reader.problems)
+        reader.add(root, "file", "has no profiles. Write a list, each item with a slug.")
+    found = [(item, reader.profile(item)) for item in root.items or ()]
+    if root.items:
+        reader.check_whole(root, [(item, profile) for item, profile in found if profile is not None])
+    problems += reader.problems
     return tuple(profile for _, profile in found if profile is not None)
 
 
-def _error(file: str, problems: Sequence[Problem]) -> ProfileError:
-    lines = []
-    for problem in sorted(problems, key=lambda problem: problem.line):
-        place = f"{file}:{problem.line}" if problem.line else file
-        lines.append(f"{place}: {problem.field}: {problem.sentence}")
-    return ProfileError("\n".join(lines), field=problems[0].field)
-
-
-class _Reader:
-    """Turns nodes into profiles and collects what is wrong on the way."""
+class _Reader(Reading):
+    """Turns nodes into profiles."""
 
     def __init__(self, environments: Collection[str]) -> None:
-        self.problems: list[Problem] = []
+        super().__init__()
         self._environments = environments
 
     def profile(self, node: Node) -> Profile | None:
         """One profile, or None where it is so wrong that nothing can be said about it."""
-        keys = self._keys(node, _TOP)
+        keys = self.keys(node, _TOP)
         if keys is None:
             return None
-        slug = self._text(keys, "slug", node, fields.slug, required=True)
-        name = self._text(keys, "display_name", node, fields.line_of_text, required=True)
+        slug = self.text(keys, "slug", node, fields.slug, required=True)
+        name = self.text(keys, "display_name", node, fields.line_of_text, required=True)
         sandbox = keys.get("sandbox")
-        inner = self._keys(sandbox, _SANDBOX) if sandbox is not None else None
+        inner = self.keys(sandbox, _SANDBOX) if sandbox is not None else None
         if sandbox is None:
-            self._add(node, f"{node.field}.sandbox", "is missing. Write at least cpu and memory.")
+            self.add(node, f"{node.field}.sandbox", "is missing. Write at least cpu and memory.")
         resources = self._resources(inner, sandbox or node)
         options = self._options(inner) if inner is not None else {}
-        description = self._text(keys, "description", node, fields.paragraph) or ""
-        default = self._field(keys, "default", fields.boolean) or False
-        allowed_groups = self._field(keys, "allowed_groups", fields.groups)
-        servers_per_user = self._field(keys, "servers_per_user", fields.servers)
+        description = self.text(keys, "description", node, fields.paragraph) or ""
+        default = self.field(keys, "default", fields.boolean) or False
+        allowed_groups = self.field(keys, "allowed_groups", fields.groups)
+        servers_per_user = self.field(keys, "servers_per_user", fields.servers)
         if slug is None or name is None or resources is None:
             return None
         return Profile(
@@ -125,17 +123,17 @@ class _Reader:
     def _options(self, keys: dict[str, Node]) -> dict[str, Any]:
         if "extend" in keys and "ttl" not in keys:
             remedy = "Write a ttl, or remove extend."
-            self._add(keys["extend"], keys["extend"].field, f"there is no ttl to extend. {remedy}")
+            self.add(keys["extend"], keys["extend"].field, f"there is no ttl to extend. {remedy}")
         return {
-            "ttl": self._field(keys, "ttl", parse_duration),
-            "idle_timeout": self._field(keys, "idle_timeout", parse_duration),
-            "extend": self._field(keys, "extend", fields.extension),
+            "ttl": self.field(keys, "ttl", parse_duration),
+            "idle_timeout": self.field(keys, "idle_timeout", parse_duration),
+            "extend": self.field(keys, "extend", fields.extension),
             "egress": EgressPolicy(rules=self._egress(keys.get("egress"))),
-            "browser": self._field(keys, "browser", fields.browser) or BrowserPolicy(),
-            "isolation": self._field(keys, "isolation", fields.isolation),
-            "runtime": self._field(keys, "runtime", fields.runtime) or "",
-            "environment": self._field(keys, "environment", self._environment) or "",
-            "variables": self._field(keys, "variables", fields.variables) or {},
+            "browser": self.field(keys, "browser", fields.browser) or BrowserPolicy(),
+            "isolation": self.field(keys, "isolation", fields.isolation),
+            "runtime": self.field(keys, "runtime", fields.runtime) or "",
+            "environment": self.field(keys, "environment", self._environment) or "",
+            "variables": self.field(keys, "variables", fields.variables) or {},
             "secrets": self._secrets(keys.get("secrets")),
         }
 
@@ -145,7 +143,7 @@ class _Reader:
         for node, profile in found:
             if profile.slug in first:
                 place = f" (first in line {first[profile.slug]})" if node.line else ""
-                self._add(
+                self.add(
                     _child(node, "slug"),
                     f"{node.field}.slug",
                     f"{profile.slug!r} is used twice{place}. Rename one.",
@@ -153,39 +151,26 @@ class _Reader:
             first.setdefault(profile.slug, _child(node, "slug").line)
         defaults = [node for node, profile in found if profile.default]
         for node in defaults[1:]:
-            self._add(
+            self.add(
                 _child(node, "default"), f"{node.field}.default", "is true for two profiles. Keep it for one."
             )
         if not defaults and not self.problems:
-            self._add(root, "default", "no profile is the default. Write default: true for one of them.")
-
-    def _keys(self, node: Node, known: Sequence[str]) -> dict[str, Node] | None:
-        if node.keys is None:
-            self._add(
-                node, node.field, f"{fields.shown(node.value)} is not a mapping. Write keys and values."
-            )
-            return None
-        for name, child in node.keys.items():
-            if name not in known:
-                close = difflib.get_close_matches(name, known, n=1)
-                hint = f"Did you mean {close[0]!r}?" if close else f"Known keys: {', '.join(known)}."
-                self._add(child, child.field, f"this key does not exist. {hint}")
-        return dict(node.keys)
+            self.add(root, "default", "no profile is the default. Write default: true for one of them.")
 
     def _resources(self, keys: dict[str, Node] | None, node: Node) -> Resources | None:
         if keys is None:
             return None
         before = len(self.problems)
-        cpu = self._field(keys, "cpu", parse_cpu)
-        memory = self._field(keys, "memory", parse_size)
+        cpu = self.field(keys, "cpu", parse_cpu)
+        memory = self.field(keys, "memory", parse_size)
         for name in ("cpu", "memory"):
             if name not in keys:
                 remedy = "Write cpu: 2." if name == "cpu" else 'Write memory: "4G".'
-                self._add(node, f"{node.field}.{name}", f"is missing. {remedy}")
+                self.add(node, f"{node.field}.{name}", f"is missing. {remedy}")
         given: dict[str, Any] = {
-            "pids": self._field(keys, "pids", fields.processes),
-            "disk": self._field(keys, "disk", parse_size),
-            "tmpfs": self._field(keys, "tmpfs", parse_size),
+            "pids": self.field(keys, "pids", fields.processes),
+            "disk": self.field(keys, "disk", parse_size),
+            "tmpfs": self.field(keys, "tmpfs", parse_size),
         }
         if cpu is None or memory is None or len(self.problems) > before:
             return None
@@ -195,11 +180,11 @@ class _Reader:
         if node is None or (node.value is None and node.items is None):
             return ()
         if node.items is None:
-            self._convert(node, compile_rules)
+            self.convert(node, compile_rules)
             return ()
         rules: list[EgressRule] = []
         for item in node.items:
-            found = self._convert(item, lambda value, field: compile_rules([value], field))
+            found = self.convert(item, lambda value, field: compile_rules([value], field))
             rules.extend(found or ())
         return tuple(rules)
 
@@ -207,13 +192,13 @@ class _Reader:
         if node is None or (node.value is None and node.items is None):
             return ()
         if node.items is None:
-            self._add(node, node.field, f"{fields.shown(node.value)} is not a list. Write [db/warehouse].")
+            self.add(node, node.field, f"{fields.shown(node.value)} is not a list. Write [db/warehouse].")
             return ()
         found: list[Grant] = []
         for item in node.items:
-            granted = self._convert(item, grant)
+            granted = self.convert(item, grant)
             if granted is not None and granted.name in (known.name for known in found):
-                self._add(item, item.field, f"{granted.name!r} is granted twice. Keep one.")
+                self.add(item, item.field, f"{granted.name!r} is granted twice. Keep one.")
             elif granted is not None:
                 found.append(granted)
         return tuple(found)
@@ -223,34 +208,6 @@ class _Reader:
             return value
         names = ", ".join(sorted(self._environments)) or "text"
         raise fields.wrong(field, value, "is not an environment of this site", f"Write one of: {names}.")
-
-    def _text(
-        self,
-        keys: dict[str, Node],
-        name: str,
-        parent: Node,
-        check: Callable[[Any, str], str],
-        required: bool = False,
-    ) -> str | None:
-        if required and name not in keys:
-            self._add(parent, f"{parent.field}.{name}", f"is missing. Write {name}: and a text.")
-        return self._field(keys, name, check)
-
-    def _field(self, keys: dict[str, Node], name: str, check: Callable[[Any, str], T]) -> T | None:
-        node = keys.get(name)
-        return None if node is None else self._convert(node, check)
-
-    def _convert(self, node: Node, check: Callable[[Any, str], T]) -> T | None:
-        try:
-            return check(node.value, node.field)
-        except ConfigurationError as error:
-            sentence = f"{error.message.removeprefix(f'{error.field}: ')} {error.remedy}".strip()
-            inner = error.field.startswith(f"{node.field}.")
-            self._add(node, error.field if inner else node.field, sentence)
-            return None
-
-    def _add(self, node: Node, field: str, sentence: str) -> None:
-        self.problems.append(Problem(line=node.line, field=field, sentence=sentence))
 
 
 def _child(node: Node, name: str) -> Node:

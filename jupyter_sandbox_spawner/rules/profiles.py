@@ -9,9 +9,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 from ..errors import ProfileRefusedError
+from ..gpus import GpuWish
 from ..models import BrowserPolicy, EgressPolicy, IsolationLevel, Mount, Resources, SandboxSpec, UserPlace
 from ..names import GVISOR
 from .grants import Grant
+from .profile_options import Deprecation, ProfileOption
+from .quotas import Caps
 
 __all__ = [
     "HOME",
@@ -49,7 +52,9 @@ class Profile:
     None means no such limit. `extend` None: the end stays. `servers_per_user` is how many servers a user may
     have when this one starts, None the site's number. `environment` names a user image of the site, "" its
     default one. `runtime` "" means the site's. `variables` are handed to the server; they are not secret.
-    `secrets` is what its servers may read.
+    `secrets` is what its servers may read. `gpu` None: no GPU. `datasets` are names of the catalogue, `id`
+    for the newest version or `id@version`. `at_most` caps all its servers of all users together. `options`
+    are the user's to choose; what was chosen is worked in before a spec is made, and `options` is empty then.
     """
 
     slug: str
@@ -69,6 +74,11 @@ class Profile:
     environment: str = ""
     variables: Mapping[str, str] = field(default_factory=dict)
     secrets: tuple[Grant, ...] = ()
+    gpu: GpuWish | None = None
+    datasets: tuple[str, ...] = ()
+    at_most: Caps | None = None
+    options: tuple[ProfileOption, ...] = ()
+    deprecated: Deprecation | None = None
     unavailable: str = ""
 
 

@@ -1,0 +1,60 @@
+"""What may an admin write in the one file? A list of profiles, or a mapping with everything that is decided.
+
+Every problem of every section is reported at once; a file with one is refused as a whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection
+
+from .catalogue import Dataset
+from .dataset_file import read_datasets
+from .policy_file import read_policy
+from .policy_settings import PolicySettings
+from .price_file import read_prices
+from .prices import Prices
+from .profile_file import read_profiles
+from .profile_nodes import Node, Problem, read_yaml
+from .quota_file import read_quotas
+from .quotas import Quotas
+from .reading import Reading, all_wrong
+from .rulebook import Rulebook
+
+__all__ = ["parse_rulebook"]
+
+_SECTIONS = ("profiles", "quotas", "policy", "datasets", "prices")
+
+
+def parse_rulebook(text: str, file: str = "profiles.yaml", environments: Collection[str] = ()) -> Rulebook:
+    """The rule book of a YAML text. `environments`: names of user images that exist; empty: not checked.
+
+    Raises ProfileError with every problem found.
+    """
+    problems: list[Problem] = []
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    try:
+        book = _read(read_yaml(text), digest, problems, environments)
+    except Problem as problem:
+        raise all_wrong(file, [problem]) from None
+    if problems:
+        raise all_wrong(file, problems)
+    return book
+
+
+def _read(root: Node, digest: str, problems: list[Problem], environments: Collection[str]) -> Rulebook:
+    if root.keys is None:
+        return Rulebook(profiles=read_profiles(root, problems, environments), digest=digest)
+    reader = Reading()
+    keys = reader.keys(root, _SECTIONS) or {}
+    problems += reader.problems
+    profiles, quotas, policy, datasets, prices = (keys.get(name) for name in _SECTIONS)
+    none: tuple[Dataset, ...] = ()
+    return Rulebook(
+        profiles=read_profiles(profiles or root, problems, environments),
+        quotas=read_quotas(quotas, problems) if quotas else Quotas(),
+        policy=read_policy(policy, problems) if policy else PolicySettings(),
+        datasets=read_datasets(datasets, problems) if datasets else none,
+        prices=read_prices(prices, problems) if prices else Prices(),
+        digest=digest,
+    )
