@@ -49,10 +49,6 @@ class Decision:
     cause: str = ""
 
 
-def decide(self, question: Question) -> Decision:
-    """Allow or deny; never raises for what is asked, and denies where it cannot decide."""
-
-
 def decide(question: Question, settings: PolicySettings) -> Decision:
     """The typed rules."""
     return Decision(allow=True)
