@@ -211,7 +211,7 @@ def _vault() -> str:
 def _postgresql() -> str:
     """Can a PostgreSQL of the tests' own run here, as somebody who is not root?"""
     found = list(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    return "" if found else "no initdb in /usr/lib/postgresql; run: apt-get install postgresql"
+    return "" if found else "no initdb in /usr/lib/postgresql; run: scripts/prepare postgresql"
 
 
 LANES: Mapping[str, Callable[[], str]] = {
