@@ -44,7 +44,7 @@ def _programs() -> Path:
 
 
 class OwnPostgres:
-    """Verbs: start, end, resume, stop, sql, sql_as, users. `password_file` holds the password of its user `vault`."""
+    """Verbs: start, end, resume, stop, sql, sql_as, users. `password_file`: of its user `vault`."""
 
     def __init__(self) -> None:
         self.port = 0

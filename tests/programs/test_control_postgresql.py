@@ -1,4 +1,4 @@
-"""Is every trouble with a PostgreSQL an error that says what to do, and is nothing done twice because of it?"""
+"""Is every trouble with a PostgreSQL an error that says what to do, and is nothing done twice by it?"""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ async def code_of(store: Store, question: Callable[[Connection], object] = recor
 
 
 async def test_a_held_lock_is_waited_for_and_then_an_error(server: ControlPostgres, name: str) -> None:
-    """A question waits for the write lock that another session holds, then fails by name; later all is well."""
+    """A question waits for the write lock of another session, then fails by name; later all is well."""
     async with Store(server.by_socket(name), lock_wait=0.3) as store:
         with psycopg.connect(server.by_socket(name)) as other:
             other.execute("SELECT pg_advisory_lock(%s)", (WRITE_LOCK,))
@@ -91,7 +91,7 @@ async def test_a_held_lock_is_waited_for_and_then_an_error(server: ControlPostgr
 
 
 async def test_a_restart_of_the_server_is_not_noticed(server: ControlPostgres, name: str) -> None:
-    """Between two questions it may be restarted; while it is away the error says that nothing was recorded."""
+    """It may be restarted between questions; while it is away the error says that nothing was recorded."""
     async with Store(server.by_socket(name), lock_wait=0.3) as store:
         await store.run(admit_once([]))
         server.end(signal.SIGQUIT)
@@ -103,7 +103,7 @@ async def test_a_restart_of_the_server_is_not_noticed(server: ControlPostgres, n
 
 
 async def test_a_question_that_loses_its_server_is_not_repeated(server: ControlPostgres, name: str) -> None:
-    """The connection ends in the middle: the question ran once, nothing of it is there, and the error says so."""
+    """The connection ends in the middle: it ran once, nothing of it is there, and the error says so."""
     times: list[int] = []
     async with Store(server.by_socket(name)) as store:
 
@@ -158,20 +158,28 @@ async def test_a_password_comes_from_a_private_file_and_goes_nowhere(
         assert await store.run(records.all_open) == []
         shown = await store.run(lambda db: str(db.exec_driver_sql("SELECT * FROM pg_stat_activity").all()))
     control("with the password it opens", True)
-    password = password_file.read_text().strip()
+    password = _text(server.password_file)
     told = []
     for text, mode, code in (
         ("wrong\n", 0o600, "database.denied"),
         (password, 0o640, "database.password_file"),
         ("\n", 0o600, "database.password_file"),
     ):
-        password_file.write_text(text)
-        password_file.chmod(mode)
+        _write(password_file, text, mode)
         with pytest.raises(StoreError) as caught:
             await Store(database).__aenter__()
         assert caught.value.code == code
         told.append(str(caught.value))
     assert password not in "".join([*told, shown, repr(database.__dict__)])
+
+
+def _text(file: Path) -> str:
+    return file.read_text().strip()
+
+
+def _write(file: Path, text: str, mode: int) -> None:
+    file.write_text(text)
+    file.chmod(mode)
 
 
 async def test_two_controls_do_not_share_a_database(

@@ -1,4 +1,4 @@
-"""Does the store hold on SQLite and on a real PostgreSQL, and is what is asked of it still true when written?"""
+"""Does the store keep what it is told, on SQLite and on a real PostgreSQL alike?"""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ __all__ = ["CutLine", "cut_line"]
 
 @dataclass
 class CutLine:
-    """A relay. `cut_after`: the request with these bytes arrives, its answer never does. `silent`: neither."""
+    """A relay. `cut_after`: a request with these bytes arrives, its answer never. `silent`: neither."""
 
     port: int
     listening: int = 0
