@@ -61,7 +61,8 @@ class Site:
     it is known (else a path).
     `backend` says what the launcher starts; `docker_socket` is the Docker daemon's, and `shared_directories`
     (target to host directory) are seen read-only by every container. `vault` None: secrets are kept in
-    encrypted files of the broker.
+    encrypted files of the broker. `database`: control's, `postgresql://...` without a password, which is in
+    the file `database_password_file`; "" is a SQLite file below state_dir.
     """
 
     run_dir: str
@@ -95,6 +96,8 @@ class Site:
     tracking: str = ""
     tracking_url: str = ""
     vault: VaultSite | None = None
+    database: str = ""
+    database_password_file: str = ""
 
     @property
     def runtimes(self) -> tuple[str, ...]:

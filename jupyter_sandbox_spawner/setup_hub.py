@@ -18,6 +18,7 @@ from traitlets.config.loader import LazyConfigValue
 from .errors import ConfigurationError
 from .hub.catalogue import load_profiles
 from .hub.notes import page_variables
+from .rules.database import check_database
 from .rules.profile_fields import is_runtime
 from .settings import SITE_VARIABLE, Environment, Site, load_site
 from .setup_backend import SPAWNERS, choose_backend, docker_site
@@ -33,6 +34,8 @@ _MORE = frozenset(
         "callers",
         "consecutive_failure_limit",
         "control_port",
+        "database",
+        "database_password_file",
         "docker_socket",
         "further_runtimes",
         "front_port",
@@ -83,7 +86,8 @@ def setup_hub(
     callers ({}: by socket, further uids), consecutive_failure_limit (0: the hub never exits for failed
     starts), servers_per_user (None: no cap where a profile names none), tracking ("": no MLflow; else
     the directory of the Python environment that it runs in), vault (None: secrets in encrypted files; else
-    VaultSite's fields, such as {"address": "https://vault.example.org:8200", ...}).
+    VaultSite's fields, such as {"address": "https://vault.example.org:8200", ...}), database ("": control
+    keeps its records in SQLite; else "postgresql://..." without a password), database_password_file ("").
 
     Raises ProfileError (`FILE:LINE: FIELD: ...`) and ConfigurationError.
     """
@@ -140,6 +144,7 @@ def _site(
         )
     more["tracking"] = _tracking(str(more.get("tracking") or ""))
     more["vault"] = vault_site(more.get("vault"))
+    check_database(more.get("database", ""), more.get("database_password_file", ""))
     more["further_runtimes"] = _runtimes(more.get("further_runtimes", ()))
     base_url = f"/{str(more.pop('base_url', '/')).strip('/')}/".replace("//", "/")
     return Site(
