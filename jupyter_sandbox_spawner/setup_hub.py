@@ -70,8 +70,9 @@ def setup_hub(
     """Configure a hub whose servers run sandboxed on this host.
 
     `profiles`: path of profiles.yaml, or the same as a Python list, dictionary or callable. `run_dir`:
-    sockets, short and lower-case; `state_dir`: homes, the uid registry and the hub's database. `environments`: user images by name, each
-    the directory of a Python environment (Docker: an image); the first is the default.
+    sockets, short and lower-case; `state_dir`: homes, the uid registry and the hub's database.
+    `environments`: user images by name, each the directory of a Python environment (Docker: an image); the
+    first is the default.
     `accept_shared_origin`: True lets servers share the hub's origin off loopback; see the threat model.
     `more`: backend ("local"; "docker": containers of this host's daemon at docker_socket), public_host
     ("127.0.0.1"), public_port (8000, 0: any free one), hub_port, proxy_api_port, front_port, control_port and
