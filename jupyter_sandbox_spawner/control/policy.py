@@ -19,6 +19,7 @@ from ..rules.policy_record import denial_detail
 from ..rules.policy_settings import OpaSettings, PolicySettings, settings_digest
 from ..rules.rulebook import Rulebook
 from .denials import DenialLedger
+from .records import SandboxRecord
 from .views import timestamp
 
 __all__ = ["Policy", "record_denials"]
@@ -49,6 +50,20 @@ class Policy:
         """Every decision that a start needs; policy_effects.py says what follows from a denied one."""
         questions = questions_of_start(request, terms)
         return tuple(await asyncio.gather(*(self.ask(question, book) for question in questions)))
+
+    async def on_extension(self, record: SandboxRecord, by: int | None, book: Rulebook) -> Decision | None:
+        """May its end be moved by so many seconds (None: what the profile gives)? None: it gives nothing."""
+        offer = record.extend_by
+        if not offer:
+            return None
+        question = Question(
+            point="extension",
+            user=record.user,
+            groups=tuple(sorted(record.groups)),
+            profile=record.profile,
+            requested=offer if by is None else max(min(by, offer), 1),
+        )
+        return await self.ask(question, book)
 
     def status(self, book: Rulebook) -> dict[str, Any]:
         """Who decides, by which policy, and what ails it; for admins."""
