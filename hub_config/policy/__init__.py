@@ -1,4 +1,4 @@
-"""How does a site run an OPA beside the typed rules? The program's build, a policy to begin with, questions."""
+"""How does a site run an OPA beside the typed rules? Its build, a policy to begin with, questions to try it."""
 
 from __future__ import annotations
 

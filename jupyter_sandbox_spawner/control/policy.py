@@ -71,6 +71,7 @@ class Policy:
         document: dict[str, Any] = {
             "engine": "rules" if engine is None else "rules+opa",
             "digest": settings_digest(book.policy),
+            "closed": book.policy.closed,
             "book": book.digest,
             "opa": None,
         }

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..errors import ConfigurationError
 from ..rules.admission import AdmissionRequest, ProfileTerms, terms_of
+from ..rules.policy_settings import PolicySettings
 from ..rules.profiles import Profile, profile_digest
 from ..rules.rulebook import Rulebook
 from ..rules.rulebook_file import parse_rulebook
@@ -59,4 +60,4 @@ class OwnTerms:
         except (ConfigurationError, OSError, UnicodeDecodeError) as error:
             # The hub refuses to start on it and says where; nothing new is admitted meanwhile.
             log.error("Profiles cannot be read: %s", error)
-            return Rulebook(profiles=())
+            return Rulebook(profiles=(), policy=PolicySettings(closed=True))

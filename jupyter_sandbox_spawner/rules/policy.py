@@ -98,6 +98,8 @@ def narrowed(own: Decision, other: Decision) -> Decision:
 
 
 def _reasons(question: Question, settings: PolicySettings) -> Iterator[str]:
+    if settings.closed:
+        yield "policy.file.unreadable"
     if set(question.groups) & set(settings.denied_groups):
         yield "policy.group.denied"
     yield from _RULES[question.point](question, settings)

@@ -15,7 +15,7 @@ from .policy_settings import OpaSettings, PolicySettings
 from .profile_nodes import Node, Problem
 from .reading import Reading
 
-__all__ = ["read_policy"]
+__all__ = ["opa_address", "read_policy"]
 
 T = TypeVar("T")
 _KEYS = (
@@ -60,7 +60,7 @@ def _opa(reader: Reading, node: Node) -> OpaSettings | None:
     keys = reader.keys(node, _OPA_KEYS)
     if keys is None:
         return None
-    address = reader.text(keys, "address", node, _address, required=True)
+    address = reader.text(keys, "address", node, opa_address, required=True)
     default = OpaSettings(address="")
     return OpaSettings(
         address=address or "",
@@ -112,7 +112,7 @@ def _extension(value: Any, field: str) -> int:
     return seconds
 
 
-def _address(value: Any, field: str) -> str:
+def opa_address(value: Any, field: str) -> str:
     """The policy server decides who may have what: it is not asked over a network."""
     remedy = "Write http://127.0.0.1:8181 or unix:///run/opa/opa.sock."
     if not isinstance(value, str) or len(value) > 200 or not value.isprintable():

@@ -89,4 +89,6 @@ def _expected(value: Any, field: str) -> tuple[str, ...]:
         return ()
     if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
         return tuple(sorted(value))
-    raise wrong(field, value, "is neither allow nor a list of reasons", "Write allow or [policy.gpu.too_many].")
+    raise wrong(
+        field, value, "is neither allow nor a list of reasons", "Write allow or [policy.gpu.too_many]."
+    )

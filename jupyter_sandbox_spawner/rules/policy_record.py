@@ -3,14 +3,39 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from ..errors import ConfigurationError
 from ..wire import decode_json, encode
 from .policy import Decision, Question
 
-__all__ = ["denial_detail", "question_of", "recorded", "shortened"]
+__all__ = ["Past", "denial_detail", "past_decisions", "question_of", "recorded", "shortened"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Past:
+    """A decision as the audit has it; `question` None where it cannot be read, as after it was cut."""
+
+    question: Question | None
+    allow: bool
+    reasons: tuple[str, ...]
+
+
+def past_decisions(record: Mapping[str, Any]) -> Iterator[Past]:
+    """Every decision of policy in one audit record."""
+    detail = record.get("detail")
+    if not isinstance(detail, dict):
+        return
+    listed = detail.get("decisions")
+    for item in listed if isinstance(listed, list) else ():
+        if isinstance(item, dict):
+            reasons = tuple(str(reason) for reason in item.get("reasons") or ())
+            yield Past(question=question_of(item), allow=item.get("allow") is True, reasons=reasons)
+    if record.get("action") == "policy.denied":
+        reasons = tuple(str(detail.get("reasons", "")).split())
+        yield Past(question=question_of(detail), allow=False, reasons=reasons)
 
 
 def shortened(question: Question) -> dict[str, Any]:

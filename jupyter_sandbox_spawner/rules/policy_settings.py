@@ -37,7 +37,7 @@ class PolicySettings:
     `secrets`, `hosts`: None leaves it to the profile, empty allows none; a secret's name or `part/*`, and
     `pattern:port` as egress rules have them. `extension_at_most`: seconds of one extension.
     `promoters`: groups that may promote a model without an approval on record. `opa`
-    None: the typed rules decide alone.
+    None: the typed rules decide alone. `closed`: the file could not be read, so nothing is allowed.
     """
 
     gpus_at_most: int = 4
@@ -48,6 +48,7 @@ class PolicySettings:
     extension_at_most: int = 7 * 86400
     promoters: tuple[str, ...] = ()
     opa: OpaSettings | None = None
+    closed: bool = False
 
 
 def settings_document(settings: PolicySettings) -> dict[str, Any]:

@@ -13,6 +13,7 @@ __all__ = ["explain", "way_out"]
 _ENGINE = "The site's policy server cannot decide at present, and without its word nothing is allowed."
 _SENTENCES: Mapping[str, str] = {
     "policy.input.invalid": "What was asked for cannot be checked by the site's policy.",
+    "policy.file.unreadable": "The site's file of profiles and policy cannot be read at present.",
     "policy.group.denied": "A group that you are in may start nothing here.",
     "policy.gpu.too_many": "The profile asks for {requested}, and this site allows {gpus_at_most}.",
     "policy.dataset.needs_approval": "The dataset {resource} needs an approval on record for you.",
