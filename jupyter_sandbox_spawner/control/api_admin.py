@@ -53,6 +53,7 @@ class AdminApi:
     def add_to(self, app: web.Application) -> None:
         """Add every route."""
         app.add_routes([web.get("/health", self._health), web.post("/api/reconcile", self._reconcile)])
+        app.add_routes([web.get("/api/policy", self._policy)])
         self.add_shared(app, "")
 
     def add_shared(self, app: web.Application, prefix: str) -> None:
@@ -73,6 +74,9 @@ class AdminApi:
         found = await self._parts.store.run(records.all_open)
         document = {"ok": not trouble, "trouble": trouble, "open": len(found)}
         return web.json_response(document, status=503 if trouble else 200)
+
+    async def _policy(self, request: web.Request) -> web.Response:
+        return web.json_response(self._parts.policy.status(await self._parts.terms.book()))
 
     async def _list(self, request: web.Request) -> web.Response:
         now = self._parts.clock.now()

@@ -39,6 +39,7 @@ from .isolation import HostLimits
 from .lifetime import Lifetime
 from .parts import Parts, Tuning
 from .people import People
+from .policy import Policy
 from .reconciler import Reconciler
 from .routes import RouteKeeper
 from .signals import Watcher
@@ -112,6 +113,8 @@ async def _parts(stack: AsyncExitStack, site: Site, token_file: str, tuning: Tun
     stack.push_async_callback(launcher.close)
     stack.push_async_callback(gateway.close)
     broker = await stack.enter_async_context(BrokerControlClient(site.broker_socket("control")))
+    policy = Policy()
+    stack.push_async_callback(policy.close)
     return Parts(
         clock=clock,
         store=store,
@@ -124,6 +127,7 @@ async def _parts(stack: AsyncExitStack, site: Site, token_file: str, tuning: Tun
         broker=broker,
         limits=HostLimits(launcher),
         tuning=tuning,
+        policy=policy,
     )
 
 
