@@ -31,6 +31,7 @@ from .api_hub import HubApi
 from .api_public import PublicApi
 from .api_self import SelfApi
 from .audit import AuditLog
+from .catalogues import Catalogues
 from .clock import Clock, SystemClock
 from .denials import DenialLedger
 from .gateway_events import GatewayEvents
@@ -123,6 +124,7 @@ async def _parts(stack: AsyncExitStack, site: Site, token_file: str, tuning: Tun
         broker=broker,
         limits=HostLimits(launcher),
         tuning=tuning,
+        internal_services=site.internal_services,
     )
 
 
@@ -170,6 +172,7 @@ def _loops(
         "routes": routes.step,
         "proxy": routes.watch_proxy,
         "house": keep_house,
+        "catalogues": Catalogues(parts).step,
     }
 
 
