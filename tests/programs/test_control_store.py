@@ -16,6 +16,7 @@ from sqlalchemy import create_engine, insert
 
 from jupyter_sandbox_spawner.control import happenings, records
 from jupyter_sandbox_spawner.control.store import Store, StoreError
+from jupyter_sandbox_spawner.control import tables_data
 from jupyter_sandbox_spawner.control.tables import METADATA, SCHEMA, settings_versions
 from jupyter_sandbox_spawner.errors import ConfigurationError
 from jupyter_sandbox_spawner.models import Event
