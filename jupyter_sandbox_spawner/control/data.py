@@ -89,7 +89,7 @@ async def questions(
         question = Question(
             point="dataset",
             user=user,
-            groups=groups,
+            groups=tuple(sorted(groups)),
             profile=terms.slug,
             resource=dataset.name,
             tags=tags,

@@ -16,8 +16,8 @@ from sqlalchemy import create_engine, insert
 
 from jupyter_sandbox_spawner.control import happenings, records
 from jupyter_sandbox_spawner.control.store import Store, StoreError
-from jupyter_sandbox_spawner.control import tables_data
 from jupyter_sandbox_spawner.control.tables import METADATA, SCHEMA, settings_versions
+from jupyter_sandbox_spawner.control.tables_data import dataset_tags
 from jupyter_sandbox_spawner.errors import ConfigurationError
 from jupyter_sandbox_spawner.models import Event
 
@@ -42,6 +42,7 @@ async def test_the_migrations_make_the_tables_that_the_code_uses(place: Path) ->
         pass
     engine = create_engine(f"sqlite:///{path_in(place)}")
     with engine.connect() as connection:
+        assert dataset_tags in METADATA.sorted_tables
         assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
         assert MigrationContext.configure(connection).get_current_revision() == SCHEMA
