@@ -1,4 +1,4 @@
-"""How does the admin command ask control about datasets? By the socket as a uid, or with a token as a person."""
+"""How does the admin command ask control about datasets? By the socket as a uid, by a token as a person."""
 
 from __future__ import annotations
 

@@ -105,7 +105,8 @@ class DatasetsApi:
         await self._parts.audit.write(_entry("dataset.raised", by, versions[0], tag, wish.why))
 
         def act(connection: Connection) -> bool:
-            return any([data_records.raise_tag(connection, item, tag, by, now) for item in versions])
+            risen = [data_records.raise_tag(connection, item, tag, by, now) for item in versions]
+            return any(risen)
 
         changed = await self._parts.store.run(act)
         stopped = await self._stop_loose(versions[0].id, by)
@@ -214,7 +215,7 @@ def _plain(row: dict[str, Any]) -> dict[str, Any]:
 def _entry(
     action: str, by: str, dataset: Dataset, tag: Tag, why: str, subject: Subject | None = None
 ) -> Entry:
-    whom = {subject.kind: subject.name} if subject else {}
+    whom: dict[str, str] = {subject.kind: subject.name} if subject else {}
     detail = {"dataset": dataset.id, "tag": tag, **({"why": why} if why else {}), **whom}
     return Entry(actor=by, action=action, outcome="decided", user=whom.get("user", ""), detail=detail)
 
