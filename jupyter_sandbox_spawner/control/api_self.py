@@ -138,7 +138,7 @@ class SelfApi:
         return record
 
     async def _data(self, record: SandboxRecord) -> dict[str, Any]:
-        """Zone and datasets: those that are mounted, and with the reason those that the profile names beside."""
+        """Zone and datasets: what is mounted, and what the profile names beside that, with the reason."""
         book, now = await self._parts.terms.book(), self._parts.clock.now()
         profile, spec = book.profile(record.profile), record.parsed_spec()
         named = profile.datasets if profile else ()

@@ -60,8 +60,8 @@ class Datasets(Shown):
             yield f"Not mounted: {item.name}. {item.why} ({item.code})"
         if self.zone:
             yield (
-                f"This server is in the zone {self.zone}, as its data is tagged: home and MLflow workspace are"
-                " the zone's own, only the site's own services are reached, downloads are off, and its"
+                f"This server is in the zone {self.zone}, as its data is tagged: home and MLflow workspace"
+                " are the zone's own, only the site's own services are reached, downloads are off, and its"
                 " end is fixed. What you write here stays in the zone."
             )
 
