@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from ..errors import SandboxError
-from . import audit, canary, exits, gpu, policy, ps, secrets
+from . import audit, canary, datasets, exits, gpu, policy, ps, secrets
 from .exits import ExitStatus, exit_status
 
 __all__ = ["main", "parser"]
@@ -32,6 +32,7 @@ def parser() -> argparse.ArgumentParser:
     audit.add_commands(commands)
     secrets.add_commands(commands)
     policy.add_commands(commands)
+    datasets.add_commands(commands)
     _add_site(commands)
     _add_unshare(commands)
     return top

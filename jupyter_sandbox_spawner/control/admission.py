@@ -22,7 +22,7 @@ from ..rules.audit import Entry
 from ..rules.policy import Decision
 from ..rules.policy_effects import kept_back
 from ..rules.policy_record import recorded
-from . import records
+from . import data, records
 from .granting import Asking, grant
 from .parts import Parts
 from .policy import record_denials
@@ -122,7 +122,8 @@ async def _decide(parts: Parts, request: AdmissionRequest) -> tuple[Admission, S
                 why = "A new sandbox of the same server was admitted."
                 records.release(connection, older, "ended.superseded", why, now)
             # What was granted, and what may be extended by what control read itself, where it did.
-            granted = replace(request, spec=answer.spec or request.spec, terms=asking.terms)
+            spec = answer.spec or request.spec
+            granted = replace(request, spec=spec, terms=data.narrowed_terms(asking.terms, spec))
             records.admit(connection, granted, now, answer.deadline, kept_back(asking.rulings))
         return answer
 
@@ -136,6 +137,8 @@ async def _asking(parts: Parts, request: AdmissionRequest, terms: ProfileTerms) 
         terms=terms,
         book=book,
         rulings=await parts.policy.on_admission(request, terms, book),
+        dataset_rulings=await data.questions(parts, request, terms, book),
+        internal_services=parts.internal_services,
         gpus=await parts.launcher.gpus() if terms.gpu else GpuInventory(),
     )
 
@@ -161,14 +164,15 @@ async def _announce(
             "isolation": await parts.limits.level(),
             "groups": sorted(request.groups),
             "decisions": [recorded(ruling) for ruling in rulings],
-            "ttl": spec.ttl,
+            "ttl": (answer.spec or spec).ttl,
+            **({"zone": answer.spec.zone} if answer.spec and answer.spec.zone else {}),
             "idle_timeout": spec.idle_timeout,
             **({"gpus": list(spec.gpu_devices)} if spec.gpu_devices else {}),
             **({"soft_limits": list(soft)} if soft else {}),
         },
     )
     try:
-        await parts.audit.write(*older, admitted)
+        await parts.audit.write(*older, admitted, *data.entries(request, answer))
     except ProgramError:
         now, why = parts.clock.now(), "The audit could not be written."
         await parts.store.run(lambda db: records.release(db, spec.id, "audit.unwritable", why, now))

@@ -26,7 +26,7 @@ from .signals import Watcher
 from .stopping import Stopper
 from .views import summary, timestamp, verdict_view
 
-__all__ = ["AdminApi", "StopRequest", "asking"]
+__all__ = ["AdminApi", "StopRequest", "asking", "who_asks"]
 
 asking: ContextVar[str] = ContextVar("asking", default="")  # the admin's name by the hub's word
 _PAGE = 500
@@ -100,7 +100,7 @@ class AdminApi:
         if record is None or not record.is_open:
             raise unknown_sandbox(name)
         why = body.why.strip()[:500] or "An admin stopped it."
-        done = await self._stopper.stop(record, "stop.by_admin", why, _admin(request))
+        done = await self._stopper.stop(record, "stop.by_admin", why, who_asks(request))
         self._lifetime.watch(record.id)
         return web.json_response({"id": name, "stopped": done}, status=200 if done else 202)
 
@@ -145,8 +145,8 @@ class AdminApi:
         return web.json_response({"items": found, "next": found[-1]["seq"] if found else None})
 
 
-def _admin(request: web.Request) -> str:
-    """Who stops it, for the audit: a hub user where a token said so, else the uid at the socket."""
+def who_asks(request: web.Request) -> str:
+    """Who asks, for the audit: a hub user where a token said so, else the uid at the socket."""
     if asking.get():
         return f"admin {asking.get()}"
     connection = request.transport.get_extra_info("socket") if request.transport else None

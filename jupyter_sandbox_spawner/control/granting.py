@@ -5,6 +5,7 @@ Law: all of it in the transaction that records the admission; what is denied too
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -28,13 +29,16 @@ class Asking:
     """One request with all that was found out about it before the transaction.
 
     `terms` are control's own where it has the file; `rulings` is what policy said at each point, all of which
-    must allow; `leaving` are sandboxes of the same server that this admission closes.
+    must allow; `dataset_rulings` what it said to each dataset, which is left out where it did not allow;
+    `leaving` are sandboxes of the same server that this admission closes.
     """
 
     request: AdmissionRequest
     terms: ProfileTerms
     book: Rulebook
     rulings: tuple[Decision, ...] = ()
+    dataset_rulings: Mapping[str, Decision] = field(default_factory=dict)
+    internal_services: Mapping[str, str] = field(default_factory=dict)
     gpus: GpuInventory = field(default_factory=GpuInventory)
     leaving: tuple[str, ...] = ()
 
@@ -48,14 +52,12 @@ def grant(connection: Connection, now: datetime, asking: Asking, answer: Admissi
     no = refusal(asking.rulings, _grants(asking))
     if no is not None:
         return _denied(now, no, asking)
-    for take in (data.mount, ledger.take):
-        found = take(connection, now, asking, spec)
-        if isinstance(found, Admission):
-            return found
-        spec = found
-    return replace(
-        answer, spec=spec, deadline=_deadline(now, spec), notices=(*answer.notices, *_notices(asking))
-    )
+    mounted = data.mount(connection, now, asking, spec)
+    found = ledger.take(connection, now, asking, mounted.spec)
+    if isinstance(found, Admission):
+        return found
+    answer = replace(answer, notices=(*answer.notices, *_notices(asking)))
+    return replace(data.noted(answer, mounted), spec=found, deadline=_deadline(now, found))
 
 
 def _grants(asking: Asking) -> tuple[Grant, ...]:

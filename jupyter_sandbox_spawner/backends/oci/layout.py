@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...models import Resources
+from ...models import Resources, SandboxSpec
+from ...rules.catalogue import DATA
 
 __all__ = [
     "DOORS",
@@ -26,6 +27,7 @@ __all__ = [
     "USER_NAME",
     "Place",
     "tmpfs_ceiling",
+    "tmpfs_of",
 ]
 
 USER_ID = 1000
@@ -87,10 +89,16 @@ class Place:
     rlimits: Mapping[str, int] = field(default_factory=dict)
 
 
+def tmpfs_of(spec: SandboxSpec) -> tuple[str, ...]:
+    """Where a tmpfs is: with datasets also where the runtime makes their mount points, and nobody inside."""
+    return (*TMPFS, DATA) if any(mount.kind == "dataset" for mount in spec.mounts) else TMPFS
+
+
 def tmpfs_ceiling(resources: Resources, target: str) -> tuple[int, int]:
     """Bytes and inodes of the tmpfs at `target`."""
     return {
         "/dev": (65536, 64),
         "/dev/shm": (resources.shm, resources.tmpfs_inodes),  # noqa: S108 - a place inside the sandbox
         RUNTIME_DIR: (16 << 20, 4096),
+        DATA: (65536, 256),
     }.get(target, (resources.tmpfs, resources.tmpfs_inodes))
