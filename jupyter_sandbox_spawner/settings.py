@@ -61,7 +61,7 @@ class Site:
     it is known (else a path).
     `backend` says what the launcher starts; `docker_socket` is the Docker daemon's, and `shared_directories`
     (target to host directory) are seen read-only by every container. `vault` None: secrets are kept in
-    encrypted files of the broker.
+    encrypted files of the broker. `usage_days`: how many days it is kept what was used.
     """
 
     run_dir: str
@@ -88,6 +88,7 @@ class Site:
     further_runtimes: tuple[str, ...] = ()
     consecutive_failure_limit: int = 0
     servers_per_user: int | None = None
+    usage_days: int = 400
     source_of_hosts: str = ""
     backend: Literal["local", "docker"] = "local"
     docker_socket: str = "/run/docker.sock"

@@ -47,6 +47,7 @@ _MORE = frozenset(
         "tracking_port",
         "uid_base",
         "uid_count",
+        "usage_days",
         "vault",
     }
 )
@@ -81,7 +82,8 @@ def setup_hub(
     program_uids ({}: system users `jss-NAME` if they exist, else ids below uid_base), one_uid (False; True:
     all programs share root's uid),
     callers ({}: by socket, further uids), consecutive_failure_limit (0: the hub never exits for failed
-    starts), servers_per_user (None: no cap where a profile names none), tracking ("": no MLflow; else
+    starts), servers_per_user (None: no cap where a profile names none), usage_days (400: so
+    long it is kept what was used), tracking ("": no MLflow; else
     the directory of the Python environment that it runs in), vault (None: secrets in encrypted files; else
     VaultSite's fields, such as {"address": "https://vault.example.org:8200", ...}).
 
@@ -140,6 +142,7 @@ def _site(
         )
     more["tracking"] = _tracking(str(more.get("tracking") or ""))
     more["vault"] = vault_site(more.get("vault"))
+    more["usage_days"] = _days(more.get("usage_days", Site.usage_days))
     more["further_runtimes"] = _runtimes(more.get("further_runtimes", ()))
     base_url = f"/{str(more.pop('base_url', '/')).strip('/')}/".replace("//", "/")
     return Site(
@@ -157,6 +160,17 @@ def _site(
         callers={name: tuple(uids) for name, uids in dict(more.pop("callers", {})).items()},
         **more,
     )
+
+
+def _days(number: Any) -> int:
+    if type(number) is not int or not 1 <= number <= 36_500:
+        raise ConfigurationError(
+            f"usage_days: {number!r} is no number of days.",
+            code="setup.days_invalid",
+            field="usage_days",
+            remedy="Write a whole number of 1 or more, such as 400.",
+        )
+    return number
 
 
 def _runtimes(names: Any) -> tuple[str, ...]:

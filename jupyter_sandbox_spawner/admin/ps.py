@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-from ..settings import load_site
 from ..units import format_duration
+from .asking import ask_control
 from .exits import ExitStatus
 
 if TYPE_CHECKING:
@@ -61,19 +59,6 @@ def _command(
     return command
 
 
-def _ask(arguments: argparse.Namespace, question: Callable[[ControlAdminClient], Awaitable[Any]]) -> Any:
-    from ..clients.control import ControlAdminClient, control_socket
-
-    async def ask() -> Any:
-        client = ControlAdminClient(control_socket(load_site(arguments.site), "admin"))
-        try:
-            return await question(client)
-        finally:
-            await client.close()
-
-    return asyncio.run(ask())
-
-
 def _ps(arguments: argparse.Namespace) -> int:
     async def every_page(client: ControlAdminClient) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
@@ -85,7 +70,7 @@ def _ps(arguments: argparse.Namespace) -> int:
                 return found
             after = page["next"]
 
-    found = _ask(arguments, every_page)
+    found = ask_control(arguments.site, every_page)
     if arguments.json:
         print(json.dumps(found, indent=1))
         return ExitStatus.OK
@@ -103,7 +88,7 @@ def _row(item: dict[str, Any]) -> dict[str, str]:
 
 def _why(arguments: argparse.Namespace) -> int:
     user, _, server = arguments.server.partition("/")
-    found = _ask(arguments, lambda client: client.why(user, server))
+    found = ask_control(arguments.site, lambda client: client.why(user, server))
     if arguments.json:
         print(json.dumps(found, indent=1))
         return ExitStatus.OK
@@ -127,14 +112,14 @@ def _stop(arguments: argparse.Namespace) -> int:
         found = await client.why(user, server)
         return await client.stop(found["id"], arguments.why)
 
-    answer = _ask(arguments, stop)
+    answer = ask_control(arguments.site, stop)
     done = "is stopped" if answer["stopped"] else "is being stopped"
     print(json.dumps(answer) if arguments.json else f"{arguments.server} {done}: {arguments.why}")
     return ExitStatus.OK
 
 
 def _reconcile(arguments: argparse.Namespace) -> int:
-    found = _ask(arguments, lambda client: client.reconcile(arguments.apply))
+    found = ask_control(arguments.site, lambda client: client.reconcile(arguments.apply))
     if arguments.json:
         print(json.dumps(found, indent=1))
         return ExitStatus.OK

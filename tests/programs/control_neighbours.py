@@ -14,6 +14,7 @@ from typing import Any
 from aiohttp import web
 
 from jupyter_sandbox_spawner.clients.control import AdmissionRequest, ProfileTerms
+from jupyter_sandbox_spawner.gpus import GpuDevice, GpuInventory
 from jupyter_sandbox_spawner.models import (
     Capabilities,
     Event,
@@ -24,6 +25,7 @@ from jupyter_sandbox_spawner.models import (
     SandboxSpec,
     Status,
     Usage,
+    Usages,
 )
 from jupyter_sandbox_spawner.names import sandbox_id
 from jupyter_sandbox_spawner.wire import encode
@@ -164,6 +166,7 @@ class LauncherWithSandboxes:
     items: dict[str, InventoryItem] = field(default_factory=dict)
     cpu: dict[str, float] = field(default_factory=dict)
     removed: list[str] = field(default_factory=list)
+    gpus: tuple[GpuDevice, ...] = ()
     on_usage: Callable[[str], object] = lambda sandbox: None
     limits: dict[str, bool] = field(default_factory=lambda: {"cpu": True, "memory": True, "pids": True})
 
@@ -190,6 +193,8 @@ class LauncherWithSandboxes:
                 web.get("/capabilities", self._capabilities),
                 web.get("/sandboxes", self._list),
                 web.get("/sandboxes/{id}/usage", self._usage),
+                web.get("/usages", self._usages),
+                web.get("/gpus", self._gpus),
                 web.post("/sandboxes/{id}/stop", self._stop),
                 web.delete("/sandboxes/{id}", self._remove),
             ]
@@ -211,6 +216,16 @@ class LauncherWithSandboxes:
         self.on_usage(name)
         usage = Usage(cpu_seconds=self.cpu.get(name, 0.0), memory=1, memory_peak=1, pids=1)
         return web.json_response(encode(usage))
+
+    async def _usages(self, request: web.Request) -> web.Response:
+        found = {
+            name: Usage(cpu_seconds=seconds, memory=1, memory_peak=1, pids=1)
+            for name, seconds in self.cpu.items()
+        }
+        return web.json_response(encode(Usages(sandboxes=found)))
+
+    async def _gpus(self, request: web.Request) -> web.Response:
+        return web.json_response(encode(GpuInventory(devices=self.gpus)))
 
     async def _stop(self, request: web.Request) -> web.Response:
         if request.match_info["id"] not in self.items:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
+from jupyter_sandbox_spawner.control import tables_usage  # noqa: F401 METADATA is whole with it
 from jupyter_sandbox_spawner.control.tables import METADATA
 
 __all__: list[str] = []
