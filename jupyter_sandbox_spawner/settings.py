@@ -61,7 +61,9 @@ class Site:
     it is known (else a path).
     `backend` says what the launcher starts; `docker_socket` is the Docker daemon's, and `shared_directories`
     (target to host directory) are seen read-only by every container. `vault` None: secrets are kept in
-    encrypted files of the broker. `usage_days`: how many days it is kept what was used.
+    encrypted files of the broker. `database`: control's, `postgresql://...` without a password, which is in
+    the file `database_password_file`; "" is a SQLite file below state_dir. `usage_days`: how many days it is
+    kept what was used.
     """
 
     run_dir: str
@@ -96,6 +98,8 @@ class Site:
     tracking: str = ""
     tracking_url: str = ""
     vault: VaultSite | None = None
+    database: str = ""
+    database_password_file: str = ""
 
     @property
     def runtimes(self) -> tuple[str, ...]:

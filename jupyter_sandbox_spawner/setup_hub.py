@@ -18,7 +18,9 @@ from traitlets.config.loader import LazyConfigValue
 from .errors import ConfigurationError
 from .hub.catalogue import load_profiles
 from .hub.notes import page_variables
+from .rules.database import check_database
 from .rules.profile_fields import is_runtime
+from .rules.usage import kept_days
 from .settings import SITE_VARIABLE, Environment, Site, load_site
 from .setup_backend import SPAWNERS, choose_backend, docker_site
 from .setup_services import add_services, pages_url, refuse_taken, service_scopes
@@ -33,6 +35,8 @@ _MORE = frozenset(
         "callers",
         "consecutive_failure_limit",
         "control_port",
+        "database",
+        "database_password_file",
         "docker_socket",
         "further_runtimes",
         "front_port",
@@ -82,10 +86,11 @@ def setup_hub(
     program_uids ({}: system users `jss-NAME` if they exist, else ids below uid_base), one_uid (False; True:
     all programs share root's uid),
     callers ({}: by socket, further uids), consecutive_failure_limit (0: the hub never exits for failed
-    starts), servers_per_user (None: no cap where a profile names none), usage_days (400: so
-    long it is kept what was used), tracking ("": no MLflow; else
-    the directory of the Python environment that it runs in), vault (None: secrets in encrypted files; else
-    VaultSite's fields, such as {"address": "https://vault.example.org:8200", ...}).
+    starts), servers_per_user (None: no cap where a profile names none), usage_days (400: so long it is kept
+    what was used), tracking ("": no MLflow; else the directory of the Python environment that it runs in),
+    vault (None: secrets in encrypted files; else
+    VaultSite's fields, such as {"address": "https://vault.example.org:8200", ...}), database ("": control
+    keeps its records in SQLite; else "postgresql://..." without a password), database_password_file ("").
 
     Raises ProfileError (`FILE:LINE: FIELD: ...`) and ConfigurationError.
     """
@@ -142,7 +147,8 @@ def _site(
         )
     more["tracking"] = _tracking(str(more.get("tracking") or ""))
     more["vault"] = vault_site(more.get("vault"))
-    more["usage_days"] = _days(more.get("usage_days", Site.usage_days))
+    more["usage_days"] = kept_days(more.get("usage_days", Site.usage_days))
+    check_database(more.get("database", ""), more.get("database_password_file", ""))
     more["further_runtimes"] = _runtimes(more.get("further_runtimes", ()))
     base_url = f"/{str(more.pop('base_url', '/')).strip('/')}/".replace("//", "/")
     return Site(
@@ -160,17 +166,6 @@ def _site(
         callers={name: tuple(uids) for name, uids in dict(more.pop("callers", {})).items()},
         **more,
     )
-
-
-def _days(number: Any) -> int:
-    if type(number) is not int or not 1 <= number <= 36_500:
-        raise ConfigurationError(
-            f"usage_days: {number!r} is no number of days.",
-            code="setup.days_invalid",
-            field="usage_days",
-            remedy="Write a whole number of 1 or more, such as 400.",
-        )
-    return number
 
 
 def _runtimes(names: Any) -> tuple[str, ...]:

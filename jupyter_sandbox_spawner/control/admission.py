@@ -58,7 +58,7 @@ async def _admit(parts: Parts, request: AdmissionRequest) -> Admission:
         parts.audit.check()
         answer = await _decide(parts, request)
         if answer.admitted and not answer.repeated:
-            await _announce(parts, request, answer)
+            await _announce(parts, replace(request, spec=answer.spec or spec), answer)
     except ProgramError as error:
         log.error("%s/%s is not admitted: %s", spec.user, spec.server, error)
         now = parts.clock.now()
@@ -155,6 +155,7 @@ async def _announce(parts: Parts, request: AdmissionRequest, answer: Admission) 
             "groups": sorted(request.groups),
             "ttl": spec.ttl,
             "idle_timeout": spec.idle_timeout,
+            **({"gpus": list(spec.gpu_devices)} if spec.gpu_devices else {}),
             **({"soft_limits": list(soft)} if soft else {}),
         },
     )

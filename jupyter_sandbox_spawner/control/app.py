@@ -43,7 +43,7 @@ from .reconciler import Reconciler
 from .routes import RouteKeeper
 from .signals import Watcher
 from .stopping import Stopper
-from .store import Store
+from .store import Store, database_of
 from .terms import OwnTerms
 
 __all__ = ["CALLERS", "PUBLIC", "Sockets", "run"]
@@ -108,7 +108,7 @@ async def _parts(stack: AsyncExitStack, site: Site, token_file: str, tuning: Tun
         if weaker:
             # A weaker set-up than the product's own: whoever reads the audit later has to know.
             await audit.write(Entry(actor="admin", action=f"site.{name}", outcome="allowed"))
-    store = await stack.enter_async_context(Store(f"{site.state_dir}/control/control.sqlite"))
+    store = await stack.enter_async_context(Store(database_of(site)))
     hub = await stack.enter_async_context(HubClient(site.hub_api_url, token))
     launcher, gateway = LauncherClient(site.launcher_socket), GatewayClient(site.gateway_socket)
     stack.push_async_callback(launcher.close)

@@ -238,6 +238,7 @@ def shift_deadlines(connection: Connection, jump: timedelta, now: datetime) -> i
             instant = getattr(record, name)
             values[name] = None if instant is None else instant + jump
         connection.execute(update(sandboxes).where(sandboxes.c.id == record.id).values(**values))
+    ledger.shift(connection, jump)
     return len(found)
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, timezone
 from typing import Literal, get_args
 
+from ..errors import ConfigurationError
 from .prices import Prices, cost
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "advance",
     "between",
     "days_of",
+    "kept_days",
     "summed",
 ]
 
@@ -91,6 +93,18 @@ def advance(before: float | None, reading: float | None) -> float:
     if before is None or reading < before:
         return max(reading, 0.0)
     return reading - before
+
+
+def kept_days(number: object) -> int:
+    """How many days it is kept what was used. Raises ConfigurationError for anything but 1 to 36500."""
+    if isinstance(number, int) and not isinstance(number, bool) and 1 <= number <= 36_500:
+        return number
+    raise ConfigurationError(
+        f"usage_days: {number!r} is no number of days.",
+        code="setup.days_invalid",
+        field="usage_days",
+        remedy="Write a whole number of 1 or more, such as 400.",
+    )
 
 
 def days_of(begin: datetime, end: datetime) -> Iterator[tuple[date, float]]:
