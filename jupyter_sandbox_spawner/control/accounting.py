@@ -7,19 +7,15 @@ than what the last readings of gone sandboxes, which the launcher keeps for a qu
 from __future__ import annotations
 
 import asyncio
-import logging
 from datetime import date, timedelta
 from functools import partial
 
-from ..errors import ProgramError
 from ..rules.usage import Grouping, Line, Portion, summed
 from . import usage_records
 from .parts import Parts
-from .usage_records import Page, Pass
+from .usage_records import Pass
 
 __all__ = ["Accounting", "report"]
-
-log = logging.getLogger("jupyter_sandbox_spawner.control")
 
 
 class Accounting:
@@ -28,7 +24,6 @@ class Accounting:
     def __init__(self, parts: Parts, days: int) -> None:
         self._parts = parts
         self._days = days
-        self._kinds: dict[str, str] = {}
 
     async def step(self) -> None:
         """One pass, then a rest. Raises ProgramError where the launcher is away; the next pass makes up."""
@@ -41,32 +36,15 @@ class Accounting:
         now = self._parts.clock.now()
         since = await self._parts.store.run(usage_records.last_pass) or now
         readings = {sandbox: usage.cpu_seconds for sandbox, usage in found.items()}
-        look = Pass(now=now, since=since, readings=readings, kinds=self._kinds)
-        after = ""
-        while True:
-            page = await self._bring_up(look, after)
-            if page.unknown and await self._learn_kinds():
-                page = await self._bring_up(look, after)
-            after = page.after
-            if not after:
-                break
+        look = Pass(now=now, since=since, readings=readings)
+        after = await self._bring_up(look, "")
+        while after:
+            after = await self._bring_up(look, after)
         keep_from = now.date() - timedelta(days=self._days)
         await self._parts.store.run(lambda db: usage_records.finish(db, now, keep_from))
 
-    async def _bring_up(self, look: Pass, after: str) -> Page:
+    async def _bring_up(self, look: Pass, after: str) -> str:
         return await self._parts.store.run(lambda db: usage_records.bring_up(db, look, after))
-
-    async def _learn_kinds(self) -> bool:
-        """Ask for the kinds of devices; did we learn anything?"""
-        try:
-            inventory = await self._parts.launcher.gpus()
-        except ProgramError as error:
-            log.warning("The kinds of GPUs are not known now: %s", error)
-            return False
-        found = {device.id: device.kind for device in inventory.devices}
-        news = not found.items() <= self._kinds.items()
-        self._kinds.update(found)
-        return news
 
 
 async def report(

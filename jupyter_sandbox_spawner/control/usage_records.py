@@ -7,7 +7,7 @@ repeated, or cut off and done again, adds nothing twice.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -15,12 +15,14 @@ from typing import Any
 from sqlalchemy import Connection, and_, delete, func, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from ..rules.prices import ANY_KIND
 from ..rules.usage import Grouping, Holding, Portion, Used, advance, between
 from .records import OPEN
 from .tables import sandboxes, settings
+from .tables_ledger import allocations
 from .tables_usage import usage
 
-__all__ = ["Page", "Pass", "bring_up", "day_of", "finish", "last_pass", "put_away", "shift"]
+__all__ = ["Pass", "bring_up", "day_of", "finish", "last_pass", "put_away", "shift"]
 
 PAGE = 250  # sandboxes a transaction: an admission waits for no more than a few milliseconds
 _MARK = "usage.pass"
@@ -37,7 +39,7 @@ _KEYS: Mapping[Grouping, tuple[str, ...]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Pass:
-    """One look at all sandboxes: readings of the processor time by id, and kinds of devices by theirs.
+    """One look at all sandboxes: readings of the processor time by id.
 
     `since`: sandboxes that were released after it are looked at too.
     """
@@ -45,15 +47,6 @@ class Pass:
     now: datetime
     since: datetime
     readings: Mapping[str, float | None]
-    kinds: Mapping[str, str]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Page:
-    """What was done: `after` is the last id, "" at the end; `unknown` are devices whose kind nobody said."""
-
-    after: str
-    unknown: frozenset[str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,36 +57,33 @@ class _Row:
     used: Used
     until: datetime
     counter: float | None
-    gpu_kind: str
 
 
-def bring_up(connection: Connection, look: Pass, after: str) -> Page:
-    """Bring the next sandboxes, by id, up to `look.now` or to their end."""
+def bring_up(connection: Connection, look: Pass, after: str) -> str:
+    """Bring the next sandboxes, by id, up to `look.now` or to their end; the last id, "" at the end."""
     table = sandboxes.c
     columns = (table.id, table.user, table.profile, table.groups, table.spec)
     wanted = or_(table.status.in_(OPEN), table.released_at >= look.since - _LATE)
     query = select(*columns, table.admitted_at, table.released_at).where(wanted, table.id > after)
     found = connection.execute(query.order_by(table.id).limit(PAGE)).all()
     newest = _newest(connection, [row.id for row in found])
-    unknown: set[str] = set()
+    kinds = _kinds(connection, [row.id for row in found if row.spec.get("gpu_devices")])
     changed: list[dict[str, Any]] = []
     for row in found:
-        devices = tuple(row.spec.get("gpu_devices", ()))
-        unknown.update(device for device in devices if device not in look.kinds)
-        changed += _brought_up(row, newest.get(row.id), look, devices)
+        changed += _brought_up(row, newest.get(row.id), look, kinds.get(row.id, set()))
     _write(connection, changed)
-    return Page(after=found[-1].id if len(found) == PAGE else "", unknown=frozenset(unknown))
+    return found[-1].id if len(found) == PAGE else ""
 
 
-def _brought_up(row: Any, before: _Row | None, look: Pass, devices: Sequence[str]) -> list[dict[str, Any]]:
+def _brought_up(row: Any, before: _Row | None, look: Pass, kinds: Collection[str]) -> list[dict[str, Any]]:
     end = look.now if row.released_at is None else min(row.released_at, look.now)
     begin = before.until if before else row.admitted_at
     reading = look.readings.get(row.id)
     cpu = advance(before.counter if before else None, reading)
-    kind = _kind(devices, look.kinds)
-    if before and end <= begin and not cpu and kind == before.gpu_kind:
+    if before and end <= begin and not cpu:
         return []
-    holding = Holding(memory=row.spec.get("resources", {}).get("memory", 0), gpus=len(devices))
+    memory, devices = row.spec.get("resources", {}).get("memory", 0), row.spec.get("gpu_devices", ())
+    holding = Holding(memory=memory, gpus=len(devices))
     amounts = between(begin, end, holding, cpu)
     if before:
         # Never a day before the newest row's, whatever the clock does: that row would be counted again.
@@ -105,7 +95,8 @@ def _brought_up(row: Any, before: _Row | None, look: Pass, devices: Sequence[str
         "user": row.user,
         "profile": row.profile,
         "groups": json.dumps(sorted(row.groups)),
-        "gpu_kind": kind,
+        # Devices of several kinds have the price of any.
+        "gpu_kind": next(iter(kinds)) if len(kinds) == 1 else ANY_KIND if devices else "",
         "until": max(begin, end),
         "counter": reading if reading is not None else before.counter if before else None,
     }
@@ -115,12 +106,14 @@ def _brought_up(row: Any, before: _Row | None, look: Pass, devices: Sequence[str
     ]
 
 
-def _kind(devices: Sequence[str], kinds: Mapping[str, str]) -> str:
-    """The kind of all its devices; `any` where they differ or nobody knows."""
-    found = {kinds.get(device, "any") for device in devices}
-    if len(found) == 1:
-        return found.pop()
-    return "any" if found else ""
+def _kinds(connection: Connection, ids: Sequence[str]) -> dict[str, set[str]]:
+    """The kinds of the devices of these sandboxes, as the ledger has them."""
+    found: dict[str, set[str]] = {}
+    if ids:
+        query = select(allocations.c.sandbox, allocations.c.kind).where(allocations.c.sandbox.in_(ids))
+        for sandbox, kind in connection.execute(query.distinct()):
+            found.setdefault(sandbox, set()).add(kind)
+    return found
 
 
 def _newest(connection: Connection, ids: Sequence[str]) -> dict[str, _Row]:
@@ -133,7 +126,6 @@ def _newest(connection: Connection, ids: Sequence[str]) -> dict[str, _Row]:
             used=_used(row),
             until=row.until,
             counter=row.counter,
-            gpu_kind=row.gpu_kind,
         )
         for row in connection.execute(select(usage).join(last, same))
     }

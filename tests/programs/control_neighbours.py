@@ -14,7 +14,6 @@ from typing import Any
 from aiohttp import web
 
 from jupyter_sandbox_spawner.clients.control import AdmissionRequest, ProfileTerms
-from jupyter_sandbox_spawner.gpus import GpuDevice, GpuInventory
 from jupyter_sandbox_spawner.models import (
     Capabilities,
     Event,
@@ -166,7 +165,6 @@ class LauncherWithSandboxes:
     items: dict[str, InventoryItem] = field(default_factory=dict)
     cpu: dict[str, float] = field(default_factory=dict)
     removed: list[str] = field(default_factory=list)
-    gpus: tuple[GpuDevice, ...] = ()
     on_usage: Callable[[str], object] = lambda sandbox: None
     limits: dict[str, bool] = field(default_factory=lambda: {"cpu": True, "memory": True, "pids": True})
 
@@ -194,7 +192,6 @@ class LauncherWithSandboxes:
                 web.get("/sandboxes", self._list),
                 web.get("/sandboxes/{id}/usage", self._usage),
                 web.get("/usages", self._usages),
-                web.get("/gpus", self._gpus),
                 web.post("/sandboxes/{id}/stop", self._stop),
                 web.delete("/sandboxes/{id}", self._remove),
             ]
@@ -223,9 +220,6 @@ class LauncherWithSandboxes:
             for name, seconds in self.cpu.items()
         }
         return web.json_response(encode(Usages(sandboxes=found)))
-
-    async def _gpus(self, request: web.Request) -> web.Response:
-        return web.json_response(encode(GpuInventory(devices=self.gpus)))
 
     async def _stop(self, request: web.Request) -> web.Response:
         if request.match_info["id"] not in self.items:

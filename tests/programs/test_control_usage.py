@@ -16,7 +16,7 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import Connection
 
-from jupyter_sandbox_spawner.control import records, usage_records
+from jupyter_sandbox_spawner.control import ledger, records, usage_records
 from jupyter_sandbox_spawner.control.accounting import Accounting
 from jupyter_sandbox_spawner.control.parts import Parts
 from jupyter_sandbox_spawner.control.stopping import Stopper
@@ -182,16 +182,17 @@ async def test_a_launcher_that_is_away_is_made_up_for(metered: Metered) -> None:
     assert (await metered.used())["alice"] == Used(seconds=HOUR + 120, cpu_seconds=99, gb_seconds=HOUR + 120)
 
 
-async def test_gpus_count_by_the_kind_that_the_launcher_names(metered: Metered) -> None:
-    """Two devices for an hour are two hours, of their own kind."""
-    metered.here.launcher.gpus = (
-        GpuDevice(id="GPU-1", kind="nvidia-x"),
-        GpuDevice(id="GPU-2", kind="nvidia-x"),
-    )
-    await metered.admit(spec(gpu_devices=("GPU-1", "GPU-2")))
+async def test_gpus_count_by_the_kind_that_the_ledger_has(metered: Metered) -> None:
+    """Two devices for an hour are two hours, of their own kind; different ones are of any kind."""
+    devices = [GpuDevice(id=f"GPU-{number}", kind=f"nvidia-{number // 3}") for number in range(4)]
+    for user, given in (("alice", devices[:2]), ("bob", devices[2:])):
+        wanted = spec(user, gpu_devices=tuple(device.id for device in given))
+        await metered.admit(wanted)
+        now = metered.here.clock.now()
+        await metered.parts.store.run(partial(ledger.hold, now=now, spec=wanted, groups=(), devices=given))
     await metered.passes(HOUR, step=HOUR)
     document = await usage_document(metered.parts, {"by": "user"})
-    assert document["items"][0]["gpu_hours_by_kind"] == {"nvidia-x": 2.0}
+    assert [item["gpu_hours_by_kind"] for item in document["items"]] == [{"nvidia-0": 2.0}, {"any": 2.0}]
 
 
 async def test_a_member_of_two_groups_counts_in_both_and_once_in_all(metered: Metered) -> None:
