@@ -13,8 +13,8 @@ from typing import Any
 
 from ..errors import ConfigurationError
 from ..rules.usage import GROUPINGS
-from .asking import ask_control
 from .exits import ExitStatus
+from .ps import ask
 
 __all__ = ["add_command"]
 
@@ -50,9 +50,7 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 def _usage(arguments: argparse.Namespace) -> int:
     since, until = _days(arguments)
-    found = ask_control(
-        arguments.site, lambda client: client.usage(arguments.by, since, until, arguments.user)
-    )
+    found = ask(arguments, lambda client: client.usage(arguments.by, since, until, arguments.user))
     if arguments.json:
         print(json.dumps(found, indent=1))
     elif arguments.csv:

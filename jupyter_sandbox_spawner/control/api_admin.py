@@ -16,6 +16,7 @@ from ..rules.idleness import decide
 from ..serving import peer_credentials
 from ..wire import decode_json
 from . import happenings, records
+from .api_gpu import GpuApi
 from .lifetime import Lifetime, limits_of
 from .parts import Parts
 from .people import unknown_sandbox
@@ -66,6 +67,8 @@ class AdminApi:
                 web.get(f"{prefix}/api/usage", self._usage),
             ]
         )
+
+        GpuApi(self._parts, _admin).add_shared(app, prefix)
 
     async def _health(self, request: web.Request) -> web.Response:
         trouble = self._parts.audit.trouble

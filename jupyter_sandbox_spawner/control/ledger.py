@@ -8,23 +8,22 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from ..gpus import GpuDevice
 from ..models import SandboxSpec
 from ..rules.admission import Admission
-from ..rules.gpu_hours import Span, hours_refusal
-from ..rules.quotas import Asked, Held, Refusal, Share, over_cap, shares_of
+from ..rules.quotas import Asked, Refusal, Share, over_cap, shares_of
 from . import waiting
-from .tables import sandboxes
+from .sums import Sums
 from .tables_ledger import allocations, holdings, tickets
 
 if TYPE_CHECKING:
     from .granting import Asking
 
-__all__ = ["end", "held_by", "hold", "put_away", "refusal_of", "shift", "take"]
+__all__ = ["end", "hold", "put_away", "shift", "take"]
 
 
 def take(connection: Connection, now: datetime, asking: Asking, spec: SandboxSpec) -> SandboxSpec | Admission:
@@ -37,9 +36,10 @@ def take(connection: Connection, now: datetime, asking: Asking, spec: SandboxSpe
     asked = Asked(
         cpu=spec.resources.cpu, memory=spec.resources.memory, gpus=wish.count if wish is not None else 0
     )
-    refusal = refusal_of(connection, now, shares, asked, asking.leaving)
+    sums = Sums(connection, now, asking.leaving)
+    refusal = sums.refusal(shares, asked)
     if refusal is None and wish is not None:
-        refusal = _waits_for_more(connection, now, shares, asked, asking)
+        refusal = _waits_for_more(connection, sums, shares, asked, spec)
     if refusal is not None:
         return _denied(now, refusal)
     devices: tuple[GpuDevice, ...] = ()
@@ -104,75 +104,20 @@ def shift(connection: Connection, jump: timedelta) -> None:
     waiting.shift(connection, jump)
 
 
-def refusal_of(
-    connection: Connection,
-    now: datetime,
-    shares: Sequence[Share],
-    asked: Asked,
-    leaving: Collection[str] = (),
-) -> Refusal | None:
-    """The first cap of these shares that stands in the way; sandboxes that leave do not count."""
-    for share in shares:
-        held = held_by(connection, share, leaving)
-        refusal = over_cap(share, held, asked)
-        if refusal is not None and share.scope == "user":
-            refusal = over_cap(share, replace(held, names=_servers(connection, share.name, leaving)), asked)
-        if refusal is None and asked.gpus and share.caps.gpu_hours is not None:
-            refusal = hours_refusal(share, now, _spans(connection, now, share))
-        if refusal is not None:
-            return refusal
-    return None
-
-
-def held_by(connection: Connection, share: Share, leaving: Collection[str] = ()) -> Held:
-    """What runs under the name of this share."""
-    sums = (func.sum(getattr(holdings.c, name)) for name in ("cpu", "memory", "gpus"))
-    query = select(func.count(), *sums).where(*_open(share), holdings.c.sandbox.not_in(leaving))
-    servers, cpu, memory, gpus = connection.execute(query).one()
-    return Held(servers=servers, cpu=float(cpu or 0), memory=int(memory or 0), gpus=int(gpus or 0))
-
-
 def _waits_for_more(
-    connection: Connection, now: datetime, shares: Sequence[Share], asked: Asked, asking: Asking
+    connection: Connection, sums: Sums, shares: Sequence[Share], asked: Asked, spec: SandboxSpec
 ) -> Refusal | None:
     """Who waits for GPUs with another server has them counted: nobody takes more places than they may use."""
-    spec = asking.request.spec
     share = next((share for share in shares if share.scope == "user" and share.caps.gpus is not None), None)
-    waits = waiting.count_of(connection, now, spec.user, spec.server) if share else 0
+    waits = waiting.count_of(connection, sums.now, spec.user, spec.server) if share else 0
     if share is None or not waits:
         return None
-    held = held_by(connection, share, asking.leaving)
+    held = sums.held(share)
     refusal = over_cap(share, replace(held, gpus=held.gpus + waits), asked)
     if refusal is None:
         return None
     remedy = f"You wait for {waits} with another server: give up that place, or start that server."
     return replace(refusal, remedy=remedy)
-
-
-def _open(share: Share) -> tuple[Any, ...]:
-    return holdings.c.scope == share.scope, holdings.c.name == share.name, holdings.c.until.is_(None)
-
-
-def _servers(connection: Connection, user: str, leaving: Collection[str]) -> tuple[str, ...]:
-    mine = (holdings.c.scope == "user", holdings.c.name == user, holdings.c.until.is_(None))
-    query = select(sandboxes.c.server).join(holdings, holdings.c.sandbox == sandboxes.c.id)
-    found = connection.execute(query.where(*mine, holdings.c.sandbox.not_in(leaving)))
-    return tuple(sorted(found.scalars()))
-
-
-def _spans(connection: Connection, now: datetime, share: Share) -> list[Span]:
-    hours = share.caps.gpu_hours
-    within = timedelta(seconds=hours.within if hours else 0)
-    mine = (holdings.c.scope == share.scope, holdings.c.name == share.name, holdings.c.gpus > 0)
-    columns = (holdings.c.since, holdings.c.until, holdings.c.gpus)
-    ended = select(*columns).where(*mine, holdings.c.until > now - within)
-    spans = [Span(since=a, until=b, gpus=gpus) for a, b, gpus in connection.execute(ended).all()]
-    query = select(holdings.c.since, sandboxes.c.deadline, holdings.c.gpus)
-    query = query.outerjoin(sandboxes, sandboxes.c.id == holdings.c.sandbox)
-    for since, deadline, gpus in connection.execute(query.where(*mine, holdings.c.until.is_(None))).all():
-        # One that is past its deadline is about to end, and has not ended.
-        spans.append(Span(since=since, until=deadline and max(deadline, now), gpus=gpus))
-    return spans
 
 
 def _denied(now: datetime, refusal: Refusal) -> Admission:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Float, Index, Integer, String, Table
+from sqlalchemy import Column, Float, Index, Integer, String, Table
 
-from .tables import METADATA, Utc
+from .tables import METADATA, Utc, Whole
 
 __all__ = ["allocations", "holdings", "reservations", "tickets"]
 
@@ -17,7 +17,7 @@ holdings = Table(
     Column("name", String(255), primary_key=True),
     Column("sandbox", String(23), primary_key=True),
     Column("cpu", Float, nullable=False),
-    Column("memory", BigInteger, nullable=False),
+    Column("memory", Whole, nullable=False),
     Column("gpus", Integer, nullable=False),
     Column("since", Utc, nullable=False),
     Column("until", Utc),
@@ -28,7 +28,7 @@ holdings = Table(
 allocations = Table(
     "allocations",
     METADATA,
-    Column("id", Integer, primary_key=True),
+    Column("id", Whole, primary_key=True),
     Column("device", String(255), nullable=False),
     Column("kind", String(255), nullable=False),
     Column("parent", String(255), nullable=False),
@@ -53,13 +53,13 @@ Index(
 tickets = Table(
     "tickets",
     METADATA,
-    Column("id", Integer, primary_key=True),
+    Column("id", Whole, primary_key=True),
     Column("user", String(255), nullable=False),
     Column("server", String(255), nullable=False),
     Column("profile", String(63), nullable=False),
     Column("kind", String(255), nullable=False),
     Column("count", Integer, nullable=False),
-    Column("ttl", Integer),
+    Column("ttl", Whole),
     Column("at", Utc, nullable=False),
     Column("kept_until", Utc, nullable=False),
     Column("reserved_until", Utc),
@@ -71,5 +71,5 @@ reservations = Table(
     "reservations",
     METADATA,
     Column("device", String(255), primary_key=True),
-    Column("ticket", Integer, nullable=False),
+    Column("ticket", Whole, nullable=False),
 )

@@ -28,6 +28,11 @@ class OwnTerms:
         self._path = Path(path) if path else None
         self._book: Rulebook | None = None
 
+    @property
+    def servers_per_user(self) -> int | None:
+        """The site's number, for profiles that are silent about it."""
+        return self._servers_per_user
+
     async def of(self, request: AdmissionRequest) -> ProfileTerms | None:
         """Terms of the asked profile; None where control has no file; an unknown one has no digest."""
         if self._path is None or not self._path.is_file():

@@ -33,11 +33,15 @@ from .tables_ledger import allocations, reservations, tickets
 
 __all__ = [
     "Need",
+    "Owner",
     "ask",
     "count_of",
+    "devices_of",
     "drop",
     "expire",
     "forget",
+    "look",
+    "owner_of",
     "shift",
     "standing",
     "taken_now",
@@ -63,6 +67,14 @@ class Need:
         return cls(**who, wish=wish, ttl=spec.ttl, leaving=leaving)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Owner:
+    """The server that waits with a ticket."""
+
+    user: str
+    server: str
+
+
 def ask(
     connection: Connection, now: datetime, need: Need, gpus: GpuInventory
 ) -> tuple[GpuDevice, ...] | Admission:
@@ -73,7 +85,7 @@ def ask(
         forget(connection, need.user, need.server)
         return _denied(now, too_many_refusal(wish, len(fitting)) if fitting else none_refusal(wish, pool))
     expire(connection, now)
-    mine, own = _ticket(connection, now, need), _devices_of(connection, need.leaving)
+    mine, own = _ticket(connection, now, need), devices_of(connection, need.leaving)
     turn = standing(connection, now, gpus, own={mine: own}).turn_of(mine)
     if not turn.due:
         taken = {item.device for item in taken_now(connection)} - own
@@ -98,6 +110,12 @@ def standing(
     queue = settle(now, gpus.devices, taken_now(connection), found)
     _keep(connection, found, queue)
     return queue
+
+
+def look(connection: Connection, now: datetime, gpus: GpuInventory) -> Standing:
+    """The queue as it would be now; nothing is dropped, and no turn begins."""
+    found = [item for item in waiting_now(connection) if still_waiting(item, now)]
+    return settle(now, gpus.devices, taken_now(connection), found)
 
 
 def waiting_now(connection: Connection) -> list[Waiting]:
@@ -132,6 +150,13 @@ def count_of(connection: Connection, now: datetime, user: str, but: str) -> int:
     expire(connection, now)
     mine = (tickets.c.user == user, tickets.c.server != but)
     return int(connection.execute(select(func.sum(tickets.c.count)).where(*mine)).scalar_one() or 0)
+
+
+def owner_of(connection: Connection, ticket: int) -> Owner | None:
+    """Whose ticket this is."""
+    query = select(tickets.c.user, tickets.c.server).where(tickets.c.id == ticket)
+    row = connection.execute(query).one_or_none()
+    return None if row is None else Owner(user=row.user, server=row.server)
 
 
 def drop(connection: Connection, ticket: int) -> bool:
@@ -188,7 +213,8 @@ def _keep(connection: Connection, found: Sequence[Waiting], queue: Standing) -> 
         connection.execute(mine.values(reserved_until=item.reserved_until))
 
 
-def _devices_of(connection: Connection, leaving: Sequence[str]) -> frozenset[str]:
+def devices_of(connection: Connection, leaving: Sequence[str]) -> frozenset[str]:
+    """The devices that these sandboxes have."""
     mine = (allocations.c.sandbox.in_(leaving), allocations.c.until.is_(None))
     return frozenset(connection.execute(select(allocations.c.device).where(*mine)).scalars())
 

@@ -12,6 +12,8 @@ from ..settings import Site
 
 __all__ = ["admission_request", "control_away", "denial"]
 
+_REFUSALS = ("gpu.", "quota.")  # that one may try again later does not make it an error of ours
+
 
 def admission_request(
     profile: Profile, spec: SandboxSpec, groups: Collection[str], site: Site
@@ -24,7 +26,7 @@ def admission_request(
 
 def denial(answer: Admission) -> SandboxError:
     """A denial as the error that the user reads: policy says no, or control cannot keep its books now."""
-    if answer.retry_at is None:
+    if answer.retry_at is None or answer.code.startswith(_REFUSALS):
         return RefusedError(answer.message, code=answer.code, remedy=answer.remedy)
     when = f"Try again after {answer.retry_at:%H:%M:%S} UTC."
     return ProgramError(

@@ -14,6 +14,7 @@ __all__ = [
     "boolean",
     "browser",
     "extension",
+    "group_name",
     "groups",
     "isolation",
     "line_of_text",
@@ -157,6 +158,14 @@ def groups(value: Any, field: str) -> tuple[str, ...]:
             remedy = "Write the group's exact name; leave allowed_groups out for everyone."
             raise wrong(field, name, "is not the name of a group; patterns are not read", remedy)
     return tuple(value)
+
+
+def group_name(value: Any, field: str) -> str:
+    """The exact name of one hub group."""
+    if isinstance(value, str) and _GROUP.fullmatch(value):
+        return value
+    remedy = "Write the group's exact name; leave it out for everyone."
+    raise wrong(field, value, "is not the name of a group; patterns are not read", remedy)
 
 
 def variables(value: Any, field: str) -> dict[str, str]:

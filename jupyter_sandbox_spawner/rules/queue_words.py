@@ -10,7 +10,15 @@ from ..gpus import GpuDevice, GpuWish
 from .queue import INTEREST, RESERVED, Turn
 from .quotas import Refusal
 
-__all__ = ["Pool", "at_clock", "free_words", "none_refusal", "too_many_refusal", "wait_refusal"]
+__all__ = [
+    "Pool",
+    "at_clock",
+    "free_words",
+    "none_refusal",
+    "offer_words",
+    "too_many_refusal",
+    "wait_refusal",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,10 +71,19 @@ def wait_refusal(now: datetime, turn: Turn, pool: Pool, kept_until: datetime) ->
     )
 
 
-def free_words(now: datetime, pool: Pool, free: int, soonest: datetime | None) -> str:
-    """`1 of 4 GPUs free, next about 16:40 UTC`, for the form."""
-    later = f", next about {at_clock(now, soonest)}" if soonest is not None and free < pool.total else ""
+def free_words(now: datetime, pool: Pool, free: int, soonest: datetime | None = None) -> str:
+    """`1 of 4 GPUs free`, or `0 of 4 GPUs free, next about 16:40 UTC`, for the form."""
+    later = f", next about {at_clock(now, soonest)}" if soonest is not None else ""
     return f"{free} of {pool.total} GPU{'' if pool.total == 1 else 's'} free{later}"
+
+
+def offer_words(now: datetime, turn: Turn, pool: Pool, has_ticket: bool) -> str:
+    """Why there is none at this moment, and what asking would give."""
+    state = _state(pool, turn.waiting.count, turn.waiting.kind)
+    eta = f", about {at_clock(now, turn.eta)}" if turn.eta else ""
+    if has_ticket:
+        return f"{state}; you are number {turn.position}{eta}."
+    return f"{state}. Starting takes a place in the queue: number {turn.position}{eta}."
 
 
 def _state(pool: Pool, count: int, kind: str) -> str:

@@ -52,7 +52,7 @@ def ask(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     """What the command prints for an answer of control."""
 
     def asking(document: dict[str, Any], *words: str) -> str:
-        monkeypatch.setattr(usage, "ask_control", lambda site, question: document)
+        monkeypatch.setattr(usage, "ask", lambda arguments, question: document)
         assert main(["usage", *words]) == 0
         return capsys.readouterr().out
 
@@ -119,10 +119,10 @@ def test_a_month_is_its_first_day_to_its_last(monkeypatch: pytest.MonkeyPatch) -
             asked_for.append(question)
             return answer("alice")
 
-    def asking(site: str | None, question: Callable[[Any], Awaitable[Any]]) -> Any:
+    def asking(arguments: Any, question: Callable[[Any], Awaitable[Any]]) -> Any:
         return asyncio.run(_given(question(ControlThatListens())))
 
-    monkeypatch.setattr(usage, "ask_control", asking)
+    monkeypatch.setattr(usage, "ask", asking)
     assert main(["usage", "--month", "2028-02", "--by", "group"]) == 0
     assert asked_for == [("group", "2028-02-01", "2028-02-29", None)]
 

@@ -11,6 +11,7 @@ revision = "0004"
 down_revision = "0003"
 branch_labels = None
 depends_on = None
+_WHOLE = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
@@ -28,7 +29,7 @@ def _holdings() -> None:
         sa.Column("name", sa.String(length=255), nullable=False),
         sa.Column("sandbox", sa.String(length=23), nullable=False),
         sa.Column("cpu", sa.Float(), nullable=False),
-        sa.Column("memory", sa.BigInteger(), nullable=False),
+        sa.Column("memory", _WHOLE, nullable=False),
         sa.Column("gpus", sa.Integer(), nullable=False),
         sa.Column("since", sa.String(26), nullable=False),
         sa.Column("until", sa.String(26), nullable=True),
@@ -41,7 +42,7 @@ def _holdings() -> None:
 def _allocations() -> None:
     op.create_table(
         "allocations",
-        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("id", _WHOLE, nullable=False),
         sa.Column("device", sa.String(length=255), nullable=False),
         sa.Column("kind", sa.String(length=255), nullable=False),
         sa.Column("parent", sa.String(length=255), nullable=False),
@@ -64,13 +65,13 @@ def _allocations() -> None:
 def _queue() -> None:
     op.create_table(
         "tickets",
-        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("id", _WHOLE, nullable=False),
         sa.Column("user", sa.String(length=255), nullable=False),
         sa.Column("server", sa.String(length=255), nullable=False),
         sa.Column("profile", sa.String(length=63), nullable=False),
         sa.Column("kind", sa.String(length=255), nullable=False),
         sa.Column("count", sa.Integer(), nullable=False),
-        sa.Column("ttl", sa.Integer(), nullable=True),
+        sa.Column("ttl", _WHOLE, nullable=True),
         sa.Column("at", sa.String(26), nullable=False),
         sa.Column("kept_until", sa.String(26), nullable=False),
         sa.Column("reserved_until", sa.String(26), nullable=True),
@@ -81,7 +82,7 @@ def _queue() -> None:
     op.create_table(
         "reservations",
         sa.Column("device", sa.String(length=255), nullable=False),
-        sa.Column("ticket", sa.Integer(), nullable=False),
+        sa.Column("ticket", _WHOLE, nullable=False),
         sa.PrimaryKeyConstraint("device"),
     )
 
