@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+
 from pathlib import Path
 
 from hub_config.demo.visitor import Visitor
@@ -114,11 +115,15 @@ async def _opened(
     async with AsyncExitStack() as stack:
         directory = await stack.enter_async_context(scratch())
         where = await stack.enter_async_context(database) if database else ("", "")
-        town = await stack.enter_async_context(open_town(directory / "town", *where))
-        (directory / "peer").mkdir()
-        peer = await stack.enter_async_context(open_peer_hub(directory / "peer", "alice", _SPAWNER))
+        town = await stack.enter_async_context(open_town(_made(directory / "town"), *where))
+        peer = await stack.enter_async_context(open_peer_hub(_made(directory / "peer"), "alice", _SPAWNER))
         await peer.open(peer.hub("home"))
         yield takes(_Decisions(town, peer))
+
+
+def _made(directory: Path) -> Path:
+    directory.mkdir()
+    return directory
 
 
 def _form_takes(decisions: _Decisions) -> Take:

@@ -1,4 +1,4 @@
-"""What does a start cost the hub itself? A spawner that does nothing: its server is a page of the hub's process."""
+"""What does a start cost the hub itself? A spawner that does nothing: its server is a page of the hub."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class _Anything(RequestHandler):
         self.finish("{}")
 
 
-class DoNothingSpawner(Spawner):
+class DoNothingSpawner(Spawner):  # type: ignore[misc]  # JupyterHub has no types
     """Starts at once, runs until it is stopped, and there is no process."""
 
     _port = 0

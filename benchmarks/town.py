@@ -41,7 +41,9 @@ __all__ = ["GROUPS", "OPEN", "PEOPLE", "PROFILES", "Person", "Town", "open_town"
 
 PEOPLE, GROUPS, PROFILES, OPEN = 10_000, 50, 200, 2_000
 _DEFAULTS = Defaults(environment="default")
-_DEVICES = tuple(GpuDevice(id=f"GPU-{number:08x}", kind="nvidia-a100", memory=80 << 30) for number in range(40))
+_DEVICES = tuple(
+    GpuDevice(id=f"GPU-{number:08x}", kind="nvidia-a100", memory=80 << 30) for number in range(40)
+)
 
 
 @dataclass(frozen=True)
@@ -112,9 +114,8 @@ def _asking(profile: Profile, who: Person) -> AdmissionRequest:
 async def open_town(directory: Path, database: str = "", password_file: str = "") -> AsyncIterator[Town]:
     """Control with all of it in its database: each had a server that ended, or has one, the last 2000."""
     async with AsyncExitStack() as stack:
-        directory.mkdir(exist_ok=True)
         site = await _site(stack, directory, database, password_file)
-        book = parse_rulebook(Path(site.profiles).read_text())
+        book = parse_rulebook(_book_text())
         async with Store(database_of(site)) as store:
             await _fill(store, book)
         await _start(stack, directory, site.control_socket("hub"))
@@ -216,5 +217,7 @@ async def _start(stack: AsyncExitStack, directory: Path, socket: str) -> None:
         *("--site", str(directory / "site.json"), "--log-level", "warning"),
     ]
     log = directory / "control.log"
-    process = await stack.enter_async_context(program(command, log, os.environ | {"PYTHONPATH": str(CHECKOUT)}))
+    process = await stack.enter_async_context(
+        program(command, log, os.environ | {"PYTHONPATH": str(CHECKOUT)})
+    )
     await until_it_listens(socket, process, log)
