@@ -37,6 +37,7 @@ __all__ = [
     "Status",
     "StatusValue",
     "Usage",
+    "Usages",
     "UserPlace",
 ]
 
@@ -163,6 +164,13 @@ class Usage:
     pids: int | None
     log_bytes: int | None = None
     oom_kills: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Usages:
+    """What every sandbox used, by id; the last reading of those that went a moment ago too."""
+
+    sandboxes: Mapping[str, Usage] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

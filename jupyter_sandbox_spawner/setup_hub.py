@@ -20,6 +20,7 @@ from .hub.catalogue import Source, check_profiles, in_python
 from .hub.notes import page_variables
 from .rules.database import check_database
 from .rules.profile_fields import is_runtime
+from .rules.usage import kept_days
 from .settings import SITE_VARIABLE, Environment, Site, load_site
 from .setup_backend import SPAWNERS, choose_backend, docker_site
 from .setup_services import add_services, pages_url, refuse_taken, service_scopes
@@ -50,6 +51,7 @@ _MORE = frozenset(
         "tracking_port",
         "uid_base",
         "uid_count",
+        "usage_days",
         "vault",
     }
 )
@@ -85,8 +87,9 @@ def setup_hub(
     program_uids ({}: system users `jss-NAME` if they exist, else ids below uid_base), one_uid (False; True:
     all programs share root's uid),
     callers ({}: by socket, further uids), consecutive_failure_limit (0: the hub never exits for failed
-    starts), servers_per_user (None: no cap where a profile names none), tracking ("": no MLflow; else
-    the directory of the Python environment that it runs in), vault (None: secrets in encrypted files; else
+    starts), servers_per_user (None: no cap where a profile names none), usage_days (400: so long it is kept
+    what was used), tracking ("": no MLflow; else the directory of the Python environment that it runs in),
+    vault (None: secrets in encrypted files; else
     VaultSite's fields, such as {"address": "https://vault.example.org:8200", ...}), database ("": control
     keeps its records in SQLite; else "postgresql://..." without a password), database_password_file ("").
 
@@ -148,6 +151,7 @@ def _site(
         )
     more["tracking"] = _tracking(str(more.get("tracking") or ""))
     more["vault"] = vault_site(more.get("vault"))
+    more["usage_days"] = kept_days(more.get("usage_days", Site.usage_days))
     check_database(more.get("database", ""), more.get("database_password_file", ""))
     more["further_runtimes"] = _runtimes(more.get("further_runtimes", ()))
     base_url = f"/{str(more.pop('base_url', '/')).strip('/')}/".replace("//", "/")

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from ..errors import SandboxError
-from . import audit, canary, datasets, exits, gpu, policy, ps, secrets
+from . import audit, canary, datasets, exits, gpu, policy, ps, secrets, usage
 from .exits import ExitStatus, exit_status
 
 __all__ = ["main", "parser"]
@@ -33,6 +33,7 @@ def parser() -> argparse.ArgumentParser:
     secrets.add_commands(commands)
     policy.add_commands(commands)
     datasets.add_commands(commands)
+    usage.add_command(commands)
     _add_site(commands)
     _add_unshare(commands)
     return top

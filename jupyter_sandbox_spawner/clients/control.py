@@ -192,3 +192,8 @@ class ControlAdminClient(UnixClient):
         query.update({"user": user} if user else {})
         query.update({"before": before} if before is not None else {})
         return await self.call("GET", f"/api/audit?{urlencode(query)}")
+
+    async def usage(self, by: str, since: str = "", until: str = "", user: str | None = None) -> Any:
+        """What was used, by user, group, profile or day; days (UTC) as `2026-11-29`, both included."""
+        query = {"by": by, "since": since, "until": until, **({"user": user} if user else {})}
+        return await self.call("GET", f"/api/usage?{urlencode(query)}", timeout=300)

@@ -24,6 +24,7 @@ from .reconciler import Reconciler
 from .records import SandboxRecord
 from .signals import Watcher
 from .stopping import Stopper
+from .usage_report import usage_document
 from .views import summary, timestamp, verdict_view
 
 __all__ = ["AdminApi", "StopRequest", "asking", "who_asks"]
@@ -64,6 +65,7 @@ class AdminApi:
                 web.post(f"{prefix}/api/sandboxes/{{id}}/stop", self._stop),
                 web.get(f"{prefix}/api/why/{{user}}/{{server:[^/]*}}", self._why),
                 web.get(f"{prefix}/api/audit", self._audit),
+                web.get(f"{prefix}/api/usage", self._usage),
             ]
         )
 
@@ -143,6 +145,9 @@ class AdminApi:
             user=request.query.get("user"), limit=int(limit), before=int(before) if before else None
         )
         return web.json_response({"items": found, "next": found[-1]["seq"] if found else None})
+
+    async def _usage(self, request: web.Request) -> web.Response:
+        return web.json_response(await usage_document(self._parts, request.query))
 
 
 def who_asks(request: web.Request) -> str:

@@ -25,6 +25,7 @@ from ..rules.profiles import Defaults
 from ..serving import application, listening_socket, loopback_socket, private_directory
 from ..settings import Site
 from . import happenings
+from .accounting import Accounting
 from .admission import close_interrupted
 from .api_admin import AdminApi
 from .api_broker import BrokerApi
@@ -99,7 +100,9 @@ async def run(
         await _serve(stack, public, _public_listener(site, sockets))
         await lifetime.load()
         routes = RouteKeeper(parts, site.front_url, site.proxy_api_port)
-        await _until_signal(_loops(parts, lifetime, reconciler, routes))
+        loops = _loops(parts, lifetime, reconciler, routes)
+        accounting = Accounting(parts, site.usage_days)
+        await _until_signal({**loops, "usage": accounting.step})
 
 
 async def _parts(stack: AsyncExitStack, site: Site, token_file: str, tuning: Tuning, clock: Clock) -> Parts:

@@ -36,6 +36,7 @@ class Tuning:
     reconcile_every: float = 60.0
     routes_every: float = 10.0
     tick: float = 5.0
+    usage_every: float = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)

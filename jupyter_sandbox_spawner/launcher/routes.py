@@ -14,11 +14,12 @@ from ..gpus import GpuInventory
 from ..models import CreateRequest, InventoryItem
 from ..rules.catalogue import ZONES
 from ..settings import Site
-from ..wire import decode_json, encode
+from ..wire import decode_json, encode, encode_json
 from .admission import Books, admit
 from .canary import Canary, Proof, is_canary
 from .data import DataPlaces
 from .homes import HomeImages
+from .usages import UsageBook
 from .users import UserRegistry
 
 __all__ = ["LauncherRoutes"]
@@ -39,6 +40,7 @@ class LauncherRoutes:
         self._canary = canary
         self._homes = homes
         self._data = DataPlaces(site)
+        self._usages = UsageBook(backend)
 
     def add_to(self, app: web.Application) -> None:
         """Register every route; docs/reference names them."""
@@ -61,6 +63,7 @@ class LauncherRoutes:
                 web.get("/sandboxes/{id}/ended", self.ended),
                 web.get("/sandboxes/{id}/usage", self.usage),
                 web.get("/sandboxes/{id}/log", self.log),
+                web.get("/usages", self.usages),
                 web.get("/events", self.events),
             ]
         )
@@ -172,13 +175,16 @@ class LauncherRoutes:
         """End it; answers when death is verified."""
         body = await request.read()
         grace = _seconds(str(json.loads(body).get("grace", 0)) if body else "0", _LONGEST_GRACE)
-        status = await self._backend.stop(request.match_info["id"], grace)
+        name = request.match_info["id"]
+        await self._usages.keep(name)  # Docker takes the cgroup away as soon as nothing runs
+        status = await self._backend.stop(name, grace)
         return web.json_response(encode(status))
 
     async def remove(self, request: web.Request) -> web.Response:
         """Erase it; no-op if gone."""
         name = request.match_info["id"]
         found = [(item.user, item.zone) for item in await self._backend.inventory() if item.id == name]
+        await self._usages.keep(name)
         await self._backend.remove(name)
         for user, zone in found:
             await self._release(user, zone)
@@ -200,6 +206,10 @@ class LauncherRoutes:
     async def usage(self, request: web.Request) -> web.Response:
         """Measured from outside."""
         return web.json_response(encode(await self._backend.usage(request.match_info["id"])))
+
+    async def usages(self, request: web.Request) -> web.Response:
+        """Of every sandbox, and of those that went a moment ago."""
+        return web.Response(body=encode_json(await self._usages.all()), content_type="application/json")
 
     async def log(self, request: web.Request) -> web.Response:
         """The last of its output."""
