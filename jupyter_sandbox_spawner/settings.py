@@ -60,8 +60,9 @@ class Site:
     MLflow runs in; empty where the site has none; `tracking_url` is where browsers find its pages, as far as
     it is known (else a path).
     `backend` says what the launcher starts; `docker_socket` is the Docker daemon's, and `shared_directories`
-    (target to host directory) are seen read-only by every container. `vault` None: secrets are kept in
-    encrypted files of the broker.
+    (target to host directory) are seen read-only by every container. `cdi_directories` hold the CDI specs
+    of devices; of two that name the same device the one in the later directory wins. `vault` None: secrets
+    are kept in encrypted files of the broker.
     """
 
     run_dir: str
@@ -95,6 +96,7 @@ class Site:
     tracking: str = ""
     tracking_url: str = ""
     vault: VaultSite | None = None
+    cdi_directories: tuple[str, ...] = ("/etc/cdi", "/var/run/cdi")
 
     @property
     def runtimes(self) -> tuple[str, ...]:
