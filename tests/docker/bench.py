@@ -24,7 +24,9 @@ __all__ = ["DockerBench", "container_cgroups", "open_bench"]
 class DockerBench(OciBench):
     """Real containers whose doors, homes and records lie below a directory of the test."""
 
-    def __init__(self, directory: Path, daemon: Daemon, shared: Mapping[str, str], gpus: GpuSource) -> None:
+    def __init__(
+        self, directory: Path, daemon: Daemon, shared: Mapping[str, str], gpus: GpuSource | None = None
+    ) -> None:
         super().__init__(directory)
         self.daemon = daemon
         self.image = IMAGE
@@ -34,7 +36,7 @@ class DockerBench(OciBench):
             environments={"tiny": Environment(prefix=PREFIX, image=IMAGE)},
             socket=daemon.socket,
             shared=shared,
-            gpus=gpus,
+            gpus=gpus or NoGpus(),
         )
 
     def first_process(self, spec: SandboxSpec) -> int:
@@ -67,7 +69,7 @@ async def open_bench(
 
     `shared`: directories of the host by the place where every container sees them; `gpus`: its devices.
     """
-    bench = DockerBench(directory, daemon, shared or {}, gpus or NoGpus())
+    bench = DockerBench(directory, daemon, shared or {}, gpus)
     async with DockerBackend.opened(bench.docker_site) as backend:
         bench.backend = backend
         try:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -43,7 +45,7 @@ Control = Callable[[str, bool], None]
 
 
 @pytest_asyncio.fixture
-async def oci(daemon: Daemon, gpus: ThreeGpus) -> AsyncIterator[DockerBench]:  # noqa: F811 - its argument
+async def oci(daemon: Daemon, gpus: ThreeGpus) -> AsyncIterator[DockerBench]:
     """The Docker backend on a host with the three."""
     directory = Path(tempfile.mkdtemp(prefix="jss-"))
     try:
@@ -56,7 +58,7 @@ async def oci(daemon: Daemon, gpus: ThreeGpus) -> AsyncIterator[DockerBench]:  #
 @pytest.mark.proves("Q08")
 async def test_image_that_asks_for_all(
     oci: DockerBench,
-    gpus: ThreeGpus,  # noqa: F811 - its argument
+    gpus: ThreeGpus,
     control: Control,
 ) -> None:
     """An image with NVIDIA_VISIBLE_DEVICES=all in it gives a container no device more than its own."""
@@ -66,8 +68,9 @@ async def test_image_that_asks_for_all(
     oci.daemon.ask("build", "--quiet", "--tag", "jss-asks-for-all:test", str(oci.directory / "image"))
     baked = oci.inspect_named("jss-asks-for-all:test")["Config"]["Env"]
     control("the image asks for all", "NVIDIA_VISIBLE_DEVICES=all" in baked)
-    site = oci.docker_site.environments["tiny"]
-    oci.docker_site.environments["tiny"] = type(site)(prefix=site.prefix, image="jss-asks-for-all:test")  # type: ignore[index]
+    images = oci.docker_site.environments
+    assert isinstance(images, dict)
+    images["tiny"] = replace(images["tiny"], image="jss-asks-for-all:test")
     found = await oci.ask(gpus.look, gpu_devices=(gpu_id(2),))
     assert (found["nodes"], found["open"]) == (["nvidia2"], ["ENOENT", "ENOENT", "ok"])
     assert found["visible"] == "void"
@@ -75,10 +78,8 @@ async def test_image_that_asks_for_all(
 
 def test_this_daemon_is_given_nodes(
     daemon: Daemon,
-    gpus: ThreeGpus,  # noqa: F811 - its argument
+    gpus: ThreeGpus,
 ) -> None:
     """Without CDI and NVIDIA's runtime, as Debian's Docker is, a daemon is given our own nodes."""
-    import json
-
     info = json.loads(daemon.ask("info", "--format", "{{json .}}"))
     assert way_of(info, gpus.host().give((gpu_id(0),))) == "nodes"
