@@ -143,7 +143,11 @@ class RecordedBackend(Backend, Generic[S]):
                 server=sandbox.record.spec.server,
                 status=sandbox.record.status,
                 zone=sandbox.record.spec.zone,
-                labels={"owner": LABEL_OWNER, "profile": sandbox.record.spec.profile},
+                labels={
+                    "owner": LABEL_OWNER,
+                    "profile": sandbox.record.spec.profile,
+                    "gpus": " ".join(sandbox.record.spec.gpu_devices),
+                },
             )
             for sandbox in self._sandboxes.values()
         )

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..backends.oci.layout import HOME
 from ..errors import RefusedError
+from ..gpus import GpuInventory
 from ..models import Doors, Mount, Resources, SandboxSpec, UserPlace
 from ..names import is_sandbox_id
 from ..rules.catalogue import Dataset
@@ -18,7 +19,7 @@ from ..rules.datasets import looseness
 from ..rules.profiles import door_uid, runtime_refusal
 from ..settings import Site
 
-__all__ = ["Books", "admit"]
+__all__ = ["Books", "admit", "admit_gpus"]
 
 _LEAST_MEMORY = 16 << 20  # bytes; below it not even the first process starts
 _MOST_FILES = 1 << 20
@@ -57,10 +58,26 @@ def admit(
         raise _refuse("doors", f"{doors.directory} are not this sandbox's doors.", "launcher.doors_foreign")
     _admit_mounts(spec, place, books)
     _admit_resources(spec.resources)
-    if spec.gpu_devices:
-        raise _refuse("gpu_devices", "This backend gives no GPU.", "launcher.gpu_unsupported")
     if len(str(overlay)) > 65536:
         raise _refuse("overlay", "It is larger than 64 KiB.", "launcher.overlay_too_large")
+
+
+def admit_gpus(spec: SandboxSpec, inventory: GpuInventory, holders: Mapping[str, str]) -> None:
+    """Refuse a device that this host has not, or that another sandbox has: whole, or a part or its GPU.
+
+    `holders`: by device, the sandbox that has it. A hub in strange hands gets no device twice either.
+    """
+    known = {device.id: device for device in inventory.devices}
+    for name in spec.gpu_devices:
+        if name not in known:
+            text = f"{name!r} is no device that can be given here. See: jupyter-sandbox-admin doctor"
+            raise _refuse("gpu_devices", text, "launcher.gpu_unknown")
+        parts = {device.id for device in inventory.devices if device.parent == name}
+        for same in (name, known[name].parent, *sorted(parts)):
+            if same in holders:
+                raise _refuse("gpu_devices", f"{same} is given to {holders[same]}.", "launcher.gpu_taken")
+    if len(set(spec.gpu_devices)) != len(spec.gpu_devices):
+        raise _refuse("gpu_devices", "A device is named twice.", "launcher.gpu_taken")
 
 
 def _admit_mounts(spec: SandboxSpec, place: UserPlace, books: Books) -> None:

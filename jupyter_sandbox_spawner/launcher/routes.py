@@ -10,7 +10,6 @@ from aiohttp import web
 
 from ..backends.base import Backend, unknown_sandbox
 from ..errors import ConfigurationError, RefusedError, SandboxError
-from ..gpus import GpuInventory
 from ..models import CreateRequest, InventoryItem
 from ..rules.catalogue import ZONES
 from ..settings import Site
@@ -18,6 +17,7 @@ from ..wire import decode_json, encode, encode_json
 from .admission import Books, admit
 from .canary import Canary, Proof, is_canary
 from .data import DataPlaces
+from .gpus import HostGpus
 from .homes import HomeImages
 from .usages import UsageBook
 from .users import UserRegistry
@@ -32,7 +32,13 @@ class LauncherRoutes:
     """The launcher's HTTP surface over one backend and one user registry."""
 
     def __init__(
-        self, site: Site, backend: Backend, users: UserRegistry, canary: Canary, homes: HomeImages
+        self,
+        site: Site,
+        backend: Backend,
+        users: UserRegistry,
+        canary: Canary,
+        homes: HomeImages,
+        gpus: HostGpus,
     ) -> None:
         self._site = site
         self._backend = backend
@@ -41,6 +47,7 @@ class LauncherRoutes:
         self._homes = homes
         self._data = DataPlaces(site)
         self._usages = UsageBook(backend)
+        self._gpus = gpus
 
     def add_to(self, app: web.Application) -> None:
         """Register every route; docs/reference names them."""
@@ -78,7 +85,7 @@ class LauncherRoutes:
 
     async def gpus(self, request: web.Request) -> web.Response:
         """The GPUs of this host that can be given to sandboxes."""
-        return web.json_response(encode(GpuInventory()))
+        return web.json_response(encode(await self._gpus.inventory(self._backend)))
 
     async def metrics(self, request: web.Request) -> web.Response:
         """Is isolation proved (1 or 0), by runtime, and how many sandboxes are there? For Prometheus."""
@@ -153,7 +160,8 @@ class LauncherRoutes:
         if place is not None:
             await self._homes.prepare(place, asked.spec.resources.disk)
         try:
-            handle = await self._backend.create(asked.spec, asked.doors, asked.overlay)
+            async with self._gpus.giving(asked.spec, self._backend):
+                handle = await self._backend.create(asked.spec, asked.doors, asked.overlay)
         except SandboxError:
             await self._release(asked.spec.user, asked.spec.zone)
             raise

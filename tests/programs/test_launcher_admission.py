@@ -62,7 +62,6 @@ DIFFERENCES: dict[str, tuple[dict[str, Any], str]] = {
     "a home with dots": (_home(source=f"{PLACE.home}/../bob-x"), "mount_foreign"),
     "a home elsewhere": (_home(target="/usr"), "mount_foreign"),
     "a dataset in place of the home": (_home(kind="dataset"), "mount_foreign"),
-    "a GPU": ({"gpu_devices": ("0",)}, "gpu_unsupported"),
     "no memory": (_limits(memory=0), "resources_invalid"),
     "endless pids": (_limits(pids=-1), "resources_invalid"),
     "no cpu": (_limits(cpu=0.0), "resources_invalid"),

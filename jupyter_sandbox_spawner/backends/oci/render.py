@@ -14,13 +14,15 @@ from .layout import (
     INSIDE,
     MASKED_PATHS,
     NAMESPACES,
-    PATH_VARIABLE,
     READONLY_PATHS,
     RUNTIME_DIR,
     USER_ID,
     Place,
+    device_rules,
+    gpu_binds,
     tmpfs_ceiling,
     tmpfs_of,
+    variables,
 )
 
 __all__ = ["CPU_PERIOD", "merge", "render", "rlimits"]
@@ -66,7 +68,7 @@ def _process(place: Place) -> dict[str, Any]:
         "terminal": False,
         "user": {"uid": USER_ID, "gid": USER_ID},
         "args": list(place.command),
-        "env": [PATH_VARIABLE],
+        "env": variables(place.gpus),
         "cwd": "/",
         "capabilities": {name: [] for name in _CAPABILITY_SETS},
         "noNewPrivileges": True,
@@ -104,6 +106,8 @@ def _mounts(spec: SandboxSpec, doors: Doors, place: Place) -> list[dict[str, Any
     mounts += [_bind(doors.directory, DOORS, "ro", "noexec"), _bind(place.inside, INSIDE, "ro")]
     for mount in spec.mounts:
         mounts.append(_bind(mount.source, mount.target, "ro" if mount.read_only else "rw"))
+    for target, (source, options) in gpu_binds(place).items():
+        mounts.append({"destination": target, "type": "bind", "source": source, "options": sorted(options)})
     return mounts
 
 
@@ -142,7 +146,7 @@ def _linux(spec: SandboxSpec, place: Place) -> dict[str, Any]:
         "seccomp": place.seccomp,
         "maskedPaths": list(MASKED_PATHS),
         "readonlyPaths": list(READONLY_PATHS),
-        "resources": {"devices": [{"allow": False, "access": "rwm"}]},
+        "resources": {"devices": device_rules(place.gpus)},
     }
     if place.cgroup:
         linux["cgroupsPath"] = place.cgroup
