@@ -152,6 +152,10 @@ class ControlAdminClient(UnixClient):
         """Compare all inventories; `apply` acts on what was found, otherwise it is a dry run."""
         return await self.call("POST", f"/api/reconcile?apply={int(apply)}", timeout=300)
 
+    async def profiles(self) -> Any:
+        """Which rule book is in force since when, and why the file as it is now is not: `problem`."""
+        return await self.call("GET", "/api/profiles/state")
+
     async def audit(self, user: str | None = None, limit: int = 100, before: int | None = None) -> Any:
         """Audit records, newest first."""
         query: dict[str, Any] = {"limit": limit}

@@ -51,7 +51,13 @@ class AdminApi:
 
     def add_to(self, app: web.Application) -> None:
         """Add every route."""
-        app.add_routes([web.get("/health", self._health), web.post("/api/reconcile", self._reconcile)])
+        app.add_routes(
+            [
+                web.get("/health", self._health),
+                web.post("/api/reconcile", self._reconcile),
+                web.get("/api/profiles/state", self._profiles),
+            ]
+        )
         self.add_shared(app, "")
 
     def add_shared(self, app: web.Application, prefix: str) -> None:
@@ -70,6 +76,18 @@ class AdminApi:
         found = await self._parts.store.run(records.all_open)
         document = {"ok": not trouble, "trouble": trouble, "open": len(found)}
         return web.json_response(document, status=503 if trouble else 200)
+
+    async def _profiles(self, request: web.Request) -> web.Response:
+        state = await self._parts.terms.state()
+        return web.json_response(
+            {
+                "file": state.file,
+                "digest": state.digest,
+                "loaded_at": None if state.loaded_at is None else timestamp(state.loaded_at),
+                "problem": state.problem,
+                "profiles": [profile.slug for profile in state.book.profiles] if state.book else [],
+            }
+        )
 
     async def _list(self, request: web.Request) -> web.Response:
         now = self._parts.clock.now()
