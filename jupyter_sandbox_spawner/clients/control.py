@@ -182,9 +182,18 @@ class ControlAdminClient(UnixClient):
         """Compare all inventories; `apply` acts on what was found, otherwise it is a dry run."""
         return await self.call("POST", f"/api/reconcile?apply={int(apply)}", timeout=300)
 
+    async def policy(self) -> Any:
+        """Who decides, by which policy, and what ails it."""
+        return await self.call("GET", "/api/policy")
+
     async def audit(self, user: str | None = None, limit: int = 100, before: int | None = None) -> Any:
         """Audit records, newest first."""
         query: dict[str, Any] = {"limit": limit}
         query.update({"user": user} if user else {})
         query.update({"before": before} if before is not None else {})
         return await self.call("GET", f"/api/audit?{urlencode(query)}")
+
+    async def usage(self, by: str, since: str = "", until: str = "", user: str | None = None) -> Any:
+        """What was used, by user, group, profile or day; days (UTC) as `2026-11-29`, both included."""
+        query = {"by": by, "since": since, "until": until, **({"user": user} if user else {})}
+        return await self.call("GET", f"/api/usage?{urlencode(query)}", timeout=300)
