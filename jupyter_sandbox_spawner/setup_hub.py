@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from traitlets.config.loader import LazyConfigValue
 
 from .errors import ConfigurationError
-from .hub.catalogue import load_profiles
+from .hub.catalogue import Source, check_profiles, in_python
 from .hub.notes import page_variables
 from .rules.database import check_database
 from .rules.profile_fields import is_runtime
@@ -63,7 +63,7 @@ _TEMPLATES = str(Path(__file__).resolve().parent / "hub" / "templates" / "pages"
 def setup_hub(
     c: Any,
     *,
-    profiles: str | Path | Sequence[Any],
+    profiles: Source,
     run_dir: str | Path,
     state_dir: str | Path,
     environments: Mapping[str, str | Path | Environment] | None = None,
@@ -72,9 +72,10 @@ def setup_hub(
 ) -> None:
     """Configure a hub whose servers run sandboxed on this host.
 
-    `profiles`: path of profiles.yaml or a Python list. `run_dir`: sockets, short and lower-case;
-    `state_dir`: homes, the uid registry and the hub's database. `environments`: user images by name, each
-    the directory of a Python environment (Docker: an image); the first is the default.
+    `profiles`: path of profiles.yaml, or the same as a Python list, dictionary or callable. `run_dir`:
+    sockets, short and lower-case; `state_dir`: homes, the uid registry and the hub's database.
+    `environments`: user images by name, each the directory of a Python environment (Docker: an image); the
+    first is the default.
     `accept_shared_origin`: True lets servers share the hub's origin off loopback; see the threat model.
     `more`: backend ("local"; "docker": containers of this host's daemon at docker_socket), public_host
     ("127.0.0.1"), public_port (8000, 0: any free one), hub_port, proxy_api_port, front_port, control_port and
@@ -100,14 +101,17 @@ def setup_hub(
     site = _site(more, str(run_dir), str(state_dir), images)
     if site.tracking:
         site = replace(site, tracking_url=pages_url(given, site.base_url, site.public_url))
-    load_profiles(profiles, site.environments)
+    profiles = profiles if isinstance(profiles, (str, Path)) else in_python(profiles)
+    check_profiles(profiles, site.environments)
     is_shared = _shares_origin(public_host, site, accept_shared_origin)
     _refuse_internal_ssl(given)
     c.SandboxSite.update(asdict(site) | {"public_host": public_host})
     c.SandboxSite.accept_shared_origin = is_shared
-    if not isinstance(profiles, (str, Path)):
-        c.SandboxSpawner.profiles = list(profiles)
-    _configure(c, load_site() if os.environ.get(SITE_VARIABLE) else site, public_host)
+    running = load_site() if os.environ.get(SITE_VARIABLE) else site
+    if not running.profiles:
+        # Else the supervisor has written them into a file, which control reads as well.
+        c.SandboxSpawner.profiles = profiles
+    _configure(c, running, public_host)
 
 
 def site_from_config(c: Any) -> dict[str, Any]:

@@ -112,13 +112,18 @@ def _add_unshare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    from ..rules.rulebook_file import parse_rulebook
     from .installation import load_installation
     from .profiles import check_profiles
     from .run import run
 
     installation = load_installation(arguments.config, arguments.port)
     site = installation.site
-    slugs = check_profiles(site.profiles, list(site.environments))
+    slugs = (
+        check_profiles(site.profiles, list(site.environments))
+        if site.profiles
+        else [profile.slug for profile in parse_rulebook(installation.profiles).profiles]
+    )
     if arguments.check_config:
         print(f"{installation.config_file} is right. Profiles: {', '.join(slugs)}.")
         return ExitStatus.OK

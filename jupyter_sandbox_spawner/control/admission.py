@@ -105,11 +105,11 @@ async def close_interrupted(parts: Parts) -> None:
 
 async def _decide(parts: Parts, request: AdmissionRequest) -> Admission:
     own = await parts.terms.of(request)
-    asking = await _asking(parts, request, own or request.terms)
+    asking = await _asking(parts, request, own.terms or request.terms)
     now = parts.clock.now()
 
     def transaction(connection: Connection) -> Admission:
-        answer = decide(now, request, records.known_for(connection, request.spec), own)
+        answer = decide(now, request, records.known_for(connection, request.spec), own.terms, own.against)
         if answer.admitted:
             answer = grant(connection, now, replace(asking, leaving=answer.supersedes), answer)
         if answer.admitted and not answer.repeated:

@@ -21,6 +21,7 @@ from ..clients.hub import HubClient, read_token
 from ..clients.launcher import LauncherClient
 from ..errors import ProgramError
 from ..rules.audit import Entry
+from ..rules.profiles import Defaults
 from ..serving import application, listening_socket, loopback_socket, private_directory
 from ..settings import Site
 from . import happenings
@@ -116,7 +117,7 @@ async def _parts(stack: AsyncExitStack, site: Site, token_file: str, tuning: Tun
         store=store,
         audit=audit,
         denials=DenialLedger(audit, clock),
-        terms=OwnTerms(site.profiles, site.servers_per_user),
+        terms=_terms(site, audit),
         hub=hub,
         launcher=launcher,
         gateway=gateway,
@@ -124,6 +125,12 @@ async def _parts(stack: AsyncExitStack, site: Site, token_file: str, tuning: Tun
         limits=HostLimits(launcher),
         tuning=tuning,
     )
+
+
+def _terms(site: Site, audit: AuditLog) -> OwnTerms:
+    # What a profile gets where it is silent, by the same words as in the hub plugin (hub/planning.py).
+    defaults = Defaults(environment=next(iter(site.environments), ""), runtime=site.runtime)
+    return OwnTerms(site.profiles, site.servers_per_user, tuple(site.environments), defaults, audit)
 
 
 async def _serve(stack: AsyncExitStack, app: web.Application, listener: socket.socket) -> None:
@@ -163,7 +170,12 @@ def _loops(
         before = parts.clock.now() - _EVENTS_KEPT
         await parts.store.run(lambda db: happenings.forget_old(db, before))
 
+    async def read_profiles() -> None:
+        await parts.terms.state()
+        await asyncio.sleep(parts.tuning.tick)
+
     return {
+        "profiles": read_profiles,
         "lifetime": lifetime.step,
         "reconciler": reconcile,
         "events": events.step,

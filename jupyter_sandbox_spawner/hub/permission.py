@@ -7,7 +7,7 @@ from collections.abc import Collection
 from ..errors import ProgramError, RefusedError, SandboxError, UnreachableError
 from ..models import SandboxSpec
 from ..rules.admission import Admission, AdmissionRequest, terms_of
-from ..rules.profiles import Profile
+from ..rules.choosing import Choice
 from ..settings import Site
 
 __all__ = ["admission_request", "control_away", "denial"]
@@ -16,11 +16,14 @@ _REFUSALS = ("gpu.", "quota.")  # that one may try again later does not make it 
 
 
 def admission_request(
-    profile: Profile, spec: SandboxSpec, groups: Collection[str], site: Site
+    choice: Choice, spec: SandboxSpec, groups: Collection[str], site: Site
 ) -> AdmissionRequest:
     """What is asked for one start; control compares the terms with its own reading of the profiles."""
     return AdmissionRequest(
-        spec=spec, groups=tuple(sorted(groups)), terms=terms_of(profile, site.servers_per_user)
+        spec=spec,
+        groups=tuple(sorted(groups)),
+        terms=terms_of(choice.profile, site.servers_per_user),
+        options=choice.options,
     )
 
 
