@@ -43,7 +43,7 @@ c.ConfigurableHTTPProxy.should_start = False
 c.ConfigurableHTTPProxy.api_url = "http://127.0.0.1:{api}"
 c.JupyterHub.db_url = "sqlite:///{directory}/jupyterhub.sqlite"
 c.JupyterHub.cookie_secret_file = "{directory}/cookie_secret"
-c.JupyterHub.spawner_class = "simple"
+c.JupyterHub.spawner_class = "{spawner}"
 c.SimpleLocalProcessSpawner.home_dir_template = "{directory}/home/{{username}}"
 # A form, so that both are started by the same click; without one the hub starts at the login.
 c.Spawner.options_form = '<input name="profile" value="default">'
@@ -54,12 +54,15 @@ c.Spawner.environment = {{"PATH": "{user}/bin:" + os.environ["PATH"]}}
 
 
 @asynccontextmanager
-async def open_peer_hub(directory: Path, user_name: str) -> AsyncIterator[Visitor]:
-    """Run the hub while the block lasts; gives its only user at a browser, logged in."""
+async def open_peer_hub(directory: Path, user_name: str, spawner: str = "simple") -> AsyncIterator[Visitor]:
+    """Run the hub while the block lasts; gives its only user at a browser, logged in.
+
+    `spawner`: its name at the hub, or that of a class.
+    """
     password = secrets.token_urlsafe(12)
     write_users(directory / "users.json", {user_name: {"password": password}})
     public, api = free_port(), free_port()
-    config, log = _prepare(directory, public, api), directory / "hub.log"
+    config, log = _prepare(directory, (public, api), spawner), directory / "hub.log"
     environment = _environment(directory)
     proxy = (
         str(VENVS / "proxy/node_modules/.bin/configurable-http-proxy"),
@@ -95,15 +98,16 @@ async def _serves(visitor: Visitor) -> bool:
         return False
 
 
-def _prepare(directory: Path, public: int, api: int) -> Path:
+def _prepare(directory: Path, ports: tuple[int, int], spawner: str) -> Path:
     """The hub's configuration file."""
     (directory / "home").mkdir()
     config = directory / "jupyterhub_config.py"
     text = _CONFIGURATION.format(
         directory=directory,
-        public=public,
+        spawner=spawner,
+        public=ports[0],
         hub=free_port(),
-        api=api,
+        api=ports[1],
         user=(VENVS / "user").resolve(),
         arguments=["--allow-root"] if os.geteuid() == 0 else [],
     )

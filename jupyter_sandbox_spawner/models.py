@@ -37,6 +37,7 @@ __all__ = [
     "Status",
     "StatusValue",
     "Usage",
+    "Usages",
     "UserPlace",
 ]
 
@@ -63,12 +64,14 @@ class Resources:
 
 @dataclass(frozen=True, kw_only=True)
 class Mount:
-    """A filesystem binding into the sandbox."""
+    """A filesystem binding into the sandbox. `dataset` is `id@version`, `tags` are those that held then."""
 
     kind: Literal["home", "dataset"]
     source: str
     target: str
     read_only: bool
+    dataset: str = ""
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,6 +147,7 @@ class InventoryItem:
     user: str
     server: str
     status: Status
+    zone: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -160,6 +164,13 @@ class Usage:
     pids: int | None
     log_bytes: int | None = None
     oom_kills: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Usages:
+    """What every sandbox used, by id; the last reading of those that went a moment ago too."""
+
+    sandboxes: Mapping[str, Usage] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -235,7 +246,8 @@ class ApiLimits:
 class GatewayEntry:
     """What the gateway needs to open and re-open the doors of one sandbox.
 
-    `prefix` is the path the hub gave the server, escaped as the hub writes it in URLs, with both slashes.
+    `prefix` is the path the hub gave the server, escaped as the hub writes it in URLs, with both slashes;
+    `zone` is told to MLflow, whose workspaces are of one person and zone each.
     """
 
     user: str
@@ -243,6 +255,7 @@ class GatewayEntry:
     prefix: str
     host_uid: int
     egress: EgressPolicy
+    zone: str = ""
     browser: BrowserPolicy = field(default_factory=BrowserPolicy)
     limits: ApiLimits = field(default_factory=ApiLimits)
 

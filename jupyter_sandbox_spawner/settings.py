@@ -62,7 +62,9 @@ class Site:
     `backend` says what the launcher starts; `docker_socket` is the Docker daemon's, and `shared_directories`
     (target to host directory) are seen read-only by every container. `cdi_directories` hold the CDI specs
     of devices; of two that name the same device the one in the later directory wins. `vault` None: secrets
-    are kept in encrypted files of the broker.
+    are kept in encrypted files of the broker. `database`: control's, `postgresql://...` without a password,
+    which is in the file `database_password_file`; "" is a SQLite file below state_dir. `usage_days`: how many
+    days it is kept what was used.
     """
 
     run_dir: str
@@ -89,6 +91,7 @@ class Site:
     further_runtimes: tuple[str, ...] = ()
     consecutive_failure_limit: int = 0
     servers_per_user: int | None = None
+    usage_days: int = 400
     source_of_hosts: str = ""
     backend: Literal["local", "docker"] = "local"
     docker_socket: str = "/run/docker.sock"
@@ -97,6 +100,8 @@ class Site:
     tracking_url: str = ""
     vault: VaultSite | None = None
     cdi_directories: tuple[str, ...] = ("/etc/cdi", "/var/run/cdi")
+    database: str = ""
+    database_password_file: str = ""
 
     @property
     def runtimes(self) -> tuple[str, ...]:

@@ -16,9 +16,11 @@ from urllib.parse import urlsplit
 from traitlets.config.loader import LazyConfigValue
 
 from .errors import ConfigurationError
-from .hub.catalogue import load_profiles
+from .hub.catalogue import Source, check_profiles, in_python
 from .hub.notes import page_variables
+from .rules.database import check_database
 from .rules.profile_fields import is_runtime
+from .rules.usage import kept_days
 from .settings import SITE_VARIABLE, Environment, Site, load_site
 from .setup_backend import SPAWNERS, choose_backend, docker_site
 from .setup_services import add_services, pages_url, refuse_taken, service_scopes
@@ -34,6 +36,8 @@ _MORE = frozenset(
         "cdi_directories",
         "consecutive_failure_limit",
         "control_port",
+        "database",
+        "database_password_file",
         "docker_socket",
         "further_runtimes",
         "front_port",
@@ -48,6 +52,7 @@ _MORE = frozenset(
         "tracking_port",
         "uid_base",
         "uid_count",
+        "usage_days",
         "vault",
     }
 )
@@ -61,7 +66,7 @@ _TEMPLATES = str(Path(__file__).resolve().parent / "hub" / "templates" / "pages"
 def setup_hub(
     c: Any,
     *,
-    profiles: str | Path | Sequence[Any],
+    profiles: Source,
     run_dir: str | Path,
     state_dir: str | Path,
     environments: Mapping[str, str | Path | Environment] | None = None,
@@ -70,9 +75,10 @@ def setup_hub(
 ) -> None:
     """Configure a hub whose servers run sandboxed on this host.
 
-    `profiles`: path of profiles.yaml or a Python list. `run_dir`: sockets, short and lower-case;
-    `state_dir`: homes, the uid registry and the hub's database. `environments`: user images by name, each
-    the directory of a Python environment (Docker: an image); the first is the default.
+    `profiles`: path of profiles.yaml, or the same as a Python list, dictionary or callable. `run_dir`:
+    sockets, short and lower-case; `state_dir`: homes, the uid registry and the hub's database.
+    `environments`: user images by name, each the directory of a Python environment (Docker: an image); the
+    first is the default.
     `accept_shared_origin`: True lets servers share the hub's origin off loopback; see the threat model.
     `more`: backend ("local"; "docker": containers of this host's daemon at docker_socket), public_host
     ("127.0.0.1"), public_port (8000, 0: any free one), hub_port, proxy_api_port, front_port, control_port and
@@ -81,11 +87,12 @@ def setup_hub(
     ((): others that profiles may name), uid_base, uid_count,
     program_uids ({}: system users `jss-NAME` if they exist, else ids below uid_base), one_uid (False; True:
     all programs share root's uid),
-    callers ({}: by socket, further uids), cdi_directories (("/etc/cdi", "/var/run/cdi"): where CDI specs of
-    GPUs lie), consecutive_failure_limit (0: the hub never exits for failed
-    starts), servers_per_user (None: no cap where a profile names none), tracking ("": no MLflow; else
-    the directory of the Python environment that it runs in), vault (None: secrets in encrypted files; else
-    VaultSite's fields, such as {"address": "https://vault.example.org:8200", ...}).
+    callers ({}: by socket, further uids), cdi_directories (those of CDI specs), consecutive_failure_limit
+    (0: the hub never exits for failed starts), servers_per_user (None: no cap where a profile names none),
+    usage_days (400: so long it is kept what was used), tracking ("": no MLflow; else the directory of the
+    Python environment that it runs in), vault (None: secrets in encrypted files; else VaultSite's fields),
+    database ("": control keeps its records in SQLite; else "postgresql://..." without a password),
+    database_password_file ("").
 
     Raises ProfileError (`FILE:LINE: FIELD: ...`) and ConfigurationError.
     """
@@ -98,14 +105,17 @@ def setup_hub(
     site = _site(more, str(run_dir), str(state_dir), images)
     if site.tracking:
         site = replace(site, tracking_url=pages_url(given, site.base_url, site.public_url))
-    load_profiles(profiles, site.environments)
+    profiles = profiles if isinstance(profiles, (str, Path)) else in_python(profiles)
+    check_profiles(profiles, site.environments)
     is_shared = _shares_origin(public_host, site, accept_shared_origin)
     _refuse_internal_ssl(given)
     c.SandboxSite.update(asdict(site) | {"public_host": public_host})
     c.SandboxSite.accept_shared_origin = is_shared
-    if not isinstance(profiles, (str, Path)):
-        c.SandboxSpawner.profiles = list(profiles)
-    _configure(c, load_site() if os.environ.get(SITE_VARIABLE) else site, public_host)
+    running = load_site() if os.environ.get(SITE_VARIABLE) else site
+    if not running.profiles:
+        # Else the supervisor has written them into a file, which control reads as well.
+        c.SandboxSpawner.profiles = profiles
+    _configure(c, running, public_host)
 
 
 def site_from_config(c: Any) -> dict[str, Any]:
@@ -142,6 +152,8 @@ def _site(
         )
     more["tracking"] = _tracking(str(more.get("tracking") or ""))
     more["vault"] = vault_site(more.get("vault"))
+    more["usage_days"] = kept_days(more.get("usage_days", Site.usage_days))
+    check_database(more.get("database", ""), more.get("database_password_file", ""))
     more["further_runtimes"] = _runtimes(more.get("further_runtimes", ()))
     base_url = f"/{str(more.pop('base_url', '/')).strip('/')}/".replace("//", "/")
     return Site(

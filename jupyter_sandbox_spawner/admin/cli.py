@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from ..errors import SandboxError
-from . import audit, canary, exits, ps, secrets
+from . import audit, canary, datasets, exits, gpu, policy, ps, secrets, usage
 from .exits import ExitStatus, exit_status
 
 __all__ = ["main", "parser"]
@@ -27,9 +27,13 @@ def parser() -> argparse.ArgumentParser:
     _add_doctor(commands)
     _add_profiles(commands)
     ps.add_commands(commands)
+    gpu.add_commands(commands)
     canary.add_command(commands)
     audit.add_commands(commands)
     secrets.add_commands(commands)
+    policy.add_commands(commands)
+    datasets.add_commands(commands)
+    usage.add_command(commands)
     _add_site(commands)
     _add_unshare(commands)
     return top
@@ -111,13 +115,18 @@ def _add_unshare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    from ..rules.rulebook_file import parse_rulebook
     from .installation import load_installation
     from .profiles import check_profiles
     from .run import run
 
     installation = load_installation(arguments.config, arguments.port)
     site = installation.site
-    slugs = check_profiles(site.profiles, list(site.environments))
+    slugs = (
+        check_profiles(site.profiles, list(site.environments))
+        if site.profiles
+        else [profile.slug for profile in parse_rulebook(installation.profiles).profiles]
+    )
     if arguments.check_config:
         print(f"{installation.config_file} is right. Profiles: {', '.join(slugs)}.")
         return ExitStatus.OK

@@ -13,6 +13,7 @@ from traitlets.config import Config
 from traitlets.config.loader import LazyConfigValue, PyFileConfigLoader
 
 from ..errors import ConfigurationError, SandboxError
+from ..rules.rulebook_file import as_json
 from ..settings import SITE_VARIABLE, Site
 from ..setup_hub import site_from_config
 from ..wire import decode
@@ -24,7 +25,8 @@ __all__ = ["Installation", "load_installation"]
 class Installation:
     """A configuration file, the site it describes and what the supervisor alone needs to know.
 
-    `proxy_command` starts configurable-http-proxy; `tls` is its key and certificate, or empty.
+    `proxy_command` starts configurable-http-proxy; `tls` is its key and certificate, or empty. `profiles` is
+    the text of a file with those that were given in Python; "" where the site names their file.
     """
 
     config_file: str
@@ -33,6 +35,7 @@ class Installation:
     proxy_command: tuple[str, ...] = ("configurable-http-proxy",)
     tls: tuple[str, ...] = ()
     host_routing: bool = False
+    profiles: str = ""
 
 
 def load_installation(config_file: str, port: int | None = None) -> Installation:
@@ -57,6 +60,7 @@ def load_installation(config_file: str, port: int | None = None) -> Installation
         proxy_command=(command,) if isinstance(command, str) else tuple(command),
         tls=(hub["ssl_key"], hub["ssl_cert"]) if hub.get("ssl_key") and hub.get("ssl_cert") else (),
         host_routing=bool(hub.get("subdomain_host")),
+        profiles="" if site.profiles else as_json(_section(config, "SandboxSpawner").get("profiles")),
     )
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from ..errors import ConfigurationError
 from ..launcher.homes import TOOLS
-from ..rules.profile_file import parse_profiles
 from ..rules.profiles import Profile, for_runtimes
+from ..rules.rulebook_file import parse_rulebook
 from ..settings import Site
 from .finding import Finding
 from .requirements import search_path
@@ -29,7 +29,9 @@ def profiles_of(site: Site) -> tuple[Profile, ...]:
 
 
 def _read(site: Site) -> tuple[Profile, ...]:
-    return parse_profiles(Path(site.profiles).read_text(), site.profiles) if site.profiles else ()
+    if not site.profiles:
+        return ()
+    return parse_rulebook(Path(site.profiles).read_text(), site.profiles).profiles
 
 
 def profile_findings(site: Site) -> Iterator[Finding]:

@@ -15,7 +15,7 @@ from .exits import ExitStatus
 if TYPE_CHECKING:
     from ..clients.control import ControlAdminClient
 
-__all__ = ["add_commands"]
+__all__ = ["add_commands", "ask", "common_options"]
 
 _COLUMNS = ("user", "server", "status", "profile", "left", "id")
 
@@ -54,24 +54,30 @@ def _command(
     commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str, description: str
 ) -> argparse.ArgumentParser:
     command = commands.add_parser(name, help=summary, description=description)
+    common_options(command)
+    return command
+
+
+def common_options(command: argparse.ArgumentParser) -> None:
+    """Add what every command has that asks control."""
     command.add_argument(
         "--site", metavar="FILE", help="RUN_DIR/site.json; default: the one JUPYTER_SANDBOX_SITE names"
     )
     command.add_argument("--json", action="store_true", help="print control's JSON answer")
-    return command
 
 
-def _ask(arguments: argparse.Namespace, question: Callable[[ControlAdminClient], Awaitable[Any]]) -> Any:
+def ask(arguments: argparse.Namespace, question: Callable[[ControlAdminClient], Awaitable[Any]]) -> Any:
+    """Control's answer to one question by its admin socket."""
     from ..clients.control import ControlAdminClient, control_socket
 
-    async def ask() -> Any:
+    async def asked() -> Any:
         client = ControlAdminClient(control_socket(load_site(arguments.site), "admin"))
         try:
             return await question(client)
         finally:
             await client.close()
 
-    return asyncio.run(ask())
+    return asyncio.run(asked())
 
 
 def _ps(arguments: argparse.Namespace) -> int:
@@ -85,7 +91,7 @@ def _ps(arguments: argparse.Namespace) -> int:
                 return found
             after = page["next"]
 
-    found = _ask(arguments, every_page)
+    found = ask(arguments, every_page)
     if arguments.json:
         print(json.dumps(found, indent=1))
         return ExitStatus.OK
@@ -103,7 +109,7 @@ def _row(item: dict[str, Any]) -> dict[str, str]:
 
 def _why(arguments: argparse.Namespace) -> int:
     user, _, server = arguments.server.partition("/")
-    found = _ask(arguments, lambda client: client.why(user, server))
+    found = ask(arguments, lambda client: client.why(user, server))
     if arguments.json:
         print(json.dumps(found, indent=1))
         return ExitStatus.OK
@@ -127,14 +133,14 @@ def _stop(arguments: argparse.Namespace) -> int:
         found = await client.why(user, server)
         return await client.stop(found["id"], arguments.why)
 
-    answer = _ask(arguments, stop)
+    answer = ask(arguments, stop)
     done = "is stopped" if answer["stopped"] else "is being stopped"
     print(json.dumps(answer) if arguments.json else f"{arguments.server} {done}: {arguments.why}")
     return ExitStatus.OK
 
 
 def _reconcile(arguments: argparse.Namespace) -> int:
-    found = _ask(arguments, lambda client: client.reconcile(arguments.apply))
+    found = ask(arguments, lambda client: client.reconcile(arguments.apply))
     if arguments.json:
         print(json.dumps(found, indent=1))
         return ExitStatus.OK

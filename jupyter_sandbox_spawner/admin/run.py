@@ -27,6 +27,7 @@ from .directories import (
 from .exits import ExitStatus, exit_status
 from .installation import Installation
 from .ports import check_port, choose_ports, inner_ports
+from .profiles import with_profiles_file
 from .programs import PROXY_TOKEN, held_sockets, plan_programs
 from .reach import ONE_UID, check_reach
 from .readiness import Prober, public_url
@@ -49,6 +50,7 @@ def run(installation: Installation, keep_sandboxes: bool = False) -> ExitStatus:
     installation = replace(installation, site=with_uids(installation.site))
     prepare_directories(installation.site)
     with locked(installation.site):
+        installation = with_profiles_file(installation)
         installation = replace(installation, site=choose_ports(installation.site))
         _check_ports(installation)
         _separate(installation)

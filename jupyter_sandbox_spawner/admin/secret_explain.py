@@ -137,7 +137,7 @@ def _row(grant: Grant, profile: Profile, stored: set[str]) -> dict[str, Any]:
 
 
 def _profiles(site: Site) -> tuple[Profile, ...]:
-    from ..rules.profile_file import parse_profiles
+    from ..rules.rulebook_file import parse_rulebook
 
     try:
         text = Path(site.profiles).read_text() if site.profiles else ""
@@ -150,7 +150,7 @@ def _profiles(site: Site) -> tuple[Profile, ...]:
         raise ConfigurationError(
             "The profiles of this site are not in a file.", code="profiles.no_file", remedy=remedy
         )
-    return parse_profiles(text, site.profiles, list(site.environments))
+    return parse_rulebook(text, site.profiles, list(site.environments)).profiles
 
 
 def _reads(arguments: argparse.Namespace) -> int:

@@ -14,6 +14,7 @@ from .accounts import accounts_of, with_uids
 from .directories import give_directories, lasting_token, prepare_directories, write_private
 from .installation import Installation
 from .ports import inner_ports
+from .profiles import with_profiles_file
 from .programs import PROXY_TOKEN
 from .reach import check_reach
 from .service_tokens import give_service_tokens
@@ -37,6 +38,7 @@ def write_for_units(installation: Installation) -> Site:
             )
     accounts = accounts_of(site)
     prepare_directories(site)
+    site = with_profiles_file(replace(installation, site=site)).site
     # systemd hands the proxy its certificate, so that no uid but root's needs to read the key.
     check_reach(replace(installation, site=site, tls=()), accounts)
     give_directories(site, accounts)

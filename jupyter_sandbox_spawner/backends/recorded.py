@@ -142,6 +142,7 @@ class RecordedBackend(Backend, Generic[S]):
                 user=sandbox.record.spec.user,
                 server=sandbox.record.spec.server,
                 status=sandbox.record.status,
+                zone=sandbox.record.spec.zone,
                 labels={
                     "owner": LABEL_OWNER,
                     "profile": sandbox.record.spec.profile,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from ..rules.admission import Admission, AdmissionRequest, ProfileTerms
+from ..rules.offers import Offer
 from ..settings import Site
 from ..wire import decode, encode
 from .unix_http import UnixClient
@@ -21,6 +22,8 @@ __all__ = [
     "ControlAdminClient",
     "ControlClient",
     "Ended",
+    "Offer",
+    "OfferQuestion",
     "ProfileTerms",
     "Released",
     "Stages",
@@ -56,6 +59,14 @@ class Refused:
     server: str
     code: str
     field: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfferQuestion:
+    """Body of `offers`: the user's groups as the hub knows them, and the server that would be started."""
+
+    groups: tuple[str, ...] = ()
+    server: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +133,17 @@ class ControlClient(UnixClient):
         found = await self.call("GET", f"/api/users/{quote(user, safe='')}/servers")
         return [decode(Ended, item) for item in found]
 
+    async def offers(self, user: str, groups: Collection[str], server: str = "") -> Sequence[Offer]:
+        """What the user may have now, an offer a profile; none where control has no profiles file."""
+        body = encode(OfferQuestion(groups=tuple(sorted(groups)), server=server))
+        found = await self.call("POST", f"/api/users/{quote(user, safe='')}/offers", body)
+        return [decode(Offer, item) for item in found]
+
+    async def cancel(self, user: str, ticket: str) -> None:
+        """Give up the user's place in the queue. AnswerError `gpu.unknown_ticket` if there is none."""
+        path = f"/api/users/{quote(user, safe='')}/tickets/{quote(ticket, safe='')}"
+        await self.call("DELETE", path)
+
     async def forget_user(self, user: str) -> None:
         """The user was deleted at the hub: open records are closed, and a new user of this name starts
         with none; idempotent."""
@@ -148,9 +170,21 @@ class ControlAdminClient(UnixClient):
         path = f"/api/why/{quote(user, safe='')}/{quote(server, safe='')}"
         return await self.call("GET", path)
 
+    async def gpu(self) -> Any:
+        """Devices with who has them, the queue, and what the launcher notes about its GPUs."""
+        return await self.call("GET", "/api/gpu")
+
+    async def cancel(self, ticket: str) -> None:
+        """Take a ticket out of the queue."""
+        await self.call("DELETE", f"/api/gpu/tickets/{quote(ticket, safe='')}")
+
     async def reconcile(self, apply: bool = False) -> Any:
         """Compare all inventories; `apply` acts on what was found, otherwise it is a dry run."""
         return await self.call("POST", f"/api/reconcile?apply={int(apply)}", timeout=300)
+
+    async def policy(self) -> Any:
+        """Who decides, by which policy, and what ails it."""
+        return await self.call("GET", "/api/policy")
 
     async def audit(self, user: str | None = None, limit: int = 100, before: int | None = None) -> Any:
         """Audit records, newest first."""
@@ -158,3 +192,8 @@ class ControlAdminClient(UnixClient):
         query.update({"user": user} if user else {})
         query.update({"before": before} if before is not None else {})
         return await self.call("GET", f"/api/audit?{urlencode(query)}")
+
+    async def usage(self, by: str, since: str = "", until: str = "", user: str | None = None) -> Any:
+        """What was used, by user, group, profile or day; days (UTC) as `2026-11-29`, both included."""
+        query = {"by": by, "since": since, "until": until, **({"user": user} if user else {})}
+        return await self.call("GET", f"/api/usage?{urlencode(query)}", timeout=300)

@@ -18,6 +18,7 @@ from ..models import (
     SandboxSpec,
     Status,
     Usage,
+    Usages,
     UserPlace,
 )
 from ..wire import decode, encode
@@ -85,6 +86,10 @@ class LauncherClient(UnixClient):
     async def usage(self, sandbox_id: str) -> Usage:
         """CPU, memory, processes and log bytes, measured from outside."""
         return decode(Usage, await self.call("GET", f"/sandboxes/{sandbox_id}/usage"))
+
+    async def usages(self) -> Mapping[str, Usage]:
+        """The same of all sandboxes at once, by id; those that ended a moment ago are among them."""
+        return decode(Usages, await self.call("GET", "/usages", timeout=2 * _ANSWER_TIME)).sandboxes
 
     async def log_tail(self, sandbox_id: str) -> str:
         """The last 64 KiB of the sandbox's own output."""

@@ -13,6 +13,7 @@ from ..rules.admission import AdmissionRequest
 from ..wire import decode_json, encode
 from . import records, users
 from .admission import Admissions
+from .api_gpu import GpuApi
 from .lifetime import Lifetime
 from .parts import Parts
 from .people import People, unknown_sandbox
@@ -52,6 +53,8 @@ class HubApi:
                 web.get("/api/users/{user}/servers/{server:[^/]*}/last", self._last),
             ]
         )
+
+        GpuApi(self._parts).add_to_hub(app)
 
     async def _admit(self, request: web.Request) -> web.Response:
         asked = decode_json(AdmissionRequest, await request.read())

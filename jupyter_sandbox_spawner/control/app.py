@@ -21,16 +21,20 @@ from ..clients.hub import HubClient, read_token
 from ..clients.launcher import LauncherClient
 from ..errors import ProgramError
 from ..rules.audit import Entry
+from ..rules.profiles import Defaults
 from ..serving import application, listening_socket, loopback_socket, private_directory
 from ..settings import Site
 from . import happenings
+from .accounting import Accounting
 from .admission import close_interrupted
 from .api_admin import AdminApi
 from .api_broker import BrokerApi
+from .api_datasets import DatasetsApi
 from .api_hub import HubApi
 from .api_public import PublicApi
 from .api_self import SelfApi
 from .audit import AuditLog
+from .catalogues import Catalogues
 from .clock import Clock, SystemClock
 from .denials import DenialLedger
 from .gateway_events import GatewayEvents
@@ -38,11 +42,12 @@ from .isolation import HostLimits
 from .lifetime import Lifetime
 from .parts import Parts, Tuning
 from .people import People
+from .policy import Policy
 from .reconciler import Reconciler
 from .routes import RouteKeeper
 from .signals import Watcher
 from .stopping import Stopper
-from .store import Store
+from .store import Store, database_of
 from .terms import OwnTerms
 
 __all__ = ["CALLERS", "PUBLIC", "Sockets", "run"]
@@ -82,16 +87,22 @@ async def run(
             "broker": BrokerApi(parts),
             "admin": admin_api,
         }
+        datasets = DatasetsApi(parts)
         for caller, api in apis.items():
             app = application(sockets.callers.get(caller, frozenset()))
             api.add_to(app)
+            if caller == "admin":
+                datasets.add_to(app)
             await _serve(stack, app, _listener(site, caller, sockets))
         public = application(None)
         PublicApi(parts, admin_api, site.admin_prefix).add_to(public)
+        datasets.add_to(public, site.admin_prefix)
         await _serve(stack, public, _public_listener(site, sockets))
         await lifetime.load()
         routes = RouteKeeper(parts, site.front_url, site.proxy_api_port)
-        await _until_signal(_loops(parts, lifetime, reconciler, routes))
+        loops = _loops(parts, lifetime, reconciler, routes)
+        accounting = Accounting(parts, site.usage_days)
+        await _until_signal({**loops, "usage": accounting.step})
 
 
 async def _parts(stack: AsyncExitStack, site: Site, token_file: str, tuning: Tuning, clock: Clock) -> Parts:
@@ -105,25 +116,35 @@ async def _parts(stack: AsyncExitStack, site: Site, token_file: str, tuning: Tun
         if weaker:
             # A weaker set-up than the product's own: whoever reads the audit later has to know.
             await audit.write(Entry(actor="admin", action=f"site.{name}", outcome="allowed"))
-    store = await stack.enter_async_context(Store(f"{site.state_dir}/control/control.sqlite"))
+    store = await stack.enter_async_context(Store(database_of(site)))
     hub = await stack.enter_async_context(HubClient(site.hub_api_url, token))
     launcher, gateway = LauncherClient(site.launcher_socket), GatewayClient(site.gateway_socket)
     stack.push_async_callback(launcher.close)
     stack.push_async_callback(gateway.close)
     broker = await stack.enter_async_context(BrokerControlClient(site.broker_socket("control")))
+    policy = Policy()
+    stack.push_async_callback(policy.close)
     return Parts(
         clock=clock,
         store=store,
         audit=audit,
         denials=DenialLedger(audit, clock),
-        terms=OwnTerms(site.profiles, site.servers_per_user),
+        terms=_terms(site, audit),
         hub=hub,
         launcher=launcher,
         gateway=gateway,
         broker=broker,
         limits=HostLimits(launcher),
         tuning=tuning,
+        policy=policy,
+        internal_services=site.internal_services,
     )
+
+
+def _terms(site: Site, audit: AuditLog) -> OwnTerms:
+    # What a profile gets where it is silent, by the same words as in the hub plugin (hub/planning.py).
+    defaults = Defaults(environment=next(iter(site.environments), ""), runtime=site.runtime)
+    return OwnTerms(site.profiles, site.servers_per_user, tuple(site.environments), defaults, audit)
 
 
 async def _serve(stack: AsyncExitStack, app: web.Application, listener: socket.socket) -> None:
@@ -163,13 +184,19 @@ def _loops(
         before = parts.clock.now() - _EVENTS_KEPT
         await parts.store.run(lambda db: happenings.forget_old(db, before))
 
+    async def read_profiles() -> None:
+        await parts.terms.state()
+        await asyncio.sleep(parts.tuning.tick)
+
     return {
+        "profiles": read_profiles,
         "lifetime": lifetime.step,
         "reconciler": reconcile,
         "events": events.step,
         "routes": routes.step,
         "proxy": routes.watch_proxy,
         "house": keep_house,
+        "catalogues": Catalogues(parts).step,
     }
 
 

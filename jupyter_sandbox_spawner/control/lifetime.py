@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from ..errors import ProgramError
 from ..rules.audit import Entry
 from ..rules.idleness import Limits, Signals, Verdict, decide
-from . import happenings, records
+from . import happenings, records, usage_records
 from .clock import JumpDetector
 from .parts import Parts
 from .records import SandboxRecord
@@ -166,6 +166,7 @@ class Lifetime:
 
         def move(connection: Connection) -> int:
             happenings.write_clock(connection, *reading)
+            usage_records.shift(connection, jump)
             return records.shift_deadlines(connection, jump, now)
 
         moved = await self._parts.store.run(move)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ..clients.broker import BrokerControlClient
@@ -35,11 +36,12 @@ class Tuning:
     reconcile_every: float = 60.0
     routes_every: float = 10.0
     tick: float = 5.0
+    usage_every: float = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """The shared parts of one running control."""
+    """The shared parts of one running control. `internal_services` are the site's, by `name:port`."""
 
     clock: Clock
     store: Store
@@ -53,3 +55,4 @@ class Parts:
     limits: HostLimits
     tuning: Tuning
     policy: Policy = field(default_factory=Policy)
+    internal_services: Mapping[str, str] = field(default_factory=dict)

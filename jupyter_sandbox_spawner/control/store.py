@@ -1,86 +1,118 @@
 """How is the database opened, brought up to date and asked, and what if it is locked, full or too new?
 
-Law: every question runs in one transaction that takes the write lock first (BEGIN IMMEDIATE), on one
-thread: what was read is still true when it is written.
+Law: every question runs in one transaction that takes the write lock first, one after the other: what was
+read is still true when it is written, whoever else asks the same database.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect
-from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy import Connection, inspect
+from sqlalchemy.exc import DBAPIError
 
-from ..errors import ConfigurationError, ProgramError
-from ..serving import private_directory
+from ..errors import ConfigurationError
+from ..settings import Site
+from .databases import LOCK_WAIT, Database, StoreError
+from .postgresql_database import ANSWER, Postgresql
+from .sqlite_database import Sqlite
 from .tables import SCHEMA
 
-__all__ = ["Store", "StoreError"]
+__all__ = ["Store", "StoreError", "database_of"]
 
 log = logging.getLogger("jupyter_sandbox_spawner.control")
 T = TypeVar("T")
+_UPGRADE = 600.0  # seconds; a table of many years is rewritten
 _MIGRATIONS = "jupyter_sandbox_spawner.control:migrations"
-LOCK_WAIT = 3.0  # seconds another process (a backup, an admin's shell) may hold the lock
 
 
-class StoreError(ProgramError):
-    """The database could not be used; the code says why."""
-
-    code = "database.failed"
-    status = 503
+def database_of(site: Site) -> Database:
+    """The site's database, for control alone."""
+    if not site.database:
+        return Sqlite(f"{site.state_dir}/control/control.sqlite", LOCK_WAIT)
+    return Postgresql(site.database, LOCK_WAIT, site.database_password_file, alone=True)
 
 
 class Store:
-    """The database of control; use it as `async with`. Times out after LOCK_WAIT, never hangs."""
+    """The database of control; use it as `async with`. Times out after `patience` seconds, never hangs.
 
-    def __init__(self, path: str, lock_wait: float = LOCK_WAIT) -> None:
-        self.path = path
-        self._engine = _engine(path, lock_wait)
+    `database` may be the path of a SQLite file, or a URL `postgresql://...`.
+    """
+
+    def __init__(
+        self, database: str | Database, lock_wait: float = LOCK_WAIT, patience: float = LOCK_WAIT + ANSWER
+    ) -> None:
+        self._database = _chosen(database, lock_wait) if isinstance(database, str) else database
+        self._patience = patience
+        self._engine = self._database.make_engine()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="database")
+        self._turn = asyncio.Lock()
 
     async def __aenter__(self) -> Store:
-        private_directory(str(Path(self.path).parent))
-        await self._on_thread(self._upgrade)
+        try:
+            await self._on_thread(self._upgrade, _UPGRADE)
+        except BaseException:
+            await self._close()
+            raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._on_thread(self._engine.dispose)
+        await self._close()
+
+    async def _close(self) -> None:
+        await self._on_thread(self._engine.dispose, self._patience)
         self._thread.shutdown()
 
     async def run(self, question: Callable[[Connection], T]) -> T:
-        """Run `question` in one immediate transaction; committed when this returns, or not at all.
+        """Run `question` in one transaction; committed when this returns, or not at all.
 
-        Raises StoreError `database.locked`, `database.full`, `database.corrupt` or `database.failed`.
+        Raises StoreError `database.locked`, `.full`, `.corrupt`, `.failed`, `.unreachable` or `.denied`;
+        only an unreachable one that was lost in the commit leaves open whether it was recorded, and says so.
         """
+        return await self._on_thread(lambda: self._ask(question), self._patience)
 
-        def transaction() -> T:
-            with self._engine.begin() as connection:
-                return question(connection)
-
-        return await self._on_thread(transaction)
-
-    async def _on_thread(self, act: Callable[[], T]) -> T:
+    def _ask(self, question: Callable[[Connection], T]) -> T:
+        committing = False
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, act)
-        except DatabaseError as error:
-            raise _store_error(self.path, error) from error
+            with self._engine.begin() as connection:
+                answer = question(connection)
+                committing = True
+            return answer
+        except DBAPIError as error:
+            raise self._database.explain(error, committing) from error
+
+    async def _on_thread(self, act: Callable[[], T], patience: float) -> T:
+        # One after the other already here, so that the time of one does not count the wait for others.
+        async with self._turn:
+            loop = asyncio.get_running_loop()
+            watch = loop.call_later(patience, self._database.interrupt)
+            try:
+                return await loop.run_in_executor(self._thread, act)
+            finally:
+                watch.cancel()
 
     def _upgrade(self) -> None:
-        with self._engine.begin() as connection:
-            found = _schema(connection)
-            if found != SCHEMA:
-                log.info("Database %s: schema %s -> %s", self.path, found, SCHEMA)
-                _migrate(connection, found, self.path)
-        os.chmod(self.path, 0o600)
+        self._ask(self._bring_up_to_date)
+        self._database.settle()
+
+    def _bring_up_to_date(self, connection: Connection) -> None:
+        self._database.prepare(connection)
+        found = _schema(connection)
+        if found != SCHEMA:
+            log.info("Database %s: schema %s -> %s", self._database.name, found, SCHEMA)
+            _migrate(connection, found, self._database.name)
+
+
+def _chosen(address: str, lock_wait: float) -> Database:
+    is_url = address.startswith("postgresql:")
+    return Postgresql(address, lock_wait) if is_url else Sqlite(address, lock_wait)
 
 
 def _schema(connection: Connection) -> str | None:
@@ -89,7 +121,7 @@ def _schema(connection: Connection) -> str | None:
     return connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
 
 
-def _migrate(connection: Connection, found: str | None, path: str) -> None:
+def _migrate(connection: Connection, found: str | None, name: str) -> None:
     # Imported where it is needed: a restart after a crash must not wait for a tool that has nothing to do.
     from alembic import command
     from alembic.config import Config
@@ -102,51 +134,8 @@ def _migrate(connection: Connection, found: str | None, path: str) -> None:
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
     if found is not None and found not in known:
         raise ConfigurationError(
-            f"{path} has the schema {found!r} of a newer version; this one knows {SCHEMA!r} at most.",
+            f"{name} has the schema {found!r} of a newer version; this one knows {SCHEMA!r} at most.",
             code="database.newer",
             remedy="Install the newer version again, or restore the backup made before the upgrade.",
         )
     command.upgrade(config, "head")
-
-
-def _engine(path: str, lock_wait: float) -> Engine:
-    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": lock_wait})
-
-    @event.listens_for(engine, "connect")
-    def prepare(connection: Any, record: Any) -> None:
-        # The driver must not begin by itself: it would take the lock only at the first write.
-        connection.isolation_level = None
-        cursor = connection.cursor()
-        cursor.execute("PRAGMA journal_mode=WAL")
-        cursor.execute("PRAGMA synchronous=FULL")
-        cursor.execute("PRAGMA foreign_keys=ON")
-        cursor.close()
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-    return engine
-
-
-def _store_error(path: str, error: DatabaseError) -> StoreError:
-    text = str(error.orig).lower()
-    if isinstance(error, OperationalError) and ("locked" in text or "busy" in text):
-        return StoreError(
-            f"The database {path} is locked by another process for more than a few seconds.",
-            code="database.locked",
-            remedy="Try again in a moment; the admin finds the process with: fuser " + path,
-        )
-    if "full" in text:
-        return StoreError(
-            f"The disk of the database {path} is full.",
-            code="database.full",
-            remedy="Ask your admin to make room there; nothing was recorded.",
-        )
-    if "malformed" in text or "not a database" in text:
-        return StoreError(
-            f"The database {path} is damaged ({error.orig}).",
-            code="database.corrupt",
-            remedy="Move it away and start control again: running servers are adopted, deadlines begin anew.",
-        )
-    return StoreError(f"The database {path} cannot be used ({error.orig}).", remedy="Control's log has more.")

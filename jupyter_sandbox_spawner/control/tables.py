@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Boolean,
     Column,
     Dialect,
@@ -24,6 +25,7 @@ __all__ = [
     "METADATA",
     "SCHEMA",
     "Utc",
+    "Whole",
     "denials",
     "events",
     "extensions",
@@ -33,7 +35,11 @@ __all__ = [
 ]
 
 METADATA = MetaData()
-SCHEMA = "0003"  # the last file in migrations/versions; a test compares them
+SCHEMA = "0006"  # the last file in migrations/versions; a test compares them
+
+
+# 64 bits everywhere: SQLite has no other, and PostgreSQL's INTEGER ends at 2**31.
+Whole = BigInteger().with_variant(Integer, "sqlite")
 
 
 class Utc(TypeDecorator[datetime]):
@@ -68,11 +74,11 @@ sandboxes = Table(
     Column("released_at", Utc),
     Column("deadline", Utc),
     Column("first_deadline", Utc),
-    Column("idle_timeout", Integer),
+    Column("idle_timeout", Whole),
     Column("idle_floor", Utc),
     Column("used_at", Utc),
-    Column("extend_by", Integer),
-    Column("extend_at_most", Integer),
+    Column("extend_by", Whole),
+    Column("extend_at_most", Whole),
     Column("stop_code", String(63)),
     Column("stop_why", Text),
     Column("stop_actor", String(255)),
@@ -90,7 +96,7 @@ sandboxes = Table(
 extensions = Table(
     "extensions",
     METADATA,
-    Column("id", Integer, primary_key=True),
+    Column("id", Whole, primary_key=True),
     Column("sandbox", String(23), nullable=False, index=True),
     Column("at", Utc, nullable=False),
     Column("actor", String(255), nullable=False),
@@ -101,7 +107,7 @@ extensions = Table(
 events = Table(
     "events",
     METADATA,
-    Column("id", Integer, primary_key=True),
+    Column("id", Whole, primary_key=True),
     Column("sandbox", String(23), nullable=False),
     Column("at", Utc, nullable=False),
     Column("kind", String(63), nullable=False),
@@ -118,7 +124,7 @@ denials = Table(
     Column("port", Integer, primary_key=True),
     Column("code", String(63), primary_key=True),
     Column("rule", String(255), nullable=False, default=""),
-    Column("count", Integer, nullable=False),
+    Column("count", Whole, nullable=False),
     Column("first_at", Utc, nullable=False),
     Column("last_at", Utc, nullable=False),
 )
@@ -135,7 +141,7 @@ settings = Table(
 settings_versions = Table(
     "settings_versions",
     METADATA,
-    Column("id", Integer, primary_key=True),
+    Column("id", Whole, primary_key=True),
     Column("at", Utc, nullable=False),
     Column("name", String(63), nullable=False),
     Column("digest", String(64), nullable=False),

@@ -3,60 +3,119 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from pathlib import Path
+from collections.abc import Collection
+from dataclasses import dataclass
 
-from ..errors import ConfigurationError
-from ..rules.admission import AdmissionRequest, ProfileTerms, terms_of
-from ..rules.profiles import Profile, profile_digest
+from ..errors import ProfileRefusedError
+from ..kept_book import BookState, KeptBook
+from ..rules.admission import AdmissionRequest, Against, ProfileTerms, terms_of
+from ..rules.audit import Entry
+from ..rules.policy_settings import PolicySettings
+from ..rules.profiles import Defaults, Profile, profile_digest
 from ..rules.rulebook import Rulebook
-from ..rules.rulebook_file import parse_rulebook
+from ..rules.spec_check import against, own_profile
+from .audit import AuditLog
 
-__all__ = ["OwnTerms"]
+__all__ = ["OwnTerms", "OwnWord"]
 
-log = logging.getLogger("jupyter_sandbox_spawner.control")
+
+@dataclass(frozen=True, kw_only=True)
+class OwnWord:
+    """Control's own reading about one request: terms (None: it has no file), and what is against the spec."""
+
+    terms: ProfileTerms | None = None
+    against: Against | None = None
 
 
 class OwnTerms:
-    """Profiles of `path`; read at first use and again when a digest turns up that is not among them.
+    """The rule book of `path`, read again when the file changes; the last good reading stays.
 
-    Without a file (profiles given in Python) control knows none and checks what the hub plugin sends.
+    Without a file control knows nothing and checks what the hub plugin sends. `defaults` is what a profile
+    gets from the site where it is silent, None: specs are not compared. With `audit`, what comes into force
+    and what is refused is written there before it counts.
     """
 
-    def __init__(self, path: str, servers_per_user: int | None = None) -> None:
+    def __init__(
+        self,
+        path: str,
+        servers_per_user: int | None = None,
+        environments: Collection[str] = (),
+        defaults: Defaults | None = None,
+        audit: AuditLog | None = None,
+    ) -> None:
         self._servers_per_user = servers_per_user
-        self._path = Path(path) if path else None
-        self._book: Rulebook | None = None
+        self._defaults = defaults
+        self._audit = audit
+        self._kept = KeptBook(path, environments) if path else None
+        self._state = BookState(file=path)
+        self._lock = asyncio.Lock()
 
-    async def of(self, request: AdmissionRequest) -> ProfileTerms | None:
-        """Terms of the asked profile; None where control has no file; an unknown one has no digest."""
-        if self._path is None or not self._path.is_file():
-            return None
-        slug, wanted = request.spec.profile, request.spec.profile_digest
+    @property
+    def servers_per_user(self) -> int | None:
+        """The site's number, for profiles that are silent about it."""
+        return self._servers_per_user
+
+    async def of(self, request: AdmissionRequest) -> OwnWord:
+        """What the file says of a request; a profile that it does not have gets terms without a digest."""
+        if self._kept is None:
+            return OwnWord()
+        slug = request.spec.profile
         profile = await self.profile(slug)
-        if profile is None or profile_digest(profile) != wanted:
-            self._book = None  # the admin may have edited the file and restarted the hub only
-            profile = await self.profile(slug)
         if profile is None:
-            return ProfileTerms(slug=slug, digest="")
-        return terms_of(profile, self._servers_per_user)
+            return OwnWord(terms=ProfileTerms(slug=slug, digest=""))
+        if profile_digest(profile) != request.spec.profile_digest:
+            return OwnWord(terms=terms_of(profile, self._servers_per_user))
+        found = against(profile, request, self._defaults) if self._defaults else None
+        try:
+            terms = terms_of(own_profile(profile, request), self._servers_per_user)
+        except ProfileRefusedError as error:
+            terms = terms_of(profile, self._servers_per_user)
+            found = found or Against(code=error.code, message=error.message, remedy=error.remedy)
+        return OwnWord(terms=terms, against=found)
 
     async def book(self) -> Rulebook:
-        """All that the file says today; an empty rule book without a file."""
-        if self._book is None:
-            self._book = await asyncio.to_thread(self._read)
-        return self._book
+        """All that the file says today; of a file that was never good: nothing, and policy allows nothing."""
+        found = (await self.state()).book
+        closed = self._kept is not None
+        return found or Rulebook(profiles=(), policy=PolicySettings(closed=closed))
 
     async def profile(self, slug: str) -> Profile | None:
         """The profile of this name today."""
         return (await self.book()).profile(slug)
 
-    def _read(self) -> Rulebook:
-        if self._path is None or not self._path.is_file():
-            return Rulebook(profiles=())
-        try:
-            return parse_rulebook(self._path.read_text(), str(self._path))
-        except (ConfigurationError, OSError, UnicodeDecodeError) as error:
-            # The hub refuses to start on it and says where; nothing new is admitted meanwhile.
-            log.error("Profiles cannot be read: %s", error)
-            return Rulebook(profiles=())
+    async def state(self) -> BookState:
+        """What is in force, after a look at the file. Raises ProgramError where no audit can be written."""
+        if self._kept is None:
+            return self._state
+        async with self._lock:
+            found = await asyncio.to_thread(self._kept.current)
+            await self._write(self._state, found)
+            self._state = found
+        return found
+
+    async def _write(self, before: BookState, now: BookState) -> None:
+        if self._audit is None:
+            return
+        if now.digest != before.digest:
+            detail = {"file": now.file, "before": before.digest}
+            await self._audit.write(
+                Entry(
+                    actor="control",
+                    action="profiles.loaded",
+                    outcome="done",
+                    policy_digest=now.digest,
+                    detail=detail,
+                )
+            )
+        if now.problem and now.problem != before.problem:
+            detail = {"file": now.file, "refused": now.refused, "problem": now.problem[:1000]}
+            await self._audit.write(
+                Entry(
+                    actor="control",
+                    action="profiles.refused",
+                    outcome="failed",
+                    code="profiles.invalid",
+                    policy_digest=now.digest,
+                    detail=detail,
+                )
+            )

@@ -10,6 +10,7 @@ from datetime import datetime
 from sqlalchemy import Connection, delete, insert, or_, select, update
 
 from ..names import stable_hash
+from . import data_records, ledger, usage_records
 from .records import OPEN, SandboxRecord, release, select_records
 from .tables import sandboxes, settings
 
@@ -32,6 +33,9 @@ def put_away(connection: Connection, user: str, now: datetime) -> list[SandboxRe
     # "/" is in no user's name.
     kept_as = f"/deleted/{now:%Y%m%dT%H%M%SZ}/{user}"[:255]
     connection.execute(update(sandboxes).where(sandboxes.c.user == user).values(user=kept_as))
+    usage_records.put_away(connection, user, kept_as)
+    ledger.put_away(connection, user, kept_as)
+    data_records.forget_user(connection, user, now)
     name = _name_of_user(user)
     connection.execute(delete(settings).where(settings.c.name == name))
     connection.execute(insert(settings).values(name=name, at=now))

@@ -6,13 +6,9 @@ The hub hands both to the spawner in the same attribute. The request that starts
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
 from typing import Any
 
-from ..errors import ProfileRefusedError
-from ..rules.profiles import Choice, Profile, choose, requested_profile
-
-__all__ = ["asked_now", "decide"]
+__all__ = ["asked_now"]
 
 
 def asked_now(handler: Any) -> bool:
@@ -38,14 +34,3 @@ def _options_in_json(body: bytes) -> object:
     if isinstance(document, dict) and {"user_options", "display_name"} & document.keys():
         return document.get("user_options")
     return document
-
-
-def decide(profiles: Sequence[Profile], options: object, explicit: bool, groups: Collection[str]) -> Choice:
-    """The profile a server gets. Raises ProfileRefusedError, for a saved choice only if none is left."""
-    if explicit:
-        return choose(profiles, requested_profile(options), None, groups)
-    try:
-        saved = requested_profile(options)
-    except ProfileRefusedError:
-        saved = None
-    return choose(profiles, None, saved, groups)

@@ -7,24 +7,29 @@ from collections.abc import Collection
 from ..errors import ProgramError, RefusedError, SandboxError, UnreachableError
 from ..models import SandboxSpec
 from ..rules.admission import Admission, AdmissionRequest, terms_of
-from ..rules.profiles import Profile
+from ..rules.choosing import Choice
 from ..settings import Site
 
 __all__ = ["admission_request", "control_away", "denial"]
 
+_REFUSALS = ("gpu.", "quota.")  # that one may try again later does not make it an error of ours
+
 
 def admission_request(
-    profile: Profile, spec: SandboxSpec, groups: Collection[str], site: Site
+    choice: Choice, spec: SandboxSpec, groups: Collection[str], site: Site
 ) -> AdmissionRequest:
     """What is asked for one start; control compares the terms with its own reading of the profiles."""
     return AdmissionRequest(
-        spec=spec, groups=tuple(sorted(groups)), terms=terms_of(profile, site.servers_per_user)
+        spec=spec,
+        groups=tuple(sorted(groups)),
+        terms=terms_of(choice.profile, site.servers_per_user),
+        options=choice.options,
     )
 
 
 def denial(answer: Admission) -> SandboxError:
     """A denial as the error that the user reads: policy says no, or control cannot keep its books now."""
-    if answer.retry_at is None:
+    if answer.retry_at is None or answer.code.startswith(_REFUSALS):
         return RefusedError(answer.message, code=answer.code, remedy=answer.remedy)
     when = f"Try again after {answer.retry_at:%H:%M:%S} UTC."
     return ProgramError(

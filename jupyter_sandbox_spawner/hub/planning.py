@@ -15,7 +15,8 @@ from ..clients.control import AdmissionRequest
 from ..clients.gateway import entry_of
 from ..models import BootDocument, GatewayEntry, SandboxSpec, UserPlace
 from ..names import sandbox_id
-from ..rules.profiles import Defaults, Profile, to_spec
+from ..rules.choosing import Choice
+from ..rules.profiles import Defaults, to_spec
 from .environment import boot_document
 from .permission import admission_request
 
@@ -47,9 +48,9 @@ class StartPlan:
     limit: float = 60.0
 
 
-def start_plan(spawner: Any, profile: Profile, place: UserPlace, began: float) -> StartPlan:
+def start_plan(spawner: Any, choice: Choice, place: UserPlace, began: float) -> StartPlan:
     """The plan of one start of this spawner's server; the id of the new sandbox is in it."""
-    site, groups = spawner.site, spawner.groups
+    site, groups, profile = spawner.site, spawner.groups, choice.profile
     defaults = Defaults(environment=next(iter(site.environments), ""), runtime=site.runtime)
     new_id = sandbox_id(place.user, spawner.name, secrets.token_hex(16))
     spec = to_spec(profile, new_id, place, spawner.name, defaults)
@@ -64,7 +65,7 @@ def start_plan(spawner: Any, profile: Profile, place: UserPlace, began: float) -
         )
 
     return StartPlan(
-        request=admission_request(profile, spec, groups, site),
+        request=admission_request(choice, spec, groups, site),
         furnish=furnish,
         secrets=(spawner.api_token,),
         # Less than the hub's own limit, so that the user reads our sentence and not "timeout".

@@ -14,11 +14,13 @@ from jupyterhub.spawner import Spawner
 from ..errors import BackendError, ProfileRefusedError, SandboxError
 from ..models import SandboxSpec, Status
 from ..names import canonical_username
-from ..rules.profiles import Choice
-from .choice import asked_now, decide
+from ..rules.choosing import Choice, decide
+from ..rules.user_options import saved_options
+from .catalogue import alarm
+from .choice import asked_now
 from .deaths import follow_deaths, is_replaced
 from .environment import ServerPlan, unknown_image
-from .form import profile_form
+from .form import Heading, profile_form
 from .lifecycle import Lifecycle, to_its_end
 from .notes import last_ending
 from .planning import start_plan
@@ -72,11 +74,15 @@ class SandboxSpawner(SandboxTraits, Spawner):  # type: ignore[misc]  # JupyterHu
         HTML, everything escaped."""
         offered, groups = self.offered, self.groups
         ending = await last_ending(self.site, self.user.name, self.name)
+        source = self.profiles or self.site.profiles
+        told = alarm(source, self.site.environments) if self.user.admin else ""
         try:
-            current = decide(offered, self.orm_spawner.user_options, False, groups)
+            current = decide(offered, self.orm_spawner.user_options, False, self.user.name, groups)
         except ProfileRefusedError as error:
-            return profile_form(offered, groups, "", str(error), ending)
-        return profile_form(offered, groups, current.profile.slug, current.notice, ending)
+            heading = Heading(notice=str(error), ending=ending, alarm=told)
+            return profile_form(offered, groups, None, heading)
+        heading = Heading(notice=current.notice, ending=ending, alarm=told)
+        return profile_form(offered, groups, current, heading)
 
     async def start(self) -> str:
         """Decide, prepare, start, wait for the answer; the URL of the one front.
@@ -102,14 +108,14 @@ class SandboxSpawner(SandboxTraits, Spawner):  # type: ignore[misc]  # JupyterHu
     async def _start(self, lifecycle: Lifecycle, began: float) -> None:
         user = canonical_username(self.user.name)
         with self.stages.stage("profile"):
-            profile = (await self._decide(lifecycle, user)).profile
+            choice = await self._decide(lifecycle, user)
         with self.stages.stage("place"):
             if self.farewells.has(user):
                 await self._say_farewell(lifecycle, user)
             await self._clear_leftovers(lifecycle, user)
             place = await lifecycle.place(user)
-        plan = start_plan(self, profile, place, began)
-        self.sandbox_id, self.profile_slug = plan.request.spec.id, profile.slug
+        plan = start_plan(self, choice, place, began)
+        self.sandbox_id, self.profile_slug = plan.request.spec.id, choice.profile.slug
         try:
             await lifecycle.start(plan, self.stages)
         except BaseException as error:
@@ -122,7 +128,7 @@ class SandboxSpawner(SandboxTraits, Spawner):  # type: ignore[misc]  # JupyterHu
     async def _decide(self, lifecycle: Lifecycle, user: str) -> Choice:
         explicit = asked_now(self.handler)
         try:
-            choice = decide(self.offered, self.user_options, explicit, self.groups)
+            choice = decide(self.offered, self.user_options, explicit, user, self.groups)
         except SandboxError as error:
             # The hub saved the choice before it was checked; it must not come back by itself.
             self.orm_spawner.user_options = {}
@@ -131,7 +137,7 @@ class SandboxSpawner(SandboxTraits, Spawner):  # type: ignore[misc]  # JupyterHu
         if choice.notice:
             self.log.warning("%s: %s", self._log_name, choice.notice)
             self.stages.note(choice.notice)
-        self.user_options = {"profile": choice.profile.slug}
+        self.user_options = saved_options(choice.profile.slug, choice.options)
         return choice
 
     async def _clear_leftovers(self, lifecycle: Lifecycle, user: str) -> None:

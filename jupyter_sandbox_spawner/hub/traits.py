@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from traitlets import Any as AnyTrait
-from traitlets import Bool, Float, HasTraits, List, Unicode, Union, default
+from traitlets import Bool, Dict, Float, HasTraits, List, Unicode, Union, default
 
 from ..rules.profiles import Profile, for_runtimes
 from ..settings import SITE_VARIABLE, Site
-from .catalogue import load_profiles, site_of
+from .catalogue import offered_profiles, site_of
 from .farewells import Farewells
+from .form_fields import options_from_form
 
 __all__ = ["SandboxTraits"]
 
@@ -22,13 +23,14 @@ class SandboxTraits(HasTraits):
     """Settings of every sandbox spawner, to stand before a JupyterHub Spawner among the bases."""
 
     profiles = Union(
-        [Unicode(), List()],
+        [Unicode(), List(), Dict()],
         default_value="",
         help="""
-        Path of profiles.yaml, or the same list in Python.
+        Path of profiles.yaml, or the same list or dictionary in Python.
 
-        Empty (the default): the file that `setup_hub` wrote into the site. Every profile is checked when
-        the hub starts. A profile without `allowed_groups` is for everyone, with an empty list for nobody.
+        Empty (the default): the file that `setup_hub` wrote into the site. It is checked when the hub
+        starts, and read again when it changes; an edit with an error changes nothing. A profile
+        without `allowed_groups` is for everyone, with an empty list for nobody.
         """,
     ).tag(config=True)
 
@@ -88,7 +90,7 @@ class SandboxTraits(HasTraits):
 
     @default("options_from_form")
     def _default_options_from_form(self) -> Callable[[dict[str, list[Any]]], dict[str, Any]]:
-        return _options_from_form
+        return options_from_form
 
     @default("apply_user_options")
     def _default_apply_user_options(self) -> Callable[[Any, Any], None]:
@@ -106,16 +108,9 @@ class SandboxTraits(HasTraits):
 
     @property
     def offered(self) -> tuple[Profile, ...]:
-        """The profiles of this hub, as they were checked when it started."""
-        found = load_profiles(self.profiles or self.site.profiles, self.site.environments)
+        """The profiles of this hub as its file says now, or said before an edit with an error."""
+        found = offered_profiles(self.profiles or self.site.profiles, self.site.environments)
         return for_runtimes(found, self.site.runtimes)
-
-
-def _options_from_form(form_data: dict[str, list[Any]]) -> dict[str, Any]:
-    """Single values out of their lists; what does not belong there is refused later, in `start`."""
-    single = {name: values[0] if len(values) == 1 else values for name, values in form_data.items()}
-    single.pop("_xsrf", None)
-    return single
 
 
 def _leave_to_start(spawner: Any, user_options: Any) -> None:

@@ -52,7 +52,7 @@ async def run_launcher(site: Site, descriptor: int | None = None) -> None:
         async with _backend(site, users, gpus) as backend:
             canary = Canary(site, backend, users.canary_uid, lambda: _surroundings(site, backend))
             homes = HomeImages(site.homes_dir)
-            running = [users.find(item.user) for item in await backend.inventory()]
+            running = [users.find(item.user, item.zone) for item in await backend.inventory()]
             await homes.release_all_but([place.home for place in running if place is not None])
             async with canary.at_work():
                 app = application(site.callers_of("launcher"))

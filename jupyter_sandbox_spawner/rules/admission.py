@@ -14,12 +14,21 @@ from ..gpus import GpuWish
 from ..models import SandboxSpec
 from ..names import is_sandbox_id
 from ..units import format_duration
+from .catalogue import DatasetDecision
 from .grants import Grant
 from .profiles import Profile, profile_digest
 from .queue import Ticket
 from .quotas import Caps
 
-__all__ = ["Admission", "AdmissionRequest", "KnownSandbox", "ProfileTerms", "decide", "terms_of"]
+__all__ = [
+    "Admission",
+    "AdmissionRequest",
+    "Against",
+    "KnownSandbox",
+    "ProfileTerms",
+    "decide",
+    "terms_of",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +83,7 @@ class Admission:
 
     `repeated`: the same request was answered before (a retry), nothing new was recorded. `spec` is what may
     be started: the asked one with devices and datasets, and narrowed by what it mounts. `ticket` comes with
-    a denial: the place in the queue.
+    a denial: the place in the queue. `datasets`: what became of each one that the profile names.
     """
 
     admitted: bool
@@ -89,6 +98,16 @@ class Admission:
     repeated: bool = False
     spec: SandboxSpec | None = None
     ticket: Ticket | None = None
+    datasets: tuple[DatasetDecision, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Against:
+    """What control found against a spec by its own reading of the profile, in words."""
+
+    code: str
+    message: str
+    remedy: str = ""
 
 
 def terms_of(profile: Profile, servers_per_user: int | None) -> ProfileTerms:
@@ -113,10 +132,16 @@ def decide(
     request: AdmissionRequest,
     known: Sequence[KnownSandbox],
     own_terms: ProfileTerms | None = None,
+    against: Against | None = None,
 ) -> Admission:
-    """`known`: the user's open sandboxes and any with the asked id; `own_terms`: control's own reading."""
+    """`known`: the user's open sandboxes and any with the asked id; `own_terms`: control's own reading.
+
+    `against`: what that reading has against the spec; it counts where both read the same profile.
+    """
     spec, terms = request.spec, own_terms or request.terms
     refusal = _bad_identity(now, request) or _changed_profile(now, request, terms)
+    if refusal is None and against is not None:
+        refusal = _denied(now, against.code, against.message, against.remedy)
     if refusal:
         return refusal
     for old in known:
@@ -154,7 +179,8 @@ def _changed_profile(now: datetime, request: AdmissionRequest, terms: ProfileTer
         now,
         "admission.profile_changed",
         f"The profile {request.spec.profile!r} is not the one in control's profiles file.",
-        "Restart the hub and control after editing profiles.yaml, then start the server again.",
+        "It was edited a moment ago, or its last edit is refused: start the server again; if it stays like"
+        " this, tell your admin (jupyter-sandbox-admin profiles status).",
     )
 
 

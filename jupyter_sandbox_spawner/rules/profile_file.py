@@ -8,36 +8,32 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from ..models import BrowserPolicy, EgressPolicy, EgressRule, Resources
-from ..units import parse_cpu, parse_duration, parse_size
+from ..models import Resources
 from . import profile_fields as fields
-from .egress_rules import compile_rules
-from .grant_fields import grant
-from .grants import Grant
+from . import wish_fields as wishes
+from .option_file import read_options
 from .profile_nodes import Node, Problem, node_of, read_yaml
+from .profile_options import Deprecation
+from .profile_templates import GROUP, has_group, is_part, templates_of
 from .profiles import Profile
-from .reading import Reading, all_wrong
+from .reading import all_wrong
+from .sandbox_keys import KEYS, SandboxReading, worked_in
 
-__all__ = ["parse_profiles", "profiles_from_python", "read_profiles"]
+__all__ = ["PROFILE_KEYS", "parse_profiles", "profiles_from_python", "read_profiles"]
 
-_TOP = ("display_name", "slug", "description", "default", "allowed_groups", "servers_per_user", "sandbox")
-_SANDBOX = (
-    "cpu",
-    "memory",
-    "pids",
-    "disk",
-    "tmpfs",
-    "ttl",
-    "idle_timeout",
-    "extend",
-    "egress",
-    "browser",
-    "isolation",
-    "runtime",
-    "environment",
-    "variables",
-    "secrets",
+PROFILE_KEYS = (
+    "display_name",
+    "slug",
+    "description",
+    "default",
+    "allowed_groups",
+    "servers_per_user",
+    "at_most",
+    "deprecated",
+    "profile_options",
+    "sandbox",
 )
+_NO_RESOURCES = Resources(cpu=1, memory=1 << 30)
 
 
 def parse_profiles(
@@ -83,62 +79,62 @@ def read_profiles(
     return tuple(profile for _, profile in found if profile is not None)
 
 
-class _Reader(Reading):
+class _Reader(SandboxReading):
     """Turns nodes into profiles."""
-
-    def __init__(self, environments: Collection[str]) -> None:
-        super().__init__()
-        self._environments = environments
 
     def profile(self, node: Node) -> Profile | None:
         """One profile, or None where it is so wrong that nothing can be said about it."""
-        keys = self.keys(node, _TOP)
+        keys = self.keys(node, PROFILE_KEYS)
         if keys is None:
             return None
         slug = self.text(keys, "slug", node, fields.slug, required=True)
         name = self.text(keys, "display_name", node, fields.line_of_text, required=True)
-        sandbox = keys.get("sandbox")
-        inner = self.keys(sandbox, _SANDBOX) if sandbox is not None else None
-        if sandbox is None:
-            self.add(node, f"{node.field}.sandbox", "is missing. Write at least cpu and memory.")
-        resources = self._resources(inner, sandbox or node)
-        options = self._options(inner) if inner is not None else {}
-        description = self.text(keys, "description", node, fields.paragraph) or ""
-        default = self.field(keys, "default", fields.boolean) or False
-        allowed_groups = self.field(keys, "allowed_groups", fields.groups)
-        servers_per_user = self.field(keys, "servers_per_user", fields.servers)
-        if slug is None or name is None or resources is None:
-            return None
-        return Profile(
-            slug=slug,
-            display_name=name,
-            description=description,
-            default=default,
-            allowed_groups=allowed_groups,
-            servers_per_user=servers_per_user,
-            resources=resources,
-            **options,
+        profile = Profile(
+            slug=slug or "",
+            display_name=name or "",
+            description=self.text(keys, "description", node, fields.paragraph) or "",
+            default=self.field(keys, "default", fields.boolean) or False,
+            allowed_groups=self.field(keys, "allowed_groups", fields.groups),
+            servers_per_user=self.field(keys, "servers_per_user", fields.servers),
+            resources=_NO_RESOURCES,
+            at_most=self.field(keys, "at_most", wishes.caps),
+            deprecated=self._deprecated(keys.get("deprecated")),
         )
+        complete, profile = self._sandbox(keys.get("sandbox"), node, profile)
+        if "profile_options" in keys:
+            options = read_options(keys["profile_options"], profile, self, _wrong_whole)
+            profile = worked_in(profile, {"options": options})
+        return profile if complete and slug is not None and name is not None else None
 
-    def _options(self, keys: dict[str, Node]) -> dict[str, Any]:
-        if "extend" in keys and "ttl" not in keys:
-            remedy = "Write a ttl, or remove extend."
-            self.add(keys["extend"], keys["extend"].field, f"there is no ttl to extend. {remedy}")
-        return {
-            "ttl": self.field(keys, "ttl", parse_duration),
-            "idle_timeout": self.field(keys, "idle_timeout", parse_duration),
-            "extend": self.field(keys, "extend", fields.extension),
-            "egress": EgressPolicy(rules=self._egress(keys.get("egress"))),
-            "browser": self.field(keys, "browser", fields.browser) or BrowserPolicy(),
-            "isolation": self.field(keys, "isolation", fields.isolation),
-            "runtime": self.field(keys, "runtime", fields.runtime) or "",
-            "environment": self.field(keys, "environment", self._environment) or "",
-            "variables": self.field(keys, "variables", fields.variables) or {},
-            "secrets": self._secrets(keys.get("secrets")),
-        }
+    def _sandbox(self, node: Node | None, parent: Node, profile: Profile) -> tuple[bool, Profile]:
+        """The profile with its sandbox worked in, and whether that has all that is needed."""
+        if node is None:
+            self.add(parent, f"{parent.field}.sandbox", "is missing. Write at least cpu and memory.")
+            return False, profile
+        before = len(self.problems)
+        inner = self.keys(node, KEYS)
+        if inner is None:
+            return False, profile
+        for name in ("cpu", "memory"):
+            if name not in inner:
+                remedy = "Write cpu: 2." if name == "cpu" else 'Write memory: "4G".'
+                self.add(node, f"{node.field}.{name}", f"is missing. {remedy}")
+        values = self.values(inner)
+        found = worked_in(profile, values)
+        wrong = _wrong_whole(found) if len(self.problems) == before else None
+        if wrong:
+            self.add(inner.get(wrong[0], node), f"{node.field}.{wrong[0]}", wrong[1])
+        return {"cpu", "memory"} <= values.keys(), found
+
+    def _deprecated(self, node: Node | None) -> Deprecation | None:
+        keys = self.keys(node, ("message", "use")) if node is not None else None
+        if node is None or keys is None:
+            return None
+        message = self.text(keys, "message", node, fields.paragraph, required=True)
+        return Deprecation(message=message or "", use=self.text(keys, "use", node, fields.slug) or "")
 
     def check_whole(self, root: Node, found: Sequence[tuple[Node, Profile]]) -> None:
-        """What holds only between profiles: unique slugs and exactly one default."""
+        """What holds only between profiles: unique slugs, exactly one default, redirects that lead on."""
         first: dict[str, int] = {}
         for node, profile in found:
             if profile.slug in first:
@@ -149,65 +145,54 @@ class _Reader(Reading):
                     f"{profile.slug!r} is used twice{place}. Rename one.",
                 )
             first.setdefault(profile.slug, _child(node, "slug").line)
-        defaults = [node for node, profile in found if profile.default]
-        for node in defaults[1:]:
+        defaults = [(node, profile) for node, profile in found if profile.default]
+        for node, _ in defaults[1:]:
             self.add(
                 _child(node, "default"), f"{node.field}.default", "is true for two profiles. Keep it for one."
             )
+        for node, profile in defaults:
+            if profile.deprecated:
+                self.add(
+                    _child(node, "deprecated"),
+                    f"{node.field}.deprecated",
+                    "the default is for those who choose nothing. Make another profile the default first.",
+                )
         if not defaults and not self.problems:
             self.add(root, "default", "no profile is the default. Write default: true for one of them.")
+        self._check_redirects(found)
 
-    def _resources(self, keys: dict[str, Node] | None, node: Node) -> Resources | None:
-        if keys is None:
-            return None
-        before = len(self.problems)
-        cpu = self.field(keys, "cpu", parse_cpu)
-        memory = self.field(keys, "memory", parse_size)
-        for name in ("cpu", "memory"):
-            if name not in keys:
-                remedy = "Write cpu: 2." if name == "cpu" else 'Write memory: "4G".'
-                self.add(node, f"{node.field}.{name}", f"is missing. {remedy}")
-        given: dict[str, Any] = {
-            "pids": self.field(keys, "pids", fields.processes),
-            "disk": self.field(keys, "disk", parse_size),
-            "tmpfs": self.field(keys, "tmpfs", parse_size),
-        }
-        if cpu is None or memory is None or len(self.problems) > before:
-            return None
-        return Resources(cpu=cpu, memory=memory, **{key: value for key, value in given.items() if value})
+    def _check_redirects(self, found: Sequence[tuple[Node, Profile]]) -> None:
+        following = {profile.slug: profile.deprecated.use for _, profile in found if profile.deprecated}
+        known = [profile.slug for _, profile in found]
+        for node, profile in found:
+            use = profile.deprecated.use if profile.deprecated else ""
+            place = _child(_child(node, "deprecated"), "use")
+            if use and use not in known:
+                names = ", ".join(known)
+                self.add(place, place.field, f"there is no profile {use!r}. Write one of: {names}.")
+            seen = [profile.slug]
+            while use and use not in seen:
+                seen.append(use)
+                use = following.get(use, "")
+            if use:
+                way = " -> ".join([*seen, use])
+                self.add(
+                    place, place.field, f"it leads back to itself: {way}. Name one that is not deprecated."
+                )
 
-    def _egress(self, node: Node | None) -> tuple[EgressRule, ...]:
-        if node is None or (node.value is None and node.items is None):
-            return ()
-        if node.items is None:
-            self.convert(node, compile_rules)
-            return ()
-        rules: list[EgressRule] = []
-        for item in node.items:
-            found = self.convert(item, lambda value, field: compile_rules([value], field))
-            rules.extend(found or ())
-        return tuple(rules)
 
-    def _secrets(self, node: Node | None) -> tuple[Grant, ...]:
-        if node is None or (node.value is None and node.items is None):
-            return ()
-        if node.items is None:
-            self.add(node, node.field, f"{fields.shown(node.value)} is not a list. Write [db/warehouse].")
-            return ()
-        found: list[Grant] = []
-        for item in node.items:
-            granted = self.convert(item, grant)
-            if granted is not None and granted.name in (known.name for known in found):
-                self.add(item, item.field, f"{granted.name!r} is granted twice. Keep one.")
-            elif granted is not None:
-                found.append(granted)
-        return tuple(found)
-
-    def _environment(self, value: Any, field: str) -> str:
-        if isinstance(value, str) and (not self._environments or value in self._environments):
-            return value
-        names = ", ".join(sorted(self._environments)) or "text"
-        raise fields.wrong(field, value, "is not an environment of this site", f"Write one of: {names}.")
+def _wrong_whole(profile: Profile) -> tuple[str, str] | None:
+    """Which key of a sandbox does not go with the rest of the profile, and why; None where all do."""
+    if profile.extend and profile.ttl is None:
+        return "extend", "there is no ttl to extend. Write a ttl, or remove extend."
+    if not profile.allowed_groups and has_group(templates_of(profile)):
+        where = "datasets" if has_group(profile.datasets) else "variables"
+        return where, f"{GROUP} is the group by which the profile is allowed. Write allowed_groups."
+    if has_group(templates_of(profile)):
+        for group in profile.allowed_groups or ():
+            if not is_part(group):
+                return "variables", f"{group!r} cannot stand for {GROUP}. Rename the group, or leave it out."
+    return None
 
 
 def _child(node: Node, name: str) -> Node:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
-from ..errors import ProfileRefusedError
 from ..gpus import GpuWish
 from ..models import BrowserPolicy, EgressPolicy, IsolationLevel, Mount, Resources, SandboxSpec, UserPlace
 from ..names import GVISOR
@@ -18,22 +16,19 @@ from .quotas import Caps
 
 __all__ = [
     "HOME",
-    "Choice",
     "Defaults",
     "ExtensionOffer",
     "Profile",
-    "choose",
     "door_uid",
     "for_runtimes",
     "profile_digest",
     "reason_against",
-    "requested_profile",
     "runtime_refusal",
     "to_spec",
 ]
 
 HOME = "/home/jovyan"
-_OPTIONS = frozenset({"profile"})
+_NOT_WRITTEN = frozenset({"unavailable", "digest"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +49,8 @@ class Profile:
     default one. `runtime` "" means the site's. `variables` are handed to the server; they are not secret.
     `secrets` is what its servers may read. `gpu` None: no GPU. `datasets` are names of the catalogue, `id`
     for the newest version or `id@version`. `at_most` caps all its servers of all users together. `options`
-    are the user's to choose; what was chosen is worked in before a spec is made, and `options` is empty then.
+    are the user's to choose; what was chosen is worked in before a spec is made, and `options` is empty then
+    and `digest` that of the profile as it was written (profile_choices.py).
     """
 
     slug: str
@@ -80,14 +76,7 @@ class Profile:
     options: tuple[ProfileOption, ...] = ()
     deprecated: Deprecation | None = None
     unavailable: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Choice:
-    """The profile a server gets; `notice` is a sentence for the user where it is not the one they saved."""
-
-    profile: Profile
-    notice: str = ""
+    digest: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,28 +87,12 @@ class Defaults:
     runtime: str = "runc"
 
 
-def requested_profile(user_options: object) -> str | None:
-    """The slug that raw `user_options` ask for, or None where they ask for nothing.
-
-    Raises ProfileRefusedError (status 400) for anything but an object with the one key `profile`.
-    """
-    if user_options is None:
-        return None
-    if not isinstance(user_options, Mapping):
-        raise _bad_options("options.invalid", "The options must be an object.", "")
-    unknown = sorted(str(key)[:80] for key in user_options if key not in _OPTIONS)
-    if unknown:
-        raise _bad_options("options.unknown", f"The option {unknown[0]!r} does not exist.", unknown[0])
-    slug = user_options.get("profile")
-    if slug is not None and not isinstance(slug, str):
-        raise _bad_options("options.invalid", "The option 'profile' must be one word.", "profile")
-    return slug or None
-
-
 def reason_against(profile: Profile, groups: Collection[str]) -> str:
     """Why a member of `groups` may not take the profile, in a sentence; "" if they may."""
     if profile.unavailable:
         return profile.unavailable
+    if profile.deprecated and not profile.deprecated.use:
+        return f"It is not offered any more: {profile.deprecated.message}"
     allowed = profile.allowed_groups
     if allowed is None or set(allowed) & set(groups):
         return ""
@@ -158,83 +131,11 @@ def door_uid(runtime: str, place: UserPlace) -> int | None:
     return place.root_uid if runtime == GVISOR else None
 
 
-def choose(
-    profiles: Sequence[Profile], requested: str | None, saved: str | None, groups: Collection[str]
-) -> Choice:
-    """Decide which profile a server gets.
-
-    `requested` is what somebody asked for now and is refused where it may not be had (status 403, or 400
-    where it does not exist); `saved` is an earlier choice, which gives way to the default with a notice.
-    """
-    if requested is not None:
-        return Choice(profile=_explicit(profiles, requested, groups))
-    fallback = _default(profiles, groups)
-    if saved is None or saved == fallback.slug:
-        return Choice(profile=fallback)
-    known = {profile.slug: profile for profile in profiles}.get(saved)
-    why = "It does not exist any more." if known is None else reason_against(known, groups)
-    if known is not None and not why:
-        return Choice(profile=known)
-    name = known.display_name if known else saved[:80]
-    return Choice(
-        profile=fallback,
-        notice=f"Your last profile {name!r} is not available. {why} You get {fallback.display_name!r}.",
-    )
-
-
-def _explicit(profiles: Sequence[Profile], requested: str, groups: Collection[str]) -> Profile:
-    for profile in profiles:
-        if profile.slug == requested:
-            why = reason_against(profile, groups)
-            if not why:
-                return profile
-            raise ProfileRefusedError(
-                f"You may not take the profile {profile.display_name!r}. {why}",
-                field="profile",
-                remedy=_alternatives(profiles, groups),
-            )
-    close = difflib.get_close_matches(requested[:80], [profile.slug for profile in profiles], n=1)
-    hint = f"Did you mean {close[0]!r}?" if close else _alternatives(profiles, groups)
-    raise ProfileRefusedError(
-        f"There is no profile {requested[:80]!r}.",
-        code="profile.unknown",
-        field="profile",
-        remedy=hint,
-        status=400,
-    )
-
-
-def _default(profiles: Sequence[Profile], groups: Collection[str]) -> Profile:
-    ordered = sorted(profiles, key=lambda profile: not profile.default)
-    for profile in ordered:
-        if not reason_against(profile, groups):
-            return profile
-    raise ProfileRefusedError(
-        "There is no profile that you may take.",
-        code="profile.none",
-        field="profile",
-        remedy="Ask your admin to add you to a group.",
-    )
-
-
-def _alternatives(profiles: Sequence[Profile], groups: Collection[str]) -> str:
-    open_to_user = [profile.slug for profile in profiles if not reason_against(profile, groups)]
-    return f"You may take: {', '.join(open_to_user)}." if open_to_user else ""
-
-
-def _bad_options(code: str, message: str, name: str) -> ProfileRefusedError:
-    return ProfileRefusedError(
-        message,
-        code=code,
-        field=name,
-        remedy='Send {"profile": "SLUG"} or nothing; the form does it for you.',
-        status=400,
-    )
-
-
 def profile_digest(profile: Profile) -> str:
     """SHA-256 (hex) of the profile as canonical JSON: what exactly did the policy say at that start?"""
-    said = {name: value for name, value in asdict(profile).items() if name != "unavailable"}
+    if profile.digest:
+        return profile.digest
+    said = {name: value for name, value in asdict(profile).items() if name not in _NOT_WRITTEN}
     canonical = json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(canonical.encode()).hexdigest()
 

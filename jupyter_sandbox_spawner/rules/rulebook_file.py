@@ -6,7 +6,9 @@ Every problem of every section is reported at once; a file with one is refused a
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Collection
+from typing import Any
 
 from .catalogue import Dataset
 from .dataset_file import read_datasets
@@ -15,15 +17,15 @@ from .policy_settings import PolicySettings
 from .price_file import read_prices
 from .prices import Prices
 from .profile_file import read_profiles
-from .profile_nodes import Node, Problem, read_yaml
+from .profile_nodes import Node, Problem, node_of, read_yaml
 from .quota_file import read_quotas
 from .quotas import Quotas
 from .reading import Reading, all_wrong
 from .rulebook import Rulebook
 
-__all__ = ["parse_rulebook"]
+__all__ = ["SECTIONS", "as_json", "parse_rulebook", "rulebook_from_python"]
 
-_SECTIONS = ("profiles", "quotas", "policy", "datasets", "prices")
+SECTIONS = ("profiles", "quotas", "policy", "datasets", "prices")
 
 
 def parse_rulebook(text: str, file: str = "profiles.yaml", environments: Collection[str] = ()) -> Rulebook:
@@ -42,13 +44,34 @@ def parse_rulebook(text: str, file: str = "profiles.yaml", environments: Collect
     return book
 
 
+def rulebook_from_python(
+    document: Any, file: str = "profiles", environments: Collection[str] = ()
+) -> Rulebook:
+    """The rule book of a Python list or dictionary in the same schema; problems name the field alone."""
+    problems: list[Problem] = []
+    try:
+        digest = hashlib.sha256(as_json(document).encode()).hexdigest()
+    except (TypeError, ValueError) as error:
+        sentence = f"it holds what no file could: {error}. Use texts, numbers, lists and dictionaries."
+        raise all_wrong(file, [Problem(line=0, field="profiles", sentence=sentence)]) from None
+    book = _read(node_of(document), digest, problems, environments)
+    if problems:
+        raise all_wrong(file, problems)
+    return book
+
+
+def as_json(document: Any) -> str:
+    """A Python rule book as the text of a file that says the same."""
+    return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
+
+
 def _read(root: Node, digest: str, problems: list[Problem], environments: Collection[str]) -> Rulebook:
     if root.keys is None:
         return Rulebook(profiles=read_profiles(root, problems, environments), digest=digest)
     reader = Reading()
-    keys = reader.keys(root, _SECTIONS) or {}
+    keys = reader.keys(root, SECTIONS) or {}
     problems += reader.problems
-    profiles, quotas, policy, datasets, prices = (keys.get(name) for name in _SECTIONS)
+    profiles, quotas, policy, datasets, prices = (keys.get(name) for name in SECTIONS)
     none: tuple[Dataset, ...] = ()
     return Rulebook(
         profiles=read_profiles(profiles or root, problems, environments),

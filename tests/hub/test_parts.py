@@ -13,11 +13,12 @@ import pytest
 from jupyter_sandbox_spawner.errors import ProfileRefusedError, UnreachableError
 from jupyter_sandbox_spawner.hub.choice import asked_now
 from jupyter_sandbox_spawner.hub.environment import ServerPlan, boot_document
-from jupyter_sandbox_spawner.hub.form import profile_form
+from jupyter_sandbox_spawner.hub.form import Heading, profile_form
 from jupyter_sandbox_spawner.hub.lifecycle import to_its_end
 from jupyter_sandbox_spawner.hub.refusals import FailedStart, RefusedStart, start_error
 from jupyter_sandbox_spawner.hub.stages import Stages
 from jupyter_sandbox_spawner.models import UserPlace
+from jupyter_sandbox_spawner.rules.choosing import Choice
 from jupyter_sandbox_spawner.rules.profile_file import parse_profiles
 from jupyter_sandbox_spawner.rules.profiles import Defaults, to_spec
 
@@ -26,11 +27,12 @@ HOSTILE = """
    sandbox: {cpu: 1, memory: 1G, egress: [mirror.example]}}
 - {display_name: B, slug: b, allowed_groups: ['<b>chiefs</b>'], sandbox: {cpu: 1, memory: 1G}}
 """
+PAIR = parse_profiles(HOSTILE)
 
 
 def test_the_form_escapes_names() -> None:
     """Names, descriptions, groups and notices stand in the form as text, never as markup."""
-    page = profile_form(parse_profiles(HOSTILE), (), "a", "<i>note</i>")
+    page = profile_form(PAIR, (), Choice(profile=PAIR[0]), Heading(notice="<i>note</i>"))
     for markup in ("<script>", "<img", "<b>chiefs", "<i>note"):
         assert markup not in page
     assert "&lt;script&gt;alert(1)" in page
@@ -39,7 +41,7 @@ def test_the_form_escapes_names() -> None:
 
 def test_the_form_needs_no_script() -> None:
     """The form is radio buttons: the current one checked, a refused one disabled, limits as text."""
-    page = profile_form(parse_profiles(HOSTILE), (), "a")
+    page = profile_form(PAIR, (), Choice(profile=PAIR[0]))
     assert page.count('type="radio" name="profile"') == 2
     assert page.count('about" checked>') == 1
     assert page.count('about" disabled>') == 1

@@ -24,6 +24,7 @@ from jupyter_sandbox_spawner.models import (
     SandboxSpec,
     Status,
     Usage,
+    Usages,
 )
 from jupyter_sandbox_spawner.names import sandbox_id
 from jupyter_sandbox_spawner.wire import encode
@@ -190,6 +191,7 @@ class LauncherWithSandboxes:
                 web.get("/capabilities", self._capabilities),
                 web.get("/sandboxes", self._list),
                 web.get("/sandboxes/{id}/usage", self._usage),
+                web.get("/usages", self._usages),
                 web.post("/sandboxes/{id}/stop", self._stop),
                 web.delete("/sandboxes/{id}", self._remove),
             ]
@@ -211,6 +213,13 @@ class LauncherWithSandboxes:
         self.on_usage(name)
         usage = Usage(cpu_seconds=self.cpu.get(name, 0.0), memory=1, memory_peak=1, pids=1)
         return web.json_response(encode(usage))
+
+    async def _usages(self, request: web.Request) -> web.Response:
+        found = {
+            name: Usage(cpu_seconds=seconds, memory=1, memory_peak=1, pids=1)
+            for name, seconds in self.cpu.items()
+        }
+        return web.json_response(encode(Usages(sandboxes=found)))
 
     async def _stop(self, request: web.Request) -> web.Response:
         if request.match_info["id"] not in self.items:

@@ -24,6 +24,7 @@ from jupyter_sandbox_spawner.control.store import Store
 from jupyter_sandbox_spawner.control.terms import OwnTerms
 from jupyter_sandbox_spawner.models import SandboxSpec
 from jupyter_sandbox_spawner.serving import listening_socket
+from tests.support.control_databases import fresh_database
 
 from .control_neighbours import TOKEN, GatewayWithDoors, HubWithServers, LauncherWithSandboxes, SettableClock
 
@@ -34,6 +35,7 @@ class Street:
 
     directory: Path
     stack: AsyncExitStack
+    database: str
     hub: HubWithServers = field(default_factory=HubWithServers)
     launcher: LauncherWithSandboxes = field(default_factory=LauncherWithSandboxes)
     gateway: GatewayWithDoors = field(default_factory=GatewayWithDoors)
@@ -79,7 +81,8 @@ class Street:
 async def street(directory: Path) -> AsyncIterator[Street]:
     """All three, serving."""
     async with AsyncExitStack() as stack:
-        here = Street(directory=directory, stack=stack)
+        database = stack.enter_context(fresh_database(directory))
+        here = Street(directory=directory, stack=stack, database=database)
         for name in ("hub", "launcher", "gateway"):
             await here.serve(name)
         yield here
@@ -92,7 +95,7 @@ async def parts_of(here: Street, tuning: Tuning | None = None, profiles: str = "
         audit = await stack.enter_async_context(
             AuditLog(str(here.directory / "audit"), here.clock, reserve=1 << 16)
         )
-        store = await stack.enter_async_context(Store(str(here.directory / "db/control.sqlite"), 0.3))
+        store = await stack.enter_async_context(Store(here.database, 0.3))
         hub = await stack.enter_async_context(HubClient(here.hub_url, TOKEN))
         launcher, gateway = LauncherClient(here.path("launcher")), GatewayClient(here.path("gateway"))
         stack.push_async_callback(launcher.close)

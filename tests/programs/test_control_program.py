@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import sqlite3
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable
@@ -26,6 +25,7 @@ from jupyter_sandbox_spawner.errors import ProgramError
 from jupyter_sandbox_spawner.rules.audit import verify
 from jupyter_sandbox_spawner.serving import listening_socket
 from jupyter_sandbox_spawner.settings import Site, write_site
+from tests.support.control_databases import KIND, ask
 
 from .control_neighbours import TOKEN, asked, spec
 from .control_street import Street, python_path, street
@@ -45,7 +45,9 @@ class Program:
             hub_port=here.hub_port,
             proxy_api_port=1,
             front_port=9999,
+            database=here.database if KIND == "postgresql" else "",
         )
+        self.database = self.site.database or str(state / "control/control.sqlite")
         self.site_file = here.directory / "site.json"
         write_site(self.site_file, self.site)
         self.token = here.directory / "control.token"
@@ -116,12 +118,7 @@ class Program:
 
     def rows(self, condition: str) -> set[str]:
         """Ids in the database."""
-        database = sqlite3.connect(Path(self.site.state_dir) / "control/control.sqlite")
-        try:
-            found = database.execute(f"SELECT id FROM sandboxes WHERE {condition}").fetchall()
-            return {row[0] for row in found}
-        finally:
-            database.close()
+        return {row[0] for row in ask(self.database, f"SELECT id FROM sandboxes WHERE {condition}")}
 
 
 @pytest.fixture
@@ -255,10 +252,7 @@ async def test_it_refuses_to_start_with_one_sentence(
     elif trouble == "open token":
         program.token.chmod(0o644)
     elif trouble == "newer schema":
-        database = sqlite3.connect(Path(program.site.state_dir) / "control/control.sqlite")
-        with database:
-            database.execute("UPDATE alembic_version SET version_num = '0999'")
-        database.close()
+        ask(program.database, "UPDATE alembic_version SET version_num = '0999'")
     await program.launch()
     said = await program.output()
     assert program.process is not None

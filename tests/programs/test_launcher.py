@@ -252,6 +252,21 @@ async def test_killed_in_the_middle_of_a_start(house: House, delay: float) -> No
     assert not Cgroups().processes(f"jupyter-sandbox-spawner-{spec.id}")
 
 
+async def test_all_usages_at_once_and_the_last_of_one_that_went(house: House) -> None:
+    """Both sandboxes are there; the one that is gone still has what it had used when it went."""
+    gone, _ = await house.running("alice")
+    stays, _ = await house.running("bob")
+    before = (await house.client.usages())[gone.id].cpu_seconds
+    alone = (await house.client.usage(stays.id)).cpu_seconds
+    await house.client.stop(gone.id, 5)
+    await house.client.remove(gone.id)
+    after = await house.client.usages()
+    assert before is not None
+    assert 0 < before <= (after[gone.id].cpu_seconds or 0)
+    assert alone is not None
+    assert alone <= (after[stays.id].cpu_seconds or 0)
+
+
 async def test_second_launcher_is_refused(house: House) -> None:
     """A second launcher on the same state ends with status 1 and one line that says why."""
     second = await asyncio.create_subprocess_exec(

@@ -78,7 +78,7 @@ def test_a_profile_that_control_reads_differently_is_refused() -> None:
     """Another digest in control's file is a refusal that names the remedy."""
     answer = decide(NOW, ASKED, (), replace(TERMS, digest="d2"))
     assert answer.code == "admission.profile_changed"
-    assert "Restart" in answer.remedy
+    assert "start the server again" in answer.remedy
 
 
 def test_the_cap_on_servers_counts_other_servers_only() -> None:

@@ -12,16 +12,15 @@ from hypothesis import strategies as st
 
 from jupyter_sandbox_spawner.errors import ProfileError, ProfileRefusedError
 from jupyter_sandbox_spawner.models import UserPlace
+from jupyter_sandbox_spawner.rules.choosing import choose, requested_profile
 from jupyter_sandbox_spawner.rules.profile_file import parse_profiles, profiles_from_python
 from jupyter_sandbox_spawner.rules.profiles import (
     Defaults,
     ExtensionOffer,
     Profile,
-    choose,
     for_runtimes,
     profile_digest,
     reason_against,
-    requested_profile,
     to_spec,
 )
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from ...models import Doors, SandboxSpec
 from ...names import LABEL_OWNER
+from ...rules.catalogue import DATA
 from ..refusing import only_known, refuse
 from .layout import (
     DOORS,
@@ -18,12 +19,12 @@ from .layout import (
     MASKED_PATHS,
     NAMESPACES,
     READONLY_PATHS,
-    TMPFS,
     USER_ID,
     Place,
     device_rules,
     gpu_binds,
     tmpfs_ceiling,
+    tmpfs_of,
     variables,
 )
 from .render import rlimits
@@ -182,12 +183,14 @@ def _own_mount(q: _Question, mount: Mapping[str, Any], kind: str, target: str) -
     fine = {
         "proc": target == "/proc" and {"nosuid", "noexec", "nodev"} <= flags,
         "devpts": target == "/dev/pts" and {"nosuid", "noexec", "newinstance"} <= flags,
-        "tmpfs": target in TMPFS and "nosuid" in flags and (target == "/dev" or "nodev" in flags),
+        "tmpfs": target in tmpfs_of(q.spec) and "nosuid" in flags and (target == "/dev" or "nodev" in flags),
     }.get(kind)
     if fine is None:
         raise refuse("mount_type", "mounts", f"{kind!r} at {target} is not allowed.")
     if not fine or not flags <= _OWN_OPTIONS or not set(settings) <= _OWN_SETTINGS:
         raise refuse("mount_options", "mounts", f"{kind} at {target} has options {options}.")
+    if target == DATA and (settings.get("mode") != "755" or not {"uid", "gid"}.isdisjoint(settings)):
+        raise refuse("mount_writable", "mounts", f"{target} must belong to uid 0 alone.")
     if kind == "tmpfs":
         _tmpfs_size(q, target, settings)
 

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...models import Resources
+from ...models import Resources, SandboxSpec
+from ...rules.catalogue import DATA
 from ..given import VISIBLE, Given
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "device_rules",
     "gpu_binds",
     "tmpfs_ceiling",
+    "tmpfs_of",
     "variables",
 ]
 
@@ -98,12 +100,18 @@ class Place:
     gpus: Given = field(default_factory=Given)
 
 
+def tmpfs_of(spec: SandboxSpec) -> tuple[str, ...]:
+    """Where a tmpfs is: with datasets also where the runtime makes their mount points, and nobody inside."""
+    return (*TMPFS, DATA) if any(mount.kind == "dataset" for mount in spec.mounts) else TMPFS
+
+
 def tmpfs_ceiling(resources: Resources, target: str) -> tuple[int, int]:
     """Bytes and inodes of the tmpfs at `target`."""
     return {
         "/dev": (65536, 64),
         "/dev/shm": (resources.shm, resources.tmpfs_inodes),  # noqa: S108 - a place inside the sandbox
         RUNTIME_DIR: (16 << 20, 4096),
+        DATA: (65536, 256),
     }.get(target, (resources.tmpfs, resources.tmpfs_inodes))
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from ...models import Doors, Resources, SandboxSpec
 from ...names import LABEL_OWNER
+from ...rules.catalogue import DATA
 from .layout import (
     DOORS,
     HOSTNAME,
@@ -20,6 +21,7 @@ from .layout import (
     device_rules,
     gpu_binds,
     tmpfs_ceiling,
+    tmpfs_of,
     variables,
 )
 
@@ -98,6 +100,8 @@ def _mounts(spec: SandboxSpec, doors: Doors, place: Place) -> list[dict[str, Any
         _tmpfs(sizes, "/tmp", "nodev", "mode=1777"),  # noqa: S108 - inside the sandbox
         _tmpfs(sizes, RUNTIME_DIR, "nodev", "noexec", "mode=0700", f"uid={USER_ID}", f"gid={USER_ID}"),
     ]
+    if DATA in tmpfs_of(spec):
+        mounts.append(_tmpfs(sizes, DATA, "nodev", "noexec", "mode=755"))
     mounts += [_bind(path, path, "ro") for path in place.read_only]
     mounts += [_bind(doors.directory, DOORS, "ro", "noexec"), _bind(place.inside, INSIDE, "ro")]
     for mount in spec.mounts:

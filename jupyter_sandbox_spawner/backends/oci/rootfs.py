@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ...errors import BackendError, ConfigurationError
 from ...names import stable_hash
+from ...rules.catalogue import DATA
 from ...settings import Environment
 from .kernel import mount_tmpfs, own_mounts
 from .layout import DOORS, HOME, HOSTNAME, INSIDE, RUNTIME_DIR, TMPFS, USER_ID, USER_NAME
@@ -143,7 +144,7 @@ def prepare_rootfs(root: Path, mountpoints: Sequence[str], links: Mapping[str, s
             code="rootfs.foreign",
             remedy=f"Remove it: rm -r {root}",
         )
-    for path in ("/proc", "/sys", "/dev", "/etc/ssl", *TMPFS, DOORS, INSIDE, HOME, *mountpoints):
+    for path in ("/proc", "/sys", "/dev", "/etc/ssl", *TMPFS, DOORS, INSIDE, HOME, DATA, *mountpoints):
         below_tmpfs = path != "/tmp" and path.startswith(("/dev/", "/tmp/"))  # noqa: S108 - inside
         if not below_tmpfs:  # else the runtime makes it, in the fresh tmpfs
             Path(f"{root}{path}").mkdir(mode=0o755, parents=True, exist_ok=True)

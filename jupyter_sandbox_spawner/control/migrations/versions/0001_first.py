@@ -14,6 +14,8 @@ revision = "0001"
 down_revision = None
 branch_labels = None
 depends_on = None
+# On PostgreSQL, which it came to before it made anything there, as wide as SQLite's.
+_WHOLE = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
@@ -34,7 +36,7 @@ def _denials() -> None:
         sa.Column("port", sa.Integer(), nullable=False),
         sa.Column("code", sa.String(length=63), nullable=False),
         sa.Column("rule", sa.String(length=255), nullable=False),
-        sa.Column("count", sa.Integer(), nullable=False),
+        sa.Column("count", _WHOLE, nullable=False),
         sa.Column("first_at", sa.String(26), nullable=False),
         sa.Column("last_at", sa.String(26), nullable=False),
         sa.PrimaryKeyConstraint("sandbox", "host", "port", "code"),
@@ -44,7 +46,7 @@ def _denials() -> None:
 def _events() -> None:
     op.create_table(
         "events",
-        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("id", _WHOLE, nullable=False),
         sa.Column("sandbox", sa.String(length=23), nullable=False),
         sa.Column("at", sa.String(26), nullable=False),
         sa.Column("kind", sa.String(length=63), nullable=False),
@@ -58,7 +60,7 @@ def _events() -> None:
 def _extensions() -> None:
     op.create_table(
         "extensions",
-        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("id", _WHOLE, nullable=False),
         sa.Column("sandbox", sa.String(length=23), nullable=False),
         sa.Column("at", sa.String(26), nullable=False),
         sa.Column("actor", sa.String(length=255), nullable=False),
@@ -84,11 +86,11 @@ def _sandboxes() -> None:
         sa.Column("released_at", sa.String(26), nullable=True),
         sa.Column("deadline", sa.String(26), nullable=True),
         sa.Column("first_deadline", sa.String(26), nullable=True),
-        sa.Column("idle_timeout", sa.Integer(), nullable=True),
+        sa.Column("idle_timeout", _WHOLE, nullable=True),
         sa.Column("idle_floor", sa.String(26), nullable=True),
         sa.Column("used_at", sa.String(26), nullable=True),
-        sa.Column("extend_by", sa.Integer(), nullable=True),
-        sa.Column("extend_at_most", sa.Integer(), nullable=True),
+        sa.Column("extend_by", _WHOLE, nullable=True),
+        sa.Column("extend_at_most", _WHOLE, nullable=True),
         sa.Column("stop_code", sa.String(length=63), nullable=True),
         sa.Column("stop_why", sa.Text(), nullable=True),
         sa.Column("stop_actor", sa.String(length=255), nullable=True),
@@ -117,7 +119,7 @@ def _settings() -> None:
 def _settings_versions() -> None:
     op.create_table(
         "settings_versions",
-        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("id", _WHOLE, nullable=False),
         sa.Column("at", sa.String(26), nullable=False),
         sa.Column("name", sa.String(length=63), nullable=False),
         sa.Column("digest", sa.String(length=64), nullable=False),

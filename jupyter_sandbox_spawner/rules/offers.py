@@ -1,0 +1,25 @@
+"""What may a user have of a profile at this moment? One offer a profile, as the form and the API show it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+__all__ = ["Offer"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offer:
+    """One profile to one user now. `reason` says why not, `free` what is left (`3 of 4 GPUs are free`).
+
+    `eta` is when it is likely to be free; `position` is the user's place in the queue, 0 where a device is
+    reserved, None where they do not wait.
+    """
+
+    slug: str
+    allowed: bool
+    code: str = ""
+    reason: str = ""
+    free: str = ""
+    eta: datetime | None = None
+    position: int | None = None
