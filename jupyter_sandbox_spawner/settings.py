@@ -63,8 +63,8 @@ class Site:
     (target to host directory) are seen read-only by every container. `cdi_directories` hold the CDI specs
     of devices; of two that name the same device the one in the later directory wins. `vault` None: secrets
     are kept in encrypted files of the broker. `database`: control's, `postgresql://...` without a password,
-    which is in the file `database_password_file`; "" is a SQLite file below state_dir. `usage_days`: how many
-    days it is kept what was used.
+    which is in the file `database_password_file`; "" is a SQLite file below state_dir. `usage_days`: how
+    many days it is kept what was used.
     """
 
     run_dir: str
@@ -99,9 +99,9 @@ class Site:
     tracking: str = ""
     tracking_url: str = ""
     vault: VaultSite | None = None
-    cdi_directories: tuple[str, ...] = ("/etc/cdi", "/var/run/cdi")
     database: str = ""
     database_password_file: str = ""
+    cdi_directories: tuple[str, ...] = ("/etc/cdi", "/var/run/cdi")
 
     @property
     def runtimes(self) -> tuple[str, ...]:

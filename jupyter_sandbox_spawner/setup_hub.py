@@ -87,12 +87,13 @@ def setup_hub(
     ((): others that profiles may name), uid_base, uid_count,
     program_uids ({}: system users `jss-NAME` if they exist, else ids below uid_base), one_uid (False; True:
     all programs share root's uid),
-    callers ({}: by socket, further uids), cdi_directories (those of CDI specs), consecutive_failure_limit
-    (0: the hub never exits for failed starts), servers_per_user (None: no cap where a profile names none),
-    usage_days (400: so long it is kept what was used), tracking ("": no MLflow; else the directory of the
-    Python environment that it runs in), vault (None: secrets in encrypted files; else VaultSite's fields),
-    database ("": control keeps its records in SQLite; else "postgresql://..." without a password),
-    database_password_file ("").
+    callers ({}: by socket, further uids), cdi_directories (("/etc/cdi", "/var/run/cdi"): where CDI specs of
+    GPUs lie), consecutive_failure_limit (0: the hub never exits for failed
+    starts), servers_per_user (None: no cap where a profile names none), usage_days (400: so long it is kept
+    what was used), tracking ("": no MLflow; else the directory of the Python environment that it runs in),
+    vault (None: secrets in encrypted files; else
+    VaultSite's fields, such as {"address": "https://vault.example.org:8200", ...}), database ("": control
+    keeps its records in SQLite; else "postgresql://..." without a password), database_password_file ("").
 
     Raises ProfileError (`FILE:LINE: FIELD: ...`) and ConfigurationError.
     """

@@ -69,7 +69,7 @@ class AdminApi:
             ]
         )
 
-        GpuApi(self._parts, _admin).add_shared(app, prefix)
+        GpuApi(self._parts, who_asks).add_shared(app, prefix)
 
     async def _health(self, request: web.Request) -> web.Response:
         trouble = self._parts.audit.trouble

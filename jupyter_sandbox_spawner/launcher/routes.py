@@ -45,9 +45,9 @@ class LauncherRoutes:
         self._users = users
         self._canary = canary
         self._homes = homes
-        self._gpus = gpus
         self._data = DataPlaces(site)
         self._usages = UsageBook(backend)
+        self._gpus = gpus
 
     def add_to(self, app: web.Application) -> None:
         """Register every route; docs/reference names them."""

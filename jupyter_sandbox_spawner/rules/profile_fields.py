@@ -162,17 +162,17 @@ def groups(value: Any, field: str) -> tuple[str, ...]:
     return tuple(value)
 
 
-def is_reserved(name: str) -> bool:
-    """Is it a variable that only the sandbox itself sets?"""
-    return _RESERVED.fullmatch(name) is not None
-
-
 def group_name(value: Any, field: str) -> str:
     """The exact name of one hub group."""
     if isinstance(value, str) and _GROUP.fullmatch(value):
         return value
     remedy = "Write the group's exact name; leave it out for everyone."
     raise wrong(field, value, "is not the name of a group; patterns are not read", remedy)
+
+
+def is_reserved(name: str) -> bool:
+    """Is it a variable that only the sandbox itself sets?"""
+    return _RESERVED.fullmatch(name) is not None
 
 
 def variables(value: Any, field: str) -> dict[str, str]:

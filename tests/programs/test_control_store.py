@@ -15,7 +15,6 @@ from sqlalchemy import Connection
 from jupyter_sandbox_spawner.control import happenings, records
 from jupyter_sandbox_spawner.control.store import Store
 from jupyter_sandbox_spawner.control.tables import METADATA, SCHEMA
-from jupyter_sandbox_spawner.control.tables_data import dataset_tags
 from jupyter_sandbox_spawner.errors import ConfigurationError
 from jupyter_sandbox_spawner.models import Event
 from tests.support.control_databases import BOTH, ask, fresh_database
