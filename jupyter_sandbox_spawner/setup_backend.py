@@ -14,9 +14,9 @@ from traitlets.config.loader import LazyConfigValue
 
 from .errors import ConfigurationError
 from .rules.docker_settings import DockerSettings, docker_settings, socket_path
-from .settings import Environment
+from .settings import Environment, Site
 
-__all__ = ["DEFAULT_PREFIX", "SPAWNERS", "choose_backend", "docker_site"]
+__all__ = ["DEFAULT_PREFIX", "SPAWNERS", "choose_backend", "docker_site", "spec_directories"]
 
 DEFAULT_PREFIX = "/opt/conda"  # of Jupyter's own images
 SPAWNERS = {
@@ -68,6 +68,24 @@ def docker_site(c: Any, private: tuple[str, str], socket: str = "") -> dict[str,
         "docker_socket": socket_path(socket) if socket else settings.socket,
         "shared_directories": dict(settings.shared),
     }
+
+
+def spec_directories(value: Any) -> tuple[str, ...]:
+    """Where CDI specs lie: `value`, or the places that CDI itself names where it is None.
+
+    Raises ConfigurationError `setup.cdi_directories_invalid`.
+    """
+    if value is None:
+        return Site.cdi_directories
+    listed = isinstance(value, (list, tuple))
+    if not listed or not all(os.path.isabs(path) and os.path.normpath(path) == str(path) for path in value):
+        raise ConfigurationError(
+            f"cdi_directories: {value!r} is no list of absolute paths.",
+            code="setup.cdi_directories_invalid",
+            field="cdi_directories",
+            remedy='Write cdi_directories=["/etc/cdi"]; of two with the same device the later one counts.',
+        )
+    return tuple(str(path) for path in value)
 
 
 def _some(found: dict[str, Environment], example: str) -> dict[str, Environment]:
