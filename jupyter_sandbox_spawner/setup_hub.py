@@ -19,10 +19,9 @@ from .errors import ConfigurationError
 from .hub.catalogue import Source, check_profiles, in_python
 from .hub.notes import page_variables
 from .rules.database import check_database
-from .rules.profile_fields import is_runtime
 from .rules.usage import kept_days
 from .settings import SITE_VARIABLE, Environment, Site, load_site
-from .setup_backend import SPAWNERS, choose_backend, docker_site, spec_directories
+from .setup_backend import SPAWNERS, choose_backend, docker_site, further_runtimes, spec_directories
 from .setup_services import add_services, pages_url, refuse_taken, service_scopes
 from .setup_vault import vault_site
 
@@ -154,7 +153,7 @@ def _site(
     more["usage_days"] = kept_days(more.get("usage_days", Site.usage_days))
     check_database(more.get("database", ""), more.get("database_password_file", ""))
     more["cdi_directories"] = spec_directories(more.get("cdi_directories"))
-    more["further_runtimes"] = _runtimes(more.get("further_runtimes", ()))
+    more["further_runtimes"] = further_runtimes(more.get("further_runtimes", ()))
     base_url = f"/{str(more.pop('base_url', '/')).strip('/')}/".replace("//", "/")
     return Site(
         run_dir=run_dir.rstrip("/"),
@@ -171,18 +170,6 @@ def _site(
         callers={name: tuple(uids) for name, uids in dict(more.pop("callers", {})).items()},
         **more,
     )
-
-
-def _runtimes(names: Any) -> tuple[str, ...]:
-    listed = isinstance(names, (list, tuple, set))
-    if not listed or not all(isinstance(name, str) and is_runtime(name) for name in names):
-        raise ConfigurationError(
-            f"further_runtimes: {names!r} is no list of names of OCI runtimes.",
-            code="setup.runtimes_invalid",
-            field="further_runtimes",
-            remedy='Write names as profiles do: further_runtimes=["runsc"].',
-        )
-    return tuple(names)
 
 
 def _tracking(prefix: str) -> str:
