@@ -1,4 +1,4 @@
-"""Who decides, and what would policy say? `jupyter-sandbox-admin policy status`, `test`, `replay` and so on."""
+"""Who decides, and what would policy say? `jupyter-sandbox-admin policy status`, `test` and others."""
 
 from __future__ import annotations
 
