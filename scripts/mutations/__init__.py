@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from . import browser, delivery, docker, homes, isolation, mlflow, network, people, runtimes, secrets, vault
+from . import (
+    browser,
+    delivery,
+    docker,
+    homes,
+    isolation,
+    mlflow,
+    network,
+    people,
+    policy,
+    runtimes,
+    secrets,
+    vault,
+)
 from .guard import Guard
 
 __all__ = ["GUARDS", "Guard"]
@@ -16,6 +29,7 @@ GUARDS: tuple[Guard, ...] = (
     *runtimes.GUARDS,
     *people.GUARDS,
     *mlflow.GUARDS,
+    *policy.GUARDS,
     *secrets.GUARDS,
     *delivery.GUARDS,
     *vault.GUARDS,

@@ -265,5 +265,5 @@ async def test_a_decision_says_who_made_it(opa: OwnOpa) -> None:
 
 
 def test_the_shipped_policy_is_the_one_that_is_tried() -> None:
-    """Tests and people read the same file."""
+    """The file that these tests load is the shipped one, with its default denial."""
     assert "default decision := " in REGO.read_text()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,13 @@ def test_the_rules_answer_as_expected(name: str, row: Row) -> None:
     """Each question of the table has its answer, with just these reasons."""
     decision = decide_document(row.question, settings_in(name))
     assert (decision.allow, decision.reasons) == (not row.expect, row.expect)
+
+
+def test_guarded_tags_cannot_be_opened() -> None:
+    """Settings that name a guarded tag as open, which no file can, open nothing."""
+    question = Question(point="dataset", user="alice", resource="cases@1", tags=("pii",))
+    assert not decide(question, PolicySettings(open_tags=("public", "pii"))).allow
+    assert decide(replace(question, tags=("public",)), PolicySettings(open_tags=("public", "pii"))).allow
 
 
 @pytest.mark.parametrize("document", LONG)
