@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from . import browser, delivery, docker, homes, isolation, mlflow, network, people, runtimes, secrets, vault
+from . import (
+    browser,
+    delivery,
+    docker,
+    homes,
+    isolation,
+    mlflow,
+    network,
+    people,
+    runtimes,
+    secrets,
+    usage,
+    vault,
+)
 from .guard import Guard
 
 __all__ = ["GUARDS", "Guard"]
@@ -19,4 +32,5 @@ GUARDS: tuple[Guard, ...] = (
     *secrets.GUARDS,
     *delivery.GUARDS,
     *vault.GUARDS,
+    *usage.GUARDS,
 )
