@@ -64,12 +64,14 @@ class Resources:
 
 @dataclass(frozen=True, kw_only=True)
 class Mount:
-    """A filesystem binding into the sandbox."""
+    """A filesystem binding into the sandbox. `dataset` is `id@version`, `tags` are those that held then."""
 
     kind: Literal["home", "dataset"]
     source: str
     target: str
     read_only: bool
+    dataset: str = ""
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,6 +147,7 @@ class InventoryItem:
     user: str
     server: str
     status: Status
+    zone: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -243,7 +246,8 @@ class ApiLimits:
 class GatewayEntry:
     """What the gateway needs to open and re-open the doors of one sandbox.
 
-    `prefix` is the path the hub gave the server, escaped as the hub writes it in URLs, with both slashes.
+    `prefix` is the path the hub gave the server, escaped as the hub writes it in URLs, with both slashes;
+    `zone` is told to MLflow, whose workspaces are of one person and zone each.
     """
 
     user: str
@@ -251,6 +255,7 @@ class GatewayEntry:
     prefix: str
     host_uid: int
     egress: EgressPolicy
+    zone: str = ""
     browser: BrowserPolicy = field(default_factory=BrowserPolicy)
     limits: ApiLimits = field(default_factory=ApiLimits)
 

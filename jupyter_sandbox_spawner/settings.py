@@ -60,10 +60,11 @@ class Site:
     MLflow runs in; empty where the site has none; `tracking_url` is where browsers find its pages, as far as
     it is known (else a path).
     `backend` says what the launcher starts; `docker_socket` is the Docker daemon's, and `shared_directories`
-    (target to host directory) are seen read-only by every container. `vault` None: secrets are kept in
-    encrypted files of the broker. `database`: control's, `postgresql://...` without a password, which is in
-    the file `database_password_file`; "" is a SQLite file below state_dir. `usage_days`: how many days it is
-    kept what was used.
+    (target to host directory) are seen read-only by every container. `cdi_directories` hold the CDI specs
+    of devices; of two that name the same device the one in the later directory wins. `vault` None: secrets
+    are kept in encrypted files of the broker. `database`: control's, `postgresql://...` without a password,
+    which is in the file `database_password_file`; "" is a SQLite file below state_dir. `usage_days`: how
+    many days it is kept what was used.
     """
 
     run_dir: str
@@ -100,6 +101,7 @@ class Site:
     vault: VaultSite | None = None
     database: str = ""
     database_password_file: str = ""
+    cdi_directories: tuple[str, ...] = ("/etc/cdi", "/var/run/cdi")
 
     @property
     def runtimes(self) -> tuple[str, ...]:

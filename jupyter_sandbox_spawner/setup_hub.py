@@ -33,6 +33,7 @@ _MORE = frozenset(
     {
         "backend",
         "callers",
+        "cdi_directories",
         "consecutive_failure_limit",
         "control_port",
         "database",
@@ -76,7 +77,8 @@ def setup_hub(
 
     `profiles`: path of profiles.yaml, or the same as a Python list, dictionary or callable. `run_dir`:
     sockets, short and lower-case; `state_dir`: homes, the uid registry and the hub's database.
-    `environments`: user images by name, each the directory of a Python environment (Docker: an image).
+    `environments`: user images by name, each the directory of a Python environment (Docker: an image); the
+    first is the default.
     `accept_shared_origin`: True lets servers share the hub's origin off loopback; see the threat model.
     `more`: backend ("local"; "docker": containers of this host's daemon at docker_socket), public_host
     ("127.0.0.1"), public_port (8000, 0: any free one), hub_port, proxy_api_port, front_port, control_port and
@@ -85,7 +87,8 @@ def setup_hub(
     ((): others that profiles may name), uid_base, uid_count,
     program_uids ({}: system users `jss-NAME` if they exist, else ids below uid_base), one_uid (False; True:
     all programs share root's uid),
-    callers ({}: by socket, further uids), consecutive_failure_limit (0: the hub never exits for failed
+    callers ({}: by socket, further uids), cdi_directories (("/etc/cdi", "/var/run/cdi"): where CDI specs of
+    GPUs lie), consecutive_failure_limit (0: the hub never exits for failed
     starts), servers_per_user (None: no cap where a profile names none), usage_days (400: so long it is kept
     what was used), tracking ("": no MLflow; else the directory of the Python environment that it runs in),
     vault (None: secrets in encrypted files; else

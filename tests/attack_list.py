@@ -138,4 +138,5 @@ _OTHERS = (
     Attack("X04", "secrets and one's own API from outside"),
     Attack("X05", "another local user at doors, front and sockets"),
 )
-ATTACKS = (*_EGRESS, *_ISOLATION, *_CREDENTIALS, *_QUOTA, *_HUB, *_OTHERS)
+_DATA = (Attack("D01", "guarded data copied everywhere writable, then looked for from the widest profile"),)
+ATTACKS = (*_EGRESS, *_ISOLATION, *_CREDENTIALS, *_QUOTA, *_HUB, *_OTHERS, *_DATA)

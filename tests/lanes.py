@@ -22,6 +22,7 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 VENVS = Path(os.environ.get("SANDBOX_VENVS", CHECKOUT / ".venv"))
 HUB_PYTHONPATH = f"{CHECKOUT}:{CHECKOUT}/tests/support/lean"  # of every hub that a test starts
 FAKETIME = next(map(str, Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), "")
+BUILD_OPA = CHECKOUT / "hub_config/policy/build-opa"
 BUILD_VAULT = CHECKOUT / "hub_config/vault/build-vault"
 PROXY = VENVS / "proxy/node_modules/.bin/configurable-http-proxy"
 
@@ -208,10 +209,17 @@ def _vault() -> str:
     return "" if os.access(where, os.X_OK) else f"no {where}; run: scripts/prepare vault"
 
 
+def _opa() -> str:
+    """Is the real OPA of scripts/prepare here?"""
+    asked = subprocess.run([BUILD_OPA, "--where"], capture_output=True, text=True, check=True)
+    where = asked.stdout.strip()
+    return "" if os.access(where, os.X_OK) else f"no {where}; run: scripts/prepare opa"
+
+
 def _postgresql() -> str:
     """Can a PostgreSQL of the tests' own run here, as somebody who is not root?"""
     found = list(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    return "" if found else "no initdb in /usr/lib/postgresql; run: apt-get install postgresql"
+    return "" if found else "no initdb in /usr/lib/postgresql; run: scripts/prepare postgresql"
 
 
 LANES: Mapping[str, Callable[[], str]] = {
@@ -238,5 +246,6 @@ LANES: Mapping[str, Callable[[], str]] = {
     "userenv": _userenv,
     "tracking": _tracking,
     "vault": _vault,
+    "opa": _opa,
     "postgresql": _postgresql,
 }

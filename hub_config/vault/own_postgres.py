@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -43,7 +44,7 @@ def _programs() -> Path:
 
 
 class OwnPostgres:
-    """Verbs: start, stop, sql, sql_as, users. `password_file` holds the password of its user `vault`."""
+    """Verbs: start, end, resume, stop, sql, sql_as, users. `password_file`: of its user `vault`."""
 
     def __init__(self) -> None:
         self.port = 0
@@ -101,7 +102,7 @@ class OwnPostgres:
             raise RuntimeError(f"initdb failed:\n{done.stdout}{done.stderr}")
 
     def _launch(self) -> None:
-        self.port = free_port()
+        self.port = self.port or free_port()
         settings = {
             "listen_addresses": "127.0.0.1",
             "port": str(self.port),
@@ -137,14 +138,23 @@ class OwnPostgres:
         ours: dict[str, Any] = {"env": environment, "cwd": self.directory}
         return {**ours, "user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else ours
 
-    def stop(self) -> None:
-        """End it and remove its files. Nothing happens when it does not run."""
+    def end(self, number: signal.Signals = signal.SIGINT) -> None:
+        """End it, and keep its files. SIGQUIT: as after a crash, from which it recovers."""
         if self._process is not None:
+            self._process.send_signal(number)
             guarded.end(self._process)
             self._process = None
         if self._log_file is not None:
             self._log_file.close()
             self._log_file = None
+
+    def resume(self) -> None:
+        """Start it again at the same address."""
+        self._launch()
+
+    def stop(self) -> None:
+        """End it and remove its files. Nothing happens when it does not run."""
+        self.end()
         if self._directory is not None:
             shutil.rmtree(self._directory)
             self._directory = None

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from ..errors import SandboxError
-from . import audit, canary, exits, gpu, ps, secrets, usage
+from . import audit, canary, datasets, exits, gpu, policy, ps, secrets, usage
 from .exits import ExitStatus, exit_status
 
 __all__ = ["main", "parser"]
@@ -31,6 +31,8 @@ def parser() -> argparse.ArgumentParser:
     canary.add_command(commands)
     audit.add_commands(commands)
     secrets.add_commands(commands)
+    policy.add_commands(commands)
+    datasets.add_commands(commands)
     usage.add_command(commands)
     _add_site(commands)
     _add_unshare(commands)

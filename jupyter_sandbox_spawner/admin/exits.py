@@ -11,6 +11,7 @@
 8  after the stop something was left over; it is named
 9  the audit was changed: something was edited, deleted, reordered or cut off
 10 it is not proved that sandboxes are closed on this host; no server starts
+11 policy denies something that was to be allowed, or answers otherwise than expected
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ class ExitStatus(IntEnum):
     LEFT_OVER = 8
     AUDIT_CHANGED = 9
     NOT_PROVED = 10
+    POLICY_DENIES = 11
 
 
 _BY_CODE = {

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..errors import BackendError, IsolationError
 from ..models import Capabilities, Doors, Event, Handle, InventoryItem, SandboxSpec, Status, Usage
+from .given import Given, Obstacle
 
 __all__ = [
     "CANNOT_START",
@@ -77,6 +78,10 @@ class Backend(ABC):
     @abstractmethod
     async def log_tail(self, sandbox_id: str) -> str:
         """The last 64 KiB of what the init process and its children wrote to stdout and stderr."""
+
+    def gpu_obstacle(self, given: Given) -> Obstacle | None:
+        """Why these devices cannot be given to a sandbox here; None where they can."""
+        return Obstacle(code="gpu.unusable", message="This backend gives no GPU.") if given.ids else None
 
     @abstractmethod
     async def inventory(self) -> tuple[InventoryItem, ...]:

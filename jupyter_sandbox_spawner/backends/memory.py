@@ -103,6 +103,7 @@ class MemoryBackend(Backend):
                 user=place.spec.user,
                 server=place.spec.server,
                 status=place.status,
+                zone=place.spec.zone,
                 labels={"owner": LABEL_OWNER, "profile": place.spec.profile},
             )
             for place in self._places.values()

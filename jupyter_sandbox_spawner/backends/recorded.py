@@ -142,7 +142,12 @@ class RecordedBackend(Backend, Generic[S]):
                 user=sandbox.record.spec.user,
                 server=sandbox.record.spec.server,
                 status=sandbox.record.status,
-                labels={"owner": LABEL_OWNER, "profile": sandbox.record.spec.profile},
+                zone=sandbox.record.spec.zone,
+                labels={
+                    "owner": LABEL_OWNER,
+                    "profile": sandbox.record.spec.profile,
+                    "gpus": " ".join(sandbox.record.spec.gpu_devices),
+                },
             )
             for sandbox in self._sandboxes.values()
         )

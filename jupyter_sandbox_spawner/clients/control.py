@@ -182,6 +182,10 @@ class ControlAdminClient(UnixClient):
         """Compare all inventories; `apply` acts on what was found, otherwise it is a dry run."""
         return await self.call("POST", f"/api/reconcile?apply={int(apply)}", timeout=300)
 
+    async def policy(self) -> Any:
+        """Who decides, by which policy, and what ails it."""
+        return await self.call("GET", "/api/policy")
+
     async def audit(self, user: str | None = None, limit: int = 100, before: int | None = None) -> Any:
         """Audit records, newest first."""
         query: dict[str, Any] = {"limit": limit}

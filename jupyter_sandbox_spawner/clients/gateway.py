@@ -76,5 +76,6 @@ def entry_of(spec: SandboxSpec, prefix: str) -> GatewayEntry:
         prefix=prefix,
         host_uid=spec.host_uid if spec.door_uid is None else spec.door_uid,
         egress=spec.egress,
+        zone=spec.zone,
         browser=spec.browser,
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from weakref import WeakValueDictionary
@@ -19,9 +19,13 @@ from ..errors import ProgramError
 from ..gpus import GpuInventory
 from ..rules.admission import Admission, AdmissionRequest, ProfileTerms, decide
 from ..rules.audit import Entry
-from . import records
+from ..rules.policy import Decision
+from ..rules.policy_effects import kept_back
+from ..rules.policy_record import recorded
+from . import data, records
 from .granting import Asking, grant
 from .parts import Parts
+from .policy import record_denials
 from .preparing import prepare
 
 __all__ = ["Admissions", "close_interrupted"]
@@ -56,9 +60,9 @@ async def _admit(parts: Parts, request: AdmissionRequest) -> Admission:
     spec = request.spec
     try:
         parts.audit.check()
-        answer = await _decide(parts, request)
+        answer, rulings = await _decide(parts, request)
         if answer.admitted and not answer.repeated:
-            await _announce(parts, replace(request, spec=answer.spec or spec), answer)
+            await _announce(parts, replace(request, spec=answer.spec or spec), answer, rulings)
     except ProgramError as error:
         log.error("%s/%s is not admitted: %s", spec.user, spec.server, error)
         now = parts.clock.now()
@@ -74,6 +78,7 @@ async def _admit(parts: Parts, request: AdmissionRequest) -> Admission:
         await parts.denials.denied(
             "admission", spec.user, spec.server, code=answer.code, profile=spec.profile
         )
+        await record_denials(parts.denials, spec, rulings)
     return replace(answer, now=parts.clock.now())
 
 
@@ -103,7 +108,7 @@ async def close_interrupted(parts: Parts) -> None:
         )
 
 
-async def _decide(parts: Parts, request: AdmissionRequest) -> Admission:
+async def _decide(parts: Parts, request: AdmissionRequest) -> tuple[Admission, Sequence[Decision]]:
     own = await parts.terms.of(request)
     asking = await _asking(parts, request, own.terms or request.terms)
     now = parts.clock.now()
@@ -117,11 +122,12 @@ async def _decide(parts: Parts, request: AdmissionRequest) -> Admission:
                 why = "A new sandbox of the same server was admitted."
                 records.release(connection, older, "ended.superseded", why, now)
             # What was granted, and what may be extended by what control read itself, where it did.
-            granted = replace(request, spec=answer.spec or request.spec, terms=asking.terms)
-            records.admit(connection, granted, now, answer.deadline)
+            spec = answer.spec or request.spec
+            granted = replace(request, spec=spec, terms=data.narrowed_terms(asking.terms, spec))
+            records.admit(connection, granted, now, answer.deadline, kept_back(asking.rulings))
         return answer
 
-    return await parts.store.run(transaction)
+    return await parts.store.run(transaction), asking.rulings
 
 
 async def _asking(parts: Parts, request: AdmissionRequest, terms: ProfileTerms) -> Asking:
@@ -131,11 +137,15 @@ async def _asking(parts: Parts, request: AdmissionRequest, terms: ProfileTerms) 
         terms=terms,
         book=book,
         rulings=await parts.policy.on_admission(request, terms, book),
+        dataset_rulings=await data.questions(parts, request, terms, book),
+        internal_services=parts.internal_services,
         gpus=await parts.launcher.gpus() if terms.gpu else GpuInventory(),
     )
 
 
-async def _announce(parts: Parts, request: AdmissionRequest, answer: Admission) -> None:
+async def _announce(
+    parts: Parts, request: AdmissionRequest, answer: Admission, rulings: Sequence[Decision]
+) -> None:
     spec = request.spec
     older = [_superseded(request, old) for old in answer.supersedes]
     soft = await parts.limits.soft()
@@ -153,14 +163,16 @@ async def _announce(parts: Parts, request: AdmissionRequest, answer: Admission) 
             "runtime": spec.runtime,
             "isolation": await parts.limits.level(),
             "groups": sorted(request.groups),
-            "ttl": spec.ttl,
+            "decisions": [recorded(ruling) for ruling in rulings],
+            "ttl": (answer.spec or spec).ttl,
+            **({"zone": answer.spec.zone} if answer.spec and answer.spec.zone else {}),
             "idle_timeout": spec.idle_timeout,
             **({"gpus": list(spec.gpu_devices)} if spec.gpu_devices else {}),
             **({"soft_limits": list(soft)} if soft else {}),
         },
     )
     try:
-        await parts.audit.write(*older, admitted)
+        await parts.audit.write(*older, admitted, *data.entries(request, answer))
     except ProgramError:
         now, why = parts.clock.now(), "The audit could not be written."
         await parts.store.run(lambda db: records.release(db, spec.id, "audit.unwritable", why, now))

@@ -7,8 +7,11 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, insert
 
+from ..gpus import GpuDevice
+from ..models import Resources
 from ..rules.grants import Grant, decide_grants
 from ..wire import encode
+from . import ledger
 from .tables import sandboxes
 
 __all__ = ["Adopted", "adopt"]
@@ -16,7 +19,10 @@ __all__ = ["Adopted", "adopt"]
 
 @dataclass(frozen=True, kw_only=True)
 class Adopted:
-    """A running sandbox whose record was lost; what its profile says today holds for it."""
+    """A running sandbox whose record was lost; what its profile says today holds for it.
+
+    `gpus` are the devices that its backend's labels name; they are its own again.
+    """
 
     id: str
     user: str
@@ -25,10 +31,16 @@ class Adopted:
     ttl: int | None
     idle_timeout: int | None
     secrets: tuple[Grant, ...] = ()
+    resources: Resources | None = None
+    gpus: tuple[GpuDevice, ...] = ()
 
 
 def adopt(connection: Connection, found: Adopted, now: datetime) -> None:
     """Record it; its time begins anew, because nobody knows when it began."""
+    # Of its groups nobody knows, so it counts for its user and its profile only.
+    held = found.resources or Resources(cpu=0, memory=0)
+    owner = ledger.Owner(sandbox=found.id, user=found.user, server=found.server, profile=found.profile)
+    ledger.hold(connection, now, owner, held, (), ledger.not_given(connection, found.gpus))
     deadline = None if found.ttl is None else now + timedelta(seconds=found.ttl)
     connection.execute(
         insert(sandboxes).values(

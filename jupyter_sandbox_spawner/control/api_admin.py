@@ -27,7 +27,7 @@ from .stopping import Stopper
 from .usage_report import usage_document
 from .views import summary, timestamp, verdict_view
 
-__all__ = ["AdminApi", "StopRequest", "asking"]
+__all__ = ["AdminApi", "StopRequest", "asking", "who_asks"]
 
 asking: ContextVar[str] = ContextVar("asking", default="")  # the admin's name by the hub's word
 _PAGE = 500
@@ -54,6 +54,7 @@ class AdminApi:
     def add_to(self, app: web.Application) -> None:
         """Add every route."""
         app.add_routes([web.get("/health", self._health), web.post("/api/reconcile", self._reconcile)])
+        app.add_routes([web.get("/api/policy", self._policy)])
         self.add_shared(app, "")
 
     def add_shared(self, app: web.Application, prefix: str) -> None:
@@ -68,13 +69,16 @@ class AdminApi:
             ]
         )
 
-        GpuApi(self._parts, _admin).add_shared(app, prefix)
+        GpuApi(self._parts, who_asks).add_shared(app, prefix)
 
     async def _health(self, request: web.Request) -> web.Response:
         trouble = self._parts.audit.trouble
         found = await self._parts.store.run(records.all_open)
         document = {"ok": not trouble, "trouble": trouble, "open": len(found)}
         return web.json_response(document, status=503 if trouble else 200)
+
+    async def _policy(self, request: web.Request) -> web.Response:
+        return web.json_response(self._parts.policy.status(await self._parts.terms.book()))
 
     async def _list(self, request: web.Request) -> web.Response:
         now = self._parts.clock.now()
@@ -98,7 +102,7 @@ class AdminApi:
         if record is None or not record.is_open:
             raise unknown_sandbox(name)
         why = body.why.strip()[:500] or "An admin stopped it."
-        done = await self._stopper.stop(record, "stop.by_admin", why, _admin(request))
+        done = await self._stopper.stop(record, "stop.by_admin", why, who_asks(request))
         self._lifetime.watch(record.id)
         return web.json_response({"id": name, "stopped": done}, status=200 if done else 202)
 
@@ -146,8 +150,8 @@ class AdminApi:
         return web.json_response(await usage_document(self._parts, request.query))
 
 
-def _admin(request: web.Request) -> str:
-    """Who stops it, for the audit: a hub user where a token said so, else the uid at the socket."""
+def who_asks(request: web.Request) -> str:
+    """Who asks, for the audit: a hub user where a token said so, else the uid at the socket."""
     if asking.get():
         return f"admin {asking.get()}"
     connection = request.transport.get_extra_info("socket") if request.transport else None

@@ -13,7 +13,7 @@ from ..errors import ConfigurationError, ProgramError, RefusedError
 from ..models import Usage
 from ..rules.idleness import decide
 from ..wire import decode_json, encode
-from . import happenings, records, users
+from . import data, happenings, records, users
 from .extending import ExtensionWish, extend_now, possible_extension
 from .lifetime import Lifetime, limits_of
 from .parts import Parts
@@ -21,7 +21,7 @@ from .people import People
 from .records import SandboxRecord
 from .signals import Watcher
 from .stopping import Stopper
-from .views import reason, summary, timestamp, verdict_view
+from .views import data_view, reason, summary, timestamp, verdict_view
 
 __all__ = ["SelfApi"]
 
@@ -74,6 +74,7 @@ class SelfApi:
             "soft_limits": list(await self._parts.limits.soft()),
             "egress": [rule.get("text") for rule in (spec.get("egress") or {}).get("rules", [])],
             "browser": spec.get("browser"),
+            **await self._data(record),
             "usage": await self._usage(record),
             "denials": len(await self._parts.store.run(lambda db: happenings.denials_of(db, record.id))),
             "last": None if before is None else summary(before, now),
@@ -135,6 +136,15 @@ class SelfApi:
         record = await self._people.sandbox(request.headers)
         await self._people.reader(request.headers, record)
         return record
+
+    async def _data(self, record: SandboxRecord) -> dict[str, Any]:
+        """Zone and datasets: what is mounted, and what the profile names beside that, with the reason."""
+        book, now = await self._parts.terms.book(), self._parts.clock.now()
+        profile, spec = book.profile(record.profile), record.parsed_spec()
+        named = profile.datasets if profile else ()
+        asked = data.Asked(user=record.user, groups=tuple(record.groups), names=named)
+        verdict = await self._parts.store.run(lambda db: data.look(db, now, book, asked))
+        return data_view(spec, verdict, book.datasets)
 
     def _extension(self, record: SandboxRecord) -> dict[str, Any]:
         answer = possible_extension(self._parts, record)

@@ -29,10 +29,12 @@ from .accounting import Accounting
 from .admission import close_interrupted
 from .api_admin import AdminApi
 from .api_broker import BrokerApi
+from .api_datasets import DatasetsApi
 from .api_hub import HubApi
 from .api_public import PublicApi
 from .api_self import SelfApi
 from .audit import AuditLog
+from .catalogues import Catalogues
 from .clock import Clock, SystemClock
 from .denials import DenialLedger
 from .gateway_events import GatewayEvents
@@ -40,6 +42,7 @@ from .isolation import HostLimits
 from .lifetime import Lifetime
 from .parts import Parts, Tuning
 from .people import People
+from .policy import Policy
 from .reconciler import Reconciler
 from .routes import RouteKeeper
 from .signals import Watcher
@@ -84,12 +87,16 @@ async def run(
             "broker": BrokerApi(parts),
             "admin": admin_api,
         }
+        datasets = DatasetsApi(parts)
         for caller, api in apis.items():
             app = application(sockets.callers.get(caller, frozenset()))
             api.add_to(app)
+            if caller == "admin":
+                datasets.add_to(app)
             await _serve(stack, app, _listener(site, caller, sockets))
         public = application(None)
         PublicApi(parts, admin_api, site.admin_prefix).add_to(public)
+        datasets.add_to(public, site.admin_prefix)
         await _serve(stack, public, _public_listener(site, sockets))
         await lifetime.load()
         routes = RouteKeeper(parts, site.front_url, site.proxy_api_port)
@@ -115,6 +122,8 @@ async def _parts(stack: AsyncExitStack, site: Site, token_file: str, tuning: Tun
     stack.push_async_callback(launcher.close)
     stack.push_async_callback(gateway.close)
     broker = await stack.enter_async_context(BrokerControlClient(site.broker_socket("control")))
+    policy = Policy()
+    stack.push_async_callback(policy.close)
     return Parts(
         clock=clock,
         store=store,
@@ -127,6 +136,8 @@ async def _parts(stack: AsyncExitStack, site: Site, token_file: str, tuning: Tun
         broker=broker,
         limits=HostLimits(launcher),
         tuning=tuning,
+        policy=policy,
+        internal_services=site.internal_services,
     )
 
 
@@ -185,6 +196,7 @@ def _loops(
         "routes": routes.step,
         "proxy": routes.watch_proxy,
         "house": keep_house,
+        "catalogues": Catalogues(parts).step,
     }
 
 

@@ -8,6 +8,9 @@ from sqlalchemy import Connection
 
 from ..rules.audit import Entry
 from ..rules.extension import Extension, ExtensionTerms, extend
+from ..rules.policy import Decision
+from ..rules.policy_record import denial_detail, recorded
+from ..rules.policy_words import explain, way_out
 from . import happenings, records
 from .parts import Parts
 from .records import SandboxRecord
@@ -37,6 +40,9 @@ async def extend_now(parts: Parts, record: SandboxRecord, actor: str, by: int | 
     `by` seconds from now where the user wants less than the profile offers.
     """
     parts.audit.check()
+    ruling = await parts.policy.on_extension(record, by, await parts.terms.book())
+    if ruling is not None and not ruling.allow:
+        return await _denied(parts, record, ruling)
     now = parts.clock.now()
 
     def transaction(connection: Connection) -> Extension:
@@ -52,15 +58,30 @@ async def extend_now(parts: Parts, record: SandboxRecord, actor: str, by: int | 
     if not answer.granted:
         await parts.denials.denied("extension", record.user, record.server, record.id, code=answer.code)
         return answer
-    await parts.audit.write(
-        Entry(
-            actor=actor,
-            action="sandbox.extend",
-            outcome="allowed",
-            user=record.user,
-            server=record.server,
-            sandbox=record.id,
-            detail={"until": answer.deadline.isoformat() if answer.deadline else None},
-        )
-    )
+    await parts.audit.write(_allowed(record, actor, answer, ruling))
     return answer
+
+
+def _allowed(record: SandboxRecord, actor: str, answer: Extension, ruling: Decision | None) -> Entry:
+    return Entry(
+        actor=actor,
+        action="sandbox.extend",
+        outcome="allowed",
+        user=record.user,
+        server=record.server,
+        sandbox=record.id,
+        policy_digest=ruling.digest if ruling else "",
+        engine=ruling.engine if ruling else "",
+        decision_id=ruling.decision_id if ruling else "",
+        detail={
+            "until": answer.deadline.isoformat() if answer.deadline else None,
+            "decisions": [recorded(ruling)] if ruling else [],
+        },
+    )
+
+
+async def _denied(parts: Parts, record: SandboxRecord, ruling: Decision) -> Extension:
+    await parts.denials.denied("policy", record.user, record.server, record.id, **denial_detail(ruling))
+    settings = (await parts.terms.book()).policy
+    sentence = f"{explain(ruling, settings)} {way_out(ruling)}"
+    return Extension(granted=False, deadline=record.deadline, code=ruling.reasons[0], message=sentence)

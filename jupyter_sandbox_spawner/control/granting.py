@@ -5,6 +5,7 @@ Law: all of it in the transaction that records the admission; what is denied too
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -13,7 +14,10 @@ from sqlalchemy import Connection
 from ..gpus import GpuInventory
 from ..models import SandboxSpec
 from ..rules.admission import Admission, AdmissionRequest, ProfileTerms
+from ..rules.grants import Grant, decide_grants
 from ..rules.policy import Decision
+from ..rules.policy_effects import kept_back, refusal
+from ..rules.policy_words import explain, way_out
 from ..rules.rulebook import Rulebook
 from . import data, ledger, records
 
@@ -25,13 +29,16 @@ class Asking:
     """One request with all that was found out about it before the transaction.
 
     `terms` are control's own where it has the file; `rulings` is what policy said at each point, all of which
-    must allow; `leaving` are sandboxes of the same server that this admission closes.
+    must allow; `dataset_rulings` what it said to each dataset, which is left out where it did not allow;
+    `leaving` are sandboxes of the same server that this admission closes.
     """
 
     request: AdmissionRequest
     terms: ProfileTerms
     book: Rulebook
     rulings: tuple[Decision, ...] = ()
+    dataset_rulings: Mapping[str, Decision] = field(default_factory=dict)
+    internal_services: Mapping[str, str] = field(default_factory=dict)
     gpus: GpuInventory = field(default_factory=GpuInventory)
     leaving: tuple[str, ...] = ()
 
@@ -42,12 +49,36 @@ def grant(connection: Connection, now: datetime, asking: Asking, answer: Admissi
     if answer.repeated:
         record = records.by_id(connection, spec.id)
         return replace(answer, spec=record.parsed_spec() if record else spec)
-    for take in (data.mount, ledger.take):
-        found = take(connection, now, asking, spec)
-        if isinstance(found, Admission):
-            return found
-        spec = found
-    return replace(answer, spec=spec, deadline=_deadline(now, spec))
+    no = refusal(asking.rulings, _grants(asking))
+    if no is not None:
+        return _denied(now, no, asking)
+    mounted = data.mount(connection, now, asking, spec)
+    found = ledger.take(connection, now, asking, mounted.spec)
+    if isinstance(found, Admission):
+        return found
+    answer = replace(answer, notices=(*answer.notices, *_notices(asking)))
+    return replace(data.noted(answer, mounted), spec=found, deadline=_deadline(now, found))
+
+
+def _grants(asking: Asking) -> tuple[Grant, ...]:
+    """The secrets that this person would get, before policy's word."""
+    request = asking.request
+    return decide_grants(request.spec.user, request.groups, asking.terms.secrets).granted
+
+
+def _denied(now: datetime, ruling: Decision, asking: Asking) -> Admission:
+    return Admission(
+        admitted=False,
+        now=now,
+        code=ruling.reasons[0],
+        message=explain(ruling, asking.book.policy),
+        remedy=way_out(ruling),
+    )
+
+
+def _notices(asking: Asking) -> list[str]:
+    kept = kept_back(asking.rulings)
+    return [f"The site's policy keeps back the secret {name} ({why})." for name, why in kept.items()]
 
 
 def _deadline(now: datetime, spec: SandboxSpec) -> datetime | None:

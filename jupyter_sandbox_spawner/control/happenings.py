@@ -44,13 +44,13 @@ def events_of(connection: Connection, sandbox: str, after: int, limit: int = 100
 def count_denial(connection: Connection, event: Event) -> None:
     """Add one denied attempt to the sandbox's table; a flood of names ends in one row."""
     detail = event.detail
-    host, port = str(detail.get("host") or "")[:255], detail.get("port")
+    host, port = _storable(detail.get("host"), 255), detail.get("port")
     count = detail.get("count")
     key = {
         "sandbox": event.sandbox,
         "host": host,
         "port": port if type(port) is int else 0,
-        "code": str(detail.get("code") or event.kind)[:63],
+        "code": _storable(detail.get("code") or event.kind, 63),
     }
     times = count if type(count) is int and count > 0 else 1
     if _count_again(connection, key, times, event.time):
@@ -60,7 +60,7 @@ def count_denial(connection: Connection, event: Event) -> None:
         key = {**key, "host": _MANY_MORE, "port": 0}
         if _count_again(connection, key, times, event.time):
             return
-    rule = str(detail.get("rule") or "")[:255]
+    rule = _storable(detail.get("rule"), 255)
     connection.execute(
         insert(denials).values(**key, rule=rule, count=times, first_at=event.time, last_at=event.time)
     )
@@ -100,6 +100,12 @@ def note_version(connection: Connection, name: str, digest: str, now: datetime) 
         return False
     connection.execute(insert(settings_versions).values(at=now, name=name, digest=digest))
     return True
+
+
+def _storable(value: Any, length: int) -> str:
+    """What a sandbox wrote, so that every database takes it: one bad name must not stop all counting."""
+    text = str(value or "").replace("\0", "\N{REPLACEMENT CHARACTER}")[:length]
+    return text.encode(errors="replace").decode()
 
 
 def _count_again(connection: Connection, key: Mapping[str, Any], times: int, at: datetime) -> bool:

@@ -6,14 +6,14 @@ Law: it looks and takes in the caller's transaction, which holds the write lock:
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, delete, insert, select, update
 
 from ..gpus import GpuDevice
-from ..models import SandboxSpec
+from ..models import Resources, SandboxSpec
 from ..rules.admission import Admission
 from ..rules.quotas import Asked, Refusal, Share, over_cap, shares_of
 from . import waiting
@@ -23,7 +23,17 @@ from .tables_ledger import allocations, holdings, tickets
 if TYPE_CHECKING:
     from .granting import Asking
 
-__all__ = ["end", "hold", "put_away", "shift", "take"]
+__all__ = ["Owner", "end", "hold", "not_given", "put_away", "shift", "take"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Owner:
+    """The sandbox that holds something, and whose it is."""
+
+    sandbox: str
+    user: str
+    server: str
+    profile: str
 
 
 def take(connection: Connection, now: datetime, asking: Asking, spec: SandboxSpec) -> SandboxSpec | Admission:
@@ -50,30 +60,34 @@ def take(connection: Connection, now: datetime, asking: Asking, spec: SandboxSpe
         devices = got
     for gone in asking.leaving:
         end(connection, gone, now)
-    hold(connection, now, spec, request.groups, devices)
+    owner = Owner(sandbox=spec.id, user=spec.user, server=spec.server, profile=spec.profile)
+    hold(connection, now, owner, spec.resources, request.groups, devices)
     return replace(spec, gpu_devices=tuple(device.id for device in devices))
 
 
 def hold(
     connection: Connection,
     now: datetime,
-    spec: SandboxSpec,
+    owner: Owner,
+    resources: Resources,
     groups: Collection[str],
-    devices: Sequence[GpuDevice] = (),
+    devices: Sequence[GpuDevice],
 ) -> None:
     """Write down what a sandbox holds, under every name, and which devices are its own."""
-    names = [
-        ("user", spec.user),
-        ("profile", spec.profile),
-        *(("group", name) for name in sorted(set(groups))),
-    ]
-    amounts = {"cpu": spec.resources.cpu, "memory": spec.resources.memory, "gpus": len(devices)}
-    about = {"sandbox": spec.id, "since": now, **amounts}
+    names = [("user", owner.user), ("profile", owner.profile)]
+    names += [("group", group) for group in sorted(set(groups))]
+    amounts = {"cpu": resources.cpu, "memory": resources.memory, "gpus": len(devices)}
+    about = {"sandbox": owner.sandbox, "since": now, **amounts}
     connection.execute(insert(holdings), [{"scope": scope, "name": name, **about} for scope, name in names])
-    whose = {"sandbox": spec.id, "user": spec.user, "server": spec.server, "profile": spec.profile}
     for device in devices:
         what = {"device": device.id, "kind": device.kind, "parent": device.parent}
-        connection.execute(insert(allocations).values(**what, **whose, since=now))
+        connection.execute(insert(allocations).values(**what, **asdict(owner), since=now))
+
+
+def not_given(connection: Connection, devices: Sequence[GpuDevice]) -> tuple[GpuDevice, ...]:
+    """Those of the devices that nobody has by the ledger."""
+    given = {item.device for item in waiting.taken_now(connection)}
+    return tuple(device for device in devices if device.id not in given)
 
 
 def end(connection: Connection, sandbox: str, now: datetime) -> None:

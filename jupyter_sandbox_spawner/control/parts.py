@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ..clients.broker import BrokerControlClient
@@ -40,7 +41,7 @@ class Tuning:
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """The shared parts of one running control."""
+    """The shared parts of one running control. `internal_services` are the site's, by `name:port`."""
 
     clock: Clock
     store: Store
@@ -54,3 +55,4 @@ class Parts:
     limits: HostLimits
     tuning: Tuning
     policy: Policy = field(default_factory=Policy)
+    internal_services: Mapping[str, str] = field(default_factory=dict)

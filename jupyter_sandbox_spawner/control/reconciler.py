@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from datetime import datetime
 from typing import TypeVar
 
@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 
 from ..clients.gateway import entry_of
 from ..errors import ProgramError
+from ..gpus import GpuDevice
 from ..models import GatewayInventory, InventoryItem
 from ..rules.audit import Entry
 from ..rules.reconcile import Action, HubServer, Inventories, LauncherEntry, OpenRecord, Plan, plan
@@ -120,6 +121,8 @@ class Reconciler:
             ttl=profile.ttl if profile else None,
             idle_timeout=profile.idle_timeout if profile else None,
             secrets=profile.secrets if profile else (),
+            resources=profile.resources if profile else None,
+            gpus=await self._devices(labels.get("gpus", "").split()),
         )
         now = self._parts.clock.now()
 
@@ -129,6 +132,11 @@ class Reconciler:
 
         await self._parts.store.run(adopt_once)
         self._lifetime.watch(action.sandbox)
+
+    async def _devices(self, names: Sequence[str]) -> tuple[GpuDevice, ...]:
+        # One that is not found any more is still its own, so that it is not given when it comes back.
+        known = {item.id: item for item in (await self._parts.launcher.gpus()).devices} if names else {}
+        return tuple(known.get(name, GpuDevice(id=name, kind="unknown")) for name in names)
 
     async def _confirm(self, action: Action) -> None:
         now = self._parts.clock.now()

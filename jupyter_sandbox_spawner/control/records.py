@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -150,11 +150,15 @@ def known_for(connection: Connection, spec: SandboxSpec) -> list[KnownSandbox]:
 
 
 def admit(
-    connection: Connection, request: AdmissionRequest, now: datetime, deadline: datetime | None
+    connection: Connection,
+    request: AdmissionRequest,
+    now: datetime,
+    deadline: datetime | None,
+    vetoed: Mapping[str, str] | None = None,
 ) -> None:
-    """Record an admitted sandbox that the audit does not know yet."""
+    """Record an admitted sandbox that the audit does not know yet; `vetoed` secrets are not granted."""
     spec = request.spec
-    verdict = decide_grants(spec.user, request.groups, request.terms.secrets)
+    verdict = decide_grants(spec.user, request.groups, request.terms.secrets, vetoed)
     connection.execute(
         insert(sandboxes).values(
             id=spec.id,

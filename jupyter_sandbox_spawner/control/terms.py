@@ -10,6 +10,7 @@ from ..errors import ProfileRefusedError
 from ..kept_book import BookState, KeptBook
 from ..rules.admission import AdmissionRequest, Against, ProfileTerms, terms_of
 from ..rules.audit import Entry
+from ..rules.policy_settings import PolicySettings
 from ..rules.profiles import Defaults, Profile, profile_digest
 from ..rules.rulebook import Rulebook
 from ..rules.spec_check import against, own_profile
@@ -73,8 +74,10 @@ class OwnTerms:
         return OwnWord(terms=terms, against=found)
 
     async def book(self) -> Rulebook:
-        """All that the file says today; an empty rule book without a good one."""
-        return (await self.state()).book or Rulebook(profiles=())
+        """All that the file says today; of a file that was never good: nothing, and policy allows nothing."""
+        found = (await self.state()).book
+        closed = self._kept is not None
+        return found or Rulebook(profiles=(), policy=PolicySettings(closed=closed))
 
     async def profile(self, slug: str) -> Profile | None:
         """The profile of this name today."""

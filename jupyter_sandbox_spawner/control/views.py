@@ -7,10 +7,13 @@ from datetime import datetime
 from typing import Any
 
 from ..clients.control import Ended
+from ..models import SandboxSpec
+from ..rules.catalogue import Dataset
+from ..rules.datasets import Verdict as Mounting
 from ..rules.idleness import Signals, Verdict
 from .records import SandboxRecord
 
-__all__ = ["ended", "reason", "summary", "timestamp", "verdict_view"]
+__all__ = ["data_view", "ended", "reason", "summary", "timestamp", "verdict_view"]
 
 
 def timestamp(instant: datetime | None) -> str | None:
@@ -82,4 +85,33 @@ def verdict_view(verdict: Verdict, signals: Signals) -> dict[str, Any]:
             "said_used_at": timestamp(signals.said_used_at),
             "busy": signals.busy,
         },
+    }
+
+
+def data_view(spec: SandboxSpec, verdict: Mounting, catalogue: Sequence[Dataset]) -> dict[str, Any]:
+    """The zone, what is mounted where, and what the profile names and is not mounted, with the reason."""
+    mounts = [mount for mount in spec.mounts if mount.kind == "dataset"]
+    purposes = {item.name: item.purpose for item in catalogue}
+    mounted = {mount.dataset for mount in mounts}
+    return {
+        "zone": spec.zone,
+        "datasets": [
+            {
+                "name": mount.dataset,
+                "tags": list(mount.tags),
+                "path": mount.target,
+                "read_only": mount.read_only,
+                "purpose": purposes.get(mount.dataset, ""),
+            }
+            for mount in mounts
+        ],
+        "left_out": [
+            {
+                "name": item.name,
+                "code": item.code or "dataset.next_start",
+                "why": item.why or "It was not granted at the start; it is mounted when you start again.",
+            }
+            for item in verdict.decisions
+            if item.name not in mounted
+        ],
     }

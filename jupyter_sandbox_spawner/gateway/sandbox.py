@@ -76,6 +76,11 @@ class OpenSandbox:
         return self.entry.server
 
     @property
+    def zone(self) -> str:
+        """The zone of its data."""
+        return self.entry.zone
+
+    @property
     def policy(self) -> EgressPolicy:
         """The egress policy that holds now."""
         return self.entry.egress

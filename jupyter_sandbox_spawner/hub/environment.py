@@ -106,7 +106,9 @@ def _environment(plan: ServerPlan, spec: SandboxSpec) -> dict[str, str]:
 
 def _limits(spec: SandboxSpec) -> dict[str, str]:
     # jupyter-resource-usage reads these two names.
-    return {"MEM_LIMIT": str(spec.resources.memory), "CPU_LIMIT": f"{spec.resources.cpu:g}"}
+    limits = {"MEM_LIMIT": str(spec.resources.memory), "CPU_LIMIT": f"{spec.resources.cpu:g}"}
+    # No device comes by this name; programs that look at it shall not look for more than there is.
+    return limits | {"NVIDIA_VISIBLE_DEVICES": ",".join(spec.gpu_devices) or "void"}
 
 
 def _paths(plan: ServerPlan) -> dict[str, str]:

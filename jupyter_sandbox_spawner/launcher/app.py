@@ -22,6 +22,7 @@ from ..ordinary import end_namespace, has_namespace, has_own_namespace, inside_n
 from ..serving import application, listening_socket, private_directory, serve_until_signal
 from ..settings import Site
 from .canary import Canary
+from .gpus import HostGpus
 from .homes import HomeImages
 from .routes import LauncherRoutes
 from .users import UserRegistry
@@ -47,14 +48,15 @@ async def run_launcher(site: Site, descriptor: int | None = None) -> None:
     with _only_one(site.launcher_dir):
         users = UserRegistry(site.homes_dir, site.uid_base, site.uid_count)
         listener = listening_socket(site.launcher_socket, descriptor)
-        async with _backend(site, users) as backend:
+        gpus = HostGpus(site.cdi_directories)
+        async with _backend(site, users, gpus) as backend:
             canary = Canary(site, backend, users.canary_uid, lambda: _surroundings(site, backend))
             homes = HomeImages(site.homes_dir)
-            running = [users.find(item.user) for item in await backend.inventory()]
+            running = [users.find(item.user, item.zone) for item in await backend.inventory()]
             await homes.release_all_but([place.home for place in running if place is not None])
             async with canary.at_work():
                 app = application(site.callers_of("launcher"))
-                LauncherRoutes(site, backend, users, canary, homes).add_to(app)
+                LauncherRoutes(site, backend, users, canary, homes, gpus).add_to(app)
                 await serve_until_signal(app, listener)
             left = await backend.inventory()
         if has_own_namespace() and not left:
@@ -67,7 +69,7 @@ def _directories(site: Site) -> None:
     private_directory(site.state_dir, site.shared_mode)
 
 
-def _backend(site: Site, users: UserRegistry) -> AbstractAsyncContextManager[Backend]:
+def _backend(site: Site, users: UserRegistry, gpus: HostGpus) -> AbstractAsyncContextManager[Backend]:
     """The one that the site names."""
     if site.backend == "docker":
         if os.geteuid() != 0 or has_own_namespace():
@@ -77,8 +79,8 @@ def _backend(site: Site, users: UserRegistry) -> AbstractAsyncContextManager[Bac
                 field="backend",
                 remedy='Run as root, or take backend="local".',
             )
-        return DockerBackend.opened(_docker_site(site))
-    return OciBackend.opened(_oci_site(site, users))
+        return DockerBackend.opened(_docker_site(site, gpus))
+    return OciBackend.opened(_oci_site(site, users, gpus))
 
 
 def _surroundings(site: Site, backend: Backend) -> str:
@@ -88,7 +90,7 @@ def _surroundings(site: Site, backend: Backend) -> str:
     return " ".join(runtime_identity(name) for name in site.runtimes)
 
 
-def _docker_site(site: Site) -> DockerSite:
+def _docker_site(site: Site, gpus: HostGpus) -> DockerSite:
     return DockerSite(
         state=site.launcher_dir,
         inside=str(_INSIDE),
@@ -96,16 +98,18 @@ def _docker_site(site: Site) -> DockerSite:
         socket=site.docker_socket,
         runtimes=site.runtimes,
         shared=site.shared_directories,
+        gpus=gpus,
     )
 
 
-def _oci_site(site: Site, users: UserRegistry) -> OciSite:
+def _oci_site(site: Site, users: UserRegistry, gpus: HostGpus) -> OciSite:
     return OciSite(
         state=site.launcher_dir,
         inside=str(_INSIDE),
         environments=site.environments,
         root_uid=users.root_uid,
         runtimes=site.runtimes,
+        gpus=gpus,
     )
 
 

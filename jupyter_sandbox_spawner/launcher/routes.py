@@ -10,12 +10,14 @@ from aiohttp import web
 
 from ..backends.base import Backend, unknown_sandbox
 from ..errors import ConfigurationError, RefusedError, SandboxError
-from ..gpus import GpuInventory
 from ..models import CreateRequest, InventoryItem
+from ..rules.catalogue import ZONES
 from ..settings import Site
 from ..wire import decode_json, encode, encode_json
-from .admission import admit
+from .admission import Books, admit
 from .canary import Canary, Proof, is_canary
+from .data import DataPlaces
+from .gpus import HostGpus
 from .homes import HomeImages
 from .usages import UsageBook
 from .users import UserRegistry
@@ -30,14 +32,22 @@ class LauncherRoutes:
     """The launcher's HTTP surface over one backend and one user registry."""
 
     def __init__(
-        self, site: Site, backend: Backend, users: UserRegistry, canary: Canary, homes: HomeImages
+        self,
+        site: Site,
+        backend: Backend,
+        users: UserRegistry,
+        canary: Canary,
+        homes: HomeImages,
+        gpus: HostGpus,
     ) -> None:
         self._site = site
         self._backend = backend
         self._users = users
         self._canary = canary
         self._homes = homes
+        self._data = DataPlaces(site)
         self._usages = UsageBook(backend)
+        self._gpus = gpus
 
     def add_to(self, app: web.Application) -> None:
         """Register every route; docs/reference names them."""
@@ -75,7 +85,7 @@ class LauncherRoutes:
 
     async def gpus(self, request: web.Request) -> web.Response:
         """The GPUs of this host that can be given to sandboxes."""
-        return web.json_response(encode(GpuInventory()))
+        return web.json_response(encode(await self._gpus.inventory(self._backend)))
 
     async def metrics(self, request: web.Request) -> web.Response:
         """Is isolation proved (1 or 0), by runtime, and how many sandboxes are there? For Prometheus."""
@@ -117,8 +127,9 @@ class LauncherRoutes:
         return [item for item in await self._backend.inventory() if not is_canary(item.user)]
 
     async def place(self, request: web.Request) -> web.Response:
-        """The user's host uid and home, made on first use."""
-        return web.json_response(encode(self._users.place(request.match_info["user"])))
+        """The user's host uid and home (`?zone=`: that of a zone), made on first use."""
+        user, zone = request.match_info["user"], request.query.get("zone", "")
+        return web.json_response(encode(self._users.place(user, zone)))
 
     async def retire(self, request: web.Request) -> web.Response:
         """The user is deleted: home into quarantine; refused while a sandbox of theirs exists."""
@@ -131,7 +142,8 @@ class LauncherRoutes:
                 remedy="Stop and remove it first.",
                 status=409,
             )
-        await self._release(user)
+        for zone in ZONES:
+            await self._release(user, zone)
         self._users.retire(user)
         return web.Response(status=204)
 
@@ -140,15 +152,18 @@ class LauncherRoutes:
         asked = decode_json(CreateRequest, await request.read())
         if asked.spec.id != request.match_info["id"]:
             raise ConfigurationError("The ids of path and spec differ.", code="wire.invalid", field="id")
-        place = self._users.find(asked.spec.user)
-        admit(asked.spec, asked.doors, self._site, place, asked.overlay)
+        place = self._users.find(asked.spec.user, asked.spec.zone)
+        books = Books(site=self._site, datasets=await self._data.listed())
+        admit(asked.spec, asked.doors, books, place, asked.overlay)
+        await self._data.verify(asked.spec)
         await self._canary.require(asked.spec.runtime)
         if place is not None:
             await self._homes.prepare(place, asked.spec.resources.disk)
         try:
-            handle = await self._backend.create(asked.spec, asked.doors, asked.overlay)
+            async with self._gpus.giving(asked.spec, self._backend):
+                handle = await self._backend.create(asked.spec, asked.doors, asked.overlay)
         except SandboxError:
-            await self._release(asked.spec.user)
+            await self._release(asked.spec.user, asked.spec.zone)
             raise
         return web.json_response(encode(handle))
 
@@ -176,17 +191,18 @@ class LauncherRoutes:
     async def remove(self, request: web.Request) -> web.Response:
         """Erase it; no-op if gone."""
         name = request.match_info["id"]
-        users = [item.user for item in await self._backend.inventory() if item.id == name]
+        found = [(item.user, item.zone) for item in await self._backend.inventory() if item.id == name]
         await self._usages.keep(name)
         await self._backend.remove(name)
-        for user in users:
-            await self._release(user)
+        for user, zone in found:
+            await self._release(user, zone)
         return web.Response(status=204)
 
-    async def _release(self, user: str) -> None:
-        """The user's home is nobody's any more, unless another sandbox has it."""
-        place = self._users.find(user)
-        if place is not None and user not in {item.user for item in await self._backend.inventory()}:
+    async def _release(self, user: str, zone: str) -> None:
+        """The user's home in a zone is nobody's any more, unless another sandbox has it."""
+        place = self._users.find(user, zone)
+        used = {(item.user, item.zone) for item in await self._backend.inventory()}
+        if place is not None and (user, zone) not in used:
             await self._homes.release(place.home)
 
     async def ended(self, request: web.Request) -> web.Response:

@@ -1,4 +1,4 @@
-"""Which host uid and which home does a user have? One uid a user, written down before use.
+"""Which host uid and which homes does a user have? One uid a user, written down before use; a home a zone.
 
 A user who is deleted leaves the home in quarantine, and the uid is nobody else's while that remains.
 """
@@ -17,6 +17,7 @@ from ..backends.records import writing_below
 from ..errors import ConfigurationError
 from ..models import UserPlace
 from ..names import canonical_username, stable_hash
+from ..rules.catalogue import ZONES
 from ..serving import private_directory
 
 __all__ = ["QUARANTINE", "Retired", "UserRegistry", "image_of"]
@@ -29,7 +30,10 @@ QUARANTINE = ".quarantine"  # beside the homes, so that a move is one step on on
 
 @dataclass(frozen=True, kw_only=True)
 class Retired:
-    """A deleted user: the uid, the name of the home below the homes, and its name in quarantine."""
+    """A deleted user: the uid, the name of the home below the homes, and its name in quarantine.
+
+    Homes of zones have both names with the zone's behind a dot.
+    """
 
     user: str
     uid: int
@@ -64,20 +68,31 @@ class UserRegistry:
         """The host uid of the probe sandbox; it owns nothing."""
         return self._end
 
-    def find(self, user: str) -> UserPlace | None:
-        """The place a user has been given; None if never."""
+    def find(self, user: str, zone: str = "") -> UserPlace | None:
+        """The place a user has been given, with the home of a zone; None if never, or without such a zone."""
         uid = self._uids.get(user)
-        return None if uid is None else self._as_place(user, uid)
+        return None if uid is None or zone not in ZONES else self._as_place(user, uid, zone)
 
-    def place(self, user: str) -> UserPlace:
-        """The user's uid and home, made on first use; idempotent."""
+    def place(self, user: str, zone: str = "") -> UserPlace:
+        """The user's uid and the home of a zone, made on first use; idempotent.
+
+        Raises ConfigurationError `users.zone_unknown`, too.
+        """
         canonical_username(user)
+        if zone not in ZONES:
+            known = ", ".join(ZONES[1:])
+            raise ConfigurationError(
+                f"There is no zone {zone[:40]!r}.",
+                code="users.zone_unknown",
+                field="zone",
+                remedy=f"Known are {known}; leave it out for the ordinary home.",
+            )
         if user not in self._uids:
             uid = self._next()
             kept = tuple(gone for gone in self._retired if gone.uid != uid)
             with writing_below(self._homes):
                 self._write({**self._uids, user: uid}, kept)
-        uid, home = self._uids[user], self._home(user)
+        uid, home = self._uids[user], self._home(user, zone)
         if not self._base < uid < self._end:
             raise ConfigurationError(
                 f"{user!r} has uid {uid}, which is not one of {self._base + 1}..{self._end - 1} any more.",
@@ -95,13 +110,13 @@ class UserRegistry:
                 code="users.home_foreign",
                 remedy=f"If its files are the user's: chown -hR {uid}:{uid} {home}",
             )
-        return self._as_place(user, uid)
+        return self._as_place(user, uid, zone)
 
-    def _as_place(self, user: str, uid: int) -> UserPlace:
-        return UserPlace(user=user, host_uid=uid, home=str(self._home(user)), root_uid=self.root_uid)
+    def _as_place(self, user: str, uid: int, zone: str) -> UserPlace:
+        return UserPlace(user=user, host_uid=uid, home=str(self._home(user, zone)), root_uid=self.root_uid)
 
     def retire(self, user: str) -> Retired | None:
-        """The user is deleted: the home goes into quarantine, a new user of this name gets another uid.
+        """The user is deleted: every home goes into quarantine, a new user of this name gets another uid.
 
         None if the registry does not know the name; so a repetition is harmless.
         """
@@ -118,12 +133,16 @@ class UserRegistry:
 
     def _move_away(self, gone: Retired) -> None:
         """No-op once it is done; after a crash the next start of the launcher does it."""
-        source, target = self._homes / gone.home, self._quarantine / gone.kept_as
+        for zone in ZONES:
+            self._move_home(gone, _of_zone(gone.home, zone), _of_zone(gone.kept_as, zone))
+
+    def _move_home(self, gone: Retired, home: str, kept_as: str) -> None:
+        source, target = self._homes / home, self._quarantine / kept_as
         is_there = os.path.lexists(source) and os.lstat(source).st_uid == gone.uid
         if not target.exists() and is_there:
             private_directory(str(self._quarantine))
             os.rename(source, target)
-        image = image_of(self._homes, gone.home, gone.uid)
+        image = image_of(self._homes, home, gone.uid)
         if image.exists():
             # Into the same directory: while it is there the uid is nobody else's.
             private_directory(str(self._quarantine))
@@ -134,9 +153,9 @@ class UserRegistry:
     def _quarantine(self) -> Path:
         return self._homes / QUARANTINE
 
-    def _home(self, user: str) -> Path:
+    def _home(self, user: str, zone: str = "") -> Path:
         readable = re.sub(r"[^a-z0-9]+", "-", user.lower())[:24].strip("-") or "user"
-        return self._homes / f"{readable}-{stable_hash('home', user, length=12)}"
+        return self._homes / _of_zone(f"{readable}-{stable_hash('home', user, length=12)}", zone)
 
     def _next(self) -> int:
         retired = {gone.uid for gone in self._retired}
@@ -144,7 +163,7 @@ class UserRegistry:
         if uid < self._end:
             return uid
         # The range was given out once: uids whose files an admin removed are free again.
-        free = [gone.uid for gone in self._retired if not (self._quarantine / gone.kept_as).exists()]
+        free = [gone.uid for gone in self._retired if not self._is_kept(gone)]
         if not free:
             raise ConfigurationError(
                 f"All {self._end - self._base - 1} host uids from {self._base + 1} are taken.",
@@ -154,6 +173,9 @@ class UserRegistry:
                 " to give it), or empty the quarantine.",
             )
         return min(free)
+
+    def _is_kept(self, gone: Retired) -> bool:
+        return any((self._quarantine / _of_zone(gone.kept_as, zone)).exists() for zone in ZONES)
 
     def _read(self) -> tuple[dict[str, int], tuple[Retired, ...]]:
         if not self._file.exists():
@@ -205,6 +227,11 @@ class UserRegistry:
 def image_of(homes: Path, home: str, uid: int) -> Path:
     """The file of a home with a file system of its own; a later user of the name has another uid, so file."""
     return homes / _IMAGES / f"{home}-{uid}.img"
+
+
+def _of_zone(name: str, zone: str) -> str:
+    """A name of a home, or of one in quarantine; none of them has a dot of its own."""
+    return f"{name}.{zone}" if zone else name
 
 
 def _make_home(home: Path, uid: int) -> None:

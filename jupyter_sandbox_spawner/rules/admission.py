@@ -14,6 +14,7 @@ from ..gpus import GpuWish
 from ..models import SandboxSpec
 from ..names import is_sandbox_id
 from ..units import format_duration
+from .catalogue import DatasetDecision
 from .grants import Grant
 from .profiles import Profile, profile_digest
 from .queue import Ticket
@@ -82,7 +83,7 @@ class Admission:
 
     `repeated`: the same request was answered before (a retry), nothing new was recorded. `spec` is what may
     be started: the asked one with devices and datasets, and narrowed by what it mounts. `ticket` comes with
-    a denial: the place in the queue.
+    a denial: the place in the queue. `datasets`: what became of each one that the profile names.
     """
 
     admitted: bool
@@ -97,6 +98,7 @@ class Admission:
     repeated: bool = False
     spec: SandboxSpec | None = None
     ticket: Ticket | None = None
+    datasets: tuple[DatasetDecision, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -47,7 +47,10 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """What somebody wants written: who did what to whom, how it ended, by which policy. Never a secret."""
+    """What somebody wants written: who did what to whom, how it ended, by which policy. Never a secret.
+
+    `engine` and `decision_id` are set where a policy engine decided just this.
+    """
 
     actor: str
     action: str
@@ -57,6 +60,8 @@ class Entry:
     sandbox: str = ""
     code: str = ""
     policy_digest: str = ""
+    engine: str = ""
+    decision_id: str = ""
     detail: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -99,8 +104,9 @@ def seal(entry: Entry, seq: int, time: datetime, prev: str) -> Record:
     }
     if entry.code:
         record["code"] = entry.code
-    if entry.policy_digest:
-        record["policy"] = {"digest": entry.policy_digest}
+    stamp = {"digest": entry.policy_digest, "engine": entry.engine, "decision_id": entry.decision_id}
+    if any(stamp.values()):
+        record["policy"] = {name: value for name, value in stamp.items() if value}
     record["hash"] = _hash(record)
     return record
 

@@ -17,6 +17,7 @@ __all__ = ["LINES_A_WINDOW", "WINDOW", "Flood", "entries_of", "entry_of"]
 WINDOW = 60.0
 LINES_A_WINDOW = 20
 _DETAIL_LENGTH = 300
+_STAMP = ("digest", "engine", "decision_id")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +58,8 @@ def entries_of(
 def entry_of(event: Event) -> Entry:
     """A gateway's event as an audit entry; long values are cut, since a sandbox chose them."""
     detail = {name: _short(value) for name, value in event.detail.items()}
+    # Policy's own denials say who decided, in the place where other records say it.
+    stamp = {name: str(detail.pop(name, "")) for name in _STAMP} if event.kind == "policy.denied" else {}
     refused = event.kind.endswith((".denied", ".capped", ".foreign", ".second_reader"))
     return Entry(
         actor="gateway",
@@ -66,6 +69,9 @@ def entry_of(event: Event) -> Entry:
         server=event.server,
         sandbox=event.sandbox,
         code=str(event.detail.get("code") or ""),
+        policy_digest=stamp.get("digest", ""),
+        engine=stamp.get("engine", ""),
+        decision_id=stamp.get("decision_id", ""),
         detail={**detail, "source_seq": event.seq},
     )
 

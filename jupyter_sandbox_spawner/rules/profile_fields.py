@@ -16,6 +16,7 @@ __all__ = [
     "extension",
     "group_name",
     "groups",
+    "is_reserved",
     "isolation",
     "line_of_text",
     "paragraph",
@@ -36,7 +37,8 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _ORIGIN = re.compile(r"(?:https|wss)://(?:\*\.)?(?:[a-z0-9-]+\.)+[a-z0-9-]+(?::[0-9]{1,5})?")
 # The server's identity, its doors and what it loads are ours to set.
 _RESERVED = re.compile(
-    r"(JUPYTERHUB_|JPY_|JUPYTER_|PYTHON|LD_).*|(HTTPS?|ALL|NO)_PROXY|PATH|HOME|USER|SHELL", re.IGNORECASE
+    r"(JUPYTERHUB_|JPY_|JUPYTER_|PYTHON|LD_).*|(HTTPS?|ALL|NO)_PROXY|PATH|HOME|USER|SHELL|NVIDIA_VISIBLE_DEVICES",
+    re.IGNORECASE,
 )
 
 
@@ -168,6 +170,11 @@ def group_name(value: Any, field: str) -> str:
     raise wrong(field, value, "is not the name of a group; patterns are not read", remedy)
 
 
+def is_reserved(name: str) -> bool:
+    """Is it a variable that only the sandbox itself sets?"""
+    return _RESERVED.fullmatch(name) is not None
+
+
 def variables(value: Any, field: str) -> dict[str, str]:
     """Environment variables that are not secret and not ours."""
     if not isinstance(value, dict):
@@ -175,7 +182,7 @@ def variables(value: Any, field: str) -> dict[str, str]:
     for name, text in value.items():
         if not _VARIABLE.fullmatch(name) or not isinstance(text, str) or "\0" in text:
             raise wrong(f"{field}.{name}", text, "is not a text", f'Write {name}: "value", in quotes.')
-        if _RESERVED.fullmatch(name):
+        if is_reserved(name):
             raise wrong(
                 f"{field}.{name}", text, "would replace a variable that the sandbox sets", "Remove it."
             )

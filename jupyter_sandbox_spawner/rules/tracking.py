@@ -1,6 +1,6 @@
 """Which calls of MLflow may a person make, in whose workspace, and what may a call not say?
 
-Law: what is not listed here is closed; a workspace follows from the person alone, never from the request.
+Law: what is not listed here is closed; a workspace follows from person and zone, never from the request.
 """
 
 from __future__ import annotations
@@ -59,16 +59,17 @@ _OURS = "sandbox."
 
 @dataclass(frozen=True, kw_only=True)
 class Visitor:
-    """Who is asking, from which sandbox; by the hub's word and the door's. A browser is in none."""
+    """Who is asking, from which sandbox and zone; by the hub's word and the door's. A browser is in none."""
 
     user: str
     server: str = ""
     sandbox: str = ""
+    zone: str = ""
 
     @property
     def workspace(self) -> str:
-        """The person's workspace."""
-        return workspace_of(self.user)
+        """The person's workspace in the zone."""
+        return workspace_of(self.user, self.zone)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,10 +81,11 @@ class Call:
     verb: str = ""
 
 
-def workspace_of(user: str) -> str:
-    """The one workspace of a person: readable, and no other name gives the same (MLflow's own pattern)."""
+def workspace_of(user: str, zone: str = "") -> str:
+    """The workspace of a person in a zone: readable, and no others give the same (MLflow's own pattern)."""
     readable = re.sub(r"[^a-z0-9]+", "-", user.lower())[:24].strip("-")
-    return "-".join(part for part in ("u", readable, stable_hash("workspace", user, length=16)) if part)
+    own = stable_hash("workspace", user, *([zone] if zone else []), length=16)
+    return "-".join(part for part in ("u", readable, zone, own) if part)
 
 
 def decide(method: str, path: str) -> Call:

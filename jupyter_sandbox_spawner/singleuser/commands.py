@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from enum import IntEnum
 
 from ..errors import ProgramError, RefusedError, SandboxError
-from . import doctor, questions, secret_commands, tracking
+from . import data, doctor, questions, secret_commands, tracking
 from .view import Shown
 
 __all__ = ["ExitStatus", "answer", "main", "parser"]
@@ -54,6 +54,10 @@ def parser(
     extend.add_argument("by", metavar="BY", nargs="?", help=by)
     egress = _command(add, "egress", "what may be reached, and what was denied")
     _set(egress, lambda _options: questions.egress())
+    _set(
+        _command(add, "datasets", "which data is mounted where, and what its tags take away"),
+        lambda _options: data.datasets(),
+    )
     _set(
         _command(add, "mlflow", "where runs go, and whether MLflow answers"),
         lambda _options: tracking.tracking(),

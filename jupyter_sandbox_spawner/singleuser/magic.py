@@ -19,7 +19,7 @@ from ..errors import SandboxError
 __all__ = ["load", "sandbox", "unload"]
 
 _HINT_PATIENCE = 1.0  # seconds
-_WORDS = ("status", "ttl", "egress", "mlflow", "doctor", "secrets")
+_WORDS = ("status", "ttl", "egress", "datasets", "mlflow", "doctor", "secrets")
 _FOLLOWING = {
     (): _WORDS,
     ("ttl",): ("extend",),
@@ -90,6 +90,7 @@ def sandbox(line: str, cell: str | None = None) -> Any:
     %sandbox ttl                 when this server stops, and why then
     %sandbox ttl extend [BY]     move the end: "45m", "2h", or the profile's own step
     %sandbox egress              what may be reached, and what was denied
+    %sandbox datasets            which data is mounted where, and what its tags take away
     %sandbox mlflow              where runs go, and whether MLflow answers
     %sandbox doctor              what is wrong in here, and what to do
     %sandbox secrets             secrets that you may read; never their values

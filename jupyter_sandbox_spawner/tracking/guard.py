@@ -93,7 +93,11 @@ class Guard:
             headers = headers_of(scope)
             visitor = await self._people.visitor(headers, asyncio.get_running_loop().time())
             if scope["path"] == _SELF:
-                own = {"user": visitor.user, "workspace": visitor.workspace, "pages": self._pages}
+                own = {
+                    "user": visitor.user,
+                    "workspace": visitor.workspace,
+                    "pages": "" if visitor.zone else self._pages,
+                }
                 await answer(send, 200, own)
                 return
             call = decide(scope["method"], scope["path"])

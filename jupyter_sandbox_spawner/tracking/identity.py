@@ -15,6 +15,7 @@ from urllib.parse import unquote
 from ..clients.hub import TokenOwner
 from ..errors import RefusedError
 from ..names import is_sandbox_id
+from ..rules.catalogue import ZONES
 from ..rules.identity import shown_token
 from ..rules.tracking import Visitor, refusal
 from ..rules.tracking_pages import ACCESS_SCOPE
@@ -44,7 +45,8 @@ class People:
         """Raises RefusedError `tracking.no_door`, `identity.*`, or UnreachableError `hub.unreachable`."""
         sandbox = headers.get("x-sandbox-id", "")
         user, server = (unquote(headers.get(f"x-sandbox-{name}", "")) for name in ("user", "server"))
-        if not is_sandbox_id(sandbox) or not user:
+        zone = headers.get("x-sandbox-zone", "")
+        if not is_sandbox_id(sandbox) or not user or zone not in ZONES:
             raise refusal("tracking.no_door", "This comes from no sandbox's door.")
         token = shown_token(headers)
         if not token:
@@ -54,7 +56,7 @@ class People:
             raise refusal("identity.unknown", "The hub does not know this token.", 401)
         if not _fits(owner, user, server):
             raise _mismatch()
-        return Visitor(user=user, server=server, sandbox=sandbox)
+        return Visitor(user=user, server=server, sandbox=sandbox, zone=zone)
 
     async def person(self, token: str, now: float) -> Visitor | None:
         """Whose browser it is; None where the token has ended. Raises RefusedError `tracking.no_access`."""

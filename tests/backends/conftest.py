@@ -5,11 +5,13 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
+from jupyter_sandbox_spawner.backends.given import GpuSource, NoGpus
 from jupyter_sandbox_spawner.backends.memory import MemoryBackend
 from jupyter_sandbox_spawner.backends.oci.backend import OciBackend
 from jupyter_sandbox_spawner.backends.oci.rootfs import rootfs_path
@@ -23,9 +25,11 @@ UNDER_EACH_RUNTIME = pytest.mark.parametrize(
 )
 
 
-async def open_oci(runtime: str = "runc") -> AsyncIterator[OciBench]:
+async def open_oci(runtime: str = "runc", gpus: GpuSource | None = None) -> AsyncIterator[OciBench]:
+    """The local backend on a directory of its own, on a host that has these GPUs."""
     directory = Path(tempfile.mkdtemp(prefix="jss-"))
     bench = OciBench(directory, runtime)
+    bench.site = replace(bench.site, gpus=gpus or NoGpus())
     try:
         async with OciBackend.opened(bench.site) as backend:
             bench.backend = backend

@@ -23,9 +23,9 @@ def test_golden() -> None:
 
 @pytest.mark.proves("T3", "T4", "C03")
 def test_no_identity_in_the_bundle() -> None:
-    """The environment of pid 1 is PATH alone; nothing else of the hub can be written into config.json."""
+    """The environment of pid 1 is PATH and no GPU; nothing of the hub can get into config.json."""
     config = render(replace(SPEC, environment={"SECRET": "x-marks-it"}), DOORS, PLACE)
-    assert config["process"]["env"] == ["PATH=/usr/bin:/bin"]
+    assert config["process"]["env"] == ["PATH=/usr/bin:/bin", "NVIDIA_VISIBLE_DEVICES=void"]
     assert "x-marks-it" not in json.dumps(config)
 
 

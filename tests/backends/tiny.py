@@ -14,6 +14,7 @@ from typing import Any
 from jupyter_sandbox_spawner.backends.base import Backend
 from jupyter_sandbox_spawner.backends.memory import MemoryBackend
 from jupyter_sandbox_spawner.backends.oci.host import OciSite
+from jupyter_sandbox_spawner.backends.records import Records
 from jupyter_sandbox_spawner.models import Doors, Mount, Resources, SandboxSpec, Status
 from jupyter_sandbox_spawner.names import GVISOR, sandbox_id
 from jupyter_sandbox_spawner.ordinary import has_own_namespace, mapped_subids
@@ -154,6 +155,13 @@ class OciBench(Bench):
                 connection.sendall(str(code).encode())
             return
         await asyncio.to_thread(Path(spec.mounts[0].source, "end").write_text, str(code))
+
+    def first_process(self, spec: SandboxSpec) -> int:
+        """The host's pid of what a running sandbox runs."""
+        record = Records(f"{self.site.state}/sandboxes").read_all()[spec.id]
+        if record is None or record.pid is None:
+            raise LookupError(spec.id)
+        return record.pid
 
     def close(self) -> None:
         """Close the doors that it holds."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from jupyter_sandbox_spawner.backends.docker.backend import DockerBackend
 from jupyter_sandbox_spawner.backends.docker.host import DockerSite
+from jupyter_sandbox_spawner.backends.given import GpuSource, NoGpus
 from jupyter_sandbox_spawner.models import SandboxSpec
 from jupyter_sandbox_spawner.settings import Environment
 from tests.backends.tiny import OciBench
@@ -23,7 +24,9 @@ __all__ = ["DockerBench", "container_cgroups", "open_bench"]
 class DockerBench(OciBench):
     """Real containers whose doors, homes and records lie below a directory of the test."""
 
-    def __init__(self, directory: Path, daemon: Daemon, shared: Mapping[str, str]) -> None:
+    def __init__(
+        self, directory: Path, daemon: Daemon, shared: Mapping[str, str], gpus: GpuSource | None = None
+    ) -> None:
         super().__init__(directory)
         self.daemon = daemon
         self.image = IMAGE
@@ -33,7 +36,12 @@ class DockerBench(OciBench):
             environments={"tiny": Environment(prefix=PREFIX, image=IMAGE)},
             socket=daemon.socket,
             shared=shared,
+            gpus=gpus or NoGpus(),
         )
+
+    def first_process(self, spec: SandboxSpec) -> int:
+        """See OciBench.first_process."""
+        return int(self.inspect(spec)["State"]["Pid"])
 
     def inspect(self, spec: SandboxSpec) -> dict[str, Any]:
         """What the daemon tells about a sandbox's container."""
@@ -52,13 +60,16 @@ class DockerBench(OciBench):
 
 @asynccontextmanager
 async def open_bench(
-    directory: Path, daemon: Daemon, shared: Mapping[str, str] | None = None
+    directory: Path,
+    daemon: Daemon,
+    shared: Mapping[str, str] | None = None,
+    gpus: GpuSource | None = None,
 ) -> AsyncIterator[DockerBench]:
     """The Docker backend on a directory of its own; every sandbox is removed afterwards, and that is seen.
 
-    `shared`: directories of the host by the place where every container sees them.
+    `shared`: directories of the host by the place where every container sees them; `gpus`: its devices.
     """
-    bench = DockerBench(directory, daemon, shared or {})
+    bench = DockerBench(directory, daemon, shared or {}, gpus)
     async with DockerBackend.opened(bench.docker_site) as backend:
         bench.backend = backend
         try:

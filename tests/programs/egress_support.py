@@ -43,6 +43,7 @@ class Account:
     id: str = "sb-aaaaaaaaaaaaaaaaaaaa"
     user: str = "ada"
     server: str = ""
+    zone: str = ""
     allowance: int | None = None
     decided: list[tuple[str, int, str, str, str]] = field(default_factory=list)
     up: int = 0

@@ -6,9 +6,10 @@ import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
+from functools import cache
 from typing import TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy import Connection, Engine, create_engine, make_url
 
 from jupyter_sandbox_spawner.control import records
 from jupyter_sandbox_spawner.control.granting import Asking, grant
@@ -19,6 +20,7 @@ from jupyter_sandbox_spawner.names import sandbox_id
 from jupyter_sandbox_spawner.rules.admission import Admission, AdmissionRequest, ProfileTerms, decide
 from jupyter_sandbox_spawner.rules.quotas import Caps, Quotas
 from jupyter_sandbox_spawner.rules.rulebook import Rulebook
+from tests.support.control_databases import KIND, shared_postgres
 
 NOON = datetime(2026, 11, 25, 12, 0, tzinfo=timezone.utc)
 T = TypeVar("T")
@@ -29,20 +31,33 @@ def whole(count: int, kind: str = "nvidia-h100") -> tuple[GpuDevice, ...]:
     return tuple(GpuDevice(id=f"GPU-{kind}-{number}", kind=kind) for number in range(count))
 
 
+@cache
+def _postgres() -> Engine:
+    server = shared_postgres()
+    return create_engine(make_url(server.by_socket(server.make())).set(drivername="postgresql+psycopg"))
+
+
+def empty_database() -> Engine:
+    """A database without a row: one in memory, or the PostgreSQL of SANDBOX_CONTROL_DB, emptied."""
+    engine = create_engine("sqlite://") if KIND == "sqlite" else _postgres()
+    METADATA.create_all(engine)
+    with engine.begin() as connection:
+        for table in METADATA.sorted_tables:
+            connection.execute(table.delete())
+    return engine
+
+
 @dataclass(kw_only=True)
 class Desk:
     """A database, an instant that the test moves, a pool of devices and the admin's quotas."""
 
-    engine: Engine = field(default_factory=lambda: create_engine("sqlite://"))
+    engine: Engine = field(default_factory=empty_database)
     now: datetime = NOON
     gpus: GpuInventory = field(default_factory=GpuInventory)
     quotas: Quotas = field(default_factory=Quotas)
     at_most: Caps | None = None
     resources: Resources = field(default_factory=lambda: Resources(cpu=1, memory=1 << 30))
     _numbers: itertools.count[int] = field(default_factory=itertools.count)
-
-    def __post_init__(self) -> None:
-        METADATA.create_all(self.engine)
 
     def pass_time(self, **length: float) -> None:
         """Move the instant."""

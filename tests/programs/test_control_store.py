@@ -1,10 +1,8 @@
-"""Is the database opened safely, and is every trouble with it an error that says what to do?"""
+"""Does the store keep what it is told, on SQLite and on a real PostgreSQL alike?"""
 
 from __future__ import annotations
 
 import asyncio
-import sqlite3
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,115 +10,84 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import create_engine, insert
+from sqlalchemy import Connection
 
 from jupyter_sandbox_spawner.control import happenings, records
-from jupyter_sandbox_spawner.control.store import Store, StoreError
-from jupyter_sandbox_spawner.control.tables import METADATA, SCHEMA, settings_versions
+from jupyter_sandbox_spawner.control.store import Store
+from jupyter_sandbox_spawner.control.tables import METADATA, SCHEMA
 from jupyter_sandbox_spawner.errors import ConfigurationError
 from jupyter_sandbox_spawner.models import Event
+from tests.support.control_databases import BOTH, ask, fresh_database
 
 from .control_neighbours import START, asked, spec
 
-
-@pytest.fixture
-def place() -> Iterator[Path]:
-    """A short directory."""
-    with tempfile.TemporaryDirectory(prefix="cs", dir="/tmp") as name:
-        yield Path(name)
+HOST = "h" * 250
 
 
-def path_in(place: Path) -> str:
-    """Where the database is."""
-    return str(place / "db/control.sqlite")
+@pytest.fixture(params=BOTH)
+def database(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The address of an empty database."""
+    with (
+        tempfile.TemporaryDirectory(prefix="cs", dir="/tmp") as name,
+        fresh_database(Path(name), request.param) as address,
+    ):
+        yield address
 
 
-async def test_the_migrations_make_the_tables_that_the_code_uses(place: Path) -> None:
-    """A fresh database differs in nothing from tables.py, is in WAL mode and private."""
-    async with Store(path_in(place)):
-        pass
-    engine = create_engine(f"sqlite:///{path_in(place)}")
-    with engine.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
-        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
-        assert MigrationContext.configure(connection).get_current_revision() == SCHEMA
-    engine.dispose()
-    assert (place / "db/control.sqlite").stat().st_mode & 0o777 == 0o600
+async def test_the_migrations_make_the_tables_that_the_code_uses(database: str) -> None:
+    """A fresh database differs in nothing from tables.py."""
+    async with Store(database) as store:
+
+        def compare(connection: Connection) -> tuple[object, object]:
+            context = MigrationContext.configure(connection)
+            return compare_metadata(context, METADATA), context.get_current_revision()
+
+        assert await store.run(compare) == ([], SCHEMA)
 
 
-async def test_a_newer_schema_is_refused_with_a_sentence(place: Path) -> None:
+@pytest.mark.parametrize("earlier", ["0001", "0002"])
+async def test_an_earlier_schema_is_brought_up_to_date(database: str, earlier: str) -> None:
+    """What an earlier version recorded is there afterwards, with the defaults of what it did not know."""
+    async with Store(database) as store:
+        await store.run(lambda db: records.admit(db, asked(spec()), START, None))
+    for column in ("groups", "grants")[: 3 - int(earlier)]:
+        ask(database, f"ALTER TABLE sandboxes DROP COLUMN {column}")
+    ask(database, f"UPDATE alembic_version SET version_num = '{earlier}'")
+    async with Store(database) as store:
+        found = await store.run(lambda db: records.by_id(db, spec().id))
+        assert found is not None
+        assert (found.parsed_spec(), found.groups, found.grants) == (spec(), [], [])
+        current = await store.run(lambda db: MigrationContext.configure(db).get_current_revision())
+    assert current == SCHEMA
+
+
+async def test_two_that_start_at_once_upgrade_once(database: str) -> None:
+    """Both are open afterwards, and the steps of the schema were made one time."""
+    first, second = Store(database), Store(database)
+    await asyncio.gather(first.__aenter__(), second.__aenter__())
+    await first.run(lambda db: records.admit(db, asked(spec()), START, None))
+    assert len(await second.run(records.all_open)) == 1
+    await asyncio.gather(*(store.__aexit__(None, None, None) for store in (first, second)))
+
+
+async def test_a_newer_schema_is_refused_with_a_sentence(database: str) -> None:
     """A database of a later version is not touched; the error names both and the remedy."""
-    async with Store(path_in(place)):
+    async with Store(database):
         pass
-    with sqlite3.connect(path_in(place)) as database:
-        database.execute("UPDATE alembic_version SET version_num = '0999'")
-    database.close()
+    ask(database, "UPDATE alembic_version SET version_num = '0999'")
     with pytest.raises(ConfigurationError) as caught:
-        await Store(path_in(place)).__aenter__()
+        await Store(database).__aenter__()
     assert caught.value.code == "database.newer"
     assert "0999" in caught.value.message
     assert "newer version" in caught.value.remedy
 
 
-async def test_a_locked_database_is_waited_for_and_then_an_error(place: Path) -> None:
-    """A lock held by another process makes a question wait, then fail by name; afterwards all is well."""
-    async with Store(path_in(place), lock_wait=0.3) as store:
-        other = sqlite3.connect(path_in(place))
-        other.execute("BEGIN IMMEDIATE")
-        began = asyncio.get_running_loop().time()
-        with pytest.raises(StoreError) as caught:
-            await store.run(records.all_open)
-        waited = asyncio.get_running_loop().time() - began
-        other.rollback()
-        other.close()
-        assert caught.value.code == "database.locked"
-        assert 0.2 < waited < 10
-        assert await store.run(records.all_open) == []
-
-
-@pytest.fixture
-def small_disk(place: Path) -> Iterator[Path]:
-    """A file system of one MiB where the database will be."""
-    disk = place / "db"
-    disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,mode=0700", "tmpfs", disk], check=True)
-    yield place
-    subprocess.run(["umount", disk], check=True)
-
-
-@pytest.mark.lane("root")
-async def test_a_full_disk_is_an_error_and_nothing_is_half_written(small_disk: Path) -> None:
-    """On a full disk a write fails by name and leaves what was there."""
-    async with Store(path_in(small_disk)) as store:
-        await store.run(lambda db: records.admit(db, asked(spec()), START, None))
-        with pytest.raises(StoreError) as caught:
-            await _fill(store)
-        assert caught.value.code == "database.full"
-        assert caught.value.status == 503
-        assert len(await store.run(records.all_open)) == 1
-
-
-async def _fill(store: Store) -> None:
-    for number in range(1000):
-        row = {"at": START, "name": f"n{number}" + "x" * 20_000, "digest": "d"}
-        await store.run(lambda db, row=row: db.execute(insert(settings_versions).values(**row)))
-
-
-async def test_a_damaged_database_is_named(place: Path) -> None:
-    """A file that is no database is an error with a remedy, not a new empty database."""
-    (place / "db").mkdir()
-    (place / "db/control.sqlite").write_bytes(b"this is not a database, it is a text of some length" * 100)
-    with pytest.raises(StoreError) as caught:
-        await Store(path_in(place)).__aenter__()
-    assert caught.value.code == "database.corrupt"
-
-
-async def test_a_failing_question_changes_nothing(place: Path) -> None:
+async def test_a_failing_question_changes_nothing(database: str) -> None:
     """What a question wrote before it failed is undone."""
-    async with Store(path_in(place)) as store:
+    async with Store(database) as store:
 
-        def half(connection: object) -> None:
-            records.admit(connection, asked(spec()), START, None)  # type: ignore[arg-type]
+        def half(connection: Connection) -> None:
+            records.admit(connection, asked(spec()), START, None)
             raise ValueError("in the middle")
 
         with pytest.raises(ValueError, match="in the middle"):
@@ -128,21 +95,25 @@ async def test_a_failing_question_changes_nothing(place: Path) -> None:
         assert await store.run(records.all_open) == []
 
 
-async def test_a_record_comes_back_as_it_was(place: Path) -> None:
-    """Spec and instants survive the database."""
-    wanted = spec(ttl=60, idle_timeout=30)
-    async with Store(path_in(place)) as store:
-        await store.run(lambda db: records.admit(db, asked(wanted), START, START))
+async def test_a_record_comes_back_as_it_was(database: str) -> None:
+    """Spec, instants, lists, truth and a number above 32 bits survive the database."""
+    wanted = spec(ttl=60, idle_timeout=2**40)
+    request = asked(wanted, extend_by=3600)
+    async with Store(database) as store:
+        await store.run(lambda db: records.admit(db, request, START, START))
+        await store.run(lambda db: records.mark_audited(db, wanted.id))
+        await store.run(lambda db: records.mark_ready(db, wanted.id, START, {"place": 0.25}))
         found = await store.run(lambda db: records.by_id(db, wanted.id))
     assert found is not None
     assert found.parsed_spec() == wanted
-    assert (found.deadline, found.admitted_at, found.idle_timeout) == (START, START, 30)
+    assert (found.deadline, found.admitted_at, found.idle_timeout) == (START, START, 2**40)
+    assert (found.stages, found.warned, found.groups, found.audited) == ({"place": 0.25}, (), [], True)
 
 
-async def test_the_first_reason_stays(place: Path) -> None:
+async def test_the_first_reason_stays(database: str) -> None:
     """A decided reason is not replaced by a later one or by the release."""
     wanted = spec()
-    async with Store(path_in(place)) as store:
+    async with Store(database) as store:
         await store.run(lambda db: records.admit(db, asked(wanted), START, None))
         first = lambda db: records.decide_stop(db, wanted.id, "stop.ttl", "Time.", "control", START)  # noqa: E731
         assert await store.run(first)
@@ -155,19 +126,57 @@ async def test_the_first_reason_stays(place: Path) -> None:
 
 
 @pytest.mark.proves("T21")
-async def test_a_flood_of_denied_names_is_one_row(place: Path) -> None:
+async def test_a_flood_of_denied_names_is_one_row(database: str) -> None:
     """A sandbox that tries a thousand names keeps two hundred rows and one that counts the rest."""
-    async with Store(path_in(place)) as store:
-
-        def flood(connection: object) -> None:
-            for number in range(1000):
-                detail = {"host": f"h{number}.example", "port": 443, "code": "egress.not_allowed"}
-                event = Event(
-                    seq=number, time=START, kind="egress.denied", sandbox="sb-a", user="a", detail=detail
-                )
-                happenings.count_denial(connection, event)  # type: ignore[arg-type]
-
-        await store.run(flood)
+    async with Store(database) as store:
+        await store.run(lambda db: [_denied(db, f"h{number}.example") for number in range(1000)])
         rows = await store.run(lambda db: happenings.denials_of(db, "sb-a", 1000))
     assert len(rows) == happenings.DENIALS_KEPT + 1
     assert sum(row["count"] for row in rows) == 1000
+
+
+@pytest.mark.parametrize(
+    ("host", "count"),
+    [("nul\0nul", 1), ("\ud800", 1), (HOST * 3, 1), ("a.example", 2**33)],
+    ids=["nul", "surrogate", "long", "many"],
+)
+async def test_no_name_that_a_sandbox_asks_for_stops_the_count(database: str, host: str, count: int) -> None:
+    """What PostgreSQL cannot store as text or number is kept all the same, as near as it can be."""
+    async with Store(database) as store:
+        await store.run(lambda db: _denied(db, host, count))
+        await store.run(lambda db: _denied(db, host, count))
+        [row] = await store.run(lambda db: happenings.denials_of(db, "sb-a"))
+    assert row["count"] == 2 * count
+
+
+async def test_events_are_numbered_in_their_order_and_forgotten(database: str) -> None:
+    """Whoever asks for what came after a number misses none; what is old goes with its sandboxes."""
+    kept, gone, also_gone = spec("k"), spec("g"), spec("h")
+
+    def live(connection: Connection) -> None:
+        for wanted in (kept, gone, also_gone):
+            records.admit(connection, asked(wanted), START, None)
+            happenings.add_event(connection, wanted.id, START, "warning", {"words": "a\0b"})
+            _denied(connection, "a.example", sandbox=wanted.id)
+        for wanted in (gone, also_gone):
+            records.release(connection, wanted.id, "ended.exit", "Exit.", START)
+
+    async with Store(database) as store:
+        await store.run(live)
+        later = START.replace(microsecond=1)
+        await store.run(lambda db: happenings.forget_old(db, later))
+        left = [
+            await store.run(lambda db, n=name.id: happenings.events_of(db, n, 0)) for name in (kept, gone)
+        ]
+        denied = await store.run(lambda db: happenings.denials_of(db, also_gone.id))
+        assert [len(found) for found in left] == [1, 0]
+        assert denied == []
+        await store.run(lambda db: happenings.add_event(db, kept.id, START, "extended", {}))
+        [new] = await store.run(lambda db: happenings.events_of(db, kept.id, left[0][0]["id"]))
+    assert new["kind"] == "extended"
+
+
+def _denied(connection: Connection, host: str, count: int = 1, sandbox: str = "sb-a") -> None:
+    detail = {"host": host, "port": 443, "code": "egress.not_allowed", "count": count}
+    event = Event(seq=1, time=START, kind="egress.denied", sandbox=sandbox, user="a", detail=detail)
+    happenings.count_denial(connection, event)

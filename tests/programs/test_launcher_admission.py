@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from jupyter_sandbox_spawner.errors import RefusedError
-from jupyter_sandbox_spawner.launcher.admission import admit
+from jupyter_sandbox_spawner.launcher.admission import Books, admit
 from jupyter_sandbox_spawner.models import Doors, Mount, Resources, SandboxSpec, UserPlace
 from jupyter_sandbox_spawner.settings import Environment, Site
 
@@ -61,8 +61,7 @@ DIFFERENCES: dict[str, tuple[dict[str, Any], str]] = {
     "another user's home": (_home(source=f"{SITE.homes_dir}/bob-x"), "mount_foreign"),
     "a home with dots": (_home(source=f"{PLACE.home}/../bob-x"), "mount_foreign"),
     "a home elsewhere": (_home(target="/usr"), "mount_foreign"),
-    "a dataset": (_home(kind="dataset"), "mount_foreign"),
-    "a GPU": ({"gpu_devices": ("0",)}, "gpu_unsupported"),
+    "a dataset in place of the home": (_home(kind="dataset"), "mount_foreign"),
     "no memory": (_limits(memory=0), "resources_invalid"),
     "endless pids": (_limits(pids=-1), "resources_invalid"),
     "no cpu": (_limits(cpu=0.0), "resources_invalid"),
@@ -76,11 +75,11 @@ DIFFERENCES: dict[str, tuple[dict[str, Any], str]] = {
 @pytest.mark.parametrize("name", DIFFERENCES)
 def test_difference_is_refused(name: str, control: Callable[[str, bool], None]) -> None:
     """A request that differs from registry and site in one field is refused with that field's code."""
-    admit(SPEC, DOORS, SITE, PLACE, {})
+    admit(SPEC, DOORS, Books(site=SITE), PLACE, {})
     control("the request without the difference is admitted", True)
     changes, code = DIFFERENCES[name]
     with pytest.raises(RefusedError) as refused:
-        admit(replace(SPEC, **changes), DOORS, SITE, PLACE, {})
+        admit(replace(SPEC, **changes), DOORS, Books(site=SITE), PLACE, {})
     assert refused.value.code == f"launcher.{code}"
     assert refused.value.field
 
@@ -88,7 +87,7 @@ def test_difference_is_refused(name: str, control: Callable[[str, bool], None]) 
 def test_user_without_a_place() -> None:
     """A user whom the registry does not know is refused, whatever uid the request names."""
     with pytest.raises(RefusedError) as refused:
-        admit(SPEC, DOORS, SITE, None, {})
+        admit(SPEC, DOORS, Books(site=SITE), None, {})
     assert refused.value.code == "launcher.uid_foreign"
 
 
@@ -96,12 +95,12 @@ def test_foreign_doors() -> None:
     """Doors of another sandbox, or any other directory, are refused."""
     for directory in ("/etc", SITE.doors_dir, f"{SITE.doors_dir}/sb-{'b' * 20}", f"{DOORS.directory}/../x"):
         with pytest.raises(RefusedError) as refused:
-            admit(SPEC, Doors(directory=directory), SITE, PLACE, {})
+            admit(SPEC, Doors(directory=directory), Books(site=SITE), PLACE, {})
         assert refused.value.code == "launcher.doors_foreign"
 
 
 def test_large_overlay() -> None:
     """An overlay beyond 64 KiB is refused before anybody reads it."""
     with pytest.raises(RefusedError) as refused:
-        admit(SPEC, DOORS, SITE, PLACE, {"annotations": {"x": "y" * 70_000}})
+        admit(SPEC, DOORS, Books(site=SITE), PLACE, {"annotations": {"x": "y" * 70_000}})
     assert refused.value.code == "launcher.overlay_too_large"

@@ -18,6 +18,7 @@ from ...errors import BackendError, SandboxError
 from ...models import Capabilities, Usage
 from ...names import LABEL_OWNER
 from ..base import require_possible
+from ..given import Given, Obstacle
 from ..oci.render import merge
 from ..recorded import RecordedBackend, refuse_links
 from ..records import Record
@@ -103,6 +104,10 @@ class DockerBackend(RecordedBackend[DockerSandbox]):
     async def capabilities(self) -> Capabilities:
         """See Backend.capabilities."""
         return self._host.capabilities
+
+    def gpu_obstacle(self, given: Given) -> Obstacle | None:
+        """See Backend.gpu_obstacle."""
+        return self._host.gpu_obstacle(given)
 
     @property
     def identity(self) -> str:

@@ -14,7 +14,6 @@ from ...names import LABEL_OWNER
 from ..oci.layout import DOORS, HOSTNAME, INSIDE, READONLY_PATHS, RUNTIME_DIR, tmpfs_ceiling
 from ..refusing import only_known, refuse
 from .layout import (
-    ENVIRONMENT,
     LOG_FILES,
     LOG_SIZE,
     MASKED_PATHS,
@@ -41,9 +40,9 @@ _OPENS = {
     "Binds": ("mount_source", "a directory of the host would enter by it."),
     "CapAdd": ("capabilities", "a sandbox has no capability at all."),
     "CgroupParent": ("cgroup", "the daemon chooses the cgroup."),
-    "DeviceCgroupRules": ("devices", "no device file of the host enters a sandbox."),
-    "DeviceRequests": ("devices", "no device file of the host enters a sandbox."),
-    "Devices": ("devices", "no device file of the host enters a sandbox."),
+    "DeviceCgroupRules": ("devices", "no device of the host enters a sandbox but those it was given."),
+    "DeviceRequests": ("devices", "no device of the host enters a sandbox but those it was given."),
+    "Devices": ("devices", "no device of the host enters a sandbox but those it was given."),
     "GroupAdd": ("user", "a further group may own files of the host."),
     "Links": ("network", "it has no network."),
     "PidMode": ("namespace_missing", "it would see other processes."),
@@ -70,7 +69,8 @@ class _Question:
         self.spec = spec
         self.place = place
         self.host: Mapping[str, Any] = request.get("HostConfig") or {}
-        self.binds = {target: (source, True) for target, source in {**place.etc, **place.shared}.items()}
+        read_only = {**place.gpus.mounts, **place.etc, **place.shared}
+        self.binds = {target: (source, True) for target, source in read_only.items()}
         self.binds[DOORS] = (doors.directory, True)
         self.binds[INSIDE] = (place.inside, True)
         for mount in spec.mounts:
@@ -92,10 +92,13 @@ def check(request: Mapping[str, Any], spec: SandboxSpec, doors: Doors, place: Pl
 
 def _fields(q: _Question) -> None:
     for name, (code, why) in _OPENS.items():
-        if name in q.host:
+        # Of a sandbox's own devices: exactly what was said of them, neither more nor less.
+        if name in q.host and (name not in q.place.gpus.host or q.host[name] != q.place.gpus.host[name]):
             raise refuse(code, f"HostConfig.{name}", why)
     only_known(q.request, _TOP, "")
-    only_known(q.host, _HOST, "HostConfig.")
+    only_known(q.host, _HOST | set(q.place.gpus.host), "HostConfig.")
+    if absent := sorted(q.place.gpus.host.keys() - q.host.keys()):
+        raise refuse("devices", f"HostConfig.{absent[0]}", "a device of the sandbox is missing.")
 
 
 def _privileges(q: _Question) -> None:
@@ -118,8 +121,9 @@ def _privileges(q: _Question) -> None:
 def _command(q: _Question) -> None:
     if q.request.get("Image") != q.place.image:
         raise refuse("image", "Image", f"it must be {q.place.image}, the user image of the profile.")
-    if q.request.get("Env") != list(ENVIRONMENT):
-        raise refuse("environment", "Env", f"it must be {list(ENVIRONMENT)}: identity comes by a door.")
+    own_environment = list(q.place.gpus.environment)
+    if q.request.get("Env") != own_environment:
+        raise refuse("environment", "Env", f"it must be {own_environment}: identity comes by a door.")
     own = (q.request.get("Entrypoint"), q.request.get("Cmd"), q.request.get("WorkingDir"))
     if own != (list(q.place.command), [], "/") or q.host.get("Init") is not False:
         raise refuse("command", "Entrypoint", "the first process must be the one that the host provides.")

@@ -13,6 +13,7 @@ from ...models import Capabilities, SandboxSpec, Usage
 from ...names import GVISOR, stable_hash
 from ...settings import Environment
 from ..base import CANNOT_START, unknown_environment
+from ..given import Given, GpuSource, NoGpus, Obstacle, refuse_gpu
 from ..oci.cgroups import Cgroups
 from ..oci.host import NO_SWAP_LIMIT, has_swap, load_seccomp
 from ..oci.kernel import start_time
@@ -21,6 +22,7 @@ from ..oci.process import InitProcess
 from ..records import Records
 from .engine import Document, Engine
 from .etc import write_etc
+from .gpus import choose_way
 from .layout import Place
 
 __all__ = ["DockerHost", "DockerSite"]
@@ -48,6 +50,7 @@ class DockerSite:
     runtimes: tuple[str, ...] = ("runc",)
     shared: Mapping[str, str] = field(default_factory=dict)
     cgroup_root: str = "/sys/fs/cgroup"
+    gpus: GpuSource = field(default_factory=NoGpus)
 
 
 class DockerHost:
@@ -62,6 +65,7 @@ class DockerHost:
         self._seccomp = json.dumps(load_seccomp(), sort_keys=True)
         self._swap = False
         self.identity = ""
+        self._info: Document = {}
         self.capabilities = _capabilities(
             {}, {}, [f"{CANNOT_START} the Docker daemon has not been asked yet."]
         )
@@ -69,7 +73,7 @@ class DockerHost:
     async def verify(self) -> None:
         """Ask the daemon what it is. Raises BackendError while it does not answer."""
         version = await self.engine.choose_version()
-        info = await self.engine.info()
+        info = self._info = await self.engine.info()
         limits = {name: bool(info.get(key)) for name, key in _LIMITS.items()}
         if info.get("CgroupVersion") == "2":
             limits["cpu"] = limits["memory"]  # the daemon does not say it apart
@@ -96,6 +100,9 @@ class DockerHost:
         if environment is None:
             raise unknown_environment(spec.environment_name, self.site.environments)
         _refuse_links(self.site.shared)
+        gpus = choose_way(self._info, self.site.gpus.give(spec.gpu_devices))
+        if isinstance(gpus, Obstacle):
+            raise refuse_gpu(gpus)
         return Place(
             image=await self._image(environment.image),
             inside=self.site.inside,
@@ -105,7 +112,13 @@ class DockerHost:
             runtime=spec.runtime,
             site=self.label,
             seccomp=self._seccomp,
+            gpus=gpus,
         )
+
+    def gpu_obstacle(self, given: Given) -> Obstacle | None:
+        """Why these devices cannot be given to a container of this daemon; None where they can."""
+        found = choose_way(self._info, given)
+        return found if isinstance(found, Obstacle) else None
 
     def _etc(self, spec: SandboxSpec) -> Mapping[str, str]:
         bundle = self.records.bundle(spec.id)

@@ -6,14 +6,14 @@ Law: `render` writes by this page and `check` compares with it; places inside ar
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ...names import LABEL_OWNER
 from ..oci.layout import MASKED_PATHS as PROC_PATHS
+from .gpus import GpuRequest
 
 __all__ = [
     "CPU_PERIOD",
-    "ENVIRONMENT",
     "LOG_FILES",
     "LOG_SIZE",
     "MASKED_PATHS",
@@ -28,8 +28,6 @@ OWNER_LABEL = f"{LABEL_OWNER}.owner"
 SITE_LABEL = f"{LABEL_OWNER}.site"
 SANDBOX_LABEL = f"{LABEL_OWNER}.sandbox"
 CPU_PERIOD = 100_000  # microseconds, the kernel's default
-# A GPU runtime that is the daemon's default gives every GPU to whoever asks by this variable.
-ENVIRONMENT = ("PATH=/usr/bin:/bin", "NVIDIA_VISIBLE_DEVICES=void")
 # The daemon mounts all of /sys and the message queues; no other backend shows them.
 MASKED_PATHS = (*PROC_PATHS, "/sys", "/dev/mqueue")
 LOG_SIZE = 512 << 10  # bytes of one file
@@ -42,7 +40,8 @@ class Place:
 
     `image` is the image's id, never a tag that may move; `etc` maps a file of the sandbox's own /etc to the
     host file that lies over it; `shared` maps a target to the host directory that the admin shows there,
-    read-only; `site` tells our containers from those of another installation on the same daemon.
+    read-only; `site` tells our containers from those of another installation on the same daemon; `gpus` is
+    how the devices are asked for that the sandbox was given.
     """
 
     image: str
@@ -53,6 +52,7 @@ class Place:
     runtime: str
     site: str
     seccomp: str
+    gpus: GpuRequest = field(default_factory=GpuRequest)
 
 
 def container_name(sandbox_id: str) -> str:

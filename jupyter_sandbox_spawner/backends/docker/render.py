@@ -16,7 +16,6 @@ from ..oci.layout import (
 )
 from .layout import (
     CPU_PERIOD,
-    ENVIRONMENT,
     LOG_FILES,
     LOG_SIZE,
     MASKED_PATHS,
@@ -38,7 +37,7 @@ def render(spec: SandboxSpec, doors: Doors, place: Place) -> dict[str, Any]:
         "Entrypoint": list(place.command),
         "Cmd": [],
         "WorkingDir": "/",
-        "Env": list(ENVIRONMENT),
+        "Env": list(place.gpus.environment),
         "Labels": labels(spec, place.site),
         "Tty": False,
         "OpenStdin": False,
@@ -88,12 +87,14 @@ def _host_config(spec: SandboxSpec, doors: Doors, place: Place) -> dict[str, Any
         "Init": False,  # ours is pid 1
         "Runtime": place.runtime,
         **_limits(spec.resources),
+        **place.gpus.host,
     }
 
 
 def _mounts(spec: SandboxSpec, doors: Doors, place: Place) -> list[dict[str, Any]]:
     mounts = [_bind(source, target, True) for target, source in place.etc.items()]
     mounts += [_bind(source, target, True) for target, source in place.shared.items()]
+    mounts += [_bind(source, target, True) for target, source in place.gpus.mounts.items()]
     mounts += [_bind(doors.directory, DOORS, True), _bind(place.inside, INSIDE, True)]
     return mounts + [_bind(mount.source, mount.target, mount.read_only) for mount in spec.mounts]
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ...errors import SandboxError
 from ...models import Capabilities, Usage
+from ..given import Given, Obstacle
 from ..recorded import RecordedBackend, refuse_links
 from ..records import Record
 from .check import check
@@ -62,6 +63,7 @@ class OciBackend(RecordedBackend[OciSandbox]):
         spec, place = record.spec, self._host.place(record.spec)
         config = merge(render(spec, record.doors, place), record.overlay)
         check(config, spec, record.doors, place)
+        self._host.make_points(place)
         self._host.records.add(record, json.dumps(config))
         self._sandboxes[spec.id] = OciSandbox(self._host, record, self._events.add)
         await self._events.add(spec, record.status)
@@ -86,6 +88,10 @@ class OciBackend(RecordedBackend[OciSandbox]):
     async def capabilities(self) -> Capabilities:
         """See Backend.capabilities."""
         return self._host.capabilities
+
+    def gpu_obstacle(self, given: Given) -> Obstacle | None:
+        """See Backend.gpu_obstacle."""
+        return self._host.gpu_obstacle(given)
 
     async def _adopt(self) -> None:
         """Know again every recorded sandbox; sweep up what has no record."""

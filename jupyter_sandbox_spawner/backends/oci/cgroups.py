@@ -81,6 +81,10 @@ class Cgroups:
         """The cgroupsPath of config.json; "" where there are no cgroups."""
         return "" if self.kind == "none" else f"{self._below}/{name}"
 
+    def hold_devices(self) -> bool:
+        """Does this kernel refuse devices by cgroup? By a controller of v1, or by the filter of every v2."""
+        return self.kind == "v2" or (self.kind == "v1" and (self._root / "devices/devices.allow").exists())
+
     def probe(self) -> Limits:
         """Make a cgroup, set each limit, read it back, take it away again."""
         name = f"jupyter-sandbox-probe-{os.getpid()}"

@@ -11,18 +11,21 @@ from typing import Any
 
 from ...models import Doors, SandboxSpec
 from ...names import LABEL_OWNER
+from ...rules.catalogue import DATA
 from ..refusing import only_known, refuse
 from .layout import (
     DOORS,
     INSIDE,
     MASKED_PATHS,
     NAMESPACES,
-    PATH_VARIABLE,
     READONLY_PATHS,
-    TMPFS,
     USER_ID,
     Place,
+    device_rules,
+    gpu_binds,
     tmpfs_ceiling,
+    tmpfs_of,
+    variables,
 )
 from .render import rlimits
 
@@ -59,6 +62,7 @@ class _Question:
         self.binds = {path: (path, "ro") for path in place.read_only}
         self.binds[DOORS] = (doors.directory, "ro")
         self.binds[INSIDE] = (place.inside, "ro")
+        self.devices = gpu_binds(place)
         for mount in spec.mounts:
             self.binds[mount.target] = (mount.source, "ro" if mount.read_only else "rw")
 
@@ -103,8 +107,8 @@ def _privileges(q: _Question) -> None:
 
 
 def _command(q: _Question) -> None:
-    if q.process.get("env") != [PATH_VARIABLE]:
-        raise refuse("environment", "process.env", f"it must be {PATH_VARIABLE!r} alone.")
+    if q.process.get("env") != variables(q.place.gpus):
+        raise refuse("environment", "process.env", f"it must be {variables(q.place.gpus)} alone.")
     if q.process.get("terminal") is not False:
         raise refuse("terminal", "process.terminal", "a sandbox has no terminal of the host.")
     if q.process.get("args") != list(q.place.command) or q.process.get("cwd") != "/":
@@ -153,12 +157,16 @@ def _mounts(q: _Question) -> None:
             _bind(q, mount, target)
         else:
             _own_mount(q, mount, str(kind), target)
-    if "/proc" not in seen or not seen.issuperset(q.binds):
+    if "/proc" not in seen or not seen.issuperset((*q.binds, *q.devices)):
         raise refuse("mount_missing", "mounts", "/proc, the doors or a directory of the spec is missing.")
 
 
 def _bind(q: _Question, mount: Mapping[str, Any], target: str) -> None:
     options = list(mount.get("options", []))
+    if target in q.devices:
+        if (mount.get("source"), frozenset(options)) != q.devices[target] or target in q.binds:
+            raise refuse("devices", "mounts", f"{target} is not as the spec of its device says.")
+        return
     source, access = q.binds.get(target, ("", "ro"))
     if mount.get("source") != source:
         raise refuse("mount_source", "mounts", f"{mount.get('source')!r} is not what belongs at {target}.")
@@ -175,12 +183,14 @@ def _own_mount(q: _Question, mount: Mapping[str, Any], kind: str, target: str) -
     fine = {
         "proc": target == "/proc" and {"nosuid", "noexec", "nodev"} <= flags,
         "devpts": target == "/dev/pts" and {"nosuid", "noexec", "newinstance"} <= flags,
-        "tmpfs": target in TMPFS and "nosuid" in flags and (target == "/dev" or "nodev" in flags),
+        "tmpfs": target in tmpfs_of(q.spec) and "nosuid" in flags and (target == "/dev" or "nodev" in flags),
     }.get(kind)
     if fine is None:
         raise refuse("mount_type", "mounts", f"{kind!r} at {target} is not allowed.")
     if not fine or not flags <= _OWN_OPTIONS or not set(settings) <= _OWN_SETTINGS:
         raise refuse("mount_options", "mounts", f"{kind} at {target} has options {options}.")
+    if target == DATA and (settings.get("mode") != "755" or not {"uid", "gid"}.isdisjoint(settings)):
+        raise refuse("mount_writable", "mounts", f"{target} must belong to uid 0 alone.")
     if kind == "tmpfs":
         _tmpfs_size(q, target, settings)
 
@@ -204,8 +214,8 @@ def _kernel(q: _Question) -> None:
 def _limits(q: _Question) -> None:
     resources: Mapping[str, Any] = q.linux.get("resources") or {}
     only_known(resources, _RESOURCES, "linux.resources.")
-    if resources.get("devices") != [{"allow": False, "access": "rwm"}]:
-        raise refuse("devices", "linux.resources.devices", "every device must be denied.")
+    if resources.get("devices") != device_rules(q.place.gpus):
+        raise refuse("devices", "linux.resources.devices", "every device that is not its own must be denied.")
     if q.linux.get("cgroupsPath", "") != q.place.cgroup:
         raise refuse("cgroup", "linux.cgroupsPath", f"it must be {q.place.cgroup!r}.")
     if not q.place.cgroup:

@@ -7,7 +7,7 @@ import logging
 import os
 import resource
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,21 @@ from ...ordinary import has_own_namespace
 from ...rules.soft_limits import soft_limits
 from ...settings import Environment
 from ..base import CANNOT_START, unknown_environment
+from ..given import Given, GpuSource, NoGpus, Obstacle, refuse_gpu
 from ..records import Records
 from .cgroups import Cgroups, Limits
 from .delegation import delegated, make_room
-from .layout import INSIDE, Place
+from .layout import INSIDE, Place, gpu_binds
 from .namespace import hold_processes, share_inotify
 from .processes import by_namespace, count, namespace_of
-from .rootfs import environment_directories, own_top, prepare_rootfs, rootfs_path, system_directories
+from .rootfs import (
+    add_points,
+    environment_directories,
+    own_top,
+    prepare_rootfs,
+    rootfs_path,
+    system_directories,
+)
 from .runtime import Runtime
 from .runtimes import Runtimes
 
@@ -48,6 +56,7 @@ class OciSite:
     root_uid: int
     runtimes: tuple[str, ...] = ("runc",)
     cgroup_root: str = "/sys/fs/cgroup"
+    gpus: GpuSource = field(default_factory=NoGpus)
 
 
 def load_seccomp() -> dict[str, Any]:
@@ -97,6 +106,9 @@ class OciHost:
         namespace = "" if runtime.own_kernel else f"{self.records.bundle(spec.id)}/userns"
         # A kernel of its own knows nothing of the limits with which its program was started.
         limits = {"RLIMIT_NOFILE": spec.resources.files, "RLIMIT_CORE": 0}
+        given = self.site.gpus.give(spec.gpu_devices)
+        if obstacle := self.gpu_obstacle(given, runtime):
+            raise refuse_gpu(obstacle)
         return Place(
             rootfs=str(self.rootfs),
             inside=self.site.inside,
@@ -108,7 +120,23 @@ class OciHost:
             limit_swap=self._limits.swap,
             seccomp=runtime.filter(self._seccomp),
             rlimits=limits if runtime.own_kernel else {},
+            gpus=given,
         )
+
+    def make_points(self, place: Place) -> None:
+        """Where what its devices bring along is mounted; the same tree serves all, so it only grows."""
+        binds = {target: source for target, (source, _) in gpu_binds(place).items()}
+        add_points(self.rootfs, binds, place.read_only)
+
+    def gpu_obstacle(self, given: Given, runtime: Runtime | None = None) -> Obstacle | None:
+        """Why these devices cannot be given here, or under this runtime; None where they can."""
+        if not given.ids:
+            return None
+        if runtime is not None and runtime.own_kernel:
+            return _GVISOR
+        if self.own_namespace:
+            return _ORDINARY
+        return given.obstacle or (None if self.cgroups.hold_devices() else _NO_CONTROLLER)
 
     def runtime(self, spec: SandboxSpec) -> Runtime:
         """The one that this sandbox runs under."""
@@ -198,6 +226,23 @@ _ASK_ROOT = "Give the launcher a cgroup tree with the controllers memory, pids a
 _ASK_OWN = (
     "For hard limits run as root, or in a cgroup of one's own:"
     " systemd-run --user --scope -p Delegate=yes jupyter-sandbox-admin run -f FILE."
+)
+
+
+_GVISOR = Obstacle(
+    code="gpu.gvisor",
+    message="gVisor gives no device of the host: its own support for GPUs (nvproxy) is not used here.",
+    remedy="Give the profile the runtime runc, or no GPU.",
+)
+_ORDINARY = Obstacle(
+    code="gpu.ordinary",
+    message="An ordinary user's launcher cannot keep a sandbox from the other devices by a device cgroup.",
+    remedy="Run as root: sudo jupyter-sandbox-admin run",
+)
+_NO_CONTROLLER = Obstacle(
+    code="gpu.unusable",
+    message="This kernel has no cgroup that keeps a sandbox from the other devices.",
+    remedy="Mount the controller devices (cgroup v1), or boot with cgroup v2.",
 )
 
 

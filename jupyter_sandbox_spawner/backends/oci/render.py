@@ -7,18 +7,22 @@ from typing import Any
 
 from ...models import Doors, Resources, SandboxSpec
 from ...names import LABEL_OWNER
+from ...rules.catalogue import DATA
 from .layout import (
     DOORS,
     HOSTNAME,
     INSIDE,
     MASKED_PATHS,
     NAMESPACES,
-    PATH_VARIABLE,
     READONLY_PATHS,
     RUNTIME_DIR,
     USER_ID,
     Place,
+    device_rules,
+    gpu_binds,
     tmpfs_ceiling,
+    tmpfs_of,
+    variables,
 )
 
 __all__ = ["CPU_PERIOD", "merge", "render", "rlimits"]
@@ -64,7 +68,7 @@ def _process(place: Place) -> dict[str, Any]:
         "terminal": False,
         "user": {"uid": USER_ID, "gid": USER_ID},
         "args": list(place.command),
-        "env": [PATH_VARIABLE],
+        "env": variables(place.gpus),
         "cwd": "/",
         "capabilities": {name: [] for name in _CAPABILITY_SETS},
         "noNewPrivileges": True,
@@ -96,10 +100,14 @@ def _mounts(spec: SandboxSpec, doors: Doors, place: Place) -> list[dict[str, Any
         _tmpfs(sizes, "/tmp", "nodev", "mode=1777"),  # noqa: S108 - inside the sandbox
         _tmpfs(sizes, RUNTIME_DIR, "nodev", "noexec", "mode=0700", f"uid={USER_ID}", f"gid={USER_ID}"),
     ]
+    if DATA in tmpfs_of(spec):
+        mounts.append(_tmpfs(sizes, DATA, "nodev", "noexec", "mode=755"))
     mounts += [_bind(path, path, "ro") for path in place.read_only]
     mounts += [_bind(doors.directory, DOORS, "ro", "noexec"), _bind(place.inside, INSIDE, "ro")]
     for mount in spec.mounts:
         mounts.append(_bind(mount.source, mount.target, "ro" if mount.read_only else "rw"))
+    for target, (source, options) in gpu_binds(place).items():
+        mounts.append({"destination": target, "type": "bind", "source": source, "options": sorted(options)})
     return mounts
 
 
@@ -138,7 +146,7 @@ def _linux(spec: SandboxSpec, place: Place) -> dict[str, Any]:
         "seccomp": place.seccomp,
         "maskedPaths": list(MASKED_PATHS),
         "readonlyPaths": list(READONLY_PATHS),
-        "resources": {"devices": [{"allow": False, "access": "rwm"}]},
+        "resources": {"devices": device_rules(place.gpus)},
     }
     if place.cgroup:
         linux["cgroupsPath"] = place.cgroup

@@ -11,13 +11,15 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ...errors import ConfigurationError
+from ...errors import BackendError, ConfigurationError
 from ...names import stable_hash
+from ...rules.catalogue import DATA
 from ...settings import Environment
 from .kernel import mount_tmpfs, own_mounts
 from .layout import DOORS, HOME, HOSTNAME, INSIDE, RUNTIME_DIR, TMPFS, USER_ID, USER_NAME
 
 __all__ = [
+    "add_points",
     "environment_directories",
     "own_top",
     "prepare_rootfs",
@@ -142,7 +144,7 @@ def prepare_rootfs(root: Path, mountpoints: Sequence[str], links: Mapping[str, s
             code="rootfs.foreign",
             remedy=f"Remove it: rm -r {root}",
         )
-    for path in ("/proc", "/sys", "/dev", "/etc/ssl", *TMPFS, DOORS, INSIDE, HOME, *mountpoints):
+    for path in ("/proc", "/sys", "/dev", "/etc/ssl", *TMPFS, DOORS, INSIDE, HOME, DATA, *mountpoints):
         below_tmpfs = path != "/tmp" and path.startswith(("/dev/", "/tmp/"))  # noqa: S108 - inside
         if not below_tmpfs:  # else the runtime makes it, in the fresh tmpfs
             Path(f"{root}{path}").mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -153,6 +155,27 @@ def prepare_rootfs(root: Path, mountpoints: Sequence[str], links: Mapping[str, s
         if not os.path.lexists(f"{root}{path}"):
             os.symlink(target, f"{root}{path}")
     _fill_etc(Path(root, "etc"), Path("/etc"))
+
+
+def add_points(root: Path, binds: Mapping[str, str], read_only: Sequence[str]) -> None:
+    """Points for further mounts (target to source). Raises BackendError `gpu.unusable` where none can be."""
+    for target, source in binds.items():
+        real = os.path.realpath(target)
+        shown = any(f"{real}/".startswith(f"{path}/") for path in read_only)
+        if shown and not os.path.exists(real):
+            raise BackendError(
+                f"{target} cannot be mounted: a sandbox sees the host's directory, and there is no {real}.",
+                code="gpu.unusable",
+                remedy="Make it as an empty file or directory, or leave that mount out of the CDI spec.",
+            )
+        if shown or target.startswith("/dev/"):  # the runtime makes it in the fresh tmpfs
+            continue
+        point = Path(f"{root}{target}")
+        point.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        if os.path.isdir(source):
+            point.mkdir(mode=0o755, exist_ok=True)
+        else:
+            point.touch(mode=0o644)
 
 
 def _fill_etc(target: Path, host: Path) -> None:

@@ -11,7 +11,7 @@ __all__ = ["EgressAccount"]
 
 
 class EgressAccount(Protocol):
-    """One sandbox: verbs id, user, server, policy, egress_decided, egress_bytes, egress_allowance."""
+    """One sandbox: verbs id, user, server, zone, policy, egress_decided, egress_bytes, egress_allowance."""
 
     @property
     def id(self) -> str:
@@ -24,6 +24,10 @@ class EgressAccount(Protocol):
     @property
     def server(self) -> str:
         """The name of its server; empty for the default one."""
+
+    @property
+    def zone(self) -> str:
+        """The zone of its data; empty for the ordinary one."""
 
     @property
     def policy(self) -> EgressPolicy:

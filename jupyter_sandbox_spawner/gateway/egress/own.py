@@ -126,6 +126,7 @@ def with_identity(request: ProxyRequest, account: EgressAccount) -> ProxyRequest
         if not name.replace(b"_", b"-").startswith(_OURS)
     ]
     ours = {"id": account.id, "user": quote(account.user, safe=""), "server": quote(account.server, safe="")}
+    ours |= {"zone": account.zone} if account.zone else {}
     added = [(_OURS + name.encode(), text.encode()) for name, text in ours.items()]
     head = h11.Request(method=request.head.method, target=request.head.target, headers=[*kept, *added])
     return replace(request, head=head)

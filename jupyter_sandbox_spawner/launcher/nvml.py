@@ -1,0 +1,91 @@
+"""Which GPUs does NVIDIA's driver know on this host? Asked through NVML, if library and driver are there."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ..gpus import GpuDevice
+
+__all__ = ["DriverGpu", "read_nvml"]
+
+_LIBRARY = "pynvml"  # of the package nvidia-ml-py
+
+
+@dataclass(frozen=True, kw_only=True)
+class DriverGpu:
+    """A GPU or MIG instance of the driver, and the names that CDI specs have for it."""
+
+    device: GpuDevice
+    names: frozenset[str]
+
+
+def read_nvml() -> tuple[tuple[DriverGpu, ...], str]:
+    """What the driver has to give, and a sentence where it could not be asked. Blocks for a moment."""
+    try:
+        nvml = importlib.import_module(_LIBRARY)
+    except ImportError:
+        return (), "NVML is not asked. Run: pip install 'jupyter_sandbox_spawner[gpu]'"
+    try:
+        nvml.nvmlInit()
+    except nvml.NVMLError as error:
+        return (), f"NVML finds no NVIDIA driver ({error})."
+    try:
+        return tuple(_gpus(nvml)), ""
+    except nvml.NVMLError as error:  # half a list would let a whole GPU be given beside its parts
+        return (), f"NVML failed ({error}), so that none of its GPUs is given."
+    finally:
+        nvml.nvmlShutdown()
+
+
+def _gpus(nvml: Any) -> Iterator[DriverGpu]:
+    for index in range(nvml.nvmlDeviceGetCount()):
+        handle = nvml.nvmlDeviceGetHandleByIndex(index)
+        uuid = _text(nvml.nvmlDeviceGetUUID(handle))
+        if _is_split(nvml, handle):
+            yield from _instances(nvml, handle, index, uuid)
+            continue
+        device = GpuDevice(
+            id=uuid,
+            kind=_kind(_text(nvml.nvmlDeviceGetName(handle))),
+            memory=int(nvml.nvmlDeviceGetMemoryInfo(handle).total),
+        )
+        yield DriverGpu(device=device, names=frozenset({uuid, str(index), f"gpu{index}"}))
+
+
+def _is_split(nvml: Any, handle: Any) -> bool:
+    try:
+        return bool(nvml.nvmlDeviceGetMigMode(handle)[0])
+    except nvml.NVMLError_NotSupported:
+        return False
+
+
+def _instances(nvml: Any, handle: Any, index: int, parent: str) -> Iterator[DriverGpu]:
+    for number in range(nvml.nvmlDeviceGetMaxMigDeviceCount(handle)):
+        try:
+            part = nvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, number)
+        except nvml.NVMLError_NotFound:
+            continue
+        uuid = _text(nvml.nvmlDeviceGetUUID(part))
+        profile = _text(nvml.nvmlDeviceGetName(part)).rpartition("MIG ")[2]
+        device = GpuDevice(
+            id=uuid,
+            kind=f"mig-{_kind(profile)}",
+            parent=parent,
+            memory=int(nvml.nvmlDeviceGetMemoryInfo(part).total),
+        )
+        names = frozenset({uuid, f"{index}:{number}", f"mig{index}:{number}"})
+        yield DriverGpu(device=device, names=names)
+
+
+def _text(answer: str | bytes) -> str:
+    """Older versions of the library answer with bytes."""
+    return answer.decode() if isinstance(answer, bytes) else answer
+
+
+def _kind(product: str) -> str:
+    """`NVIDIA H100 80GB HBM3` as profiles write it: `nvidia-h100-80gb-hbm3`."""
+    return re.sub(r"[^a-z0-9.]+", "-", product.lower()).strip("-")
