@@ -15,6 +15,7 @@ from . import (
     policy,
     runtimes,
     secrets,
+    usage,
     vault,
 )
 from .guard import Guard
@@ -35,4 +36,5 @@ GUARDS: tuple[Guard, ...] = (
     *secrets.GUARDS,
     *delivery.GUARDS,
     *vault.GUARDS,
+    *usage.GUARDS,
 )
