@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from . import browser, delivery, docker, homes, isolation, mlflow, network, people, runtimes, secrets, vault
+from . import (
+    browser,
+    delivery,
+    docker,
+    homes,
+    isolation,
+    mlflow,
+    network,
+    people,
+    profiles,
+    runtimes,
+    secrets,
+    vault,
+)
 from .guard import Guard
 
 __all__ = ["GUARDS", "Guard"]
@@ -15,6 +28,7 @@ GUARDS: tuple[Guard, ...] = (
     *docker.GUARDS,
     *runtimes.GUARDS,
     *people.GUARDS,
+    *profiles.GUARDS,
     *mlflow.GUARDS,
     *secrets.GUARDS,
     *delivery.GUARDS,
