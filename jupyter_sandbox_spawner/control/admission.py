@@ -156,6 +156,7 @@ async def _announce(parts: Parts, request: AdmissionRequest, answer: Admission) 
             "ttl": spec.ttl,
             "idle_timeout": spec.idle_timeout,
             **({"soft_limits": list(soft)} if soft else {}),
+            **({"options": dict(request.options)} if request.options else {}),
         },
     )
     try:
