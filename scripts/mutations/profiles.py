@@ -36,8 +36,8 @@ GUARDS: tuple[Guard, ...] = (
     Guard(
         name="profiles: what users write has no templates",
         file=f"{_RULES}/profile_choices.py",
-        pattern=r"filled = _filled\(found, user",
-        replacement="filled = _filled(replace(found, variables={**found.variables, **texts}), user",
+        pattern=r"variables = \{\*\*filled\.variables, \*\*texts\}",
+        replacement='variables = fill({**filled.variables, **texts}, user, "")',
         tests=f"{_OPTIONS} -k as_it_is",
     ),
     Guard(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -99,7 +100,7 @@ def test_python_profiles_are_checked_with_the_configuration(
     config.write_text(
         "from jupyter_sandbox_spawner.setup_hub import setup_hub\n"
         f"setup_hub(get_config(), profiles=lambda: {{'profiles': [{profile!r}]}},"
-        f" run_dir='/run/x', state_dir={str(tmp_path)!r})\n"
+        f" run_dir='/run/x', state_dir={str(tmp_path)!r}, environments={{'default': {sys.prefix!r}}})\n"
     )
     assert main(["run", "-f", str(config), "--check-config"]) == 0
     assert "is right. Profiles: a." in capsys.readouterr().out
