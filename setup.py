@@ -28,6 +28,7 @@ TEST = [
     "pytest-xdist>=3.6,<4",
     "playwright>=1.45,<2",
     "hypothesis>=6,<7",
+    "jsonschema>=4.18,<5",
     "trustme>=1.2,<2",
     "botocore>=1.34,<2",
     "keyring>=25,<26",

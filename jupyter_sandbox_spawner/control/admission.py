@@ -169,6 +169,7 @@ async def _announce(
             "idle_timeout": spec.idle_timeout,
             **({"gpus": list(spec.gpu_devices)} if spec.gpu_devices else {}),
             **({"soft_limits": list(soft)} if soft else {}),
+            **({"options": dict(request.options)} if request.options else {}),
         },
     )
     try:

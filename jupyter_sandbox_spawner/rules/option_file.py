@@ -12,6 +12,7 @@ from .profile_nodes import Node
 from .profile_options import FreeText, OptionChoice, ProfileOption
 from .profiles import Profile
 from .sandbox_keys import KEYS, SandboxReading, worked_in
+from .text_patterns import runs_away
 
 __all__ = ["CHOICE_KEYS", "OPTION_KEYS", "TEXT_KEYS", "read_options"]
 
@@ -146,6 +147,11 @@ def _pattern(value: Any, field: str) -> str:
         re.compile(value)
     except (re.error, RecursionError, OverflowError) as error:
         raise fields.wrong(field, value, f"is not a pattern: {error}", remedy) from None
+    if runs_away(value):
+        remedy = (
+            "Repeat without end only what has no *, +, {,} or | in it, and bound the rest: (-[a-z]+){0,5}."
+        )
+        raise fields.wrong(field, value, "could take for ever on some texts", remedy)
     return value
 
 

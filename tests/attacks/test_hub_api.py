@@ -147,6 +147,10 @@ ODD_OPTIONS: dict[str, dict[str, Any]] = {
     "uid": {"uid": 0},
     "devices": {"devices": ["/dev/mem"]},
     "profile": {"profile": "x" * (10 << 20)},
+    "options": {"options": [{"image": "evil:latest"}]},
+    "options.privileged": {"options": {"privileged": "true"}},
+    "options.image": {"options": {"image": {"name": "evil:latest"}}},
+    "options.size": {"options": {"size": "x" * (10 << 20)}},
 }
 
 

@@ -19,6 +19,7 @@ from jupyter_sandbox_spawner.hub.refusals import FailedStart, RefusedStart, star
 from jupyter_sandbox_spawner.hub.stages import Stages
 from jupyter_sandbox_spawner.models import UserPlace
 from jupyter_sandbox_spawner.rules.choosing import Choice
+from jupyter_sandbox_spawner.rules.offers import Offer
 from jupyter_sandbox_spawner.rules.profile_file import parse_profiles
 from jupyter_sandbox_spawner.rules.profiles import Defaults, to_spec
 
@@ -47,6 +48,48 @@ def test_the_form_needs_no_script() -> None:
     assert page.count('about" disabled>') == 1
     assert "mirror.example" in page
     assert "1.0 GB" in page
+
+
+OPTIONS = parse_profiles("""
+- display_name: A
+  slug: a
+  default: true
+  sandbox: {cpu: 1, memory: 1G}
+  profile_options:
+    size:
+      display_name: <b>Size</b>
+      choices:
+        small: {display_name: <i>Small</i>}
+        large: {display_name: Large, sandbox: {memory: 2G}}
+        lab: {display_name: Lab, allowed_groups: [lab], sandbox: {memory: 3G}}
+      unlisted_choice: {pattern: ".+", variable: SIZE, message: <u>Any.</u>}
+- {display_name: Old, slug: old, deprecated: {message: Gone.}, sandbox: {cpu: 1, memory: 1G}}
+""")
+
+
+def test_the_form_keeps_what_was_chosen() -> None:
+    """The saved choice is selected, another group's is disabled and says why; old profiles are hidden."""
+    page = profile_form(OPTIONS, (), Choice(profile=OPTIONS[0], options={"size": "large"}))
+    assert '<option value="large" selected>Large</option>' in page
+    assert '<option value="lab" disabled>Lab (not available: It is for group lab; ask your admin.)' in page
+    assert 'value="old"' not in page
+    own = profile_form(OPTIONS, (), Choice(profile=OPTIONS[0], options={"size": '"><img src=x>'}))
+    assert '<option value=".own" selected>' in own
+    assert 'value="&#34;&gt;&lt;img src=x&gt;"' in own
+    for markup in ("<b>Size", "<i>Small", "<u>Any", "<img"):
+        assert markup not in own
+
+
+def test_an_offer_greys_a_card() -> None:
+    """What is not free is disabled and says why; what is free says how much."""
+    full = Offer(slug="a", allowed=False, reason="2 of 2 GPUs are in use.", free="next about 16:40 UTC")
+    page = profile_form(OPTIONS, (), Choice(profile=OPTIONS[0]), offers={"a": full})
+    assert "2 of 2 GPUs are in use." in page
+    assert "next about 16:40 UTC" in page
+    assert 'about" disabled>' in page
+    assert "checked" not in page.partition("</style>")[2]
+    free = Offer(slug="a", allowed=True, free="3 of 4 GPUs are free")
+    assert 'about" checked>' in profile_form(OPTIONS, (), Choice(profile=OPTIONS[0]), offers={"a": free})
 
 
 async def test_watchers_see_every_stage_from_the_first() -> None:

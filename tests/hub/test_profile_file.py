@@ -76,6 +76,8 @@ def test_options_reach_the_spec_and_stay_saved(site: HubProcess, control: Any) -
     assert site.start("ines", options).status == 201
     assert newest(site).resources.memory == 8 * GIB
     assert newest(site).environment == {"PLACE": "lake/ines", "BRANCH": "dev"}
+    (line,) = ask_control(site, lambda client: client.audit(user="ines", limit=1))["items"]
+    assert (line["action"], line["detail"]["options"]) == ("admission", options["options"])
     site.api("DELETE", "users/ines/server")
     assert site.start("ines").status == 201
     assert (newest(site).resources.memory, newest(site).environment["BRANCH"]) == (8 * GIB, "dev")

@@ -154,9 +154,11 @@ def test_internal_ssl_is_refused(setup: Setup) -> None:
 
 
 def test_profiles_from_python(setup: Setup) -> None:
-    """A Python list is checked and handed to the spawner."""
+    """A Python list, dictionary, or what a function gives is checked and handed to the spawner."""
     listed = [{"display_name": "A", "slug": "a", "default": True, "sandbox": {"cpu": 1, "memory": "1G"}}]
     assert setup(profiles=listed).SandboxSpawner.profiles == listed
+    assert setup(profiles={"profiles": listed}).SandboxSpawner.profiles == {"profiles": listed}
+    assert setup(profiles=lambda: listed).SandboxSpawner.profiles == listed
     with pytest.raises(ProfileError):
         setup(profiles=[{"slug": "a"}])
 

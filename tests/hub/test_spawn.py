@@ -106,6 +106,10 @@ def test_a_forbidden_profile_by_api(hub: HubProcess, control: Any) -> None:
         {"profile": "cpu-smal"},
         {"profile": "cpu-small", "uid": 0, "mounts": ["/"]},
         {"profile": "x" * 100_000},
+        {"profile": "cpu-small", "options": {"image": "evil"}},
+        {"profile": "cpu-small", "options": {"size": {"privileged": True}}},
+        {"profile": "cpu-small", "options": ["uid=0"]},
+        {"profile": "cpu-small", "options": {"devices": "x" * 100_000}},
     ],
 )
 @pytest.mark.proves("H04")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -88,3 +89,18 @@ def test_python_profiles_become_a_file_for_control(tmp_path: Path) -> None:
     assert parse_rulebook(Path(written).read_text()).profiles[0].display_name == "Ä 😀"
     assert Path(written).stat().st_mode & 0o777 == 0o600
     assert with_profiles_file(replace(installation, profiles="")).site.profiles == ""
+
+
+def test_python_profiles_are_checked_with_the_configuration(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A function that gives a dictionary is as good as a file to `run --check-config`."""
+    config = tmp_path / "jupyterhub_config.py"
+    profile = {"display_name": "A", "slug": "a", "default": True, "sandbox": {"cpu": 1, "memory": "1G"}}
+    config.write_text(
+        "from jupyter_sandbox_spawner.setup_hub import setup_hub\n"
+        f"setup_hub(get_config(), profiles=lambda: {{'profiles': [{profile!r}]}},"
+        f" run_dir='/run/x', state_dir={str(tmp_path)!r}, environments={{'default': {sys.prefix!r}}})\n"
+    )
+    assert main(["run", "-f", str(config), "--check-config"]) == 0
+    assert "is right. Profiles: a." in capsys.readouterr().out
