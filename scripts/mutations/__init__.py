@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from . import browser, delivery, docker, homes, isolation, mlflow, network, people, runtimes, secrets, vault
+from . import (
+    browser,
+    delivery,
+    docker,
+    homes,
+    isolation,
+    mlflow,
+    network,
+    people,
+    runtimes,
+    secrets,
+    store,
+    vault,
+)
 from .guard import Guard
 
 __all__ = ["GUARDS", "Guard"]
@@ -17,6 +30,7 @@ GUARDS: tuple[Guard, ...] = (
     *people.GUARDS,
     *mlflow.GUARDS,
     *secrets.GUARDS,
+    *store.GUARDS,
     *delivery.GUARDS,
     *vault.GUARDS,
 )
