@@ -21,6 +21,7 @@ from jupyter_sandbox_spawner.control.store import Store, StoreError
 from jupyter_sandbox_spawner.errors import ConfigurationError
 from tests.support.control_databases import ControlPostgres, shared_postgres
 from tests.support.cut_line import CutLine, cut_line
+from tests.support.waiting import until
 
 from .control_neighbours import START, asked, spec
 
@@ -109,7 +110,7 @@ async def test_whoever_waited_for_the_lock_sees_what_was_written_meanwhile(
         await held.wait()
         asking = asyncio.create_task(second.run(records.all_open))
         waiting = f"SELECT count(*) FROM pg_locks WHERE NOT granted AND objid = {WRITE_LOCK & 0xFFFFFFFF}"
-        await asyncio.to_thread(until, lambda: server.sql(waiting, "postgres") == ["1"])
+        await until(lambda: server.sql(waiting, "postgres") == ["1"])
         later.set()
         await holding
         assert len(await asking) == 1
