@@ -14,6 +14,7 @@ from ..errors import ConfigurationError, SandboxError
 from ..settings import Site
 from ..vault_site import VaultSite
 from .accounts import Account, accounts_of, with_uids
+from .database_findings import database_finding
 from .directories import LEAST_FREE
 from .finding import Finding
 from .installation import Installation
@@ -36,6 +37,7 @@ def site_findings(installation: Installation | None) -> Iterator[Finding]:
     yield from _origin(site)
     if installation is not None:
         yield _secrets(site)
+        yield database_finding(site)
         yield from profile_findings(site)
     yield _run_dir(site.run_dir)
     # A directory that is not there yet is judged by the nearest one above it.

@@ -22,7 +22,7 @@ from ..rules.audit import Entry
 from ..rules.policy import Decision
 from ..rules.policy_effects import kept_back
 from ..rules.policy_record import recorded
-from . import data, records
+from . import data, records, waiting
 from .granting import Asking, grant
 from .parts import Parts
 from .policy import record_denials
@@ -61,7 +61,7 @@ async def _admit(parts: Parts, request: AdmissionRequest) -> Admission:
     try:
         parts.audit.check()
         answer, rulings = await _decide(parts, request)
-        if answer.admitted and not answer.repeated:
+        if answer.admitted and not await _is_announced(parts, request, answer):
             await _announce(parts, replace(request, spec=answer.spec or spec), answer, rulings)
     except ProgramError as error:
         log.error("%s/%s is not admitted: %s", spec.user, spec.server, error)
@@ -83,13 +83,17 @@ async def _admit(parts: Parts, request: AdmissionRequest) -> Admission:
 
 
 async def close_interrupted(parts: Parts) -> None:
-    """At start: close what was recorded and never answered."""
+    """At start: close what was recorded and never answered; who had a GPU by it waits for one again."""
     now = parts.clock.now()
+    wishes = {profile.slug: profile.gpu for profile in (await parts.terms.book()).profiles}
 
     def close(connection: Connection) -> list[records.SandboxRecord]:
         found = [item for item in records.all_open(connection) if not item.audited]
-        for item in found:
+        # The latest first, so that the earliest is before it in the queue again.
+        for item in sorted(found, key=lambda item: item.admitted_at, reverse=True):
             why = "Control stopped before it could answer."
+            owner = waiting.Owner(user=item.user, server=item.server)
+            waiting.put_back(connection, now, owner, item.id, wishes.get(item.profile))
             records.release(connection, item.id, _INTERRUPTED, why, now)
         return found
 
@@ -141,6 +145,14 @@ async def _asking(parts: Parts, request: AdmissionRequest, terms: ProfileTerms) 
         internal_services=parts.internal_services,
         gpus=await parts.launcher.gpus() if terms.gpu else GpuInventory(),
     )
+
+
+async def _is_announced(parts: Parts, request: AdmissionRequest, answer: Admission) -> bool:
+    """A commit whose outcome nobody knew may have been recorded; then the repetition is the first answer."""
+    if not answer.repeated:
+        return False
+    record = await parts.store.run(lambda db: records.by_id(db, request.spec.id))
+    return record is not None and record.audited
 
 
 async def _announce(

@@ -16,6 +16,7 @@ from . import (
     profiles,
     runtimes,
     secrets,
+    store,
     usage,
     vault,
 )
@@ -36,6 +37,7 @@ GUARDS: tuple[Guard, ...] = (
     *mlflow.GUARDS,
     *policy.GUARDS,
     *secrets.GUARDS,
+    *store.GUARDS,
     *delivery.GUARDS,
     *vault.GUARDS,
     *usage.GUARDS,

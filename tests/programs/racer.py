@@ -27,6 +27,7 @@ from jupyter_sandbox_spawner.control.parts import Parts, Tuning
 from jupyter_sandbox_spawner.control.postgresql_database import Postgresql
 from jupyter_sandbox_spawner.control.sqlite_database import Sqlite
 from jupyter_sandbox_spawner.control.store import Store
+from jupyter_sandbox_spawner.control.terms import OwnWord
 from jupyter_sandbox_spawner.gpus import GpuDevice, GpuInventory, GpuWish
 from jupyter_sandbox_spawner.models import Resources, SandboxSpec
 from jupyter_sandbox_spawner.names import sandbox_id
@@ -121,8 +122,8 @@ class FixedTerms:
         quotas = Quotas(users=(UserQuota(caps=of_users),), groups=(of_group,))
         self._book = Rulebook(profiles=(), quotas=quotas)
 
-    async def of(self, request: AdmissionRequest) -> ProfileTerms:
-        return TERMS[request.spec.profile]
+    async def of(self, request: AdmissionRequest) -> OwnWord:
+        return OwnWord(terms=TERMS[request.spec.profile])
 
     async def book(self) -> Rulebook:
         return self._book
@@ -201,9 +202,12 @@ async def _all(race: Race, parts: Parts, seen: Counter[str]) -> None:
     await asyncio.to_thread(sys.stdin.readline)
 
     async def ask(number: int) -> None:
-        profile = chance.choice(["cpu", "gpu"])
-        server = f"s{chance.randrange(10)}"
-        request = request_of(chance.randrange(race.users), server, profile, f"{race.seed}-{number}")
+        user, nonce = chance.randrange(race.users), f"{race.seed}-{number}"
+        if race.stops:
+            request = request_of(user, f"s{number % 10}", chance.choice(["cpu", "gpu"]), nonce)
+        else:
+            # Every server is another one, so that none takes another's place.
+            request = request_of(user, nonce, "gpu" if user < race.users // 2 else "cpu", nonce)
         async with slots:
             answer: Admission = await desk.admit(request)
             seen["admitted" if answer.admitted else answer.code] += 1

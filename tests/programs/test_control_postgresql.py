@@ -6,6 +6,7 @@ import asyncio
 import signal
 import subprocess
 import tempfile
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ from jupyter_sandbox_spawner.control.store import Store, StoreError
 from jupyter_sandbox_spawner.errors import ConfigurationError
 from tests.support.control_databases import ControlPostgres, shared_postgres
 from tests.support.cut_line import CutLine, cut_line
+from tests.support.waiting import until
 
 from .control_neighbours import START, asked, spec
 
@@ -88,6 +90,30 @@ async def test_a_held_lock_is_waited_for_and_then_an_error(server: ControlPostgr
         assert error.code == "database.locked"
         assert 0.2 < waited < 10
         assert await store.run(records.all_open) == []
+
+
+async def test_whoever_waited_for_the_lock_sees_what_was_written_meanwhile(
+    server: ControlPostgres, name: str
+) -> None:
+    """What the holder of the lock committed is seen by the next, whatever level the server's default is."""
+    server.sql(f"ALTER DATABASE {name} SET default_transaction_isolation = 'serializable'", "postgres")
+    async with Store(server.by_socket(name)) as first, Store(server.by_socket(name)) as second:
+        held, later = asyncio.Event(), threading.Event()
+        loop = asyncio.get_running_loop()
+
+        def hold(connection: Connection) -> None:
+            loop.call_soon_threadsafe(held.set)
+            later.wait(10)
+            admit_once([])(connection)
+
+        holding = asyncio.create_task(first.run(hold))
+        await held.wait()
+        asking = asyncio.create_task(second.run(records.all_open))
+        waiting = f"SELECT count(*) FROM pg_locks WHERE NOT granted AND objid = {WRITE_LOCK & 0xFFFFFFFF}"
+        await until(lambda: server.sql(waiting, "postgres") == ["1"])
+        later.set()
+        await holding
+        assert len(await asking) == 1
 
 
 async def test_a_restart_of_the_server_is_not_noticed(server: ControlPostgres, name: str) -> None:

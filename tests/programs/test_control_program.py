@@ -34,7 +34,7 @@ from .control_street import Street, python_path, street
 class Program:
     """`python -m jupyter_sandbox_spawner.control` beside its neighbours."""
 
-    def __init__(self, here: Street) -> None:
+    def __init__(self, here: Street, database: str | None = None) -> None:
         self.here = here
         state = here.directory / "state"
         self.site = Site(
@@ -45,7 +45,7 @@ class Program:
             hub_port=here.hub_port,
             proxy_api_port=1,
             front_port=9999,
-            database=here.database if KIND == "postgresql" else "",
+            database=database if database is not None else here.database if KIND == "postgresql" else "",
         )
         self.database = self.site.database or str(state / "control/control.sqlite")
         self.site_file = here.directory / "site.json"
