@@ -17,7 +17,7 @@ from .board import board
 from .offers import Looking, offers
 from .parts import Parts
 
-__all__ = ["GpuApi"]
+__all__ = ["GpuApi", "UnknownTicketError"]
 
 
 class UnknownTicketError(SandboxError):

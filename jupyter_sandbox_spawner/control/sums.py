@@ -59,8 +59,8 @@ class Sums:
         return None
 
     def _open(self, scope: Scope) -> tuple[Any, ...]:
-        left = holdings.c.sandbox.not_in(self._leaving)
-        return (holdings.c.scope == scope, holdings.c.until.is_(None), left)
+        now = (holdings.c.scope == scope, holdings.c.until.is_(None))
+        return (*now, holdings.c.sandbox.not_in(self._leaving)) if self._leaving else now
 
     def _servers(self, user: str) -> tuple[str, ...]:
         query = select(sandboxes.c.server).join(holdings, holdings.c.sandbox == sandboxes.c.id)

@@ -135,14 +135,14 @@ def shares_of(
 def over_cap(share: Share, held: Held, asked: Asked) -> Refusal | None:
     """The first cap that one more server would exceed; what is asked in none of a kind exceeds nothing."""
     caps = share.caps
-    for what, cap, has, more in (
-        ("servers", caps.servers, held.servers, 1),
-        ("cpu", caps.cpu, held.cpu, asked.cpu),
-        ("memory", caps.memory, held.memory, asked.memory),
-        ("gpu", caps.gpus, held.gpus, asked.gpus),
+    for begin, cap, has, more in (
+        ("quota.servers.", caps.servers, held.servers, 1),
+        ("quota.cpu.", caps.cpu, held.cpu, asked.cpu),
+        ("quota.memory.", caps.memory, held.memory, asked.memory),
+        ("quota.gpu.", caps.gpus, held.gpus, asked.gpus),
     ):
         if cap is not None and more and has + more > cap + _ROUNDING:
-            return _refusal(share, what, (cap, has, more), held.names)
+            return _refusal(share, begin, (cap, has, more), held.names)
     return None
 
 
@@ -155,9 +155,9 @@ def owner_of(share: Share) -> str:
     }[share.scope]
 
 
-def _refusal(share: Share, what: str, numbers: tuple[float, float, float], names: Sequence[str]) -> Refusal:
+def _refusal(share: Share, begin: str, numbers: tuple[float, float, float], names: Sequence[str]) -> Refusal:
     cap, has, more = numbers
-    code = f"quota.{what}.{share.scope}"
+    code, what = begin + share.scope, begin.split(".")[1]
     if more > cap + _ROUNDING:
         message = f"This server asks for {_amount(what, more)}, and the cap is {_amount(what, cap)}"
         whose = {

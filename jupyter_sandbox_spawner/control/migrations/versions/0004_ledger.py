@@ -35,7 +35,8 @@ def _holdings() -> None:
         sa.Column("until", sa.String(26), nullable=True),
         sa.PrimaryKeyConstraint("scope", "name", "sandbox"),
     )
-    op.create_index("holdings_by_end", "holdings", ["scope", "name", "until"], unique=False)
+    summed = ["scope", "name", "until", "sandbox", "cpu", "memory", "gpus"]
+    op.create_index("holdings_by_end", "holdings", summed, unique=False)
     op.create_index("holdings_of_sandbox", "holdings", ["sandbox"], unique=False)
 
 
