@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from . import browser, delivery, docker, homes, isolation, mlflow, network, people, runtimes, secrets, vault
+from . import (
+    browser,
+    delivery,
+    docker,
+    gpus,
+    homes,
+    isolation,
+    mlflow,
+    network,
+    people,
+    runtimes,
+    secrets,
+    vault,
+)
 from .guard import Guard
 
 __all__ = ["GUARDS", "Guard"]
@@ -13,6 +26,7 @@ GUARDS: tuple[Guard, ...] = (
     *homes.GUARDS,
     *isolation.GUARDS,
     *docker.GUARDS,
+    *gpus.GUARDS,
     *runtimes.GUARDS,
     *people.GUARDS,
     *mlflow.GUARDS,
