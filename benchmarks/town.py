@@ -18,12 +18,13 @@ from functools import partial
 from pathlib import Path
 
 from aiohttp import web
-from sqlalchemy import Connection
+from sqlalchemy import Connection, update
 
 from hub_config.demo.running import CHECKOUT
 from jupyter_sandbox_spawner.clients.control import AdmissionRequest, ControlClient
 from jupyter_sandbox_spawner.control import ledger, records
 from jupyter_sandbox_spawner.control.store import Store, database_of
+from jupyter_sandbox_spawner.control.tables import sandboxes
 from jupyter_sandbox_spawner.gpus import GpuDevice, GpuInventory
 from jupyter_sandbox_spawner.models import Capabilities, Usages, UserPlace
 from jupyter_sandbox_spawner.names import sandbox_id
@@ -32,7 +33,7 @@ from jupyter_sandbox_spawner.rules.profiles import Defaults, Profile, reason_aga
 from jupyter_sandbox_spawner.rules.rulebook import Rulebook
 from jupyter_sandbox_spawner.rules.rulebook_file import parse_rulebook
 from jupyter_sandbox_spawner.serving import listening_socket
-from jupyter_sandbox_spawner.settings import Site, write_site
+from jupyter_sandbox_spawner.settings import Environment, Site, write_site
 from jupyter_sandbox_spawner.wire import encode
 
 from .machine import LOOPBACK, free_port, program, until_it_listens
@@ -40,7 +41,7 @@ from .machine import LOOPBACK, free_port, program, until_it_listens
 __all__ = ["GROUPS", "OPEN", "PEOPLE", "PROFILES", "Person", "Town", "open_town", "percentile", "person"]
 
 PEOPLE, GROUPS, PROFILES, OPEN = 10_000, 50, 200, 2_000
-_DEFAULTS = Defaults(environment="default")
+_DEFAULTS = Defaults(environment="user")
 _DEVICES = tuple(
     GpuDevice(id=f"GPU-{number:08x}", kind="nvidia-a100", memory=80 << 30) for number in range(40)
 )
@@ -136,6 +137,7 @@ async def _site(stack: AsyncExitStack, directory: Path, database: str, password_
         hub_port=await _serve_hub(stack),
         proxy_api_port=1,
         front_port=free_port(),
+        environments={"user": Environment(prefix="/opt/user")},
         database=database,
         database_password_file=password_file,
     )
@@ -150,7 +152,7 @@ async def _site(stack: AsyncExitStack, directory: Path, database: str, password_
 async def _fill(store: Store, book: Rulebook) -> None:
     """Straight into the database, as admissions leave it: ten thousand of them would take minutes."""
     now, dice = datetime.now(timezone.utc), random.Random(7)
-    free = list(_DEVICES[:30])
+    free = list(_DEVICES[:30])  # the rest is for those who are measured
     for first in range(0, PEOPLE, 500):
         asked = [_request(book, person(number), dice) for number in range(first, first + 500)]
 
@@ -160,25 +162,19 @@ async def _fill(store: Store, book: Rulebook) -> None:
 def _write_all(
     db: Connection, asked: Sequence[AdmissionRequest], now: datetime, first: int, free: list[GpuDevice]
 ) -> None:
+    ended = []
     for number, request in enumerate(asked, first):
-        _write(db, request, now, number, free)
-
-
-def _write(
-    db: Connection, request: AdmissionRequest, now: datetime, number: int, free: list[GpuDevice]
-) -> None:
-    is_open = number >= PEOPLE - OPEN
-    if request.terms.gpu and not (is_open and free):
-        return
-    began = now - timedelta(minutes=number % 400)
-    records.admit(db, request, began, began + timedelta(hours=8))
-    if not is_open:
-        records.release(db, request.spec.id, "stop.by_user", "stopped", now)
-        return
-    given = [free.pop()] if request.terms.gpu else []
-    ledger.hold(db, began, request.spec, request.groups, given)
-    records.mark_audited(db, request.spec.id)
-    records.mark_ready(db, request.spec.id, began, {})
+        began = now - timedelta(minutes=number % 400)
+        if number < PEOPLE - OPEN:
+            records.admit(db, request, began, None)
+            ended.append(request.spec.id)
+        elif not request.terms.gpu or free:
+            given = [free.pop()] if request.terms.gpu else []
+            records.admit(db, request, began, began + timedelta(hours=8))
+            ledger.hold(db, began, request.spec, request.groups, given)
+            records.mark_ready(db, request.spec.id, began, {})
+    db.execute(update(sandboxes).where(sandboxes.c.id.in_(ended)).values(status="released", released_at=now))
+    db.execute(update(sandboxes).values(audited=True))
 
 
 async def _serve_hub(stack: AsyncExitStack) -> int:

@@ -137,7 +137,7 @@ class ControlClient(UnixClient):
         """What the user may have now, an offer a profile; none where control has no profiles file."""
         body = encode(OfferQuestion(groups=tuple(sorted(groups)), server=server))
         found = await self.call("POST", f"/api/users/{quote(user, safe='')}/offers", body)
-        return [decode(Offer, item) for item in found]
+        return decode(tuple[Offer, ...], found)
 
     async def cancel(self, user: str, ticket: str) -> None:
         """Give up the user's place in the queue. AnswerError `gpu.unknown_ticket` if there is none."""
@@ -185,6 +185,10 @@ class ControlAdminClient(UnixClient):
     async def policy(self) -> Any:
         """Who decides, by which policy, and what ails it."""
         return await self.call("GET", "/api/policy")
+
+    async def profiles(self) -> Any:
+        """Which rule book is in force since when, and why the file as it is now is not: `problem`."""
+        return await self.call("GET", "/api/profiles/state")
 
     async def audit(self, user: str | None = None, limit: int = 100, before: int | None = None) -> Any:
         """Audit records, newest first."""

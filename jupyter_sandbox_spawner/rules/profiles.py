@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 
 from ..gpus import GpuWish
 from ..models import BrowserPolicy, EgressPolicy, IsolationLevel, Mount, Resources, SandboxSpec, UserPlace
@@ -78,6 +79,13 @@ class Profile:
     unavailable: str = ""
     digest: str = ""
 
+    @cached_property
+    def own_digest(self) -> str:
+        """See `profile_digest`; reckoned once, since a profile never changes and every start asks."""
+        said = {name: value for name, value in asdict(self).items() if name not in _NOT_WRITTEN}
+        canonical = json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
 
 @dataclass(frozen=True, kw_only=True)
 class Defaults:
@@ -133,11 +141,7 @@ def door_uid(runtime: str, place: UserPlace) -> int | None:
 
 def profile_digest(profile: Profile) -> str:
     """SHA-256 (hex) of the profile as canonical JSON: what exactly did the policy say at that start?"""
-    if profile.digest:
-        return profile.digest
-    said = {name: value for name, value in asdict(profile).items() if name not in _NOT_WRITTEN}
-    canonical = json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    return profile.digest or profile.own_digest
 
 
 def to_spec(

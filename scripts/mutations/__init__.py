@@ -9,11 +9,14 @@ from . import (
     gpus,
     homes,
     isolation,
+    ledger,
     mlflow,
     network,
     people,
+    policy,
     runtimes,
     secrets,
+    usage,
     vault,
 )
 from .guard import Guard
@@ -29,8 +32,11 @@ GUARDS: tuple[Guard, ...] = (
     *gpus.GUARDS,
     *runtimes.GUARDS,
     *people.GUARDS,
+    *ledger.GUARDS,
     *mlflow.GUARDS,
+    *policy.GUARDS,
     *secrets.GUARDS,
     *delivery.GUARDS,
     *vault.GUARDS,
+    *usage.GUARDS,
 )
