@@ -49,8 +49,7 @@ setup_hub(
     runtime=os.environ.get("SANDBOX_RUNTIME", "runc"),
     backend=os.environ.get("SANDBOX_BACKEND", "local"),  # "docker": see docs/how-to/use-docker.md
     environments={"default": Environment(image=image, prefix="/opt/jupyter") if image else user},
-    # Where MLflow is installed, if it is: every notebook then logs its runs there with nothing set up.
-    tracking=os.environ.get("SANDBOX_TRACKING", ""),
+    tracking=os.environ.get("SANDBOX_TRACKING", ""),  # where MLflow is installed, if it is
     # "": secrets in encrypted files; else JSON like {"address": "https://...", ...}, docs/how-to/use-vault.md
     vault=json.loads(os.environ.get("SANDBOX_VAULT") or "null"),
     cdi_directories=os.environ.get("SANDBOX_CDI", "/etc/cdi:/var/run/cdi").split(":"),  # of GPUs

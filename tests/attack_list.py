@@ -109,7 +109,7 @@ _QUOTA = (
     Attack("Q05", "output without end"),
     Attack("Q06", "descriptors and connections without end"),
     Attack("Q07", "inotify, epoll, pipes, keyrings, message queues"),
-    Attack("Q08", "every core, every GPU", elsewhere=_due("GPUs and CPU shares: due with GPU allocations")),
+    Attack("Q08", "every core, every GPU"),
     Attack("Q09", "starts and stops without end", shared=True),
     Attack("Q10", "the audit flooded", shared=True),
 )

@@ -20,7 +20,7 @@ from .admission import admit_gpus
 from .cdi_files import SpecDevice, read_directories, real_nodes, same_device, without_aliases
 from .nvml import DriverGpu, read_nvml
 
-__all__ = ["HostGpus", "Nvml"]
+__all__ = ["HostGpus", "Nvml", "holders"]
 
 Nvml = Callable[[], tuple[tuple[DriverGpu, ...], str]]
 Why = Callable[[Given], Obstacle | None]

@@ -95,4 +95,4 @@ def test_q08_spinning_on_every_core(house: House, control: Control) -> None:
     assert before is not None
     assert after is not None
     assert after - before <= 1.15 * (seconds - start)
-    control("they were busy", after - before > 0.3 * seen["spin"]["seconds"])
+    control("they were busy", after - before > 0.2)

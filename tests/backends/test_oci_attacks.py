@@ -287,7 +287,8 @@ answer["core"] = resource.getrlimit(resource.RLIMIT_CORE)
     spec = await oci.running()
     found = await oci.ask(PRELUDE + body + REPORT)
     control("the test's own environment has it", os.environ["HUB_SECRET"] == canary)
-    assert found["environ"] == {"1": "PATH=/usr/bin:/bin\0HOME=/home/jovyan\0"}  # HOME is runc's own doing
+    own = "PATH=/usr/bin:/bin\0NVIDIA_VISIBLE_DEVICES=void\0HOME=/home/jovyan\0"  # HOME is runc's own doing
+    assert found["environ"] == {"1": own}
     assert found["core"] == [0, 0]
     text = read(f"{oci.site.state}/sandboxes/{spec.id}/config.json") + command_lines()
     assert "/home/jovyan" in text

@@ -22,6 +22,7 @@ from jupyter_sandbox_spawner.rules.choosing import Choice
 from jupyter_sandbox_spawner.rules.offers import Offer
 from jupyter_sandbox_spawner.rules.profile_file import parse_profiles
 from jupyter_sandbox_spawner.rules.profiles import Defaults, to_spec
+from tests.backends.facts import SPEC
 
 HOSTILE = """
 - {display_name: '<script>alert(1)</script>', slug: a, default: true, description: '"><img src=x onerror=1>',
@@ -145,11 +146,30 @@ def test_admin_arguments_come_last() -> None:
     assert "JPY_API_TOKEN" not in environment
     assert environment["JUPYTERHUB_ACTIVITY_URL"].endswith("/jh/hub/api/users/ada%20lovelace/activity")
     assert environment["MEM_LIMIT"] == str(1 << 30)
+    assert environment["NVIDIA_VISIBLE_DEVICES"] == "void"
     assert not [name for name in environment if name.startswith("MLFLOW")]
     theirs = replace(plan, tracking=True, environment={"MLFLOW_TRACKING_URI": "http://mine.example"})
     preset = boot_document(theirs, spec, datetime.now(timezone.utc)).environment
     assert preset["MLFLOW_TRACKING_AUTH"] == "sandbox"
     assert preset["MLFLOW_TRACKING_URI"] == "http://mine.example"
+
+
+@pytest.mark.proves("Q08")
+@pytest.mark.parametrize(("devices", "visible"), [((), "void"), (("GPU-1", "GPU-2"), "GPU-1,GPU-2")])
+def test_only_given_devices_are_visible(devices: tuple[str, ...], visible: str) -> None:
+    """What spawner or profile say of visible devices is replaced by what the server was given."""
+    all_of_them = {"NVIDIA_VISIBLE_DEVICES": "all"}
+    spec = replace(SPEC, gpu_devices=devices, environment=all_of_them)
+    plan = ServerPlan(
+        environment=all_of_them,
+        user="ada",
+        hub_prefix="/hub/",
+        prefix="/user/ada/",
+        python_prefix="/opt/user",
+        command="jupyterhub-singleuser",
+    )
+    document = boot_document(plan, spec, datetime.now(timezone.utc))
+    assert document.environment["NVIDIA_VISIBLE_DEVICES"] == visible
 
 
 def _request(method: str, body: bytes = b"", query: Any = None, form: Any = None) -> Any:

@@ -133,6 +133,8 @@ def test_off_loopback_needs_subdomains(setup: Setup, control: Any) -> None:
         ({"colour": "red"}, "setup.unknown"),
         ({"further_runtimes": "runsc"}, "setup.runtimes_invalid"),
         ({"further_runtimes": ["/usr/bin/runsc"]}, "setup.runtimes_invalid"),
+        ({"cdi_directories": "/etc/cdi"}, "setup.cdi_directories_invalid"),
+        ({"cdi_directories": ["etc/cdi"]}, "setup.cdi_directories_invalid"),
         ({"environments": {}}, "site.environment_missing"),
         ({"environments": {"default": "/nowhere"}}, "site.environment_missing"),
         ({"profiles": "/nowhere/profiles.yaml"}, "profiles.missing"),

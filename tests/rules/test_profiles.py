@@ -129,6 +129,10 @@ def test_absent_egress_allows_nothing() -> None:
         (_with("isolation: hard", "isolation: harder"), "P:19: profiles[1].sandbox.isolation: 'harder'"),
         (_with("environment: gpu", "environment: other"), "P:21: profiles[1].sandbox.environment: 'other'"),
         (_with("PIP_INDEX_URL", "LD_PRELOAD"), "P:22: profiles[1].sandbox.variables.LD_PRELOAD:"),
+        (
+            _with("PIP_INDEX_URL", "NVIDIA_VISIBLE_DEVICES"),
+            "P:22: profiles[1].sandbox.variables.NVIDIA_VISIBLE_DEVICES:",
+        ),
         (_with("PIP_INDEX_URL", "https_proxy"), "P:22: profiles[1].sandbox.variables.https_proxy:"),
         (
             _with("  default: true\n", "  default: true\n  slug: b\n"),
