@@ -27,6 +27,7 @@ from .pooled import PooledClient
 __all__ = ["OpaClient"]
 
 log = logging.getLogger("jupyter_sandbox_spawner.control")
+_LARGE = 1 << 19
 _LARGEST = 1 << 16  # bytes of an answer; a decision has a few hundred
 _REASON = re.compile(r"policy\.[a-z0-9_.]{1,100}")
 _DECISION_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
@@ -88,9 +89,11 @@ class OpaClient(PooledClient):
         """The document of one try."""
         limit = aiohttp.ClientTimeout(total=self.settings.timeout)
         headers = {"Content-Type": "application/json"}
+        # aiohttp warns of long bytes, and hands a file to a thread, which takes as long as OPA itself.
+        data = body if len(body) < _LARGE else io.BytesIO(body)
         try:
             async with self.session().post(
-                self._path, data=io.BytesIO(body), headers=headers, timeout=limit, allow_redirects=False
+                self._path, data=data, headers=headers, timeout=limit, allow_redirects=False
             ) as answer:
                 raw = await _read(answer)
                 status = answer.status
