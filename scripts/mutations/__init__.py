@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from . import browser, delivery, docker, homes, isolation, mlflow, network, people, runtimes, secrets, vault
+from . import (
+    browser,
+    data,
+    delivery,
+    docker,
+    homes,
+    isolation,
+    mlflow,
+    network,
+    people,
+    runtimes,
+    secrets,
+    vault,
+)
 from .guard import Guard
 
 __all__ = ["GUARDS", "Guard"]
 
 GUARDS: tuple[Guard, ...] = (
     *network.GUARDS,
+    *data.GUARDS,
     *browser.GUARDS,
     *homes.GUARDS,
     *isolation.GUARDS,
