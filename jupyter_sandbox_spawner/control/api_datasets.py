@@ -21,7 +21,7 @@ from ..wire import decode_json
 from . import data_records, records
 from .api_admin import who_asks
 from .data import known_of
-from .data_records import Subject
+from .data_records import Subject, Word
 from .parts import Parts
 from .stopping import Stopper
 from .views import timestamp
@@ -114,9 +114,10 @@ class DatasetsApi:
 
     async def _lower(self, request: web.Request) -> web.Response:
         versions, wish = await self._versions(request), decode_json(TagWish, await request.read())
-        tag, why, by, now = _tag(wish.to), _why(wish.why), who_asks(request), self._parts.clock.now()
+        tag, why, by = _tag(wish.to), _why(wish.why), who_asks(request)
+        word = Word(by=by, why=why, at=self._parts.clock.now())
         done = await self._decided(
-            lambda db: data_records.lower(db, versions, tag, by, why, now),
+            lambda db: data_records.lower(db, versions, tag, word),
             lambda done: _entry("dataset.lowered" if done else "dataset.lowering", by, versions[0], tag, why),
         )
         return web.json_response({"done": done}, status=200 if done else 202)
@@ -129,10 +130,10 @@ class DatasetsApi:
         if until <= now:
             message = f"until: {wish.until} is over."
             raise ConfigurationError(message, field="until", remedy="Write a day to come, 2027-01-31.")
-        tags = await self._tags()
+        tags, word = await self._tags(), Word(by=by, why=why, at=now)
         tag = max((highest(tags[item.name]) for item in versions), key=TAGS.index)
         done = await self._decided(
-            lambda db: data_records.approve(db, subject, tag, until, by, why, now),
+            lambda db: data_records.approve(db, subject, tag, until, word),
             lambda done: _entry(
                 "dataset.approved" if done else "dataset.approval", by, versions[0], tag, why, subject
             ),

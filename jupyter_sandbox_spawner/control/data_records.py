@@ -20,6 +20,7 @@ from .tables_data import dataset_approvals, dataset_imports, dataset_lowerings, 
 __all__ = [
     "Imports",
     "Subject",
+    "Word",
     "approvals_of",
     "approve",
     "forget_user",
@@ -36,6 +37,15 @@ __all__ = [
 
 _PATIENCE = timedelta(days=7)  # how long the word of a first person waits for a second
 Imports = Mapping[str, Mapping[str, Sequence[str]]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Word:
+    """What one person said, when, and why."""
+
+    by: str
+    why: str
+    at: datetime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +67,7 @@ def record_file(connection: Connection, datasets: Sequence[Dataset], now: dateti
     """Remember what file and catalogues say where it is more guarded than before; the names that rose."""
     recorded, said, risen = recorded_tags(connection), imports(connection), []
     for dataset in datasets:
-        tag = highest((*(dataset.tags or ("secret",)), *imported_tags(dataset, said)))
+        tag = highest((*(dataset.tags or ("secret",)), *_imported_tags(dataset, said)))
         for key in (dataset.id, dataset.uri):
             if _write(connection, recorded, key, tag, "file", now):
                 risen.append(dataset.name)
@@ -71,16 +81,14 @@ def raise_tag(connection: Connection, dataset: Dataset, tag: Tag, by: str, now: 
     return any(done)
 
 
-def lower(
-    connection: Connection, datasets: Sequence[Dataset], tag: Tag, by: str, why: str, now: datetime
-) -> bool:
+def lower(connection: Connection, datasets: Sequence[Dataset], tag: Tag, word: Word) -> bool:
     """The word of one person about every version of a dataset: True once a second one has said the same.
 
     Raises RefusedError `dataset.file_higher` or `dataset.same_person`.
     """
     said = imports(connection)
     for dataset in datasets:
-        found = highest((*(dataset.tags or ("secret",)), *imported_tags(dataset, said)))
+        found = highest((*(dataset.tags or ("secret",)), *_imported_tags(dataset, said)))
         if TAGS.index(found) > TAGS.index(tag):
             raise RefusedError(
                 f"The file or a catalogue still tags {dataset.name} as {found}.",
@@ -89,16 +97,22 @@ def lower(
             )
     table, name = dataset_lowerings, datasets[0].id
     query = select(table).where(table.c.dataset == name, table.c.tag == tag, table.c.second_by.is_(None))
-    row = connection.execute(query.where(table.c.first_at > now - _PATIENCE)).first()
+    row = connection.execute(query.where(table.c.first_at > word.at - _PATIENCE)).first()
     if row is None:
-        values = {"dataset": name, "tag": tag, "first_by": by, "first_at": now, "first_why": why}
+        values = {
+            "dataset": name,
+            "tag": tag,
+            "first_by": word.by,
+            "first_at": word.at,
+            "first_why": word.why,
+        }
         connection.execute(insert(table).values(**values))
         return False
-    _different(row.first_by, by)
-    done = {"second_by": by, "second_at": now, "second_why": why}
+    _different(row.first_by, word.by)
+    done = {"second_by": word.by, "second_at": word.at, "second_why": word.why}
     connection.execute(update(table).where(table.c.id == row.id).values(**done))
     for key in {name, *(dataset.uri for dataset in datasets)}:
-        values = {"tag": tag, "at": now, "by": f"{row.first_by}, {by}"}
+        values = {"tag": tag, "at": word.at, "by": f"{row.first_by}, {word.by}"}
         connection.execute(update(dataset_tags).where(dataset_tags.c.key == key).values(**values))
     return True
 
@@ -111,26 +125,25 @@ def pending_lowerings(connection: Connection, dataset: str, now: datetime) -> li
     return [dict(row._mapping) for row in rows]
 
 
-def approve(
-    connection: Connection, subject: Subject, tag: Tag, until: datetime, by: str, why: str, now: datetime
-) -> bool:
+def approve(connection: Connection, subject: Subject, tag: Tag, until: datetime, word: Word) -> bool:
     """The word of one person: True once a second one has said the same; the earlier end of the two counts.
 
     Raises RefusedError `dataset.same_person`, `dataset.own_approval`.
     """
-    if subject.kind == "user" and by == f"admin {subject.name}":
+    if subject.kind == "user" and word.by == f"admin {subject.name}":
         message = f"{subject.name} may not approve themselves."
         raise RefusedError(message, code="dataset.own_approval", remedy="Two others must do it.")
     table = dataset_approvals
     query = select(table).where(*_same(subject), table.c.tag == tag, table.c.second_by.is_(None))
-    row = connection.execute(query.where(table.c.first_at > now - _PATIENCE)).first()
+    row = connection.execute(query.where(table.c.first_at > word.at - _PATIENCE)).first()
     if row is None:
         values = {"dataset": subject.dataset, "kind": subject.kind, "name": subject.name, "tag": tag}
-        first = {"until": until, "first_by": by, "first_at": now, "first_why": why}
+        first = {"until": until, "first_by": word.by, "first_at": word.at, "first_why": word.why}
         connection.execute(insert(table).values(**values, **first))
         return False
-    _different(row.first_by, by)
-    done = {"second_by": by, "second_at": now, "second_why": why, "until": min(until, row.until)}
+    _different(row.first_by, word.by)
+    done = {"second_by": word.by, "second_at": word.at, "second_why": word.why}
+    done["until"] = min(until, row.until)
     connection.execute(update(table).where(table.c.id == row.id).values(**done))
     return True
 
@@ -188,7 +201,7 @@ def remember_import(
     connection.execute(insert(dataset_imports).values(source=source, at=now, tags=plain))
 
 
-def imported_tags(dataset: Dataset, said: Imports) -> tuple[Tag, ...]:
+def _imported_tags(dataset: Dataset, said: Imports) -> tuple[Tag, ...]:
     """What other catalogues say about a dataset; nothing where none knows it."""
     found = [
         said[source][name] for source in said for name in (dataset.id, dataset.name) if name in said[source]

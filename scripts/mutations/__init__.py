@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from . import (
     browser,
+    data,
     delivery,
     docker,
     gpus,
@@ -27,6 +28,7 @@ __all__ = ["GUARDS", "Guard"]
 
 GUARDS: tuple[Guard, ...] = (
     *network.GUARDS,
+    *data.GUARDS,
     *browser.GUARDS,
     *homes.GUARDS,
     *isolation.GUARDS,

@@ -20,7 +20,7 @@ from tests.support.backend_choice import chosen_backend
 from tests.support.house import PROFILES, House, open_house
 
 Control = Callable[[str, bool], None]
-pytestmark = [pytest.mark.lane("tracking"), pytest.mark.timeout(900)]
+pytestmark = pytest.mark.lane("tracking")
 WHY = "The study needs them."
 
 STUDY = """
@@ -165,6 +165,7 @@ def data(
         shutil.rmtree(book.parent)
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.proves("D01")
 def test_d01_guarded_data_stays_in_its_zone(data: Data, control: Control) -> None:
     """Without two people's word the data is not there; with it read-only; and nothing of it gets out."""
@@ -229,6 +230,7 @@ for question in ("datasets", "status"):
     )
     control("the data is there", "/data/cases/patients.csv" in seen["files"]["value"])
     assert (seen["written"]["errno"], seen["removed"]["errno"]) == ("EROFS", "EROFS"), seen
+    assert (seen["datasets"]["ok"], seen["status"]["ok"]) == (True, True), seen
     told, status = (seen[name]["value"] for name in ("datasets", "status"))
     assert told["zone"] == "phi"
     assert [(item["name"], item["path"], item["read_only"]) for item in told["mounted"]] == [

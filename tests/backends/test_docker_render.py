@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from jupyter_sandbox_spawner.backends.docker.check import check
 from jupyter_sandbox_spawner.backends.docker.render import cpu_shares, render
+from jupyter_sandbox_spawner.errors import IsolationError
+from jupyter_sandbox_spawner.models import Mount
 from tests.backends.docker_facts import DOORS, PLACE, SPEC
 
 GOLDEN = Path(__file__).parent / "golden/container.json"
@@ -51,3 +54,22 @@ def test_one_seccomp_profile() -> None:
 def test_cpu_shares(cores: float, weight: int) -> None:
     """The weight is in proportion, within what the kernel takes."""
     assert cpu_shares(cores) == weight
+
+
+def test_a_dataset_is_bound_read_only() -> None:
+    """Exactly so, below /data; nothing of it is writable, and no mount below its source comes along."""
+    data = Mount(kind="dataset", source="/srv/cases", target="/data/cases", read_only=True, dataset="cases@1")
+    spec = replace(SPEC, mounts=(*SPEC.mounts, data))
+    request = render(spec, DOORS, PLACE)
+    check(request, spec, DOORS, PLACE)
+    assert request["HostConfig"]["Mounts"][-1] == {
+        "Type": "bind",
+        "Source": "/srv/cases",
+        "Target": "/data/cases",
+        "ReadOnly": True,
+        "BindOptions": {"Propagation": "rprivate", "NonRecursive": True},
+    }
+    request["HostConfig"]["Mounts"][-1]["ReadOnly"] = False
+    with pytest.raises(IsolationError) as refused:
+        check(request, spec, DOORS, PLACE)
+    assert refused.value.code == "isolation.mount_writable"

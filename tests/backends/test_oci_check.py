@@ -12,6 +12,7 @@ import pytest
 from jupyter_sandbox_spawner.backends.oci.check import check
 from jupyter_sandbox_spawner.backends.oci.render import merge, render
 from jupyter_sandbox_spawner.errors import IsolationError
+from jupyter_sandbox_spawner.models import Mount
 from tests.backends.facts import DOORS, PLACE, SPEC
 
 Config = dict[str, Any]
@@ -176,6 +177,42 @@ def test_opening_is_refused(name: str, control: Callable[[str, bool], None]) -> 
     assert refused.value.code == f"isolation.{code}"
     assert refused.value.field
     assert refused.value.remedy
+
+
+DATA = Mount(kind="dataset", source="/srv/cases", target="/data/cases", read_only=True, dataset="cases@1")
+
+
+DATA_OPENINGS: dict[str, tuple[str, dict[str, Any], str]] = {
+    "writable": ("/data/cases", {"options": ["bind", "rprivate", "nosuid", "nodev", "rw"]}, "mount_writable"),
+    "setuid": ("/data/cases", {"options": ["bind", "rprivate", "nodev", "ro"]}, "mount_options"),
+    "another": ("/data/cases", {"source": "/srv"}, "mount_source"),
+    "beside it": (
+        "/data",
+        {"options": ["nosuid", "nodev", "noexec", "mode=1777", "size=65536", "nr_inodes=256"]},
+        "mount_writable",
+    ),
+    "the user's own": (
+        "/data",
+        {"options": ["nosuid", "nodev", "mode=755", "uid=1000", "size=65536", "nr_inodes=256"]},
+        "mount_writable",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DATA_OPENINGS)
+def test_a_dataset_is_read_only_and_alone(name: str, control: Callable[[str, bool], None]) -> None:
+    """A dataset that is writable, setuid, another, or lies where the user could write, is refused."""
+    spec = replace(SPEC, mounts=(*SPEC.mounts, DATA))
+    config = copy.deepcopy(render(spec, DOORS, PLACE))
+    check(config, spec, DOORS, PLACE)
+    control("the rendered one passes", True)
+    with pytest.raises(IsolationError):  # without datasets nothing is mounted there
+        check(config, SPEC, DOORS, PLACE)
+    target, change, code = DATA_OPENINGS[name]
+    _mount(config, target).update(change)
+    with pytest.raises(IsolationError) as refused:
+        check(config, spec, DOORS, PLACE)
+    assert refused.value.code == f"isolation.{code}"
 
 
 def test_root_of_the_host_is_never_mapped() -> None:

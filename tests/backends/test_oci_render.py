@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from jupyter_sandbox_spawner.backends.oci.render import merge, render
+from jupyter_sandbox_spawner.models import Mount
 from tests.backends.facts import DOORS, PLACE, SPEC
 
 GOLDEN = Path(__file__).parent / "golden/config.json"
@@ -61,3 +62,25 @@ def test_overlay_is_merged_deeply() -> None:
     assert merged["linux"]["resources"]["cpu"] == {"quota": 150000, "period": 100000, "shares": 512}
     assert merged["process"] == config["process"]
     assert "shares" not in config["linux"]["resources"]["cpu"]
+
+
+def test_a_dataset_is_bound_read_only() -> None:
+    """Below a directory that the user cannot write to, which is there with datasets only."""
+    data = Mount(kind="dataset", source="/srv/cases", target="/data/cases", read_only=True, dataset="cases@1")
+    mounts = render(replace(SPEC, mounts=(*SPEC.mounts, data)), DOORS, PLACE)["mounts"]
+    found = [item for item in mounts if item["destination"].startswith("/data")]
+    assert found == [
+        {
+            "destination": "/data",
+            "type": "tmpfs",
+            "source": "tmpfs",
+            "options": ["nosuid", "nodev", "noexec", "mode=755", "size=65536", "nr_inodes=256"],
+        },
+        {
+            "destination": "/data/cases",
+            "type": "bind",
+            "source": "/srv/cases",
+            "options": ["bind", "rprivate", "nosuid", "nodev", "ro"],
+        },
+    ]
+    assert not any(item["destination"] == "/data" for item in render(SPEC, DOORS, PLACE)["mounts"])

@@ -156,7 +156,7 @@ def wish(**more: Any) -> dict[str, Any]:
 
 
 async def test_two_people_open_guarded_data(place: Place) -> None:
-    """Check 38: one person's word leaves it out, and says why; two mount it and narrow the sandbox."""
+    """One person's word leaves it out, and says why; two mount it and narrow the sandbox."""
     answer = await place.start()
     assert mounts(answer) == ["news@1"]
     assert answer.spec is not None
@@ -211,7 +211,7 @@ async def test_approvals_end(place: Place) -> None:
 
 
 async def test_a_raise_in_the_file_holds_and_a_lowering_does_not(place: Place) -> None:
-    """Check 39: the file alone, and one person, lower nothing; two people do, after the file was changed."""
+    """The file alone, and one person, lower nothing; two people do, after the file was changed."""
     await place.start()  # the tag is known from here on
     lower = {"to": "internal", "why": WHY}
     assert await place.refused("lower", lower, "olga") == "dataset.file_higher"

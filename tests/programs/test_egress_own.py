@@ -92,6 +92,7 @@ async def test_the_program_is_told_who_asks(path: str, control: Control) -> None
             "X-Sandbox-User: bob",
             "x_sandbox_server: bobs",
             "X-SANDBOX-More: 1",
+            "X-Sandbox-Zone:",
         ]
         answer = await door.ask(get_head(f"{URL}/api?x=1", *forged, "Authorization: Bearer t"))
         control("it was served", answer.endswith(b"hello"))
@@ -105,6 +106,18 @@ async def test_the_program_is_told_who_asks(path: str, control: Control) -> None
             "x-sandbox-user: ada%2f%c3%bc",
         ]
         assert who.codes == ["egress.allowed"]
+
+
+@pytest.mark.proves("D01")
+async def test_the_zone_is_the_doors(path: str) -> None:
+    """A sandbox of a zone says so to MLflow, whatever it writes itself."""
+    who = account()
+    who.zone = "phi"
+    async with serving(path, who) as (door, program, _):
+        await door.ask(get_head(f"{URL}/", "X-Sandbox-Zone: pii", "x_sandbox_zone: pii"))
+        head = program.heads[0].decode().lower()
+        found = [line for line in head.split("\r\n") if "zone" in line]
+        assert found == ["x-sandbox-zone: phi"]
 
 
 @pytest.mark.proves("C09")

@@ -255,7 +255,7 @@ def test_unknown_words_and_no_words_are_secret() -> None:
 
 
 def test_derived_output_inherits_the_highest() -> None:
-    """Check 39: what is made of several has the most guarded of their tags."""
+    """What is made of several has the most guarded of their tags."""
     assert inherited([("public",), ("pii", "internal"), ("internal",)]) == "pii"
     assert inherited([("phi",), ()]) == "secret"
     assert inherited([]) == "public"

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jupyter_sandbox_spawner.errors import RefusedError
+from jupyter_sandbox_spawner.rules.catalogue import ZONES
 from jupyter_sandbox_spawner.rules.tracking import (
     Call,
     Visitor,
@@ -47,6 +48,16 @@ def test_every_name_has_a_workspace_that_mlflow_takes(user: str) -> None:
 def test_two_people_never_share_one(one: str, other: str) -> None:
     """Different names give different workspaces, however alike they look."""
     assert (workspace_of(one) == workspace_of(other)) == (one == other)
+
+
+@given(st.text(min_size=1, max_size=50), st.text(min_size=1, max_size=50))
+def test_each_zone_has_a_workspace_of_its_own(one: str, other: str) -> None:
+    """A person's zones share no workspace, and no other person's name gives one of them."""
+    names = [workspace_of(one, zone) for zone in ZONES]
+    assert len(set(names)) == len(ZONES)
+    assert all(PATTERN.fullmatch(name) and len(name) <= 63 for name in names)
+    assert one == other or set(names).isdisjoint(workspace_of(other, zone) for zone in ZONES)
+    assert Visitor(user=one, zone="phi").workspace == workspace_of(one, "phi")
 
 
 @pytest.mark.parametrize(
