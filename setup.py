@@ -87,6 +87,8 @@ setup(
         "docker": [*LOCAL, "dockerspawner>=14,<15"],
         "kubernetes": [*LOCAL, "jupyterhub-kubespawner>=7.1,<8"],
         "postgresql": ["psycopg[binary]>=3.1,<4"],
+        # What NVIDIA's driver knows of GPUs; without it CDI specs alone count.
+        "gpu": ["nvidia-ml-py>=12,<14"],
         "vault": ["hvac>=2.4,<3", "PyJWT[crypto]>=2.8,<3"],
         "mlflow": ["mlflow>=3.17.2,<3.18", "aiohttp>=3.9,<4", "pydantic>=2.7,<3"],
         "singleuser": [

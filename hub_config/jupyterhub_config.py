@@ -53,6 +53,7 @@ setup_hub(
     tracking=os.environ.get("SANDBOX_TRACKING", ""),
     # "": secrets in encrypted files; else JSON like {"address": "https://...", ...}, docs/how-to/use-vault.md
     vault=json.loads(os.environ.get("SANDBOX_VAULT") or "null"),
+    cdi_directories=os.environ.get("SANDBOX_CDI", "/etc/cdi:/var/run/cdi").split(":"),  # of GPUs
     one_uid=os.environ.get("SANDBOX_ONE_UID") == "1",
     public_port=int(os.environ.get("SANDBOX_PUBLIC_PORT", "8000")),
     internal_services=internal_services(os.environ.get("SANDBOX_INTERNAL_SERVICES", "")),

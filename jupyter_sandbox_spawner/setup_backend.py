@@ -14,9 +14,17 @@ from traitlets.config.loader import LazyConfigValue
 
 from .errors import ConfigurationError
 from .rules.docker_settings import DockerSettings, docker_settings, socket_path
-from .settings import Environment
+from .rules.profile_fields import is_runtime
+from .settings import Environment, Site
 
-__all__ = ["DEFAULT_PREFIX", "SPAWNERS", "choose_backend", "docker_site"]
+__all__ = [
+    "DEFAULT_PREFIX",
+    "SPAWNERS",
+    "choose_backend",
+    "docker_site",
+    "further_runtimes",
+    "spec_directories",
+]
 
 DEFAULT_PREFIX = "/opt/conda"  # of Jupyter's own images
 SPAWNERS = {
@@ -68,6 +76,37 @@ def docker_site(c: Any, private: tuple[str, str], socket: str = "") -> dict[str,
         "docker_socket": socket_path(socket) if socket else settings.socket,
         "shared_directories": dict(settings.shared),
     }
+
+
+def spec_directories(value: Any) -> tuple[str, ...]:
+    """Where CDI specs lie: `value`, or the places that CDI itself names where it is None.
+
+    Raises ConfigurationError `setup.cdi_directories_invalid`.
+    """
+    if value is None:
+        return Site.cdi_directories
+    listed = isinstance(value, (list, tuple))
+    if not listed or not all(os.path.isabs(path) and os.path.normpath(path) == str(path) for path in value):
+        raise ConfigurationError(
+            f"cdi_directories: {value!r} is no list of absolute paths.",
+            code="setup.cdi_directories_invalid",
+            field="cdi_directories",
+            remedy='Write cdi_directories=["/etc/cdi"]; of two with the same device the later one counts.',
+        )
+    return tuple(str(path) for path in value)
+
+
+def further_runtimes(names: Any) -> tuple[str, ...]:
+    """Names of OCI runtimes as profiles write them. Raises ConfigurationError `setup.runtimes_invalid`."""
+    listed = isinstance(names, (list, tuple, set))
+    if not listed or not all(isinstance(name, str) and is_runtime(name) for name in names):
+        raise ConfigurationError(
+            f"further_runtimes: {names!r} is no list of names of OCI runtimes.",
+            code="setup.runtimes_invalid",
+            field="further_runtimes",
+            remedy='Write names as profiles do: further_runtimes=["runsc"].',
+        )
+    return tuple(names)
 
 
 def _some(found: dict[str, Environment], example: str) -> dict[str, Environment]:

@@ -19,10 +19,9 @@ from .errors import ConfigurationError
 from .hub.catalogue import Source, check_profiles, in_python
 from .hub.notes import page_variables
 from .rules.database import check_database
-from .rules.profile_fields import is_runtime
 from .rules.usage import kept_days
 from .settings import SITE_VARIABLE, Environment, Site, load_site
-from .setup_backend import SPAWNERS, choose_backend, docker_site
+from .setup_backend import SPAWNERS, choose_backend, docker_site, further_runtimes, spec_directories
 from .setup_services import add_services, pages_url, refuse_taken, service_scopes
 from .setup_vault import vault_site
 
@@ -78,22 +77,20 @@ def setup_hub(
     `profiles`: path of profiles.yaml, or the same as a Python list, dictionary or callable. `run_dir`:
     sockets, short and lower-case; `state_dir`: homes, the uid registry and the hub's database.
     `environments`: user images by name, each the directory of a Python environment (Docker: an image); the
-    first is the default.
-    `accept_shared_origin`: True lets servers share the hub's origin off loopback; see the threat model.
+    first is the default. `accept_shared_origin`: True lets servers share the hub's origin off loopback; see
+    the threat model.
     `more`: backend ("local"; "docker": containers of this host's daemon at docker_socket), public_host
     ("127.0.0.1"), public_port (8000, 0: any free one), hub_port, proxy_api_port, front_port, control_port and
     tracking_port (0: `run` chooses; units need fixed ones), base_url ("/"), public_url (""),
-    internal_services ({}: none; `name:port` to `host:port`), runtime ("runc"), further_runtimes
-    ((): others that profiles may name), uid_base, uid_count,
-    program_uids ({}: system users `jss-NAME` if they exist, else ids below uid_base), one_uid (False; True:
-    all programs share root's uid),
-    callers ({}: by socket, further uids), cdi_directories (("/etc/cdi", "/var/run/cdi"): where CDI specs of
-    GPUs lie), consecutive_failure_limit (0: the hub never exits for failed
-    starts), servers_per_user (None: no cap where a profile names none), usage_days (400: so long it is kept
-    what was used), tracking ("": no MLflow; else the directory of the Python environment that it runs in),
-    vault (None: secrets in encrypted files; else
-    VaultSite's fields, such as {"address": "https://vault.example.org:8200", ...}), database ("": control
-    keeps its records in SQLite; else "postgresql://..." without a password), database_password_file ("").
+    internal_services ({}: none; `name:port` to `host:port`), runtime ("runc"), further_runtimes ((): others
+    that profiles may name), uid_base, uid_count, program_uids ({}: system users `jss-NAME` if they exist,
+    else ids below uid_base), one_uid (False; True: all programs share root's uid), callers ({}: by socket,
+    further uids), cdi_directories (of GPUs' specs: ("/etc/cdi", "/var/run/cdi")), consecutive_failure_limit
+    (0: the hub never exits for failed starts), servers_per_user (None: no cap where a profile names none),
+    usage_days (400: so long it is kept what was used), tracking ("": no MLflow; else the directory of the
+    Python environment that it runs in), vault (None: secrets in encrypted files; else VaultSite's fields),
+    database ("": control keeps its records in SQLite; else "postgresql://..." without a password),
+    database_password_file ("").
 
     Raises ProfileError (`FILE:LINE: FIELD: ...`) and ConfigurationError.
     """
@@ -155,7 +152,8 @@ def _site(
     more["vault"] = vault_site(more.get("vault"))
     more["usage_days"] = kept_days(more.get("usage_days", Site.usage_days))
     check_database(more.get("database", ""), more.get("database_password_file", ""))
-    more["further_runtimes"] = _runtimes(more.get("further_runtimes", ()))
+    more["cdi_directories"] = spec_directories(more.get("cdi_directories"))
+    more["further_runtimes"] = further_runtimes(more.get("further_runtimes", ()))
     base_url = f"/{str(more.pop('base_url', '/')).strip('/')}/".replace("//", "/")
     return Site(
         run_dir=run_dir.rstrip("/"),
@@ -172,18 +170,6 @@ def _site(
         callers={name: tuple(uids) for name, uids in dict(more.pop("callers", {})).items()},
         **more,
     )
-
-
-def _runtimes(names: Any) -> tuple[str, ...]:
-    listed = isinstance(names, (list, tuple, set))
-    if not listed or not all(isinstance(name, str) and is_runtime(name) for name in names):
-        raise ConfigurationError(
-            f"further_runtimes: {names!r} is no list of names of OCI runtimes.",
-            code="setup.runtimes_invalid",
-            field="further_runtimes",
-            remedy='Write names as profiles do: further_runtimes=["runsc"].',
-        )
-    return tuple(names)
 
 
 def _tracking(prefix: str) -> str:

@@ -1,4 +1,4 @@
-"""How does a site run an OPA beside the typed rules? Its build, a first policy, questions to try."""
+"""How does a site run an OPA beside the typed rules? Its build, a policy, questions to try it."""
 
 from __future__ import annotations
 

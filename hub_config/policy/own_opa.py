@@ -68,7 +68,7 @@ class OwnOpa:
             self._port = self._port or _free_port()
             where = f"unix://{self._socket}" if self._unix else f"127.0.0.1:{self._port}"
             options = ["--server", "--addr", where, "--watch", "--bundle", str(self.bundle)]
-            command = [find_opa(), "run", *options, "--skip-version-check", "--log-level", "error"]
+            command = [find_opa(), "run", *options, "--skip-version-check", "--log-level-request", "error"]
             self._log_file = (self.directory / "opa.log").open("wb")
             self._process = guarded.start([*command, "--set", "decision_logs.console=true"], self._log_file)
             if self._listens():

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from ..errors import SandboxError
-from . import audit, canary, datasets, exits, gpu, policy, ps, secrets, usage
+from . import audit, canary, datasets, exits, gpu, policy, profile_commands, ps, secrets, usage
 from .exits import ExitStatus, exit_status
 
 __all__ = ["main", "parser"]
@@ -25,7 +25,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_run(commands)
     _add_doctor(commands)
-    _add_profiles(commands)
+    profile_commands.add_commands(commands)
     ps.add_commands(commands)
     gpu.add_commands(commands)
     canary.add_command(commands)
@@ -72,18 +72,6 @@ def _add_doctor(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "--json", action="store_true", help="print a list of {name, fine, seen, remedy, needed}"
     )
     doctor.set_defaults(action=_doctor)
-
-
-def _add_profiles(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    profiles = commands.add_parser("profiles", help="work with profiles.yaml")
-    verbs = profiles.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    check = verbs.add_parser(
-        "check",
-        help="check a profiles.yaml as the hub does",
-        description="Checks a profiles.yaml; a problem is shown with file, line, field and what to write.",
-    )
-    check.add_argument("file", metavar="FILE", help="profiles.yaml")
-    check.set_defaults(action=_check_profiles)
 
 
 def _add_site(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -153,14 +141,6 @@ def _unshare(arguments: argparse.Namespace) -> int:
     from .homes import run_unshared
 
     return run_unshared(arguments.command)
-
-
-def _check_profiles(arguments: argparse.Namespace) -> int:
-    from .profiles import check_profiles
-
-    slugs = check_profiles(arguments.file)
-    print(f"{arguments.file} is right. Profiles: {', '.join(slugs)}.")
-    return ExitStatus.OK
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -12,6 +12,7 @@ from urllib.parse import quote
 from ..rules.docker_settings import OTHER_ENGINE, is_podman
 from ..settings import Site
 from .finding import Finding
+from .gpu_findings import docker_way, gpu_findings
 from .versions import judge
 
 __all__ = ["docker_findings"]
@@ -60,6 +61,8 @@ def docker_findings(site: Site) -> Iterator[Finding]:
         "Upgrade Docker; containers here have no network, which is where this hole is.",
     )
     yield _security(info.get("SecurityOptions") or [])
+    yield docker_way(info)
+    yield from gpu_findings(site, info.get("CDISpecDirs") or ())
     for name, environment in site.environments.items():
         found = _ask(site, f"/images/{quote(environment.image)}/json")
         yield Finding(

@@ -11,6 +11,7 @@ from ..errors import SandboxError
 from .docker_findings import docker_findings
 from .exits import ExitStatus
 from .finding import Finding
+from .gpu_findings import gpu_findings
 from .installation import Installation, load_installation
 from .machine import machine_findings
 from .site_findings import site_findings
@@ -23,12 +24,14 @@ def examine(installation: Installation | None = None) -> Sequence[Finding]:
     """Every finding: the machine, then the site (or what the defaults would meet), then known holes."""
     environments = installation.site.environments if installation else {}
     docker = docker_findings(installation.site) if installation else ()
+    gpus = gpu_findings(installation.site) if installation and installation.site.backend == "local" else ()
     local = installation is not None and installation.site.backend == "local"
     runtimes = installation.site.runtimes if installation and local else ("runc",)
     return [
         *machine_findings(runtimes),
         *site_findings(installation),
         *docker,
+        *gpus,
         *version_findings(environments),
     ]
 

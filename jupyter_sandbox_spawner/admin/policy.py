@@ -1,11 +1,11 @@
-"""Who decides, and what would policy say? `jupyter-sandbox-admin policy status`, `test`, `replay` and so on."""
+"""Who decides, and what would policy say? `jupyter-sandbox-admin policy status`, `test` and others."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import json
-from typing import Any
+from typing import Any, TypeAlias
 
 from ..rules.policy import POINTS
 from ..settings import load_site
@@ -13,7 +13,8 @@ from .exits import ExitStatus
 
 __all__ = ["add_commands"]
 
-_Verbs = argparse._SubParsersAction[argparse.ArgumentParser]  # argparse has no public name for it
+# argparse has no public name for it, and gives it a type to mypy only.
+_Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def add_commands(commands: _Verbs) -> None:

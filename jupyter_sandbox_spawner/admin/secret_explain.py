@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..rules.grants import Grant
     from ..rules.profiles import Profile
 
-__all__ = ["add_commands"]
+__all__ = ["add_commands", "last_groups"]
 
 _PAGE = 500  # lines of the audit asked for at once
 _COLUMNS = ("secret", "kind", "delivery", "profile", "groups", "stored")
@@ -60,7 +60,7 @@ def _explain(arguments: argparse.Namespace) -> int:
     stored = {item["name"] for item in ask_broker(site, lambda client: client.secrets())["items"]}
     groups = arguments.group
     if arguments.user is not None and groups is None:
-        groups = asyncio.run(_last_groups(site, arguments.user))
+        groups = asyncio.run(last_groups(site, arguments.user))
     rows, refused = _grants(_profiles(site), arguments.user, groups, stored)
     if arguments.json:
         print(json.dumps({"granted": rows, "refused": refused} if arguments.user else rows, indent=1))
@@ -110,8 +110,8 @@ def _groups_said(user: str, groups: Collection[str] | None) -> str:
     return f"As for somebody in: {', '.join(sorted(groups)) or 'no group'}."
 
 
-async def _last_groups(site: Site, user: str) -> list[str] | None:
-    """Those that the hub said at the user's newest admission; None where there was none."""
+async def last_groups(site: Site, user: str) -> list[str] | None:
+    """A user's groups as the hub said them at their newest admission; None where there was none."""
     from ..clients.control import ControlAdminClient, control_socket
 
     client = ControlAdminClient(control_socket(site, "admin"))

@@ -186,6 +186,10 @@ class ControlAdminClient(UnixClient):
         """Who decides, by which policy, and what ails it."""
         return await self.call("GET", "/api/policy")
 
+    async def profiles(self) -> Any:
+        """Which rule book is in force since when, and why the file as it is now is not: `problem`."""
+        return await self.call("GET", "/api/profiles/state")
+
     async def audit(self, user: str | None = None, limit: int = 100, before: int | None = None) -> Any:
         """Audit records, newest first."""
         query: dict[str, Any] = {"limit": limit}

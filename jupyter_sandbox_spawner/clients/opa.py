@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import io
 import json
 import logging
 import re
@@ -89,7 +90,7 @@ class OpaClient(PooledClient):
         headers = {"Content-Type": "application/json"}
         try:
             async with self.session().post(
-                self._path, data=body, headers=headers, timeout=limit, allow_redirects=False
+                self._path, data=io.BytesIO(body), headers=headers, timeout=limit, allow_redirects=False
             ) as answer:
                 raw = await _read(answer)
                 status = answer.status

@@ -53,8 +53,14 @@ class AdminApi:
 
     def add_to(self, app: web.Application) -> None:
         """Add every route."""
-        app.add_routes([web.get("/health", self._health), web.post("/api/reconcile", self._reconcile)])
-        app.add_routes([web.get("/api/policy", self._policy)])
+        app.add_routes(
+            [
+                web.get("/health", self._health),
+                web.post("/api/reconcile", self._reconcile),
+                web.get("/api/profiles/state", self._profiles),
+                web.get("/api/policy", self._policy),
+            ]
+        )
         self.add_shared(app, "")
 
     def add_shared(self, app: web.Application, prefix: str) -> None:
@@ -79,6 +85,18 @@ class AdminApi:
 
     async def _policy(self, request: web.Request) -> web.Response:
         return web.json_response(self._parts.policy.status(await self._parts.terms.book()))
+
+    async def _profiles(self, request: web.Request) -> web.Response:
+        state = await self._parts.terms.state()
+        return web.json_response(
+            {
+                "file": state.file,
+                "digest": state.digest,
+                "loaded_at": None if state.loaded_at is None else timestamp(state.loaded_at),
+                "problem": state.problem,
+                "profiles": [profile.slug for profile in state.book.profiles] if state.book else [],
+            }
+        )
 
     async def _list(self, request: web.Request) -> web.Response:
         now = self._parts.clock.now()

@@ -12,7 +12,7 @@ from ..gpus import GpuInventory, GpuWish
 from ..rules.offers import Offer
 from ..rules.profiles import Profile, reason_against
 from ..rules.queue import Standing, Turn, Waiting, givable, matches, settle, still_waiting
-from ..rules.queue_words import Pool, free_words, none_refusal, offer_words, too_many_refusal
+from ..rules.queue_words import Pool, free_words, none_refusal, place_words, too_many_refusal
 from ..rules.quotas import Asked, Caps, Share, shares_of
 from ..rules.rulebook import Rulebook
 from . import waiting
@@ -121,8 +121,7 @@ class _Line:
             # Asking is what gives a place in the queue.
             allowed=True,
             code="gpu.all_taken",
-            reason=offer_words(self._now, turn, total, has_ticket),
-            free=free_words(self._now, total, 0, turn.eta),
+            free=f"{free_words(self._now, total, left, turn.eta)}; {place_words(turn, has_ticket)}",
             eta=turn.eta,
             position=position,
         )

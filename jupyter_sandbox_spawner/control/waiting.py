@@ -42,6 +42,7 @@ __all__ = [
     "forget",
     "look",
     "owner_of",
+    "put_back",
     "shift",
     "standing",
     "taken_now",
@@ -191,6 +192,32 @@ def _ticket(connection: Connection, now: datetime, need: Need) -> int:
     forget(connection, need.user, need.server)
     new = insert(tickets).values(user=need.user, server=need.server, at=now, **wanted, **values)
     return int(connection.execute(new.returning(tickets.c.id)).scalar_one())
+
+
+def put_back(connection: Connection, now: datetime, who: Owner, sandbox: str, wish: GpuWish | None) -> None:
+    """A start with devices was never answered: its server waits again, before all others, as it did.
+
+    `wish` None: nobody knows any more what it asked for, so what it got is taken for that.
+    """
+    mine = (allocations.c.sandbox == sandbox, allocations.c.until.is_(None))
+    given = connection.execute(select(allocations.c.kind, allocations.c.profile).where(*mine)).all()
+    if not given:
+        return
+    wanted = wish or GpuWish(count=len(given), kind=given[0].kind)
+    forget(connection, who.user, who.server)
+    first = connection.execute(select(func.min(tickets.c.id))).scalar()
+    connection.execute(
+        insert(tickets).values(
+            id=0 if first is None else min(first, 1) - 1,
+            user=who.user,
+            server=who.server,
+            profile=given[0].profile,
+            kind=wanted.kind,
+            count=wanted.count,
+            at=now,
+            kept_until=now + INTEREST,
+        )
+    )
 
 
 def expire(connection: Connection, now: datetime) -> None:

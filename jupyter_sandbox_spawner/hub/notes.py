@@ -15,7 +15,7 @@ from ..clients.control import ControlClient, Ended, control_socket
 from ..errors import ProgramError
 from ..settings import SITE_VARIABLE, Site
 from ..units import format_duration
-from .catalogue import site_of
+from .catalogue import alarm, site_of
 
 __all__ = ["Note", "Notes", "last_ending", "note_of", "page_variables"]
 
@@ -53,6 +53,11 @@ class Notes:
             return None
         finally:
             await control.close()
+
+    def alarm(self, is_admin: bool) -> str:
+        """What admins must know of the profiles file: why its last edit is refused; "" for all others."""
+        site = _site()
+        return alarm(site.profiles, site.environments) if is_admin and site.profiles else ""
 
     async def ending(self, user: str, server: str) -> Note | None:
         """See `last_ending`."""

@@ -16,6 +16,7 @@ from ..models import SandboxSpec, Status
 from ..names import canonical_username
 from ..rules.choosing import Choice, decide
 from ..rules.user_options import saved_options
+from .capacity import current_offers
 from .catalogue import alarm
 from .choice import asked_now
 from .deaths import follow_deaths, is_replaced
@@ -74,15 +75,16 @@ class SandboxSpawner(SandboxTraits, Spawner):  # type: ignore[misc]  # JupyterHu
         HTML, everything escaped."""
         offered, groups = self.offered, self.groups
         ending = await last_ending(self.site, self.user.name, self.name)
+        free = await current_offers(self.site, self.user.name, groups, self.name)
         source = self.profiles or self.site.profiles
         told = alarm(source, self.site.environments) if self.user.admin else ""
         try:
             current = decide(offered, self.orm_spawner.user_options, False, self.user.name, groups)
         except ProfileRefusedError as error:
             heading = Heading(notice=str(error), ending=ending, alarm=told)
-            return profile_form(offered, groups, None, heading)
+            return profile_form(offered, groups, None, heading, free)
         heading = Heading(notice=current.notice, ending=ending, alarm=told)
-        return profile_form(offered, groups, current, heading)
+        return profile_form(offered, groups, current, heading, free)
 
     async def start(self) -> str:
         """Decide, prepare, start, wait for the answer; the URL of the one front.

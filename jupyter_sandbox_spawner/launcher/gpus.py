@@ -23,6 +23,7 @@ from .nvml import DriverGpu, read_nvml
 __all__ = ["HostGpus", "Nvml"]
 
 Nvml = Callable[[], tuple[tuple[DriverGpu, ...], str]]
+Why = Callable[[Given], Obstacle | None]
 _NVIDIA = "nvidia.com/gpu"
 _HOOKS = (
     "Make a spec without hooks, or use a Docker that reads CDI specs itself (25 or newer);"
@@ -53,12 +54,22 @@ class HostGpus:
     async def inventory(self, backend: Backend) -> GpuInventory:
         """What can be given now on this backend; blocks nobody while the driver is asked."""
         await asyncio.to_thread(self.look)
-        return self._inventory(backend)
+        return self._survey(backend.gpu_obstacle)
 
-    def _inventory(self, backend: Backend) -> GpuInventory:
+    def survey(self, read_by_daemon: Sequence[str] = ()) -> GpuInventory:
+        """What could be given by our own render, or by a daemon that reads these directories. Blocks."""
+
+        def why(given: Given) -> Obstacle | None:
+            by_daemon = given.names and set(given.directories) <= set(read_by_daemon)
+            return None if by_daemon else given.obstacle
+
+        self.look()
+        return self._survey(why)
+
+    def _survey(self, why: Why) -> GpuInventory:
         usable, notes = [], list(self._notes)
         for name, known in self._known.items():
-            obstacle = backend.gpu_obstacle(self.give((name,)))
+            obstacle = why(self.give((name,)))
             if obstacle is None:
                 usable.append(known.device)
             else:

@@ -89,7 +89,9 @@ def _files(dataset: Dataset, root: Path) -> Iterator[tuple[str, os.stat_result]]
     while pending:
         directory = pending.pop()
         _check_readable(dataset, directory, os.lstat(directory), stat.S_IROTH | stat.S_IXOTH)
-        for entry in os.scandir(directory):
+        with os.scandir(directory) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+        for entry in entries:
             status = entry.stat(follow_symlinks=False)
             name = os.path.relpath(entry.path, root)
             if entry.is_symlink():

@@ -10,7 +10,9 @@ __all__ = ["Offer"]
 
 @dataclass(frozen=True, kw_only=True)
 class Offer:
-    """One profile to one user now. `reason` says why not, `free` what is left (`3 of 4 GPUs are free`).
+    """One profile to one user now. `reason` says why not, `free` what is left (`3 of 4 GPUs free`).
+
+    A profile whose devices are all taken is allowed: asking for it is what takes a place in the queue.
 
     `eta` is when it is likely to be free; `position` is the user's place in the queue, 0 where a device is
     reserved, None where they do not wait.

@@ -6,6 +6,7 @@ The file may bring the section `policy` that decides; every problem in it is rep
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,8 +50,15 @@ def parse_plan(text: str, file: str) -> Plan:
     except Problem as problem:
         raise all_wrong(file, [problem]) from None
     if problems:
-        raise all_wrong(file, problems)
+        raise all_wrong(file, [_named(problem) for problem in problems])
     return plan
+
+
+def _named(problem: Problem) -> Problem:
+    """The problem with the name that its field has in this file; the reader names profiles.yaml's."""
+    field = re.sub(r"^profiles\.", "", problem.field)
+    field = re.sub(r"^profiles(?=\[)", "questions", field)
+    return Problem(line=problem.line, field=field, sentence=problem.sentence)
 
 
 def _read(root: Node, problems: list[Problem]) -> Plan:

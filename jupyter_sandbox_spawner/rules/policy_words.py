@@ -21,6 +21,7 @@ _SENTENCES: Mapping[str, str] = {
     "policy.egress.not_allowed": "The profile opens {resource}, and the site's policy does not allow that.",
     "policy.extension.too_long": "This site allows {extension_at_most} more at a time.",
     "policy.promotion.needs_approval": "Promoting {resource} needs an approval, and none is on record.",
+    "policy.settings.invalid": _ENGINE,  # the shipped Rego without its settings
     "policy.opa.unavailable": _ENGINE,
     "policy.opa.undefined": _ENGINE,
     "policy.opa.invalid": _ENGINE,

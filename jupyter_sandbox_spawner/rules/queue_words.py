@@ -15,7 +15,7 @@ __all__ = [
     "at_clock",
     "free_words",
     "none_refusal",
-    "offer_words",
+    "place_words",
     "too_many_refusal",
     "wait_refusal",
 ]
@@ -77,13 +77,11 @@ def free_words(now: datetime, pool: Pool, free: int, soonest: datetime | None = 
     return f"{free} of {pool.total} GPU{'' if pool.total == 1 else 's'} free{later}"
 
 
-def offer_words(now: datetime, turn: Turn, pool: Pool, has_ticket: bool) -> str:
-    """Why there is none at this moment, and what asking would give."""
-    state = _state(pool, turn.waiting.count, turn.waiting.kind)
-    eta = f", about {at_clock(now, turn.eta)}" if turn.eta else ""
+def place_words(turn: Turn, has_ticket: bool) -> str:
+    """The place in the queue that one has, or that starting would take."""
     if has_ticket:
-        return f"{state}; you are number {turn.position}{eta}."
-    return f"{state}. Starting takes a place in the queue: number {turn.position}{eta}."
+        return f"you are number {turn.position} in the queue"
+    return f"starting takes place {turn.position} in the queue"
 
 
 def _state(pool: Pool, count: int, kind: str) -> str:

@@ -150,7 +150,7 @@ GUARDS = (
     Guard(
         name="docker: no field that nobody knows",
         file=_CHECK,
-        pattern=r'only_known\(q\.host, _HOST, "HostConfig\."\)',
+        pattern=r'only_known\(q\.host, _HOST \| set\(q\.place\.gpus\.host\), "HostConfig\."\)',
         replacement="pass",
         tests=_CHECK_TESTS,
     ),

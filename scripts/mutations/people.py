@@ -16,7 +16,7 @@ GUARDS = (
     ),
     Guard(
         name="profiles: options are a closed set",
-        file="jupyter_sandbox_spawner/rules/profiles.py",
+        file="jupyter_sandbox_spawner/rules/user_options.py",
         pattern=r"if unknown:",
         replacement="if not unknown and False:",
         tests="tests/rules/test_profiles.py -k options_are_a_closed_set",

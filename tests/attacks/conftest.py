@@ -7,11 +7,16 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
+from jupyter_sandbox_spawner.ordinary import has_own_namespace
 from tests.support.backend_choice import ON_DOCKER, RUNTIME, chosen_backend
+from tests.support.gpus import ThreeGpus
 from tests.support.house import House, open_house
 
 NEEDS = ("sandboxes", RUNTIME, "npm", "userenv", "hub6")
@@ -28,9 +33,26 @@ def canary(clean_environ: None) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def house(canary: str, evidence: Callable[[str, Callable[[], str]], Callable[[], None]]) -> Iterator[House]:
+def gpus() -> Iterator[ThreeGpus | None]:
+    """Three devices of this host for the house; None where nobody may make their nodes."""
+    if os.geteuid() != 0 or has_own_namespace():
+        yield None
+        return
+    directory = Path(tempfile.mkdtemp(prefix="jss-gpus-"))
+    directory.chmod(0o755)
+    yield ThreeGpus(directory)
+    shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="session")
+def house(
+    canary: str,
+    gpus: ThreeGpus | None,
+    evidence: Callable[[str, Callable[[], str]], Callable[[], None]],
+) -> Iterator[House]:
     """The whole product with alice, bob and admin; its programs' log is the evidence of a failed test."""
-    with chosen_backend() as variables, open_house(variables=variables) as opened:
+    cdi = {"SANDBOX_CDI": str(gpus.specs)} if gpus else {}
+    with chosen_backend() as variables, open_house(variables={**variables, **cdi}) as opened:
         forget = evidence("the house's programs", opened.running.log)
         try:
             yield opened

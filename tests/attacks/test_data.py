@@ -1,4 +1,4 @@
-"""Can guarded data be mounted without approval, or carried out of its zone? Attack D01, in a house with data."""
+"""Is guarded data mounted without approval, or carried out of its zone? Attack D01, in a house with data."""
 
 from __future__ import annotations
 
@@ -140,13 +140,13 @@ def data(
 ) -> Iterator[Data]:
     """The house, with a dataset of patients."""
     place = Path(tempfile.mkdtemp(prefix="cases", dir="/tmp"))
-    place.chmod(0o755)
+    place.chmod(0o777)
     marker = "patient-" + secrets.token_hex(16)
     (place / "patients.csv").write_text(f"name,{marker}\n")
     digest = hashlib.sha256((place / "patients.csv").read_bytes()).hexdigest()
     (place / "MANIFEST.sha256").write_text(f"{digest}  patients.csv\n")
     for file in place.iterdir():
-        file.chmod(0o644)
+        file.chmod(0o666)  # nothing but the mount keeps it from being written
     manifest = hashlib.sha256((place / "MANIFEST.sha256").read_bytes()).hexdigest()
     profiles = "\n".join(f"  {line}" for line in PROFILES.read_text().splitlines())
     book = Path(tempfile.mkdtemp(prefix="book", dir="/tmp")) / "profiles.yaml"
@@ -196,7 +196,7 @@ def test_d01_guarded_data_stays_in_its_zone(data: Data, control: Control) -> Non
 
 
 def _without_approval(data: Data) -> None:
-    """Check 38: neither none nor one person's word mounts it, seen from inside; the audit has the decision."""
+    """Check 38: one person's word does not mount it, seen from inside; the audit has the decision."""
     data.house.wait(wait_until_ready(data.house.running), 180)
     first = data.say("approve", {"user": "alice", "until": "2099-01-01", "why": WHY})
     assert first == {"done": False, "tag": "phi"}
@@ -222,16 +222,14 @@ def remade():
     open("/data/cases/patients.csv", "a").write("x")
 attempt("written", remade)
 attempt("removed", lambda: os.remove("/data/cases/patients.csv"))
-attempt("told", lambda: subprocess.run(["jupyter", "sandbox", "datasets", "--json"], capture_output=True,
-        text=True, check=True).stdout)
-attempt("status", lambda: subprocess.run(["jupyter", "sandbox", "status", "--json"], capture_output=True,
-        text=True, check=True).stdout)
+for question in ("datasets", "status"):
+    attempt(question, lambda: get_ipython().run_line_magic("sandbox", question + " --json"))
 """,
         data.marker,
     )
     control("the data is there", "/data/cases/patients.csv" in seen["files"]["value"])
     assert (seen["written"]["errno"], seen["removed"]["errno"]) == ("EROFS", "EROFS"), seen
-    told, status = (json.loads(seen[name]["value"]) for name in ("told", "status"))
+    told, status = (seen[name]["value"] for name in ("datasets", "status"))
     assert told["zone"] == "phi"
     assert [(item["name"], item["path"], item["read_only"]) for item in told["mounted"]] == [
         ("cases@1", "/data/cases", True)

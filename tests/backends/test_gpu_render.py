@@ -1,4 +1,4 @@
-"""What does a native request say of a sandbox's devices, and is anything beyond them refused? Without a host."""
+"""What does a native request say of a sandbox's devices, and is anything beyond them refused?"""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def _ask(info: dict[str, Any], given: Given = GIVEN) -> GpuRequest | Obstacle:
 
 
 def test_daemon_with_cdi() -> None:
-    """A daemon that reads the specs' directory is asked by their qualified names; hooks are its own to run."""
+    """A daemon that reads the specs' directory is asked by qualified names; hooks are its own to run."""
     found = _ask({"CDISpecDirs": ["/etc/cdi", "/var/run/cdi"]}, replace(GIVEN, obstacle=HOOKS))
     assert found == GpuRequest(
         environment=("PATH=/usr/bin:/bin", "NVIDIA_VISIBLE_DEVICES=void"),

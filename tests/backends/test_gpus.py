@@ -1,10 +1,11 @@
-"""Does a real sandbox get exactly the devices that it was given, whatever image and user say?"""
+"""Does a real sandbox get exactly the devices and cores that it was given, whatever image and user say?"""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,24 @@ from tests.support.gpus import ThreeGpus, from_cgroup, gpu_id
 
 pytestmark = pytest.mark.lane("root", "runc", "cgroup")
 Control = Callable[[str, bool], None]
+
+
+SPIN = """
+import json, os, resource, time
+start = time.monotonic()
+children = []
+for _ in range(4):
+    child = os.fork()
+    if not child:
+        while time.monotonic() < start + 3:
+            pass
+        os._exit(0)
+    children.append(child)
+for child in children:
+    os.waitpid(child, 0)
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(json.dumps({"cores": (used.ru_utime + used.ru_stime) / (time.monotonic() - start)}))
+"""
 
 
 @pytest.fixture
@@ -106,6 +125,16 @@ async def test_closed_node_is_refused(oci: OciBench, gpus: ThreeGpus) -> None:
     with pytest.raises(IsolationError, match="closed to users") as refused:
         await oci.create(oci.spec(gpu_devices=(gpu_id(0),)))
     assert refused.value.code == "gpu.unusable"
+
+
+@pytest.mark.proves("Q08")
+async def test_spinning_on_every_core(oci: OciBench, control: Control) -> None:
+    """Four processes that spin get together no more of the processors than the profile's share."""
+    resources = replace(oci.spec().resources, cpu=0.25)
+    found = await oci.ask(SPIN, resources=resources)
+    wide = await oci.ask(SPIN, resources=replace(resources, cpu=2.0))
+    control("with a larger share they get more", wide["cores"] > 1.5 * 0.25)
+    assert found["cores"] <= 1.15 * 0.25
 
 
 @pytest.mark.lane("runsc")

@@ -112,6 +112,14 @@ def test_a_denial_is_a_refusal() -> None:
     assert (error.status, error.code, str(error)) == (403, "quota.servers.user", "You have 2 of 2. Stop one.")
 
 
+@pytest.mark.parametrize("code", ["gpu.all_taken", "quota.gpu_hours.user"])
+def test_a_denial_with_a_time_is_a_refusal_too(code: str) -> None:
+    """A full pool and used hours are no error of the hub, though one may try again later."""
+    later = NOW + timedelta(hours=4)
+    answer = Admission(admitted=False, now=NOW, code=code, message="All 2 are in use.", retry_at=later)
+    assert (denial(answer).status, denial(answer).code) == (403, code)
+
+
 def test_trouble_of_control_is_no_refusal() -> None:
     """Where control cannot keep its books the start fails with 503 and says when to try again."""
     later = NOW + timedelta(seconds=60)

@@ -14,6 +14,7 @@ from typing import Any
 from aiohttp import web
 
 from jupyter_sandbox_spawner.clients.control import AdmissionRequest, ProfileTerms
+from jupyter_sandbox_spawner.gpus import GpuDevice, GpuInventory
 from jupyter_sandbox_spawner.models import (
     Capabilities,
     Event,
@@ -167,6 +168,8 @@ class LauncherWithSandboxes:
     removed: list[str] = field(default_factory=list)
     on_usage: Callable[[str], object] = lambda sandbox: None
     limits: dict[str, bool] = field(default_factory=lambda: {"cpu": True, "memory": True, "pids": True})
+    devices: tuple[GpuDevice, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def use(self, sandbox: str, seconds: float) -> None:
         """It used that much CPU."""
@@ -180,7 +183,7 @@ class LauncherWithSandboxes:
             user=wanted.user,
             server=wanted.server,
             status=Status(value=value, **more),
-            labels={"profile": wanted.profile},
+            labels={"profile": wanted.profile, "gpus": " ".join(wanted.gpu_devices)},
         )
 
     def app(self) -> web.Application:
@@ -189,6 +192,7 @@ class LauncherWithSandboxes:
         app.add_routes(
             [
                 web.get("/capabilities", self._capabilities),
+                web.get("/gpus", self._gpus),
                 web.get("/sandboxes", self._list),
                 web.get("/sandboxes/{id}/usage", self._usage),
                 web.get("/usages", self._usages),
@@ -200,6 +204,9 @@ class LauncherWithSandboxes:
 
     async def _list(self, request: web.Request) -> web.Response:
         return web.json_response([encode(item) for item in self.items.values()])
+
+    async def _gpus(self, request: web.Request) -> web.Response:
+        return web.json_response(encode(GpuInventory(devices=self.devices, notes=self.notes)))
 
     async def _capabilities(self, request: web.Request) -> web.Response:
         hard = all(self.limits.values())

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from jupyter_sandbox_spawner.control import records
+from jupyter_sandbox_spawner.control import records, waiting
 from jupyter_sandbox_spawner.control.admission import Admissions
 from jupyter_sandbox_spawner.control.lifetime import Lifetime
 from jupyter_sandbox_spawner.control.parts import Parts, Tuning
@@ -20,6 +20,7 @@ from jupyter_sandbox_spawner.control.reconciler import Reconciler
 from jupyter_sandbox_spawner.control.routes import RouteKeeper, route_faults
 from jupyter_sandbox_spawner.control.signals import Watcher
 from jupyter_sandbox_spawner.control.stopping import Stopper
+from jupyter_sandbox_spawner.gpus import GpuDevice, GpuWish
 from jupyter_sandbox_spawner.models import SandboxSpec
 
 from .control_neighbours import asked, spec
@@ -106,6 +107,19 @@ async def test_a_lost_database_is_learned_again(mending: Mending) -> None:
     await mending.minutes(2)
     assert await mending.status(other.id) == ("ready", None)
     assert mending.here.launcher.removed == []
+
+
+async def test_an_adopted_sandbox_has_its_devices_again(mending: Mending) -> None:
+    """What its labels name is not given to anybody else, also a device that is not found any more."""
+    other = spec("bob", gpu_devices=("GPU-0", "GPU-gone"))
+    mending.here.launcher.devices = (GpuDevice(id="GPU-0", kind="nvidia-h100"),)
+    mending.here.running(other)
+    await mending.minutes(2)
+    found = await mending.parts.store.run(waiting.taken_now)
+    assert {item.device for item in found} == {"GPU-0", "GPU-gone"}
+    wish = GpuWish(count=1)
+    answer = await Admissions(mending.parts, mending.lifetime.watch).admit(asked(spec("carol"), gpu=wish))
+    assert answer.code == "gpu.all_taken"
 
 
 async def test_a_dead_sandbox_is_ended_at_the_hub_with_its_reason(mending: Mending) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from jupyter_sandbox_spawner.admin.gpu_findings import docker_way, gpu_findings
 from jupyter_sandbox_spawner.backends.given import Given, Obstacle
 from jupyter_sandbox_spawner.backends.memory import MemoryBackend
 from jupyter_sandbox_spawner.errors import RefusedError
@@ -23,7 +24,8 @@ from jupyter_sandbox_spawner.launcher.admission import admit_gpus
 from jupyter_sandbox_spawner.launcher.gpus import HostGpus, holders
 from jupyter_sandbox_spawner.launcher.nvml import DriverGpu, read_nvml
 from jupyter_sandbox_spawner.models import Doors, InventoryItem, Status
-from tests.programs.test_launcher_admission import SPEC
+from jupyter_sandbox_spawner.settings import Site
+from tests.programs.test_launcher_admission import SITE, SPEC
 from tests.support.gpus import KIND, ThreeGpus, gpu_id, no_driver
 
 pytestmark = pytest.mark.lane("root")
@@ -298,3 +300,36 @@ async def test_many_at_once(gpus: ThreeGpus) -> None:
     answers = await asyncio.gather(*(ask(number) for number in range(60)))
     assert sorted(text for text in answers if text.startswith(KIND)) == [gpu_id(0), gpu_id(1), gpu_id(2)]
     assert answers.count("launcher.gpu_taken") == 57
+
+
+def _site(gpus: ThreeGpus) -> Site:
+    return replace(SITE, cdi_directories=(str(gpus.specs),))
+
+
+def test_doctor_counts(gpus: ThreeGpus, tmp_path: Path) -> None:
+    """Doctor counts the devices that can be given; a host without any is fine and says where it looked."""
+    (found,) = gpu_findings(_site(gpus))
+    assert (found.fine, found.seen) == (True, "3 (gpu)")
+    (none,) = gpu_findings(replace(SITE, cdi_directories=(str(tmp_path / "none"),)))
+    assert none.fine
+    assert str(tmp_path / "none") in none.seen
+
+
+def test_doctor_names_hooks(gpus: ThreeGpus) -> None:
+    """A spec with hooks is a weakness with its remedy, and none where Docker reads that directory itself."""
+    document = gpus.document()
+    document["containerEdits"]["hooks"] = [{"hookName": "createContainer", "path": "/usr/bin/hook"}]
+    gpus.write(document)
+    first, *others = gpu_findings(_site(gpus))
+    assert (first.fine, first.seen, len(others)) == (False, "none that can be given", 3)
+    assert "/usr/bin/hook" in others[0].seen
+    assert not any(finding.needed for finding in (first, *others))
+    (by_daemon,) = gpu_findings(_site(gpus), [str(gpus.specs)])
+    assert by_daemon.seen == "3 (gpu)"
+
+
+def test_doctor_tells_dockers_way() -> None:
+    """Doctor says how the daemon would be asked for devices."""
+    assert "in /etc/cdi" in docker_way({"CDISpecDirs": ["/etc/cdi"]}).seen
+    assert "by UUID" in docker_way({"Runtimes": {"nvidia": {}}}).seen
+    assert "by device nodes" in docker_way({"Runtimes": {"runc": {}}}).seen

@@ -1,4 +1,4 @@
-"""How is this daemon asked for a sandbox's devices? By CDI if it reads the specs, by NVIDIA's driver, by node.
+"""How is a daemon asked for a sandbox's devices? By CDI if it reads the specs, by NVIDIA's driver, by node.
 
 Law: each way names the given devices and no others; none of them names "all" or a number of devices.
 """

@@ -1,0 +1,77 @@
+"""What would each profile give this user, and why not? The answers of the form, for admins."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from ..errors import ProfileRefusedError
+from .grants import decide_grants
+from .profile_choices import may_choose, reason_against_choice, resolve
+from .profiles import Profile, reason_against
+
+__all__ = ["ChoiceVerdict", "ProfileVerdict", "explain"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChoiceVerdict:
+    """One choice of an option; `why` is empty where it may be taken."""
+
+    option: str
+    choice: str
+    default: bool
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProfileVerdict:
+    """One profile: `why` is empty where it may be taken, and then `gives` is it with its defaults worked in.
+
+    `secrets` are the names granted with it, `withheld` those that are not, each with its reason.
+    """
+
+    slug: str
+    display_name: str
+    why: str
+    gives: Profile | None = None
+    choices: tuple[ChoiceVerdict, ...] = ()
+    texts: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = ()
+    withheld: tuple[str, ...] = ()
+
+
+def explain(profiles: Sequence[Profile], user: str, groups: Collection[str]) -> tuple[ProfileVerdict, ...]:
+    """A verdict for each profile, in the order of the file."""
+    return tuple(_verdict(profile, user, groups) for profile in profiles)
+
+
+def _verdict(profile: Profile, user: str, groups: Collection[str]) -> ProfileVerdict:
+    why, gives = reason_against(profile, groups), None
+    if not why and profile.deprecated is not None:
+        told = profile.deprecated
+        why = f"It is not offered any more and leads to {told.use!r}: {told.message}"
+    if not why:
+        try:
+            gives = resolve(profile, {}, user, groups)
+        except ProfileRefusedError as error:
+            why = str(error)
+    grants = decide_grants(user, groups, gives.secrets if gives else ())
+    return ProfileVerdict(
+        slug=profile.slug,
+        display_name=profile.display_name,
+        why=why,
+        gives=gives,
+        choices=tuple(
+            ChoiceVerdict(
+                option=option.slug,
+                choice=choice.slug,
+                default=choice in may_choose(option, groups)[:1],
+                why=reason_against_choice(choice, groups),
+            )
+            for option in profile.options
+            for choice in option.choices
+        ),
+        texts=tuple(option.slug for option in profile.options if option.free_text),
+        secrets=tuple(grant.name for grant in grants.granted),
+        withheld=tuple(f"{item.name}: {item.why}" for item in grants.refused),
+    )

@@ -1,0 +1,161 @@
+"""What does an editor need to know of profiles.yaml? A JSON Schema of the keys that the reader knows.
+
+It helps while one writes. What holds between values (one default, redirects) only the reader knows.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .option_file import CHOICE_KEYS, OPTION_KEYS, TEXT_KEYS
+from .profile_file import PROFILE_KEYS
+from .rulebook_file import SECTIONS
+from .sandbox_keys import KEYS
+
+__all__ = ["schema"]
+
+_SLUG = {"type": "string", "pattern": "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"}
+_LINE = {"type": "string", "minLength": 1, "maxLength": 120}
+_PARAGRAPH = {"type": "string", "maxLength": 1000}
+_GROUPS = {
+    "description": "Exact names of hub groups. Absent: everyone; []: nobody.",
+    "type": "array",
+    "items": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[^*?]+$"},
+}
+_SIZE = {
+    "anyOf": [
+        {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?[KMGT]?$"},
+        {"type": "integer", "minimum": 1},
+    ]
+}
+_DURATION = {"anyOf": [{"type": "string", "pattern": "^([0-9]+[smhd])+$"}, {"type": "integer", "minimum": 1}]}
+_CORES = {"type": "number", "exclusiveMinimum": 0, "maximum": 4096}
+_NAME = "^[A-Za-z_][A-Za-z0-9_]{0,127}$"
+_COUNT = {"type": "integer", "minimum": 0, "maximum": 64}
+_LIST = {"type": ["array", "null"]}
+
+
+def schema() -> dict[str, Any]:
+    """The schema, draft 2020-12. A file is a list of profiles, or a mapping with sections."""
+    sections: dict[str, Any] = {name: {} for name in SECTIONS}
+    profiles = {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/profile"}}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "profiles.yaml of jupyter_sandbox_spawner",
+        "anyOf": [
+            {"$ref": "#/$defs/profiles"},
+            _object({**sections, "profiles": {"$ref": "#/$defs/profiles"}}, "profiles"),
+        ],
+        "$defs": {
+            "profiles": profiles,
+            "profile": _object(_known(PROFILE_KEYS, _profile()), "display_name", "slug", "sandbox"),
+            "option": {
+                **_object(_known(OPTION_KEYS, _option()), "display_name"),
+                "anyOf": [{"required": ["choices"]}, {"required": ["unlisted_choice"]}],
+            },
+            "choice": _object(_known(CHOICE_KEYS, _choice()), "display_name"),
+            "keys": _object(_known(KEYS, _sandbox())),
+        },
+    }
+
+
+def _object(properties: dict[str, Any], *required: str) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "type": "object",
+        "properties": properties,
+        "additionalProperties": False,
+    }
+    return {**found, "required": list(required)} if required else found
+
+
+def _known(keys: tuple[str, ...], properties: dict[str, Any]) -> dict[str, Any]:
+    """In the order of the reader's keys; a key without an entry here is a KeyError that the tests see."""
+    return {name: properties[name] for name in keys}
+
+
+def _profile() -> dict[str, Any]:
+    caps = {
+        "servers": {"type": "integer", "minimum": 0},
+        "cpu": _CORES,
+        "memory": _SIZE,
+        "gpus": {"type": "integer", "minimum": 0},
+    }
+    return {
+        "display_name": _LINE,
+        "slug": _SLUG,
+        "description": _PARAGRAPH,
+        "default": {"type": "boolean", "description": "true for one profile: for those who choose nothing."},
+        "allowed_groups": _GROUPS,
+        "servers_per_user": {"type": "integer", "minimum": 1, "maximum": 1000},
+        "at_most": {**_object(caps), "minProperties": 1, "description": "For all its servers together."},
+        "deprecated": _object({"message": _PARAGRAPH, "use": _SLUG}, "message"),
+        "profile_options": {
+            "type": "object",
+            "minProperties": 1,
+            "maxProperties": 20,
+            "propertyNames": _SLUG,
+            "additionalProperties": {"$ref": "#/$defs/option"},
+        },
+        "sandbox": {"allOf": [{"$ref": "#/$defs/keys"}, {"required": ["cpu", "memory"]}]},
+    }
+
+
+def _option() -> dict[str, Any]:
+    text = {
+        "pattern": {"type": "string", "minLength": 1, "maxLength": 500},
+        "variable": {"type": "string", "pattern": _NAME},
+        "message": _PARAGRAPH,
+        "longest": {"type": "integer", "minimum": 1, "maximum": 1000},
+    }
+    return {
+        "display_name": _LINE,
+        "choices": {
+            "type": "object",
+            "minProperties": 1,
+            "maxProperties": 200,
+            "propertyNames": _SLUG,
+            "additionalProperties": {"$ref": "#/$defs/choice"},
+        },
+        "unlisted_choice": _object(_known(TEXT_KEYS, text), "pattern", "variable"),
+    }
+
+
+def _choice() -> dict[str, Any]:
+    return {
+        "display_name": _LINE,
+        "default": {"type": "boolean"},
+        "allowed_groups": _GROUPS,
+        "sandbox": {"$ref": "#/$defs/keys"},
+    }
+
+
+def _sandbox() -> dict[str, Any]:
+    browser = {
+        "hosts": {"type": "array", "items": {"type": "string", "pattern": "^(https|wss)://"}},
+        "downloads": {"type": "boolean"},
+        "bytes_per_day": {"anyOf": [_SIZE, {"type": "null"}]},
+    }
+    wish = _object({"count": _COUNT, "kind": {"type": "string", "pattern": "^[a-z0-9.-]+$"}}, "count")
+    return {
+        "cpu": _CORES,
+        "memory": _SIZE,
+        "pids": {"type": "integer", "minimum": 16, "maximum": 1_000_000},
+        "disk": _SIZE,
+        "tmpfs": _SIZE,
+        "ttl": _DURATION,
+        "idle_timeout": _DURATION,
+        "extend": _object({"by": _DURATION, "at_most": _DURATION}, "by", "at_most"),
+        "egress": {**_LIST, "items": {"type": ["string", "object"]}},
+        "browser": _object(browser),
+        "isolation": {"enum": ["hard", "soft"]},
+        "runtime": {"type": "string", "pattern": "^[a-z][a-z0-9_.-]{0,39}$"},
+        "environment": {"type": "string"},
+        "variables": {
+            "type": "object",
+            "propertyNames": {"pattern": _NAME},
+            "additionalProperties": {"type": "string"},
+        },
+        "secrets": {**_LIST, "items": {"type": ["string", "object"]}},
+        "gpu": {"anyOf": [_COUNT, wish]},
+        "datasets": {"type": "array", "items": {"type": "string"}},
+    }

@@ -1,0 +1,1 @@
+"""What does policy decide, by the typed rules and by a real OPA, and what if that one is broken?"""
