@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
+
+import aiohttp
+from yarl import URL
 
 from hub_config.demo.visitor import Visitor
 from jupyter_sandbox_spawner.hub.form import profile_form
@@ -14,6 +18,7 @@ from jupyter_sandbox_spawner.rules.choosing import decide
 
 from .figures import Goal, Measure
 from .house import scratch
+from .machine import put_first
 from .own_database import open_database
 from .peer_hub import open_peer_hub
 from .row import BenchmarkError, Row, Take
@@ -39,8 +44,8 @@ def _milliseconds(began: float) -> float:
 class _Decisions:
     """What is measured; people come in another order each round."""
 
-    def __init__(self, town: Town, peer: Visitor) -> None:
-        self._town, self._peer = town, peer
+    def __init__(self, town: Town, peer: Visitor, token: str) -> None:
+        self._town, self._peer, self._token = town, peer, token
         self._dice = random.Random(3)
 
     def _people(self, count: int) -> list[Person]:
@@ -95,14 +100,19 @@ class _Decisions:
         """The same hub's call for a start, until it says that the server is there."""
         took = []
         server = self._peer.hub(f"api/users/{self._peer.name}/server")
-        for _ in range(_STARTS):
-            await self._peer.open(self._peer.hub("home"))  # for the page's XSRF token
-            began = time.perf_counter()
-            await self._peer.call("POST", server)
-            took.append(_milliseconds(began))
-            await self._peer.open(self._peer.hub("home"))
-            await self._peer.call("DELETE", server)
+        async with aiohttp.ClientSession(headers={"Authorization": f"token {self._token}"}) as session:
+            for _ in range(_STARTS):
+                began = time.perf_counter()
+                await _done(session, "POST", server)
+                took.append(_milliseconds(began))
+                await _done(session, "DELETE", server)
         return _both(took)
+
+
+async def _done(session: aiohttp.ClientSession, verb: str, server: URL) -> None:
+    async with session.request(verb, server) as answer:
+        if answer.status not in (201, 204):
+            raise BenchmarkError(f"The peer answered {verb} with {answer.status}: {await answer.text()}")
 
 
 def _both(took: Sequence[float]) -> Mapping[str, float]:
@@ -118,7 +128,23 @@ async def _opened(
         where = await stack.enter_async_context(database) if database else ("", "")
         town = await stack.enter_async_context(open_town(_made(directory / "town"), *where))
         peer = await stack.enter_async_context(open_peer_hub(_made(directory / "peer"), "alice", _SPAWNER))
-        yield takes(_Decisions(town, peer))
+        await peer.open(peer.hub("home"))
+        token = await peer.token("bench")
+        stack.enter_context(_first())
+        yield takes(_Decisions(town, peer, token))
+
+
+@contextmanager
+def _first() -> Iterator[None]:
+    """We, control and the peer's hub run before all others, as far as we may say so."""
+    if os.geteuid() != 0:
+        yield
+        return
+    put_first([os.getpid()])
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
 def _made(directory: Path) -> Path:

@@ -171,7 +171,9 @@ def _write_all(
         elif not request.terms.gpu or free:
             given = [free.pop()] if request.terms.gpu else []
             records.admit(db, request, began, began + timedelta(hours=8))
-            ledger.hold(db, began, request.spec, request.groups, given)
+            spec = request.spec
+            owner = ledger.Owner(sandbox=spec.id, user=spec.user, server="", profile=spec.profile)
+            ledger.hold(db, began, owner, spec.resources, request.groups, given)
             records.mark_ready(db, request.spec.id, began, {})
     db.execute(update(sandboxes).where(sandboxes.c.id.in_(ended)).values(status="released", released_at=now))
     db.execute(update(sandboxes).values(audited=True))

@@ -189,7 +189,11 @@ async def test_gpus_count_by_the_kind_that_the_ledger_has(metered: Metered) -> N
         wanted = spec(user, gpu_devices=tuple(device.id for device in given))
         await metered.admit(wanted)
         now = metered.here.clock.now()
-        await metered.parts.store.run(partial(ledger.hold, now=now, spec=wanted, groups=(), devices=given))
+        owner = ledger.Owner(sandbox=wanted.id, user=user, server="", profile="cpu-small")
+        gives = partial(
+            ledger.hold, now=now, owner=owner, resources=wanted.resources, groups=(), devices=given
+        )
+        await metered.parts.store.run(gives)
     await metered.passes(HOUR, step=HOUR)
     document = await usage_document(metered.parts, {"by": "user"})
     assert [item["gpu_hours_by_kind"] for item in document["items"]] == [{"nvidia-0": 2.0}, {"any": 2.0}]

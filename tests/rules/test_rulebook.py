@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from jupyter_sandbox_spawner.errors import ProfileError
-from jupyter_sandbox_spawner.kept_book import KeptBook
+from jupyter_sandbox_spawner.kept_book import BookState, KeptBook
 from jupyter_sandbox_spawner.rules.rulebook import Rulebook
 from jupyter_sandbox_spawner.rules.rulebook_file import parse_rulebook
 
@@ -97,25 +97,27 @@ def test_what_was_read_before_stays_in_force(section: str, tmp_path: Path, contr
     """An edit with an error changes nothing and says so; its correction comes into force."""
     file = tmp_path / "profiles.yaml"
     kept = KeptBook(str(file))
-    write(file, text(), 1)
+    file.write_text(text())
     before = kept.current()
     control("the good file is in force", before.problem == "" and before.book is not None)
-    write(file, text(**{section: BAD[section][0]}), 2)
-    refused = kept.current()
+    file.write_text(text(**{section: BAD[section][0]}))
+    refused = wait_for(kept, lambda state: bool(state.problem))
     assert (refused.book, refused.digest) == (before.book, before.digest)
     assert f"{file}:" in refused.problem
     assert BAD[section][1][0] in refused.problem
-    write(file, text() + "# mended\n", 3)
-    after = kept.current()
+    file.write_text(text() + "# mended\n")
+    after = wait_for(kept, lambda state: state.digest != before.digest)
     assert after.problem == ""
-    assert after.digest != before.digest
     assert same(after.book, before.book)
 
 
-def write(file: Path, content: str, minute: int) -> None:
-    """The file as an editor left it some time ago."""
-    file.write_text(content)
-    os.utime(file, (minute * 60, minute * 60))
+def wait_for(kept: KeptBook, condition: Callable[[BookState], bool]) -> BookState:
+    """The first state that fits; an edit counts when it has settled, which nothing announces."""
+    deadline = time.monotonic() + 10
+    while not condition(kept.current()):
+        assert time.monotonic() < deadline, kept.current()
+        time.sleep(0.02)
+    return kept.current()
 
 
 def same(one: Rulebook | None, other: Rulebook | None) -> bool:
