@@ -46,7 +46,7 @@ GUARDS = (
         file=_POSTGRESQL,
         pattern=r'"isolation_level": "READ COMMITTED"',
         replacement='"isolation_level": "REPEATABLE READ"',
-        tests=f"{_FAULTS} -k waited_for_sees",
+        tests=f"{_FAULTS} -k waited_for_the_lock_sees",
     ),
     Guard(
         name="store: one control a database",

@@ -97,7 +97,8 @@ async def test_whoever_waited_for_the_lock_sees_what_was_written_meanwhile(
 ) -> None:
     """What the holder of the lock committed is seen by the next, whatever level the server's default is."""
     server.sql(f"ALTER DATABASE {name} SET default_transaction_isolation = 'serializable'", "postgres")
-    async with Store(server.by_socket(name)) as first, Store(server.by_socket(name)) as second:
+    address = server.by_socket(name)
+    async with Store(address, 30.0, 60.0) as first, Store(address, 30.0, 60.0) as second:
         held, later = asyncio.Event(), threading.Event()
         loop = asyncio.get_running_loop()
 
