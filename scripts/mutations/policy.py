@@ -92,7 +92,7 @@ GUARDS = (
     Guard(
         name="policy: an unreadable file allows nothing",
         file="jupyter_sandbox_spawner/control/terms.py",
-        pattern=r"PolicySettings\(closed=True\)",
+        pattern=r"PolicySettings\(closed=closed\)",
         replacement="PolicySettings()",
         tests="tests/policy/test_admission.py -k cannot_be_read",
     ),
