@@ -13,7 +13,7 @@ from jupyter_sandbox_spawner.admin.cli import main
 from jupyter_sandbox_spawner.rules.admission import Admission
 from jupyter_sandbox_spawner.rules.profiles import profile_digest
 from jupyter_sandbox_spawner.rules.rulebook_file import parse_rulebook
-from jupyter_sandbox_spawner.settings import write_site
+from jupyter_sandbox_spawner.settings import Environment, write_site
 from tests.programs.control_neighbours import asked, spec
 from tests.programs.test_control_program import Program, program
 
@@ -42,7 +42,10 @@ async def test_control_says_who_decides_and_lives_on(
     profiles = tmp_path / "profiles.yaml"
     text = PROFILES.format(address=opa.address)
     profiles.write_text(text)
-    write_site(program.site_file, replace(program.site, profiles=str(profiles)))
+    write_site(
+        program.site_file,
+        replace(program.site, profiles=str(profiles), environments={"user": Environment(prefix="/user")}),
+    )
     await program.start()
 
     async def status() -> str:

@@ -13,7 +13,7 @@ import pytest
 
 from jupyter_sandbox_spawner.admin import usage
 from jupyter_sandbox_spawner.admin.cli import main
-from jupyter_sandbox_spawner.settings import write_site
+from jupyter_sandbox_spawner.settings import Environment, write_site
 
 from .control_neighbours import asked, spec
 from .test_control_program import Program, program
@@ -144,7 +144,9 @@ async def test_the_running_control_counts_also_over_kill_9(
     """Ten processor seconds before each of four kills are forty afterwards, and cost what the file says."""
     profiles = program.here.directory / "profiles.yaml"
     profiles.write_text(PROFILES)
-    program.site = replace(program.site, profiles=str(profiles))
+    program.site = replace(
+        program.site, profiles=str(profiles), environments={"user": Environment(prefix="/user")}
+    )
     write_site(program.site_file, program.site)
     wanted = spec()
     await program.start()

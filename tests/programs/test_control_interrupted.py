@@ -17,7 +17,7 @@ from jupyter_sandbox_spawner.gpus import GpuWish
 
 from .control_neighbours import asked, spec
 from .control_street import parts_of, street
-from .test_control_kills import POOL, LauncherWithGpus
+from .test_control_kills import DEVICES, POOL
 
 ONE = GpuWish(count=1)
 
@@ -28,9 +28,7 @@ async def parts() -> AsyncIterator[Parts]:
     async with AsyncExitStack() as stack:
         place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ci", dir="/tmp")))
         here = await stack.enter_async_context(street(place))
-        await here.close("launcher")
-        here.launcher = LauncherWithGpus()
-        await here.serve("launcher")
+        here.launcher.devices = DEVICES
         yield await stack.enter_async_context(parts_of(here))
 
 

@@ -16,43 +16,26 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from aiohttp import web
 
 from jupyter_sandbox_spawner.clients.control import Admission
 from jupyter_sandbox_spawner.control.store import Store
 from jupyter_sandbox_spawner.control.waiting import waiting_now
 from jupyter_sandbox_spawner.errors import ProgramError
-from jupyter_sandbox_spawner.gpus import GpuDevice, GpuInventory, GpuWish
+from jupyter_sandbox_spawner.gpus import GpuDevice, GpuWish
 from jupyter_sandbox_spawner.models import SandboxSpec
-from jupyter_sandbox_spawner.wire import encode
 from tests.support.control_databases import BOTH, fresh_database
 from tests.support.ledger_facts import Limits, broken
 
-from .control_neighbours import LauncherWithSandboxes, asked, spec
+from .control_neighbours import asked, spec
 from .control_street import street
 from .test_control_program import Program
 
 KILLS = 50 if os.environ.get("SANDBOX_CHAOS") == "1" else 3
 SEED = int(os.environ.get("CHAOS_SEED", "9"))
 POOL = tuple(f"GPU-{number}" for number in range(3))
+DEVICES = tuple(GpuDevice(id=name, kind="h100") for name in POOL)
 WAITING = 6
 Control = Callable[[str, bool], None]
-
-
-class LauncherWithGpus(LauncherWithSandboxes):
-    """Its host has three."""
-
-    def app(self) -> web.Application:
-        async def gpus(request: web.Request) -> web.Response:
-            found = GpuInventory(devices=tuple(GpuDevice(id=name, kind="h100") for name in POOL))
-            return web.json_response(encode(found))
-
-        app = super().app()
-        if not any(
-            str(route.resource and route.resource.canonical) == "/gpus" for route in app.router.routes()
-        ):
-            app.router.add_get("/gpus", gpus)
-        return app
 
 
 class Crowd:
@@ -153,9 +136,7 @@ async def program(request: pytest.FixtureRequest) -> AsyncIterator[Program]:
     async with AsyncExitStack() as stack:
         place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ck", dir="/tmp")))
         here = await stack.enter_async_context(street(place))
-        await here.close("launcher")
-        here.launcher = LauncherWithGpus()
-        await here.serve("launcher")
+        here.launcher.devices = DEVICES
         here.database = stack.enter_context(fresh_database(place, request.param))
         found = Program(here, here.database if request.param == "postgresql" else "")
         for act in (found.end, found.hub.close, found.admin.close):
