@@ -85,7 +85,6 @@ async def _admit(parts: Parts, request: AdmissionRequest) -> Admission:
 async def close_interrupted(parts: Parts) -> None:
     """At start: close what was recorded and never answered; who had a GPU by it waits for one again."""
     now = parts.clock.now()
-    wishes = {profile.slug: profile.gpu for profile in (await parts.terms.book()).profiles}
 
     def close(connection: Connection) -> list[records.SandboxRecord]:
         found = [item for item in records.all_open(connection) if not item.audited]
@@ -93,7 +92,7 @@ async def close_interrupted(parts: Parts) -> None:
         for item in sorted(found, key=lambda item: item.admitted_at, reverse=True):
             why = "Control stopped before it could answer."
             owner = waiting.Owner(user=item.user, server=item.server)
-            waiting.put_back(connection, now, owner, item.id, wishes.get(item.profile))
+            waiting.put_back(connection, now, owner, item.id)
             records.release(connection, item.id, _INTERRUPTED, why, now)
         return found
 

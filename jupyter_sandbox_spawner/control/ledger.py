@@ -28,12 +28,13 @@ __all__ = ["Owner", "end", "hold", "not_given", "put_away", "shift", "take"]
 
 @dataclass(frozen=True, kw_only=True)
 class Owner:
-    """The sandbox that holds something, and whose it is."""
+    """The sandbox that holds something, and whose it is; `wanted`: the kind of GPU that was asked for."""
 
     sandbox: str
     user: str
     server: str
     profile: str
+    wanted: str = ""
 
 
 def take(connection: Connection, now: datetime, asking: Asking, spec: SandboxSpec) -> SandboxSpec | Admission:
@@ -60,7 +61,8 @@ def take(connection: Connection, now: datetime, asking: Asking, spec: SandboxSpe
         devices = got
     for gone in asking.leaving:
         end(connection, gone, now)
-    owner = Owner(sandbox=spec.id, user=spec.user, server=spec.server, profile=spec.profile)
+    kind = wish.kind if wish is not None else ""
+    owner = Owner(sandbox=spec.id, user=spec.user, server=spec.server, profile=spec.profile, wanted=kind)
     hold(connection, now, owner, spec.resources, request.groups, devices)
     return replace(spec, gpu_devices=tuple(device.id for device in devices))
 

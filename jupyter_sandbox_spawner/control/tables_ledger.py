@@ -37,6 +37,7 @@ allocations = Table(
     Column("user", String(255), nullable=False),
     Column("server", String(255), nullable=False),
     Column("profile", String(63), nullable=False),
+    Column("wanted", String(255), nullable=False),  # the kind that was asked for, "" where nobody knows
     Column("since", Utc, nullable=False),
     Column("until", Utc),
     Index("allocations_of_sandbox", "sandbox"),

@@ -194,16 +194,13 @@ def _ticket(connection: Connection, now: datetime, need: Need) -> int:
     return int(connection.execute(new.returning(tickets.c.id)).scalar_one())
 
 
-def put_back(connection: Connection, now: datetime, who: Owner, sandbox: str, wish: GpuWish | None) -> None:
-    """A start with devices was never answered: its server waits again, before all others, as it did.
-
-    `wish` None: nobody knows any more what it asked for, so what it got is taken for that.
-    """
+def put_back(connection: Connection, now: datetime, who: Owner, sandbox: str) -> None:
+    """A start with devices was never answered: its server waits again, before all others, as it did."""
     mine = (allocations.c.sandbox == sandbox, allocations.c.until.is_(None))
-    given = connection.execute(select(allocations.c.kind, allocations.c.profile).where(*mine)).all()
+    what = select(allocations.c.kind, allocations.c.wanted, allocations.c.profile)
+    given = connection.execute(what.where(*mine)).all()
     if not given:
         return
-    wanted = wish or GpuWish(count=len(given), kind=given[0].kind)
     forget(connection, who.user, who.server)
     first = connection.execute(select(func.min(tickets.c.id))).scalar()
     connection.execute(
@@ -212,8 +209,8 @@ def put_back(connection: Connection, now: datetime, who: Owner, sandbox: str, wi
             user=who.user,
             server=who.server,
             profile=given[0].profile,
-            kind=wanted.kind,
-            count=wanted.count,
+            kind=given[0].wanted or given[0].kind,
+            count=len(given),
             at=now,
             kept_until=now + INTEREST,
         )

@@ -84,8 +84,7 @@ async def test_an_admission_that_was_never_answered_gives_its_device_back(contro
     await control.parts.store.run(unaudited)
     await close_interrupted(control.parts)
     assert (await ask(control, "bob")).code == "gpu.all_taken"
-    # Without a file of profiles what she got counts as what she asked for.
-    again = asked(spec("alice", nonce="2", ttl=3600), gpu=GpuWish(count=1, kind=H100[0].kind))
+    again = asked(spec("alice", nonce="2", ttl=3600), **GPU)
     assert (await control.hub.admit(again)).admitted
 
 

@@ -42,7 +42,7 @@ async def test_who_lost_a_device_to_a_crash_is_before_those_who_wait(parts: Part
     await close_interrupted(parts)
     assert len(await parts.store.run(waiting_now)) == 2
     assert (await desk.admit(asked(spec("waiting", nonce="2"), gpu=ONE))).code == "gpu.all_taken"
-    again = asked(spec("unlucky", nonce="2"), gpu=GpuWish(count=1, kind="h100"))
+    again = asked(spec("unlucky", nonce="2"), gpu=ONE)
     assert (await desk.admit(again)).admitted
 
 

@@ -67,7 +67,8 @@ async def test_an_earlier_schema_is_brought_up_to_date(database: str, earlier: s
 
 async def test_two_that_start_at_once_upgrade_once(database: str) -> None:
     """Both are open afterwards, and the steps of the schema were made one time."""
-    first, second = Store(database), Store(database)
+    # Six steps of a schema take longer than a question where the processors are busy.
+    first, second = Store(database, 30.0), Store(database, 30.0)
     await asyncio.gather(first.__aenter__(), second.__aenter__())
     await first.run(lambda db: records.admit(db, asked(spec()), START, None))
     assert len(await second.run(records.all_open)) == 1

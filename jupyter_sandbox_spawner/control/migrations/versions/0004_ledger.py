@@ -51,6 +51,7 @@ def _allocations() -> None:
         sa.Column("user", sa.String(length=255), nullable=False),
         sa.Column("server", sa.String(length=255), nullable=False),
         sa.Column("profile", sa.String(length=63), nullable=False),
+        sa.Column("wanted", sa.String(length=255), nullable=False),
         sa.Column("since", sa.String(26), nullable=False),
         sa.Column("until", sa.String(26), nullable=True),
         sa.PrimaryKeyConstraint("id"),
