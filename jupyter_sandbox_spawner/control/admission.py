@@ -10,13 +10,14 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from weakref import WeakValueDictionary
 
 from sqlalchemy import Connection
 
 from ..errors import ProgramError
 from ..gpus import GpuInventory
+from ..models import SandboxSpec
 from ..rules.admission import Admission, AdmissionRequest, ProfileTerms, decide
 from ..rules.audit import Entry
 from ..rules.policy import Decision
@@ -91,8 +92,7 @@ async def close_interrupted(parts: Parts) -> None:
         # The latest first, so that the earliest is before it in the queue again.
         for item in sorted(found, key=lambda item: item.admitted_at, reverse=True):
             why = "Control stopped before it could answer."
-            owner = waiting.Owner(user=item.user, server=item.server)
-            waiting.put_back(connection, now, owner, item.id)
+            waiting.put_back(connection, now, item.parsed_spec())
             records.release(connection, item.id, _INTERRUPTED, why, now)
         return found
 
@@ -186,10 +186,15 @@ async def _announce(
     try:
         await parts.audit.write(*older, admitted, *data.entries(request, answer))
     except ProgramError:
-        now, why = parts.clock.now(), "The audit could not be written."
-        await parts.store.run(lambda db: records.release(db, spec.id, "audit.unwritable", why, now))
+        await parts.store.run(lambda db: _undo(db, spec, parts.clock.now()))
         raise
     await parts.store.run(lambda db: records.mark_audited(db, spec.id))
+
+
+def _undo(connection: Connection, spec: SandboxSpec, now: datetime) -> None:
+    waiting.put_back(connection, now, spec)
+    why = "The audit could not be written."
+    records.release(connection, spec.id, "audit.unwritable", why, now)
 
 
 def _superseded(request: AdmissionRequest, sandbox: str) -> Entry:

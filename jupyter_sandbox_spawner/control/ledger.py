@@ -15,7 +15,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 from ..gpus import GpuDevice
 from ..models import Resources, SandboxSpec
 from ..rules.admission import Admission
-from ..rules.quotas import Asked, Refusal, Share, over_cap, shares_of
+from ..rules.quotas import Asked, Caps, Refusal, Share, over_cap, shares_of
 from . import waiting
 from .sums import Sums
 from .tables_ledger import allocations, holdings, tickets
@@ -50,7 +50,10 @@ def take(connection: Connection, now: datetime, asking: Asking, spec: SandboxSpe
     sums = Sums(connection, now, asking.leaving)
     refusal = sums.refusal(shares, asked)
     if refusal is None and wish is not None:
-        refusal = _waits_for_more(connection, sums, shares, asked, spec)
+        own = Caps(servers=asking.terms.servers_per_user)
+        mine = [share for share in shares if share.scope == "user"]
+        mine.append(Share(scope="user", name=spec.user, caps=own))
+        refusal = _waits_for_more(connection, sums, mine, asked, spec)
     if refusal is not None:
         return _denied(now, refusal)
     devices: tuple[GpuDevice, ...] = ()
@@ -123,17 +126,16 @@ def shift(connection: Connection, jump: timedelta) -> None:
 def _waits_for_more(
     connection: Connection, sums: Sums, shares: Sequence[Share], asked: Asked, spec: SandboxSpec
 ) -> Refusal | None:
-    """Who waits for GPUs with another server has them counted: nobody takes more places than they may use."""
-    share = next((share for share in shares if share.scope == "user" and share.caps.gpus is not None), None)
-    waits = waiting.count_of(connection, sums.now, spec.user, spec.server) if share else 0
-    if share is None or not waits:
-        return None
-    held = sums.held(share)
-    refusal = over_cap(share, replace(held, gpus=held.gpus + waits), asked)
-    if refusal is None:
-        return None
-    remedy = f"You wait for {waits} with another server: give up that place, or start that server."
-    return replace(refusal, remedy=remedy)
+    """Who waits with other servers has them counted: nobody takes more places than they may use."""
+    servers, gpus = waiting.counts_of(connection, sums.now, spec.user, spec.server)
+    for share in shares if servers else ():
+        held = sums.held(share)
+        waits = replace(held, servers=held.servers + servers, gpus=held.gpus + gpus)
+        refusal = over_cap(share, waits, asked)
+        if refusal is not None:
+            remedy = f"You wait for {gpus} with other servers: give up a place, or start such a server."
+            return replace(refusal, remedy=remedy)
+    return None
 
 
 def _denied(now: datetime, refusal: Refusal) -> Admission:

@@ -6,7 +6,9 @@ from sqlalchemy import Column, Float, Index, Integer, String, Table
 
 from .tables import METADATA, Utc, Whole
 
-__all__ = ["allocations", "holdings", "reservations", "tickets"]
+__all__ = ["FIRST_TICKET", "allocations", "holdings", "reservations", "tickets"]
+
+FIRST_TICKET = 1_000_001  # numbers below it are of places that a crash gave back, before all others
 
 # A sandbox has one line for its user, one for each of the user's groups and one for its profile: a sum over
 # one name reads one range of the index. Lines with GPUs stay after its end, for GPU-hours.

@@ -29,13 +29,13 @@ from ..rules.queue import (
 from ..rules.queue_words import Pool, none_refusal, too_many_refusal, wait_refusal
 from ..rules.quotas import Refusal
 from .tables import sandboxes
-from .tables_ledger import allocations, reservations, tickets
+from .tables_ledger import FIRST_TICKET, allocations, reservations, tickets
 
 __all__ = [
     "Need",
     "Owner",
     "ask",
-    "count_of",
+    "counts_of",
     "devices_of",
     "drop",
     "expire",
@@ -83,7 +83,7 @@ def ask(
     wish, pool = need.wish, givable(gpus.devices)
     fitting = [device for device in pool if matches(device, wish.kind)]
     if len(fitting) < wish.count:
-        forget(connection, need.user, need.server)
+        # A place that it has stays: an inventory may miss a device for a moment.
         return _denied(now, too_many_refusal(wish, len(fitting)) if fitting else none_refusal(wish, pool))
     expire(connection, now)
     mine, own = _ticket(connection, now, need), devices_of(connection, need.leaving)
@@ -146,11 +146,12 @@ def taken_now(connection: Connection) -> list[Taken]:
     return [Taken(device=device, parent=parent, until=until) for device, parent, until in found]
 
 
-def count_of(connection: Connection, now: datetime, user: str, but: str) -> int:
-    """For how many devices the user's servers wait, all but one server."""
+def counts_of(connection: Connection, now: datetime, user: str, but: str) -> tuple[int, int]:
+    """How many of the user's servers wait, all but one, and for how many devices in all."""
     expire(connection, now)
     mine = (tickets.c.user == user, tickets.c.server != but)
-    return int(connection.execute(select(func.sum(tickets.c.count)).where(*mine)).scalar_one() or 0)
+    servers, devices = connection.execute(select(func.count(), func.sum(tickets.c.count)).where(*mine)).one()
+    return int(servers), int(devices or 0)
 
 
 def owner_of(connection: Connection, ticket: int) -> Owner | None:
@@ -194,23 +195,25 @@ def _ticket(connection: Connection, now: datetime, need: Need) -> int:
     return int(connection.execute(new.returning(tickets.c.id)).scalar_one())
 
 
-def put_back(connection: Connection, now: datetime, who: Owner, sandbox: str) -> None:
+def put_back(connection: Connection, now: datetime, spec: SandboxSpec) -> None:
     """A start with devices was never answered: its server waits again, before all others, as it did."""
+    sandbox = spec.id
     mine = (allocations.c.sandbox == sandbox, allocations.c.until.is_(None))
     what = select(allocations.c.kind, allocations.c.wanted, allocations.c.profile)
     given = connection.execute(what.where(*mine)).all()
     if not given:
         return
-    forget(connection, who.user, who.server)
+    forget(connection, spec.user, spec.server)
     first = connection.execute(select(func.min(tickets.c.id))).scalar()
     connection.execute(
         insert(tickets).values(
-            id=0 if first is None else min(first, 1) - 1,
-            user=who.user,
-            server=who.server,
+            id=min(first or FIRST_TICKET, FIRST_TICKET) - 1,
+            user=spec.user,
+            server=spec.server,
             profile=given[0].profile,
             kind=given[0].wanted or given[0].kind,
             count=len(given),
+            ttl=spec.ttl,
             at=now,
             kept_until=now + INTEREST,
         )
@@ -225,16 +228,17 @@ def expire(connection: Connection, now: datetime) -> None:
 
 
 def _keep(connection: Connection, found: Sequence[Waiting], queue: Standing) -> None:
-    before = {item.id: item for item in found}
-    for turn in queue.turns:
-        item, old = turn.waiting, before[turn.waiting.id]
-        if (item.reserved_until, item.reserved) == (old.reserved_until, old.reserved):
-            continue
+    before = {item.id: (item.reserved_until, item.reserved) for item in found}
+    waits = [turn.waiting for turn in queue.turns]
+    changed = [item for item in waits if (item.reserved_until, item.reserved) != before[item.id]]
+    # All are taken off first: a device may go from one to another.
+    for item in changed:
         connection.execute(delete(reservations).where(reservations.c.ticket == item.id))
-        for device in item.reserved:
-            connection.execute(insert(reservations).values(device=device, ticket=item.id))
         mine = update(tickets).where(tickets.c.id == item.id)
         connection.execute(mine.values(reserved_until=item.reserved_until))
+    for item in changed:
+        for device in item.reserved:
+            connection.execute(insert(reservations).values(device=device, ticket=item.id))
 
 
 def devices_of(connection: Connection, leaving: Sequence[str]) -> frozenset[str]:

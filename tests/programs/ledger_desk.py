@@ -56,6 +56,7 @@ class Desk:
     gpus: GpuInventory = field(default_factory=GpuInventory)
     quotas: Quotas = field(default_factory=Quotas)
     at_most: Caps | None = None
+    servers_per_user: int | None = None
     resources: Resources = field(default_factory=lambda: Resources(cpu=1, memory=1 << 30))
     _numbers: itertools.count[int] = field(default_factory=itertools.count)
 
@@ -77,7 +78,9 @@ class Desk:
         ttl: int | None = 3600,
     ) -> Admission:
         """Ask for one server, as control's admission does."""
-        terms = ProfileTerms(slug="lab", digest="d", gpu=wish, at_most=self.at_most)
+        terms = ProfileTerms(
+            slug="lab", digest="d", gpu=wish, at_most=self.at_most, servers_per_user=self.servers_per_user
+        )
         spec = SandboxSpec(
             id=sandbox_id(user, server, str(next(self._numbers))),
             user=user,

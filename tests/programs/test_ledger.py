@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from jupyter_sandbox_spawner.control import users
 from jupyter_sandbox_spawner.control.records import shift_deadlines
 from jupyter_sandbox_spawner.control.tables_ledger import allocations
+from jupyter_sandbox_spawner.control.waiting import put_back
 from jupyter_sandbox_spawner.gpus import GpuDevice, GpuInventory, GpuWish
 from jupyter_sandbox_spawner.models import Resources
 from jupyter_sandbox_spawner.rules.admission import Admission
@@ -168,7 +169,7 @@ def test_nobody_waits_for_more_than_the_cap() -> None:
     assert place(desk.ask("bob", "a", ONE)) == 1
     answer = desk.ask("bob", "b", ONE)
     assert (answer.code, answer.ticket) == ("quota.gpu.user", None)
-    assert "wait for 1 with another server" in answer.remedy
+    assert "wait for 1 with other servers" in answer.remedy
 
 
 def test_a_kind_that_is_not_there_is_refused_without_a_ticket() -> None:
@@ -286,3 +287,41 @@ def test_a_jump_of_the_clock_uses_no_gpu_hours() -> None:
     desk.within(lambda db: shift_deadlines(db, timedelta(days=1), desk.now))
     assert desk.ask("alice", "b", ONE).code == "gpu.all_taken"
     assert place(desk.ask("bob", "", ONE)) == 1
+
+
+def test_places_in_the_queue_count_as_servers() -> None:
+    """Who may have two servers waits with two at most; without the cap the third gets a place."""
+    desk = pool(1)
+    desk.ask("bob", "", ONE)
+    free = [desk.ask("carol", name, ONE).code for name in ("a", "b", "c")]
+    assert free == ["gpu.all_taken"] * 3
+    desk.servers_per_user = 2
+    codes = [desk.ask("alice", name, ONE).code for name in ("a", "b", "c")]
+    assert codes == ["gpu.all_taken", "gpu.all_taken", "quota.servers.user"]
+
+
+def test_an_inventory_that_misses_a_device_for_a_moment_takes_no_place() -> None:
+    """Who asks while nothing is found is refused, and has the place when it is found again."""
+    desk = pool(1)
+    desk.ask("bob", "", ONE)
+    place(desk.ask("alice", "", ONE))
+    place(desk.ask("carol", "", ONE))
+    whole_pool, desk.gpus = desk.gpus, GpuInventory()
+    assert desk.ask("alice", "", ONE).code == "gpu.none"
+    desk.gpus = whole_pool
+    assert place(desk.ask("carol", "", ONE)) == 2
+    assert place(desk.ask("alice", "", ONE)) == 1
+
+
+def test_a_reserved_device_can_go_to_one_who_was_before() -> None:
+    """A place that is given back takes over what was reserved for a later one, in one step."""
+    desk = pool(2)
+    first = desk.ask("alice", "", ONE)
+    second = desk.ask("bob", "", ONE)
+    place(desk.ask("carol", "", TWO))
+    desk.within(lambda db: put_back(db, desk.now, second.spec or first.spec))  # type: ignore[arg-type]
+    desk.release(first)
+    desk.release(second)
+    place(desk.ask("dora", "", ONE))  # carol's turn, or bob's
+    assert desk.ask("bob", "", ONE).admitted
+    assert not desk.ask("dora", "", ONE).admitted

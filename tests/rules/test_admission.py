@@ -81,6 +81,14 @@ def test_a_profile_that_control_reads_differently_is_refused() -> None:
     assert "start the server again" in answer.remedy
 
 
+def test_a_profile_that_control_does_not_know_is_refused_whatever_digest_is_sent() -> None:
+    """Terms without a digest, as for an unknown profile, agree with nothing, not with an empty one either."""
+    spec = replace(SPEC, profile="other", profile_digest="")
+    unknown = ProfileTerms(slug="other", digest="")
+    answer = decide(NOW, AdmissionRequest(spec=spec, terms=unknown), [], unknown)
+    assert (answer.admitted, answer.code) == (False, "admission.profile_changed")
+
+
 def test_the_cap_on_servers_counts_other_servers_only() -> None:
     """With two allowed, a second is admitted and a third is not; the refusal lists what runs."""
     one, two = known("sb-a", "work"), known("sb-b", "gpu")

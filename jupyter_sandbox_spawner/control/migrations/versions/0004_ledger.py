@@ -81,6 +81,11 @@ def _queue() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("tickets_of_server", "tickets", ["user", "server"], unique=True)
+    # Numbers below are for places that a crash gives back, which come before all others.
+    if op.get_bind().dialect.name == "sqlite":
+        op.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('tickets', 1000000)")
+    else:
+        op.execute("ALTER SEQUENCE tickets_id_seq RESTART WITH 1000001")
     op.create_table(
         "reservations",
         sa.Column("device", sa.String(length=255), nullable=False),
