@@ -18,6 +18,7 @@ __all__ = ["GatewayEvents"]
 
 log = logging.getLogger("jupyter_sandbox_spawner.control")
 _POLL = 20.0
+_AT_ONCE = 100  # events of one transaction, so that a flood holds the write lock for moments only
 
 
 class GatewayEvents:
@@ -33,11 +34,15 @@ class GatewayEvents:
         if not events:
             await self._notice_reset()
             return 0
+        for first in range(0, len(events), _AT_ONCE):
+            await self._take(events[first : first + _AT_ONCE])
+        return len(events)
+
+    async def _take(self, events: tuple[Event, ...]) -> None:
         await self._parts.denials.write(events)
         await self._parts.store.run(lambda db: _keep(db, events))
         await self._parts.gateway.acknowledge(events[-1].seq)
         self._seq = events[-1].seq
-        return len(events)
 
     async def _notice_reset(self) -> None:
         """A gateway whose spool was lost counts from 1 again; asking above our number would hear nothing."""
