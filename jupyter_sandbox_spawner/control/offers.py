@@ -23,7 +23,7 @@ from .sums import Sums
 from .tables import sandboxes
 from .tables_ledger import tickets
 
-__all__ = ["Looking", "offers"]
+__all__ = ["Looking", "may_ask_for_gpus", "offers"]
 
 _ANYBODY = 0  # the number of a ticket that nobody has
 _NOTHING = Asked(cpu=0, memory=0, gpus=0)
@@ -40,6 +40,12 @@ class Looking:
     book: Rulebook
     gpus: GpuInventory | None
     servers_per_user: int | None = None
+
+
+def may_ask_for_gpus(profile: Profile) -> bool:
+    """Does it ask for a GPU, or is there a choice inside it that does?"""
+    choices = (choice for option in profile.options for choice in option.choices)
+    return profile.gpu is not None or any("gpu" in choice.overrides for choice in choices)
 
 
 def offers(connection: Connection, now: datetime, looking: Looking) -> list[Offer]:
