@@ -98,7 +98,7 @@ class KeptBook:
 
     def _refuse(self, problem: str, refused: str) -> None:
         state = self._state
-        if problem == state.problem:
+        if (problem, refused) == (state.problem, state.refused):
             return
         kept = "what was read before stays in force" if state.book else "there is nothing to go by"
         log.error("The profiles are refused, %s: %s", kept, problem)

@@ -14,7 +14,7 @@ from ..rules.audit import Entry
 from ..wire import decode_json, encode
 from . import waiting
 from .board import board
-from .offers import Looking, offers
+from .offers import Looking, may_ask_for_gpus, offers
 from .parts import Parts
 
 __all__ = ["GpuApi", "UnknownTicketError"]
@@ -56,7 +56,7 @@ class GpuApi:
         body = decode_json(OfferQuestion, await request.read())
         book = await self._parts.terms.book()
         try:
-            wanted = any(profile.gpu for profile in book.profiles)
+            wanted = any(may_ask_for_gpus(profile) for profile in book.profiles)
             gpus = await self._parts.launcher.gpus() if wanted else GpuInventory()
         except ProgramError:
             # The form is shown without them rather than not at all.

@@ -10,7 +10,7 @@ import socket
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 
 from aiohttp import web
 
@@ -37,6 +37,7 @@ from .audit import AuditLog
 from .catalogues import Catalogues
 from .clock import Clock, SystemClock
 from .denials import DenialLedger
+from .forgetting import forget_ended
 from .gateway_events import GatewayEvents
 from .isolation import HostLimits
 from .lifetime import Lifetime
@@ -171,6 +172,7 @@ def _loops(
     parts: Parts, lifetime: Lifetime, reconciler: Reconciler, routes: RouteKeeper
 ) -> dict[str, Callable[[], Awaitable[object]]]:
     events = GatewayEvents(parts)
+    looked: date | None = None
 
     async def reconcile() -> None:
         await reconciler.step()
@@ -181,8 +183,13 @@ def _loops(
         await parts.audit.recover()
         await parts.denials.close_windows()
         await parts.audit.sign()
-        before = parts.clock.now() - _EVENTS_KEPT
-        await parts.store.run(lambda db: happenings.forget_old(db, before))
+        now = parts.clock.now()
+        await parts.store.run(lambda db: happenings.forget_old(db, now - _EVENTS_KEPT))
+        nonlocal looked
+        if now.date() != looked:
+            await parts.store.run(lambda db: forget_ended(db, now))
+            # Once a day: it reads every line that ended, and admissions wait for it.
+            looked = now.date()
 
     async def read_profiles() -> None:
         await parts.terms.state()

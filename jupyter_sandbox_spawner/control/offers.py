@@ -8,8 +8,10 @@ from datetime import datetime
 
 from sqlalchemy import Connection, select
 
+from ..errors import ProfileRefusedError
 from ..gpus import GpuInventory, GpuWish
 from ..rules.offers import Offer
+from ..rules.profile_choices import may_choose, resolve
 from ..rules.profiles import Profile, reason_against
 from ..rules.queue import Standing, Turn, Waiting, givable, matches, settle, still_waiting
 from ..rules.queue_words import Pool, free_words, none_refusal, place_words, too_many_refusal
@@ -21,9 +23,11 @@ from .sums import Sums
 from .tables import sandboxes
 from .tables_ledger import tickets
 
-__all__ = ["Looking", "offers"]
+__all__ = ["Looking", "may_ask_for_gpus", "offers"]
 
 _ANYBODY = 0  # the number of a ticket that nobody has
+_NOTHING = Asked(cpu=0, memory=0, gpus=0)
+_AMOUNTS = {"cpu", "memory", "gpu"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +42,12 @@ class Looking:
     servers_per_user: int | None = None
 
 
+def may_ask_for_gpus(profile: Profile) -> bool:
+    """Does it ask for a GPU, or is there a choice inside it that does?"""
+    choices = (choice for option in profile.options for choice in option.choices)
+    return profile.gpu is not None or any("gpu" in choice.overrides for choice in choices)
+
+
 def offers(connection: Connection, now: datetime, looking: Looking) -> list[Offer]:
     """One offer a profile, in the file's order."""
     mine = (sandboxes.c.user == looking.user, sandboxes.c.status.in_(OPEN))
@@ -47,21 +57,51 @@ def offers(connection: Connection, now: datetime, looking: Looking) -> list[Offe
     sums.load("user", [looking.user])
     sums.load("group", [quota.group for quota in looking.book.quotas.groups if quota.group in looking.groups])
     sums.load("profile", [profile.slug for profile in looking.book.profiles if profile.at_most])
-    line = _Line(connection, now, looking, leaving)
-    return [_offer(profile, looking, sums, line) for profile in looking.book.profiles]
+    found = [(profile, _by_default(profile, looking)) for profile in looking.book.profiles]
+    line = _Line(connection, now, looking, leaving, any(first.gpu for _, first in found))
+    return [_offer(profile, first, looking, sums, line) for profile, first in found]
 
 
-def _offer(profile: Profile, looking: Looking, sums: Sums, line: _Line) -> Offer:
+def _by_default(profile: Profile, looking: Looking) -> Profile:
+    """The profile as this user gets it who chooses nothing inside it."""
+    if not profile.options:
+        return profile
+    try:
+        return resolve(profile, {}, looking.user, looking.groups)
+    except ProfileRefusedError:
+        return profile  # another choice may do, and a start says why this one does not
+
+
+def _asks_otherwise(profile: Profile, groups: Sequence[str]) -> bool:
+    """May this user choose inside the profile how much of something is asked for?"""
+    for option in profile.options:
+        choices = may_choose(option, groups)
+        ways = len(choices) + (option.free_text is not None)
+        if ways > 1 and any(_AMOUNTS & set(choice.overrides) for choice in choices):
+            return True
+    return False
+
+
+def _offer(profile: Profile, first: Profile, looking: Looking, sums: Sums, line: _Line) -> Offer:
+    """`first` is the profile with its default choices."""
     reason = reason_against(profile, looking.groups)
     if reason:
         return Offer(slug=profile.slug, allowed=False, code="profile.not_allowed", reason=reason)
+    shares = shares_of(
+        looking.book.quotas, looking.user, looking.groups, profile.slug, profile.at_most
+    ) + _servers(profile, looking)
+    offer = _of_first(first, shares, sums, line)
+    if offer.allowed or not _asks_otherwise(profile, looking.groups) or sums.refusal(shares, _NOTHING):
+        return offer
+    # Another choice may fit, so the card must stay open for it.
+    return replace(offer, allowed=True, reason="", free=f"With its default choices: {offer.reason}")
+
+
+def _of_first(profile: Profile, shares: Sequence[Share], sums: Sums, line: _Line) -> Offer:
     wish = profile.gpu
     asked = Asked(
         cpu=profile.resources.cpu, memory=profile.resources.memory, gpus=wish.count if wish is not None else 0
     )
-    shares = shares_of(
-        looking.book.quotas, looking.user, looking.groups, profile.slug, profile.at_most
-    ) + _servers(profile, looking)
     refusal = sums.refusal(shares, asked)
     if refusal is not None:
         reason = f"{refusal.message} {refusal.remedy}".strip()
@@ -79,12 +119,12 @@ class _Line:
     """The queue as this user sees it; each wish is looked at once."""
 
     def __init__(
-        self, connection: Connection, now: datetime, looking: Looking, leaving: Sequence[str]
+        self, connection: Connection, now: datetime, looking: Looking, leaving: Sequence[str], wanted: bool
     ) -> None:
         self._now = now
         self._gpus = looking.gpus
         self._seen: dict[tuple[GpuWish, int | None], Offer] = {}
-        if self._gpus is None or not any(profile.gpu for profile in looking.book.profiles):
+        if self._gpus is None or not wanted:
             return
         self._taken = waiting.taken_now(connection)
         self._own = waiting.devices_of(connection, leaving)

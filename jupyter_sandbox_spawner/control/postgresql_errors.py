@@ -5,7 +5,7 @@ ref: https://www.postgresql.org/docs/current/errcodes-appendix.html
 
 from __future__ import annotations
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError
 
 from .databases import StoreError
 
@@ -48,7 +48,8 @@ def explain_postgresql(name: str, error: DBAPIError, committing: bool) -> StoreE
             remedy="Restore its backup, or give control an empty one: running servers are adopted,"
             " deadlines begin anew.",
         )
-    lost = not state or error.connection_invalidated
+    # What cannot even be sent, such as a text with NUL, has no SQLSTATE either.
+    lost = error.connection_invalidated or not (state or isinstance(error, DataError))
     if state.startswith(_DENIED) or (not state and any(words in said for words in _REFUSALS)):
         return StoreError(
             f"The database {name} refuses control ({said}).",

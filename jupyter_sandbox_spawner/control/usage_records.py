@@ -19,7 +19,7 @@ from ..rules.prices import ANY_KIND
 from ..rules.usage import Grouping, Holding, Portion, Used, advance, between
 from .records import OPEN
 from .tables import sandboxes, settings
-from .tables_ledger import allocations
+from .tables_ledger import allocations, holdings
 from .tables_usage import usage
 
 __all__ = ["Pass", "bring_up", "day_of", "finish", "last_pass", "put_away", "shift"]
@@ -67,24 +67,27 @@ def bring_up(connection: Connection, look: Pass, after: str) -> str:
     query = select(*columns, table.admitted_at, table.released_at).where(wanted, table.id > after)
     found = connection.execute(query.order_by(table.id).limit(PAGE)).all()
     newest = _newest(connection, [row.id for row in found])
-    kinds = _kinds(connection, [row.id for row in found if row.spec.get("gpu_devices")])
+    adopted = _held(connection, [row.id for row in found if not row.spec])
+    with_gpus = [row.id for row in found if row.spec.get("gpu_devices") or row.id in adopted]
+    kinds = _kinds(connection, with_gpus)
     changed: list[dict[str, Any]] = []
     for row in found:
-        changed += _brought_up(row, newest.get(row.id), look, kinds.get(row.id, set()))
+        held = adopted.get(row.id) or _asked(row.spec)
+        changed += _brought_up(row, newest.get(row.id), look, held, kinds.get(row.id, set()))
     _write(connection, changed)
     return found[-1].id if len(found) == PAGE else ""
 
 
-def _brought_up(row: Any, before: _Row | None, look: Pass, kinds: Collection[str]) -> list[dict[str, Any]]:
+def _brought_up(
+    row: Any, before: _Row | None, look: Pass, held: Holding, kinds: Collection[str]
+) -> list[dict[str, Any]]:
     end = look.now if row.released_at is None else min(row.released_at, look.now)
     begin = before.until if before else row.admitted_at
     reading = look.readings.get(row.id)
     cpu = advance(before.counter if before else None, reading)
     if before and end <= begin and not cpu:
         return []
-    memory, devices = row.spec.get("resources", {}).get("memory", 0), row.spec.get("gpu_devices", ())
-    holding = Holding(memory=memory, gpus=len(devices))
-    amounts = between(begin, end, holding, cpu)
+    amounts = between(begin, end, held, cpu)
     if before:
         # Never a day before the newest row's, whatever the clock does: that row would be counted again.
         early = [amount for day, amount in amounts.items() if day <= before.day]
@@ -96,7 +99,7 @@ def _brought_up(row: Any, before: _Row | None, look: Pass, kinds: Collection[str
         "profile": row.profile,
         "groups": json.dumps(sorted(row.groups)),
         # Devices of several kinds have the price of any.
-        "gpu_kind": next(iter(kinds)) if len(kinds) == 1 else ANY_KIND if devices else "",
+        "gpu_kind": next(iter(kinds)) if len(kinds) == 1 else ANY_KIND if held.gpus else "",
         "until": max(begin, end),
         "counter": reading if reading is not None else before.counter if before else None,
     }
@@ -104,6 +107,20 @@ def _brought_up(row: Any, before: _Row | None, look: Pass, kinds: Collection[str
         {**same, "day": day.isoformat(), **{name: getattr(amount, name) for name in _AMOUNTS}}
         for day, amount in sorted(amounts.items())
     ]
+
+
+def _asked(spec: Mapping[str, Any]) -> Holding:
+    memory, devices = spec.get("resources", {}).get("memory", 0), spec.get("gpu_devices", ())
+    return Holding(memory=memory, gpus=len(devices))
+
+
+def _held(connection: Connection, ids: Sequence[str]) -> dict[str, Holding]:
+    """What these sandboxes hold by the ledger: of an adopted one nobody has the spec."""
+    if not ids:
+        return {}
+    query = select(holdings.c.sandbox, holdings.c.memory, holdings.c.gpus)
+    rows = connection.execute(query.where(holdings.c.scope == "user", holdings.c.sandbox.in_(ids)))
+    return {sandbox: Holding(memory=memory, gpus=gpus) for sandbox, memory, gpus in rows}
 
 
 def _kinds(connection: Connection, ids: Sequence[str]) -> dict[str, set[str]]:

@@ -67,9 +67,14 @@ def _grouping(text: str) -> Grouping:
 
 def _day(text: str, field: str) -> date:
     try:
-        return date.fromisoformat(text)
+        found = date.fromisoformat(text)
     except ValueError:
         raise _wrong(field, text, "is no day", "Write it as 2026-11-29.") from None
+    if found == date.max:
+        raise _wrong(
+            field, text, "is the last day there is, and no end can be counted to", "Name another day."
+        )
+    return found
 
 
 def _wrong(field: str, value: str, what: str, remedy: str) -> ConfigurationError:

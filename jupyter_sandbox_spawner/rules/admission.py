@@ -6,6 +6,7 @@ checked again, by what control knows, inside the transaction that records the an
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -161,7 +162,9 @@ def _bad_identity(now: datetime, request: AdmissionRequest) -> Admission | None:
     spec = request.spec
     if not is_sandbox_id(spec.id):
         return _denied(now, "admission.invalid_id", f"{spec.id!r} is not the id of a sandbox.")
-    if not spec.user or "/" in spec.user or "/" in spec.server:
+    names = spec.user + spec.server
+    # Control characters and halves of a pair: a database cannot keep them, a log is misread by them.
+    if not spec.user or "/" in names or any(unicodedata.category(sign) in ("Cc", "Cs") for sign in names):
         return _denied(now, "admission.invalid_name", f"{spec.user!r} or {spec.server!r} is not a name.")
     if request.terms.slug != spec.profile or request.terms.digest != spec.profile_digest:
         return _denied(

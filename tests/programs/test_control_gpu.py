@@ -35,6 +35,16 @@ profiles:
 quotas:
   user: [{gpus: 1}]
 """
+CHOSEN = """
+- slug: sized
+  display_name: Sized
+  default: true
+  sandbox: {cpu: 1, memory: 1G}
+  profile_options:
+    size:
+      display_name: Size
+      choices: {gpu: {display_name: With a GPU, default: true, sandbox: {gpu: 1}}}
+"""
 H100 = tuple(GpuDevice(id=f"GPU-{number}", kind="nvidia-h100", memory=80 << 30) for number in range(2))
 GPU = {"gpu": GpuWish(count=1)}
 
@@ -147,6 +157,14 @@ async def test_the_hub_reads_offers_and_does_without_them() -> None:
         front_port=1,
     )
     assert await current_offers(site, "alice", ["lab"], "") == {}
+
+
+async def test_a_gpu_that_is_only_a_choice_is_looked_for() -> None:
+    """No profile asks for a GPU as written, a default choice does: the launcher is asked what is free."""
+    async with AsyncExitStack() as stack:
+        control = await serving(stack, CHOSEN)
+        (offer,) = await control.hub.offers("alice", ["lab"])
+        assert (offer.allowed, offer.free) == (True, "1 of 1 GPU free")
 
 
 async def test_the_command_shows_the_board_and_cancels(

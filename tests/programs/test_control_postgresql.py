@@ -117,6 +117,14 @@ async def test_whoever_waited_for_the_lock_sees_what_was_written_meanwhile(
         assert len(await asking) == 1
 
 
+async def test_what_cannot_be_sent_is_no_lost_server(server: ControlPostgres, name: str) -> None:
+    """A text with NUL is refused before it is sent: the error does not say that the database is away."""
+    async with Store(Postgresql(server.by_socket(name), 0.5)) as store:
+        with pytest.raises(StoreError) as caught:
+            await store.run(lambda db: records.known_for(db, spec("a\x00")))
+    assert caught.value.code == "database.failed"
+
+
 async def test_a_restart_of_the_server_is_not_noticed(server: ControlPostgres, name: str) -> None:
     """It may be restarted between questions; while it is away the error says that nothing was recorded."""
     async with Store(server.by_socket(name), lock_wait=0.3) as store:

@@ -18,13 +18,14 @@ from sqlalchemy import Connection
 
 from jupyter_sandbox_spawner.control import ledger, records, usage_records
 from jupyter_sandbox_spawner.control.accounting import Accounting
+from jupyter_sandbox_spawner.control.adopting import Adopted, adopt
 from jupyter_sandbox_spawner.control.parts import Parts
 from jupyter_sandbox_spawner.control.stopping import Stopper
 from jupyter_sandbox_spawner.control.store import Store
 from jupyter_sandbox_spawner.control.usage_report import usage_document
 from jupyter_sandbox_spawner.errors import ConfigurationError, UnreachableError
 from jupyter_sandbox_spawner.gpus import GpuDevice
-from jupyter_sandbox_spawner.models import SandboxSpec
+from jupyter_sandbox_spawner.models import Resources, SandboxSpec
 from jupyter_sandbox_spawner.rules.usage import Used
 
 from .control_neighbours import asked, spec
@@ -236,6 +237,27 @@ async def test_a_clock_that_jumps_is_no_use(metered: Metered) -> None:
     assert (await metered.used())["alice"].seconds == 180
 
 
+async def test_an_adopted_server_is_counted_by_the_ledger(metered: Metered) -> None:
+    """Its spec is lost: memory, devices and their kind are those that the ledger holds for it."""
+    wanted, device = spec(), GpuDevice(id="GPU-1", kind="nvidia-h100")
+    found = Adopted(
+        id=wanted.id,
+        user="alice",
+        server="",
+        profile="lab",
+        ttl=None,
+        idle_timeout=None,
+        resources=Resources(cpu=1, memory=2 << 30),
+        gpus=(device,),
+    )
+    now = metered.here.clock.now()
+    await metered.parts.store.run(lambda db: adopt(db, found, now))
+    await metered.passes(HOUR, step=600)
+    assert (await metered.used())["alice"] == Used(seconds=HOUR, gb_seconds=2 * HOUR, gpu_seconds=HOUR)
+    document = await usage_document(metered.parts, {"since": "2026-11-01", "until": "2026-11-30"})
+    assert document["total"]["gpu_hours_by_kind"] == {"nvidia-h100": 1.0}
+
+
 async def test_old_days_are_forgotten(metered: Metered) -> None:
     """Rows are kept for as many days as the site says."""
     wanted = spec()
@@ -260,6 +282,7 @@ async def test_old_days_are_forgotten(metered: Metered) -> None:
         ({"since": "yesterday"}, "since"),
         ({"since": "2026-11-25", "until": "2026-11-24"}, "until"),
         ({"since": "1970-01-01"}, "until"),
+        ({"since": "9999-12-01", "until": "9999-12-31"}, "until"),
     ],
 )
 async def test_a_question_that_makes_no_sense_is_told_so(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 import time
@@ -95,6 +96,18 @@ def test_an_error_is_logged_once(file: Path, caplog: pytest.LogCaptureFixture) -
     for _ in range(5):
         kept.current()
     assert [f"{file}:2:" in record.getMessage() for record in caplog.records] == [True]
+
+
+def test_a_second_bad_edit_is_another_text(file: Path) -> None:
+    """The same problem in another text: the digest of what is refused is that of the text as it is now."""
+    kept = KeptBook(str(file))
+    kept.current()
+    file.write_text(BAD)
+    first = wait_for(kept, lambda state: bool(state.problem))
+    file.write_text(BAD + "# again\n")
+    second = wait_for(kept, lambda state: state.refused != first.refused)
+    assert second.problem == first.problem
+    assert second.refused == hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def test_half_a_file_never_counts(file: Path) -> None:

@@ -12,6 +12,7 @@ from jupyter_sandbox_spawner.control.tables_ledger import tickets
 from jupyter_sandbox_spawner.gpus import GpuInventory, GpuWish
 from jupyter_sandbox_spawner.models import Resources
 from jupyter_sandbox_spawner.rules.offers import Offer
+from jupyter_sandbox_spawner.rules.profile_options import OptionChoice, ProfileOption
 from jupyter_sandbox_spawner.rules.profiles import Profile
 from jupyter_sandbox_spawner.rules.quotas import Caps, Quotas, UserQuota
 from jupyter_sandbox_spawner.rules.rulebook import Rulebook
@@ -29,6 +30,11 @@ def desk(devices: int = 2, **caps: int) -> Desk:
     """A desk with so many GPUs and caps of each user."""
     quotas = Quotas(users=(UserQuota(caps=Caps(**caps)),))
     return Desk(gpus=GpuInventory(devices=whole(devices)), quotas=quotas)
+
+
+def option(*choices: OptionChoice) -> ProfileOption:
+    """A question with these choices."""
+    return ProfileOption(slug="size", display_name="Size", choices=choices)
 
 
 def looked(here: Desk, user: str = "alice", server: str = "", *more: Profile) -> dict[str, Offer]:
@@ -110,6 +116,37 @@ def test_a_profile_s_own_cap_of_servers_holds_in_the_form() -> None:
     one = replace(CPU, slug="one", servers_per_user=1)
     found = looked(here, "alice", "", one)
     assert (found["one"].code, found["cpu"].allowed) == ("quota.servers.user", True)
+
+
+def test_the_default_choice_is_what_is_offered() -> None:
+    """A profile that is too large as written is offered as its default choice makes it; its GPUs are said."""
+    here = desk(2, memory=8 << 30)
+    large, small = {"memory": "32G"}, {"memory": "4G", "gpu": {"count": 1}}
+    sizes = (
+        OptionChoice(slug="large", display_name="Large", overrides=large),
+        OptionChoice(slug="small", display_name="Small", overrides=small, default=True),
+    )
+    resources = Resources(cpu=1, memory=32 << 30)
+    sized = replace(CPU, slug="sized", resources=resources, options=(option(*sizes),))
+    offer = looked(here, "alice", "", sized)["sized"]
+    assert offer == Offer(slug="sized", allowed=True, free="2 of 2 GPUs free")
+
+
+def test_a_profile_is_open_where_another_choice_may_fit() -> None:
+    """What the default choice may not have is said beside the card; a cap that no choice mends closes it."""
+    here = desk(0, memory=8 << 30, servers=1)
+    sizes = (
+        OptionChoice(slug="large", display_name="Large", overrides={"memory": "32G"}, default=True),
+        OptionChoice(slug="small", display_name="Small", allowed_groups=("lab",)),
+    )
+    sized = replace(CPU, slug="sized", options=(option(*sizes),))
+    closed = replace(CPU, slug="fixed", options=(option(sizes[0]),))
+    found = looked(here, "alice", "", sized, closed)
+    assert (found["sized"].allowed, found["sized"].code) == (True, "quota.memory.user")
+    assert found["sized"].free.startswith("With its default choices: This server asks for 32.0 GB")
+    assert (found["fixed"].allowed, found["fixed"].code) == (False, "quota.memory.user")
+    here.ask("alice", "other")
+    assert (looked(here, "alice", "", sized)["sized"].allowed) is False
 
 
 @pytest.mark.parametrize(("gpus", "allowed"), [(GpuInventory(), False), (None, True)])

@@ -126,6 +126,10 @@ def test_an_id_is_never_used_again(old: KnownSandbox) -> None:
         ({"id": "../../etc"}, "admission.invalid_id"),
         ({"user": "a/b"}, "admission.invalid_name"),
         ({"server": "../x"}, "admission.invalid_name"),
+        ({"server": "a\x00"}, "admission.invalid_name"),
+        ({"server": "a\x9b31m"}, "admission.invalid_name"),
+        ({"server": "a\ud800"}, "admission.invalid_name"),
+        ({"user": "a\n"}, "admission.invalid_name"),
         ({"profile": "gpu"}, "admission.profile_mismatch"),
     ],
 )
