@@ -65,7 +65,7 @@ def test_overlay_is_merged_deeply() -> None:
 
 
 def test_a_dataset_is_bound_read_only() -> None:
-    """Below a directory that the user cannot write to, which is there with datasets only."""
+    """Below a directory that the user cannot write to, and which is empty where there are none."""
     data = Mount(kind="dataset", source="/srv/cases", target="/data/cases", read_only=True, dataset="cases@1")
     mounts = render(replace(SPEC, mounts=(*SPEC.mounts, data)), DOORS, PLACE)["mounts"]
     found = [item for item in mounts if item["destination"].startswith("/data")]
@@ -83,4 +83,17 @@ def test_a_dataset_is_bound_read_only() -> None:
             "options": ["bind", "rprivate", "nosuid", "nodev", "ro"],
         },
     ]
-    assert not any(item["destination"] == "/data" for item in render(SPEC, DOORS, PLACE)["mounts"])
+    assert found[0] in render(SPEC, DOORS, PLACE)["mounts"]
+
+
+def test_a_runtime_that_makes_no_points_has_no_tmpfs_over_those_of_the_root() -> None:
+    """Under gVisor a dataset is bound to its point in the root; without datasets the points are hidden."""
+    data = Mount(kind="dataset", source="/srv/cases", target="/data/cases", read_only=True, dataset="cases@1")
+    place = replace(PLACE, own_points=True)
+    mounts = render(replace(SPEC, mounts=(*SPEC.mounts, data)), DOORS, place)["mounts"]
+    found = [(item["destination"], item["type"]) for item in mounts if "/data" in item["destination"]]
+    assert found == [("/data/cases", "bind")]
+    without = [
+        item["type"] for item in render(SPEC, DOORS, place)["mounts"] if item["destination"] == "/data"
+    ]
+    assert without == ["tmpfs"]

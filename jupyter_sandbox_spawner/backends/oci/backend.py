@@ -63,7 +63,7 @@ class OciBackend(RecordedBackend[OciSandbox]):
         spec, place = record.spec, self._host.place(record.spec)
         config = merge(render(spec, record.doors, place), record.overlay)
         check(config, spec, record.doors, place)
-        self._host.make_points(place)
+        self._host.make_points(spec, place)
         self._host.records.add(record, json.dumps(config))
         self._sandboxes[spec.id] = OciSandbox(self._host, record, self._events.add)
         await self._events.add(spec, record.status)

@@ -183,7 +183,9 @@ def _own_mount(q: _Question, mount: Mapping[str, Any], kind: str, target: str) -
     fine = {
         "proc": target == "/proc" and {"nosuid", "noexec", "nodev"} <= flags,
         "devpts": target == "/dev/pts" and {"nosuid", "noexec", "newinstance"} <= flags,
-        "tmpfs": target in tmpfs_of(q.spec) and "nosuid" in flags and (target == "/dev" or "nodev" in flags),
+        "tmpfs": target in tmpfs_of(q.spec, q.place)
+        and "nosuid" in flags
+        and (target == "/dev" or "nodev" in flags),
     }.get(kind)
     if fine is None:
         raise refuse("mount_type", "mounts", f"{kind!r} at {target} is not allowed.")

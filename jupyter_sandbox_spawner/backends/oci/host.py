@@ -121,11 +121,14 @@ class OciHost:
             seccomp=runtime.filter(self._seccomp),
             rlimits=limits if runtime.own_kernel else {},
             gpus=given,
+            own_points=runtime.own_kernel,
         )
 
-    def make_points(self, place: Place) -> None:
-        """Where what its devices bring along is mounted; the same tree serves all, so it only grows."""
+    def make_points(self, spec: SandboxSpec, place: Place) -> None:
+        """Where datasets and what its devices bring along are mounted; the tree of all only grows."""
         binds = {target: source for target, (source, _) in gpu_binds(place).items()}
+        if place.own_points:
+            binds |= {mount.target: mount.source for mount in spec.mounts if mount.kind == "dataset"}
         add_points(self.rootfs, binds, place.read_only)
 
     def gpu_obstacle(self, given: Given, runtime: Runtime | None = None) -> Obstacle | None:

@@ -84,7 +84,8 @@ class Place:
     where the namespace lies that the sandbox's own host uid has made, "" where the runtime makes it;
     `root_uid` owns nothing on the host and stands for uid 0 inside; `cgroup` is "" where this host enforces
     no limits; `rlimits` are those that the runtime has to set, since they are not its own; `gpus` are the
-    devices that the sandbox was given.
+    devices that the sandbox was given. `own_points`: the runtime makes no mount points, so that those of
+    datasets lie in the root.
     """
 
     rootfs: str
@@ -98,11 +99,16 @@ class Place:
     seccomp: Mapping[str, Any]
     rlimits: Mapping[str, int] = field(default_factory=dict)
     gpus: Given = field(default_factory=Given)
+    own_points: bool = False
 
 
-def tmpfs_of(spec: SandboxSpec) -> tuple[str, ...]:
-    """Where a tmpfs is: with datasets also where the runtime makes their mount points, and nobody inside."""
-    return (*TMPFS, DATA) if any(mount.kind == "dataset" for mount in spec.mounts) else TMPFS
+def tmpfs_of(spec: SandboxSpec, place: Place) -> tuple[str, ...]:
+    """Where a tmpfs is. Over the datasets' place too, where the runtime makes their mount points.
+
+    Without datasets it hides the points of others', which say what they are called.
+    """
+    has_data = any(mount.kind == "dataset" for mount in spec.mounts)
+    return TMPFS if has_data and place.own_points else (*TMPFS, DATA)
 
 
 def tmpfs_ceiling(resources: Resources, target: str) -> tuple[int, int]:

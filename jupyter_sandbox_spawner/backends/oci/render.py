@@ -100,7 +100,7 @@ def _mounts(spec: SandboxSpec, doors: Doors, place: Place) -> list[dict[str, Any
         _tmpfs(sizes, "/tmp", "nodev", "mode=1777"),  # noqa: S108 - inside the sandbox
         _tmpfs(sizes, RUNTIME_DIR, "nodev", "noexec", "mode=0700", f"uid={USER_ID}", f"gid={USER_ID}"),
     ]
-    if DATA in tmpfs_of(spec):
+    if DATA in tmpfs_of(spec, place):
         mounts.append(_tmpfs(sizes, DATA, "nodev", "noexec", "mode=755"))
     mounts += [_bind(path, path, "ro") for path in place.read_only]
     mounts += [_bind(doors.directory, DOORS, "ro", "noexec"), _bind(place.inside, INSIDE, "ro")]
