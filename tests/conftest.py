@@ -15,6 +15,7 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from tests.lanes import CHECKOUT, LANES, VENVS, missing, required
@@ -30,6 +31,9 @@ CONTROLS = pytest.StashKey[list[bool]]()
 ALSO = pytest.StashKey[list[dict[str, Any]]]()
 Evidence = tuple[str, Callable[[], str]]
 EVIDENCE = pytest.StashKey[list[Evidence]]()
+# A busy machine is slow; how long an example takes says nothing about the code.
+hypothesis.settings.register_profile("unhurried", deadline=None)
+hypothesis.settings.load_profile("unhurried")
 
 
 def pytest_configure(config: pytest.Config) -> None:

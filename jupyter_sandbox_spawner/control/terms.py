@@ -107,7 +107,7 @@ class OwnTerms:
                     detail=detail,
                 )
             )
-        if now.problem and now.problem != before.problem:
+        if now.problem and (now.problem, now.refused) != (before.problem, before.refused):
             detail = {"file": now.file, "refused": now.refused, "problem": now.problem[:1000]}
             await self._audit.write(
                 Entry(
