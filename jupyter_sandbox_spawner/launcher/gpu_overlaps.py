@@ -35,7 +35,7 @@ def refuse_overlap(
     """
     names = {piece.name for piece in known}
     counts = Counter(node for piece in known for node in piece.nodes)
-    shared = {node for node, count in counts.items() if count > 1}
+    shared = frozenset(node for node, count in counts.items() if count > 1)
     for held, sandbox in holders.items():
         if held in names:
             continue
@@ -45,7 +45,7 @@ def refuse_overlap(
                 raise _taken(piece, held, sandbox)
 
 
-def _could_be(piece: Piece, held: str, old: Piece | None, shared: Collection[Hashable]) -> bool:
+def _could_be(piece: Piece, held: str, old: Piece | None, shared: frozenset[Hashable]) -> bool:
     if piece.name.startswith("GPU-") and held.startswith("GPU-"):
         return False  # two UUIDs are two GPUs, though the driver has lost one
     if old is None or not old.nodes or not piece.nodes:
