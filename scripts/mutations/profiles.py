@@ -59,7 +59,7 @@ GUARDS: tuple[Guard, ...] = (
         file=f"{_RULES}/option_file.py",
         pattern=r"wrong = runs_away\(value\)",
         replacement="wrong = None",
-        tests=f"{_OPTIONS} -k take_for_ever",
+        tests="tests/rules/test_text_patterns.py -k take_for_ever",
     ),
     Guard(
         name="profiles: control compares the spec",
