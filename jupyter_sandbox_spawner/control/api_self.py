@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +13,7 @@ from ..clients.control import Claims
 from ..errors import ConfigurationError, ProgramError, RefusedError
 from ..models import Usage
 from ..rules.idleness import decide
+from ..rules.profile_choices import named_datasets
 from ..wire import decode_json, encode
 from . import data, happenings, records, users
 from .extending import ExtensionWish, extend_now, possible_extension
@@ -26,6 +28,7 @@ from .views import data_view, reason, summary, timestamp, verdict_view
 __all__ = ["SelfApi"]
 
 _MOST_EVENTS = 200
+_MOST_CHOSEN = 1000  # sandboxes whose options are kept here
 
 
 class SelfApi:
@@ -39,6 +42,7 @@ class SelfApi:
         self._lifetime = lifetime
         self._stopper = stopper
         self._watcher = watcher
+        self._chosen: dict[str, Mapping[str, str] | None] = {}  # read once: it never changes
 
     def add_to(self, app: web.Application) -> None:
         """Add every route."""
@@ -141,10 +145,21 @@ class SelfApi:
         """Zone and datasets: what is mounted, and what the profile names beside that, with the reason."""
         book, now = await self._parts.terms.book(), self._parts.clock.now()
         profile, spec = book.profile(record.profile), record.parsed_spec()
-        named = profile.datasets if profile else ()
+        options = await self._options(record) if profile and profile.options else None
+        named = named_datasets(profile, options, record.user, record.groups) if profile else ()
         asked = data.Asked(user=record.user, groups=tuple(record.groups), names=named)
         verdict = await self._parts.store.run(lambda db: data.look(db, now, book, asked))
         return data_view(spec, verdict, book.datasets)
+
+    async def _options(self, record: SandboxRecord) -> Mapping[str, str] | None:
+        """What was chosen at the start, by the audit's line of its admission; None without that line."""
+        if record.id not in self._chosen:
+            lines = await self._parts.audit.lines(sandbox=record.id, limit=1000)
+            found = (line["detail"].get("options", {}) for line in lines if line["action"] == "admission")
+            self._chosen[record.id] = next(found, None)
+            while len(self._chosen) > _MOST_CHOSEN:
+                del self._chosen[next(iter(self._chosen))]
+        return self._chosen[record.id]
 
     def _extension(self, record: SandboxRecord) -> dict[str, Any]:
         answer = possible_extension(self._parts, record)

@@ -18,13 +18,13 @@ from ..models import InventoryItem, SandboxSpec
 from ..rules.cdi import CdiDevice, Edits, clashes
 from .admission import admit_gpus
 from .cdi_files import SpecDevice, read_directories, real_nodes, same_device, without_aliases
+from .gpu_overlaps import NVIDIA, Piece, refuse_overlap
 from .nvml import DriverGpu, read_nvml
 
 __all__ = ["HostGpus", "Nvml", "holders"]
 
-Nvml = Callable[[], tuple[tuple[DriverGpu, ...], str]]
+Nvml = Callable[[], tuple[tuple[DriverGpu, ...] | None, str]]
 Why = Callable[[Given], Obstacle | None]
-_NVIDIA = "nvidia.com/gpu"
 _HOOKS = (
     "Make a spec without hooks, or use a Docker that reads CDI specs itself (25 or newer);"
     " see docs/how-to/give-gpus.md."
@@ -47,6 +47,7 @@ class HostGpus:
         self._directories = tuple(directories)
         self._nvml = nvml
         self._known: dict[str, _Known] = {}
+        self._pieces: tuple[tuple[Piece, ...], tuple[Piece, ...]] = ((), ())
         self._notes: tuple[str, ...] = ()
         self._turn = asyncio.Lock()
         self._looked = False
@@ -84,7 +85,9 @@ class HostGpus:
             return
         async with self._turn:
             inventory = await self.inventory(backend)
-            admit_gpus(spec, inventory, holders(await backend.inventory(), spec.id))
+            held = holders(await backend.inventory(), spec.id)
+            admit_gpus(spec, inventory, held)
+            refuse_overlap(spec.gpu_devices, *self._pieces, held)
             yield
 
     def give(self, ids: Sequence[str]) -> Given:
@@ -104,16 +107,25 @@ class HostGpus:
 
     def look(self) -> None:
         """Ask the driver and read every spec again. Blocks."""
-        specs, notes = read_directories(self._directories)
-        specs = without_aliases(specs)
+        found, notes = read_directories(self._directories)
+        specs = without_aliases(found)
         shared = clashes([item.device for item in specs], same_device)
         notes += [f"{why}: neither is given." for why in shared.values()]
         gpus, silence = self._nvml()
-        known = _merge(gpus, [item for item in specs if item.device.cdi not in shared], notes)
+        specs = [item for item in specs if item.device.cdi not in shared]
+        if gpus is None:
+            specs = [item for item in specs if item.kind != NVIDIA]
+        known = _merge(gpus or (), specs, notes)
         if not known:
             where = ", ".join(self._directories)
             notes.append(f"No GPU was found: no device in the CDI specs of {where}. {silence}".strip())
+        elif gpus is None:
+            notes.append(silence)
         self._known = {item.device.id: item for item in known}
+        self._pieces = (
+            tuple(_piece(item.device.id, item.spec) for item in known),
+            tuple(_piece(item.device.cdi, item) for item in found),
+        )
         self._notes, self._looked = tuple(notes), True
 
 
@@ -131,13 +143,13 @@ def _merge(gpus: Sequence[DriverGpu], specs: Sequence[SpecDevice], notes: list[s
     left = list(specs)
     found = []
     for gpu in gpus:
-        named = [item for item in left if item.kind == _NVIDIA and item.device.name in gpu.names]
+        named = [item for item in left if item.kind == NVIDIA and item.device.name in gpu.names]
         left = [item for item in left if item not in named]
         spec = max(named, key=lambda item: item.device.name == gpu.device.id, default=None)
         cdi = spec.device.cdi if spec else ""
         found.append(_Known(device=replace(gpu.device, cdi=cdi), spec=spec))
     for item in left:
-        if gpus and item.kind == _NVIDIA:
+        if gpus and item.kind == NVIDIA:
             notes.append(f"{item.device.cdi} is no GPU that the driver has: it is not given.")
             continue
         found.append(_Known(device=_own(item.device), spec=item))
@@ -152,6 +164,13 @@ def _own(device: CdiDevice) -> GpuDevice:
         parent=device.parent,
         cdi=device.cdi,
     )
+
+
+def _piece(name: str, spec: SpecDevice | None) -> Piece:
+    if spec is None:
+        return Piece(name=name, kind=NVIDIA)  # only NVIDIA's driver is asked
+    nodes = frozenset(same_device(node) for node in spec.device.own.nodes)
+    return Piece(name=name, kind=spec.kind, nodes=nodes)
 
 
 def _given(name: str, spec: SpecDevice | None) -> Given:

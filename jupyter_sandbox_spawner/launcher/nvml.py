@@ -23,22 +23,29 @@ class DriverGpu:
     names: frozenset[str]
 
 
-def read_nvml() -> tuple[tuple[DriverGpu, ...], str]:
-    """What the driver has to give, and a sentence where it could not be asked. Blocks for a moment."""
+def read_nvml() -> tuple[tuple[DriverGpu, ...] | None, str]:
+    """What the driver has to give, and a sentence where it could not be asked. Blocks for a moment.
+
+    None: there is a driver, and what it has is not known. Then a spec's GPU could be one that is given
+    already under its UUID.
+    """
     try:
         nvml = importlib.import_module(_LIBRARY)
     except ImportError:
         return (), "NVML is not asked. Run: pip install 'jupyter_sandbox_spawner[gpu]'"
     try:
         nvml.nvmlInit()
-    except nvml.NVMLError as error:
+    except nvml.NVMLError_LibraryNotFound as error:
         return (), f"NVML finds no NVIDIA driver ({error})."
+    except nvml.NVMLError as error:
+        return None, f"NVML does not start ({error}), so that no NVIDIA GPU is given."
     try:
-        return tuple(_gpus(nvml)), ""
+        found = tuple(_gpus(nvml))
     except nvml.NVMLError as error:  # half a list would let a whole GPU be given beside its parts
-        return (), f"NVML failed ({error}), so that none of its GPUs is given."
+        return None, f"NVML failed ({error}), so that no NVIDIA GPU is given."
     finally:
         nvml.nvmlShutdown()
+    return (found, "") if found else (None, "NVML has no GPU to give, so that no NVIDIA GPU is given.")
 
 
 def _gpus(nvml: Any) -> Iterator[DriverGpu]:

@@ -12,9 +12,9 @@ from .catalogue import MANIFEST, TAGS, Dataset, Tag
 from .profile_nodes import Node, Problem
 from .reading import Reading
 
-__all__ = ["read_datasets"]
+__all__ = ["DATASET_KEYS", "read_datasets"]
 
-_KEYS = ("id", "version", "uri", "manifest", "tags", "owner", "purpose", "expires", "allowed_groups")
+DATASET_KEYS = ("id", "version", "uri", "manifest", "tags", "owner", "purpose", "expires", "allowed_groups")
 _VERSION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _KERNELS = ("/proc", "/sys", "/dev", "/run")
@@ -39,7 +39,7 @@ def read_datasets(node: Node, problems: list[Problem]) -> tuple[Dataset, ...]:
 
 def _dataset(reader: Reading, node: Node) -> Dataset | None:
     before = len(reader.problems)
-    keys = reader.keys(node, _KEYS)
+    keys = reader.keys(node, DATASET_KEYS)
     if keys is None:
         return None
     texts = {

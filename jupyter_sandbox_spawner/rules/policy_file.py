@@ -15,10 +15,10 @@ from .policy_settings import OpaSettings, PolicySettings
 from .profile_nodes import Node, Problem
 from .reading import Reading
 
-__all__ = ["opa_address", "read_policy"]
+__all__ = ["OPA_KEYS", "POLICY_KEYS", "opa_address", "read_policy"]
 
 T = TypeVar("T")
-_KEYS = (
+POLICY_KEYS = (
     "gpus_at_most",
     "open_tags",
     "denied_groups",
@@ -28,7 +28,7 @@ _KEYS = (
     "promoters",
     "opa",
 )
-_OPA_KEYS = ("address", "decision", "timeout")
+OPA_KEYS = ("address", "decision", "timeout")
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _DECISION = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*")
 
@@ -36,7 +36,7 @@ _DECISION = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*")
 def read_policy(node: Node, problems: list[Problem]) -> PolicySettings:
     """The section as a value; what is wrong is added to `problems`. What is absent keeps its default."""
     reader = Reading()
-    keys = reader.keys(node, _KEYS) or {}
+    keys = reader.keys(node, POLICY_KEYS) or {}
     none = PolicySettings()
     settings = PolicySettings(
         gpus_at_most=_or(reader.field(keys, "gpus_at_most", _gpus), none.gpus_at_most),
@@ -57,7 +57,7 @@ def _or(value: T | None, default: T) -> T:
 
 
 def _opa(reader: Reading, node: Node) -> OpaSettings | None:
-    keys = reader.keys(node, _OPA_KEYS)
+    keys = reader.keys(node, OPA_KEYS)
     if keys is None:
         return None
     address = reader.text(keys, "address", node, opa_address, required=True)

@@ -11,9 +11,9 @@ from .profile_fields import wrong
 from .profile_nodes import Node, Problem
 from .reading import Reading
 
-__all__ = ["read_prices"]
+__all__ = ["PRICE_KEYS", "read_prices"]
 
-_KEYS = ("currency", "cpu_hour", "memory_gb_hour", "gpu_hour")
+PRICE_KEYS = ("currency", "cpu_hour", "memory_gb_hour", "gpu_hour")
 _CURRENCY = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,11}")
 _KIND = re.compile(r"[a-z0-9][a-z0-9.+-]{0,62}")
 _DEAREST = 1e9
@@ -22,7 +22,7 @@ _DEAREST = 1e9
 def read_prices(node: Node, problems: list[Problem]) -> Prices:
     """The section as a value; what is wrong is added to `problems`."""
     reader = Reading()
-    keys = reader.keys(node, _KEYS) or {}
+    keys = reader.keys(node, PRICE_KEYS) or {}
     if node.keys is not None and "currency" not in keys:
         reader.add(node, f"{node.field}.currency", "is missing. Write currency: and a word, such as EUR.")
     found = Prices(

@@ -19,7 +19,7 @@ from .profile_templates import deciding_group, fill
 from .profiles import Profile, profile_digest
 from .sandbox_keys import SandboxReading, worked_in
 
-__all__ = ["chosen", "may_choose", "reason_against_choice", "resolve"]
+__all__ = ["chosen", "may_choose", "named_datasets", "reason_against_choice", "resolve"]
 
 
 def resolve(profile: Profile, options: Mapping[str, str], user: str, groups: Collection[str]) -> Profile:
@@ -40,6 +40,23 @@ def resolve(profile: Profile, options: Mapping[str, str], user: str, groups: Col
     # Only now: what a user wrote is not looked at for templates.
     variables = {**filled.variables, **texts}
     return replace(filled, variables=variables, options=(), digest=profile_digest(profile))
+
+
+def named_datasets(
+    profile: Profile, options: Mapping[str, str] | None, user: str, groups: Collection[str]
+) -> tuple[str, ...]:
+    """The datasets that a start with these choices asks for, by name.
+
+    Where the choices are not known (None), or are none of this profile any more, only names are filled in.
+    """
+    for choosable, known in ((profile, options), (replace(profile, options=()), {})):
+        if known is None:
+            continue
+        try:
+            return resolve(choosable, known, user, groups).datasets
+        except ProfileRefusedError:
+            continue  # the file has changed since that start
+    return ()
 
 
 def chosen(option: ProfileOption, value: str | None, groups: Collection[str]) -> OptionChoice | str:

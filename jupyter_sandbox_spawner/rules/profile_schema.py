@@ -7,8 +7,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from .catalogue import TAGS
+from .dataset_file import DATASET_KEYS
 from .option_file import CHOICE_KEYS, OPTION_KEYS, TEXT_KEYS
+from .policy_file import OPA_KEYS, POLICY_KEYS
+from .price_file import PRICE_KEYS
 from .profile_file import PROFILE_KEYS
+from .quota_file import CAPS
 from .rulebook_file import SECTIONS
 from .sandbox_keys import KEYS
 
@@ -17,11 +22,9 @@ __all__ = ["schema"]
 _SLUG = {"type": "string", "pattern": "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"}
 _LINE = {"type": "string", "minLength": 1, "maxLength": 120}
 _PARAGRAPH = {"type": "string", "maxLength": 1000}
-_GROUPS = {
-    "description": "Exact names of hub groups. Absent: everyone; []: nobody.",
-    "type": "array",
-    "items": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[^*?]+$"},
-}
+_GROUP = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[^*?]+$"}
+_NAMED_GROUPS = {"type": "array", "items": _GROUP}
+_GROUPS = {"description": "Exact names of hub groups. Absent: everyone; []: nobody.", **_NAMED_GROUPS}
 _SIZE = {
     "anyOf": [
         {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?[KMGT]?$"},
@@ -37,14 +40,14 @@ _LIST = {"type": ["array", "null"]}
 
 def schema() -> dict[str, Any]:
     """The schema, draft 2020-12. A file is a list of profiles, or a mapping with sections."""
-    sections: dict[str, Any] = {name: {} for name in SECTIONS}
+    sections = _known(SECTIONS, {"profiles": {"$ref": "#/$defs/profiles"}, **_sections()})
     profiles = {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/profile"}}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "profiles.yaml of jupyter_sandbox_spawner",
         "anyOf": [
             {"$ref": "#/$defs/profiles"},
-            _object({**sections, "profiles": {"$ref": "#/$defs/profiles"}}, "profiles"),
+            _object(sections, "profiles"),
         ],
         "$defs": {
             "profiles": profiles,
@@ -158,4 +161,93 @@ def _sandbox() -> dict[str, Any]:
         "secrets": {**_LIST, "items": {"type": ["string", "object"]}},
         "gpu": {"anyOf": [_COUNT, wish]},
         "datasets": {"type": "array", "items": {"type": "string"}},
+    }
+
+
+def _sections() -> dict[str, Any]:
+    datasets = _object(_known(DATASET_KEYS, _dataset()), "id", "version", "uri", "owner")
+    return {
+        "quotas": _quotas(),
+        "policy": _object(_known(POLICY_KEYS, _policy())),
+        "datasets": {"type": "array", "items": datasets},
+        "prices": _object(_known(PRICE_KEYS, _prices()), "currency"),
+    }
+
+
+def _quotas() -> dict[str, Any]:
+    hours = {"type": "number", "exclusiveMinimum": 0, "maximum": 1_000_000}
+    count = {"type": "integer", "minimum": 0, "maximum": 1_000_000}
+    caps = {
+        "servers": count,
+        "cpu": _CORES,
+        "memory": _SIZE,
+        "gpus": count,
+        "gpu_hours": _object({"at_most": hours, "within": _DURATION}, "at_most", "within"),
+    }
+    entry = {"group": _GROUP, **_known(CAPS, caps)}
+    user = {**_object(entry), "minProperties": 1}
+    return _object(
+        {
+            "user": {
+                "description": "For each user: the first entry that fits counts.",
+                "type": "array",
+                "items": user,
+            },
+            "group": {
+                "description": "For all its members together.",
+                "type": "array",
+                "items": _object(entry, "group"),
+            },
+        }
+    )
+
+
+def _policy() -> dict[str, Any]:
+    opa = {
+        "address": {"type": "string", "maxLength": 200, "pattern": "^(http://|unix:/)"},
+        "decision": {
+            "type": "string",
+            "maxLength": 200,
+            "pattern": "^[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*$",
+        },
+        "timeout": {"type": "number", "minimum": 0.01, "maximum": 5},
+    }
+    return {
+        "gpus_at_most": _COUNT,
+        "open_tags": {"type": "array", "items": {"enum": ["public", "internal"]}},
+        "denied_groups": _NAMED_GROUPS,
+        "secrets": {"type": "array", "items": {"type": "string", "minLength": 1}},
+        "hosts": {**_LIST, "items": {"type": ["string", "object"]}},
+        "extension_at_most": _DURATION,
+        "promoters": _NAMED_GROUPS,
+        "opa": _object(_known(OPA_KEYS, opa), "address"),
+    }
+
+
+def _dataset() -> dict[str, Any]:
+    return {
+        "id": _SLUG,
+        "version": {"type": "string", "pattern": "^[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9])?$"},
+        "uri": {"type": "string", "pattern": "^file:///[^%:]+$"},
+        "manifest": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
+        "tags": {"type": "array", "items": {"enum": list(TAGS)}},
+        "owner": _LINE,
+        "purpose": _PARAGRAPH,
+        "expires": {"type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"},
+        "allowed_groups": _GROUPS,
+    }
+
+
+def _prices() -> dict[str, Any]:
+    price = {"type": "number", "minimum": 0, "maximum": 1_000_000_000}
+    kinds = {
+        "type": "object",
+        "propertyNames": {"pattern": "^[a-z0-9][a-z0-9.+-]{0,62}$"},
+        "additionalProperties": price,
+    }
+    return {
+        "currency": {"type": "string", "pattern": "^[A-Za-z][A-Za-z0-9-]{0,11}$"},
+        "cpu_hour": price,
+        "memory_gb_hour": price,
+        "gpu_hour": {"anyOf": [price, kinds]},
     }

@@ -8,6 +8,7 @@ __all__ = ["GUARDS"]
 
 _RENDER = "tests/backends/test_gpu_render.py -k "
 _LAUNCHER = "tests/programs/test_launcher_gpus.py -k "
+_NAMES = "tests/programs/test_launcher_gpu_names.py -k "
 _LIVE = "tests/backends/test_gpus.py -k "
 _ADMISSION = "jupyter_sandbox_spawner/launcher/admission.py"
 _CHECK = "jupyter_sandbox_spawner/backends/oci/check.py"
@@ -54,6 +55,20 @@ GUARDS = (
         r"if same in holders:",
         "if False:",
         _LAUNCHER + "device_is_refused",
+    ),
+    _guard(
+        "a silent driver's GPUs are nobody's",
+        "jupyter_sandbox_spawner/launcher/gpus.py",
+        r"if item\.kind != NVIDIA",
+        "if True",
+        _NAMES + "silent_driver",
+    ),
+    _guard(
+        "a device under a new name is refused",
+        "jupyter_sandbox_spawner/launcher/gpus.py",
+        r"refuse_overlap\(spec\.gpu_devices, \*self\._pieces, held\)",
+        "pass",
+        _NAMES + "nvml_is",
     ),
     _guard(
         "requests take turns",

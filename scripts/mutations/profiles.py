@@ -57,9 +57,9 @@ GUARDS: tuple[Guard, ...] = (
     Guard(
         name="profiles: no pattern takes for ever",
         file=f"{_RULES}/option_file.py",
-        pattern=r"if runs_away\(value\):",
-        replacement="if False:",
-        tests=f"{_OPTIONS} -k take_for_ever",
+        pattern=r"wrong = runs_away\(value\)",
+        replacement="wrong = None",
+        tests="tests/rules/test_text_patterns.py -k take_for_ever",
     ),
     Guard(
         name="profiles: control compares the spec",

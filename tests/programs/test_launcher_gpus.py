@@ -190,6 +190,9 @@ class OneWholeOneSplit(SimpleNamespace):
     class NVMLError_NotFound(NVMLError):
         """See pynvml."""
 
+    class NVMLError_LibraryNotFound(NVMLError):
+        """See pynvml."""
+
     def __init__(self) -> None:
         super().__init__(
             nvmlInit=lambda: None,

@@ -215,23 +215,6 @@ def test_wrong_options_name_line_and_field(text: str, expected: str) -> None:
     assert expected in str(refusal.value)
 
 
-@pytest.mark.parametrize(
-    "pattern", ["(a+)+", "(a|a)*b", "((ab?)*c)+", r"([^\]]+\)?)*", "(?:x*){2,}", "(a{1,9}b)+"]
-)
-def test_a_pattern_that_could_take_for_ever_is_refused(pattern: str) -> None:
-    """A repetition without end of something that repeats or branches is refused when the file is read."""
-    with pytest.raises(ProfileError, match="could take for ever"):
-        parse_profiles(GOOD.replace('"[a-z{}]+"', f"'{pattern}'"))
-
-
-@pytest.mark.parametrize(
-    "pattern", ["[a-z]+(-[0-9]+)?", "(v[0-9]+|main)", "(/[a-z]+){0,5}", r"\(+[(*+]+", "(ab)*"]
-)
-def test_a_plain_pattern_is_taken(pattern: str) -> None:
-    """Repetitions beside one another, choices, bounded groups and escaped signs are patterns."""
-    assert parse_profiles(GOOD.replace('"[a-z{}]+"', f"'{pattern}'"))
-
-
 def test_caps_and_gpus_are_read() -> None:
     """`at_most` and both spellings of `gpu` arrive; `gpu: 0` is none."""
     work, other, *_ = parse_profiles(GOOD)

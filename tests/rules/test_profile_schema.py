@@ -87,6 +87,60 @@ def test_what_the_reader_refuses_is_invalid(good: str, bad: str) -> None:
     assert errors(yaml.safe_load(text))
 
 
+SECTIONED = """\
+profiles: [{display_name: A, slug: a, default: true, sandbox: {cpu: 1, memory: 1G}}]
+quotas:
+  user:
+    - {group: research, servers: 3, cpu: 8, memory: 32G, gpus: 1, gpu_hours: {at_most: 40, within: 7d}}
+    - {servers: 2}
+  group: [{group: research, gpus: 4}]
+policy:
+  gpus_at_most: 2
+  open_tags: [public, internal]
+  denied_groups: [guests]
+  secrets: [team/warehouse, users/*]
+  hosts: ["mirror.example:443"]
+  extension_at_most: 8h
+  promoters: [stewards]
+  opa: {address: "http://127.0.0.1:8181", decision: a/b, timeout: 0.5}
+datasets:
+  - {id: cases, version: "1", uri: file:///srv/cases, owner: olga, tags: [phi], purpose: Study,
+     expires: "2027-01-31", manifest: MANIFEST, allowed_groups: [research]}
+prices: {currency: EUR, cpu_hour: 0.02, memory_gb_hour: 0, gpu_hour: {any: 1, mig-1g.10gb: 0.5}}
+""".replace("MANIFEST", "a" * 64)
+WRONG_SECTIONS = [
+    ("servers: 3", "serves: 3"),
+    ("gpus: 4", "gpus: -1"),
+    ("within: 7d", "for: 7d"),
+    ("group: [{group: research, gpus: 4}]", "group: [{gpus: 4}]"),
+    ("gpus_at_most: 2", "gpu_at_most: 2"),
+    ("open_tags: [public, internal]", "open_tags: [phi]"),
+    ("timeout: 0.5", "timeouts: 0.5"),
+    ("tags: [phi]", "tag: [phi]"),
+    ("uri: file:///srv/cases, ", ""),
+    ("tags: [phi]", "tags: [private]"),
+    ("cpu_hour: 0.02", "cpu_hours: 0.02"),
+    ("currency: EUR, ", ""),
+    ("any: 1", "any: dear"),
+]
+
+
+def test_good_sections_are_valid() -> None:
+    """Quotas, policy, datasets and prices with every key that they have are valid, for the reader too."""
+    assert errors(yaml.safe_load(SECTIONED)) == []
+    parse_rulebook(SECTIONED)
+
+
+@pytest.mark.parametrize(("good", "bad"), WRONG_SECTIONS, ids=[bad or good for good, bad in WRONG_SECTIONS])
+def test_a_wrong_key_of_a_section_is_invalid(good: str, bad: str) -> None:
+    """Wrong spellings, types and absences in a section are invalid for both."""
+    assert good in SECTIONED
+    text = SECTIONED.replace(good, bad, 1)
+    with pytest.raises(ProfileError):
+        parse_rulebook(text)
+    assert errors(yaml.safe_load(text))
+
+
 def _keys(part: Any) -> Iterator[str]:
     yield from part.get("properties", {})
 
