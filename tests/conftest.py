@@ -32,7 +32,9 @@ ALSO = pytest.StashKey[list[dict[str, Any]]]()
 Evidence = tuple[str, Callable[[], str]]
 EVIDENCE = pytest.StashKey[list[Evidence]]()
 # A busy machine is slow; how long an example takes says nothing about the code.
-hypothesis.settings.register_profile("unhurried", deadline=None)
+hypothesis.settings.register_profile(
+    "unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("unhurried")
 
 
