@@ -18,11 +18,14 @@ from aiohttp import web
 from jupyter_sandbox_spawner.clients.datasets import DatasetsClient
 from jupyter_sandbox_spawner.control import catalogues
 from jupyter_sandbox_spawner.control.admission import Admissions
+from jupyter_sandbox_spawner.control.adopting import Adopted, adopt
 from jupyter_sandbox_spawner.control.api_admin import AdminApi
 from jupyter_sandbox_spawner.control.api_datasets import DatasetsApi
 from jupyter_sandbox_spawner.control.api_public import PublicApi
 from jupyter_sandbox_spawner.control.parts import Parts, Tuning
 from jupyter_sandbox_spawner.control.reconciler import Reconciler
+from jupyter_sandbox_spawner.control.records import SandboxRecord
+from jupyter_sandbox_spawner.control.stopping import Stopper
 from jupyter_sandbox_spawner.errors import AnswerError
 from jupyter_sandbox_spawner.models import UserPlace
 from jupyter_sandbox_spawner.names import sandbox_id
@@ -60,9 +63,9 @@ class Place:
     file: Path
     starts: int = 0
 
-    async def write(self, tag: str) -> None:
+    async def write(self, tag: str, book: str = BOOK) -> None:
         """Write the file, with cases tagged so, and wait until it is old enough to be read."""
-        await asyncio.to_thread(self.file.write_text, BOOK.replace("TAG", tag))
+        await asyncio.to_thread(self.file.write_text, book.replace("TAG", tag))
         for _ in range(1000):
             if (await self.parts.terms.book()).datasets[0].tags == (tag,):
                 return
@@ -79,11 +82,11 @@ class Place:
         request = AdmissionRequest(spec=spec, groups=groups, terms=terms_of(profile, None))
         return await Admissions(self.parts, lambda _: None).admit(request)
 
-    async def say(self, verb: str, body: Any, who: str = "") -> Any:
-        """An admin's command about `cases`: by token, or by the socket as this uid."""
+    async def say(self, verb: str, body: Any, who: str = "", about: str = "cases") -> Any:
+        """An admin's command about a dataset: by token, or by the socket as this uid."""
         client = DatasetsClient(self.site, f"{who}-token" if who else "", self.url if who else "")
         try:
-            return await client.ask(verb, "cases", body)
+            return await client.ask(verb, about, body)
         finally:
             await client.close()
 
@@ -186,9 +189,38 @@ async def test_one_person_is_never_two(place: Place) -> None:
     assert await place.refused("approve", wish(), "alice") == "dataset.own_approval"
     assert await place.refused("approve", wish(), "bob") == "identity.no_admin"
     assert mounts(await place.start()) == ["news@1"]
-    # The socket's uid is one person, whoever sits behind it.
-    await place.say("approve", wish(user="bob"))
-    assert await place.refused("approve", wish(user="bob")) == "dataset.same_person"
+
+
+async def test_the_socket_is_no_person(place: Place) -> None:
+    """An account of the host may be the other one of two: it is heard at raising and revoking alone."""
+    await place.say("approve", wish(), "olga")
+    assert await place.refused("approve", wish()) == "dataset.no_person"
+    await place.write("internal")
+    lower = {"to": "internal", "why": WHY}
+    assert await place.refused("lower", lower) == "dataset.no_person"
+    assert await place.say("revoke", {"user": "alice"}) == {"revoked": 1}
+    assert (await place.say("raise", {"to": "secret", "why": WHY}))["changed"] is True
+    assert mounts(await place.start()) == ["news@1"]
+
+
+async def test_a_member_does_not_approve_her_own_group(place: Place) -> None:
+    """A group's approval counts for its members without the two who gave it."""
+    lab = {"group": "lab", "until": "2027-01-31", "why": WHY}
+    for who in ("olga", "alice"):
+        await place.say("approve", lab, who)
+    assert mounts(await place.start("alice", ("lab",))) == ["news@1"]
+    assert mounts(await place.start("bob", ("lab",))) == ["cases@1", "news@1"]
+
+
+async def test_a_raise_outdates_the_first_word_for_a_lowering(place: Place) -> None:
+    """What one of two said before a raise, by command or in the file, is not completed after it."""
+    await place.start()
+    lower = {"to": "internal", "why": WHY}
+    await place.write("internal")
+    assert await place.say("lower", lower, "olga") == {"done": False}
+    await place.say("raise", {"to": "secret", "why": WHY}, "otto")
+    assert await place.say("lower", lower, "otto") == {"done": False}
+    assert await place.say("lower", lower, "olga") == {"done": True}
 
 
 async def test_approvals_end(place: Place) -> None:
@@ -240,6 +272,63 @@ async def test_a_raise_stops_what_runs_too_openly(place: Place) -> None:
     found = await place.say("raise", {"to": "pii", "why": WHY}, "olga")
     assert found == {"changed": True, "stopped": [running.spec.id]}
     assert mounts(await place.start()) == ["news@1"]
+
+
+async def test_a_raise_stops_what_shows_the_same_files(place: Place) -> None:
+    """Another dataset in the same directory is raised with it, and what mounts that is stopped, too."""
+    part = '  - {id: part, version: "1", uri: file:///srv/cases/part, owner: olga, tags: [internal]}\n'
+    await place.write("internal", BOOK.replace("datasets: [cases, news]", "datasets: [part, news]") + part)
+    running = await place.start()
+    assert mounts(running) == ["part@1", "news@1"]
+    assert running.spec is not None
+    found = await place.say("raise", {"to": "pii", "why": WHY}, "olga")
+    assert found == {"changed": True, "stopped": [running.spec.id]}
+
+
+async def test_a_raise_stops_who_has_no_approval(place: Place) -> None:
+    """A zone that is guarded enough does not replace two people's word for what is guarded from now on."""
+    await place.write("pii", BOOK.replace("tags: [public]", "tags: [internal]"))
+    for who in ("olga", "otto"):
+        await place.say("approve", wish(), who)
+        await place.say("approve", wish(user="bob"), who)
+    running, other = await place.start(), await place.start("bob")
+    assert mounts(running) == mounts(other) == ["cases@1", "news@1"]
+    assert running.spec is not None
+    for who in ("olga", "otto"):
+        await place.say("raise", {"to": "internal", "why": WHY}, who, "news")
+        await place.say("approve", {"user": "bob", "until": "2027-01-31", "why": WHY}, who, "news")
+    # An approval for less guarded data is none for pii.
+    assert other.spec is not None
+    found = await place.say("raise", {"to": "pii", "why": WHY}, "olga", "news")
+    assert sorted(found["stopped"]) == sorted([running.spec.id, other.spec.id])
+
+
+async def test_a_raise_reaches_adopted_ones_and_goes_on(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One whose mounts nobody knows is stopped where its zone is too open; one failure holds up no other."""
+    await place.write("internal")
+    now, ids = place.parts.clock.now(), [sandbox_id(who, "", "1") for who in ("carol", "dan", "eve")]
+    for found, who, zone in zip(ids, ("carol", "dan", "eve"), ("", "", "phi"), strict=True):
+        lost = Adopted(id=found, user=who, server="", profile="study", ttl=None, idle_timeout=None, zone=zone)
+        await place.parts.store.run(lambda db, lost=lost: adopt(db, lost, now))
+    running = await place.start()
+    assert running.spec is not None
+    stop, stopped = Stopper.stop, []
+
+    async def once(self: Stopper, record: SandboxRecord, *words: str) -> bool:
+        if record.id == ids[0]:
+            raise AnswerError("full", code="audit.full")
+        stopped.append(record.id)
+        return await stop(self, record, *words)
+
+    for who in ("olga", "otto"):
+        await place.say("approve", wish(user="eve"), who)
+    monkeypatch.setattr(Stopper, "stop", once)
+    body = {"to": "internal", "why": WHY}
+    assert await place.say("raise", body, "olga") == {"changed": False, "stopped": []}
+    assert await place.refused("raise", {"to": "pii", "why": WHY}, "olga") == "dataset.not_stopped"
+    assert sorted(stopped) == sorted([ids[1], ids[2], running.spec.id])
 
 
 async def test_what_is_extended_and_told(place: Place) -> None:
