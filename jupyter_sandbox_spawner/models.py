@@ -64,7 +64,7 @@ class Resources:
 
 @dataclass(frozen=True, kw_only=True)
 class Mount:
-    """A filesystem binding into the sandbox. `dataset` is `id@version`, `tags` are those that held then."""
+    """A filesystem binding. `dataset`: `id@version`; `tags` held then; `until`: when the right to it ends."""
 
     kind: Literal["home", "dataset"]
     source: str
@@ -72,6 +72,7 @@ class Mount:
     read_only: bool
     dataset: str = ""
     tags: tuple[str, ...] = ()
+    until: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,9 +22,9 @@ __all__ = ["add_commands"]
 _TOKEN = "JUPYTERHUB_API_TOKEN"  # noqa: S105 - the name of a variable
 _PEOPLE = """\
 two people:
-  Who you are is said by a token of the hub (--token-file, or JUPYTERHUB_API_TOKEN) of an admin; without
-  one you are the uid at control's socket, which is one person, however many share it. The second of two
-  has to give the same command within seven days.
+  Lowering and approving take two people; who you are is said by your token of the hub (--token-file, or
+  JUPYTERHUB_API_TOKEN; scope custom:sandbox:admin). An account of this host is nobody of the two. The
+  second has to give the same command within seven days.
 """
 _Parser = argparse.ArgumentParser
 

@@ -139,7 +139,7 @@ def _document(status: int, raw: bytes) -> Any:
         raise _NoWordError("policy.opa.invalid", f"OPA answered {status}: {_said(raw)}")
     try:
         return json.loads(raw)
-    except ValueError:
+    except (ValueError, RecursionError):  # what is nested too deeply is no ValueError
         raise _NoWordError("policy.opa.invalid", f"OPA's answer is not JSON: {_said(raw)}") from None
 
 
@@ -175,4 +175,8 @@ def _digest(document: dict[str, Any]) -> str:
     found = document.get("provenance")
     bundles = found.get("bundles") if isinstance(found, dict) else None
     told = [bundles, document["result"].get("digest")]
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+    try:
+        text = json.dumps(told, sort_keys=True)
+    except RecursionError:
+        raise _NoWordError("policy.opa.invalid", "OPA's answer is nested too deeply.") from None
+    return hashlib.sha256(text.encode()).hexdigest()

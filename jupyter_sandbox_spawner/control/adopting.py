@@ -9,6 +9,7 @@ from sqlalchemy import Connection, insert
 
 from ..gpus import GpuDevice
 from ..models import Resources
+from ..rules.datasets import LONGEST, inside_only
 from ..rules.grants import Grant, decide_grants
 from ..wire import encode
 from . import ledger
@@ -21,7 +22,8 @@ __all__ = ["Adopted", "adopt"]
 class Adopted:
     """A running sandbox whose record was lost; what its profile says today holds for it.
 
-    `gpus` are the devices that its backend's labels name; they are its own again.
+    `gpus` are the devices that its backend's labels name; they are its own again. `zone` is the launcher's
+    word: in one it is as narrow as one that was admitted there, whatever its profile says.
     """
 
     id: str
@@ -30,6 +32,7 @@ class Adopted:
     profile: str
     ttl: int | None
     idle_timeout: int | None
+    zone: str = ""
     secrets: tuple[Grant, ...] = ()
     resources: Resources | None = None
     gpus: tuple[GpuDevice, ...] = ()
@@ -41,7 +44,9 @@ def adopt(connection: Connection, found: Adopted, now: datetime) -> None:
     held = found.resources or Resources(cpu=0, memory=0)
     owner = ledger.Owner(sandbox=found.id, user=found.user, server=found.server, profile=found.profile)
     ledger.hold(connection, now, owner, held, (), ledger.not_given(connection, found.gpus))
-    deadline = None if found.ttl is None else now + timedelta(seconds=found.ttl)
+    ttl = min(found.ttl or LONGEST, LONGEST) if found.zone else found.ttl
+    deadline = None if ttl is None else now + timedelta(seconds=ttl)
+    secrets = inside_only(found.secrets, found.zone)
     connection.execute(
         insert(sandboxes).values(
             id=found.id,
@@ -50,7 +55,7 @@ def adopt(connection: Connection, found: Adopted, now: datetime) -> None:
             profile=found.profile,
             profile_digest="",
             status="ready",
-            spec={},
+            spec={"zone": found.zone},
             admitted_at=now,
             ready_at=now,
             deadline=deadline,
@@ -58,6 +63,6 @@ def adopt(connection: Connection, found: Adopted, now: datetime) -> None:
             idle_timeout=found.idle_timeout,
             audited=True,
             # Nobody remembers its user's groups, so grants that speak of them are not given.
-            grants=[encode(item) for item in decide_grants(found.user, (), found.secrets).granted],
+            grants=[encode(item) for item in decide_grants(found.user, (), secrets).granted],
         )
     )

@@ -23,7 +23,7 @@ from .people import People
 from .records import SandboxRecord
 from .signals import Watcher
 from .stopping import Stopper
-from .views import data_view, reason, summary, timestamp, verdict_view
+from .views import data_view, line_view, previous_view, reason, summary, timestamp, verdict_view
 
 __all__ = ["SelfApi"]
 
@@ -81,7 +81,7 @@ class SelfApi:
             **await self._data(record),
             "usage": await self._usage(record),
             "denials": len(await self._parts.store.run(lambda db: happenings.denials_of(db, record.id))),
-            "last": None if before is None else summary(before, now),
+            "last": None if before is None else previous_view(record, before, now),
         }
         return _answer(document)
 
@@ -134,7 +134,12 @@ class SelfApi:
         since = await self._parts.store.run(lambda db: users.began_anew(db, record.user))
         # Lines of a deleted user of the same name are not this person's.
         own = [line for line in found if since is None or datetime.fromisoformat(line["time"]) > since]
-        return _answer({"items": own, "next": own[-1]["seq"] if own and len(own) == len(found) else None})
+        names = sorted({line["subject"]["sandbox"] for line in own} - {""})
+        zones = await self._parts.store.run(
+            lambda db: {item.id: item.zone for item in records.by_ids(db, names)}
+        )
+        items = [line_view(line, record, zones) for line in own]
+        return _answer({"items": items, "next": own[-1]["seq"] if own and len(own) == len(found) else None})
 
     async def _reader(self, request: web.Request) -> SandboxRecord:
         record = await self._people.sandbox(request.headers)
@@ -142,9 +147,15 @@ class SelfApi:
         return record
 
     async def _data(self, record: SandboxRecord) -> dict[str, Any]:
-        """Zone and datasets: what is mounted, and what the profile names beside that, with the reason."""
+        """Zone and datasets: what is mounted, and what the profile names beside that, with the reason.
+
+        Of an adopted sandbox nobody knows what it mounts.
+        """
+        spec = record.known_spec()
+        if spec is None:
+            return {"zone": record.zone or "", "datasets": [], "left_out": []}
         book, now = await self._parts.terms.book(), self._parts.clock.now()
-        profile, spec = book.profile(record.profile), record.parsed_spec()
+        profile = book.profile(record.profile)
         options = await self._options(record) if profile and profile.options else None
         named = named_datasets(profile, options, record.user, record.groups) if profile else ()
         asked = data.Asked(user=record.user, groups=tuple(record.groups), names=named)

@@ -12,10 +12,20 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection
 
-from ..models import SandboxSpec
+from ..models import Mount, SandboxSpec
 from ..rules.admission import Admission, AdmissionRequest, ProfileTerms
 from ..rules.audit import Entry
-from ..rules.catalogue import DatasetDecision, find
+from ..rules.catalogue import (
+    TAGS,
+    Dataset,
+    DatasetDecision,
+    Tag,
+    find,
+    highest,
+    known_tags,
+    reaches,
+    zone_of,
+)
 from ..rules.datasets import (
     LONGEST,
     Known,
@@ -31,11 +41,23 @@ from ..rules.rulebook import Rulebook
 from ..units import format_duration
 from . import catalogues, data_records
 from .parts import Parts
+from .records import SandboxRecord
 
 if TYPE_CHECKING:
     from .granting import Asking
 
-__all__ = ["Asked", "Mounted", "entries", "known_of", "look", "mount", "narrowed_terms", "noted", "questions"]
+__all__ = [
+    "Asked",
+    "Mounted",
+    "entries",
+    "known_of",
+    "look",
+    "loosened",
+    "mount",
+    "narrowed_terms",
+    "noted",
+    "questions",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +91,8 @@ def known_of(
         recorded=recorded,
         approvals=data_records.approvals_of(connection, now),
         rulings=rulings,
+        # OPA may have relied on one whatever the tags are.
+        open_tags=() if book.policy.opa else book.policy.open_tags,
     )
 
 
@@ -154,4 +178,34 @@ def entries(request: AdmissionRequest, answer: Admission) -> list[Entry]:
 
 def narrowed_terms(terms: ProfileTerms, spec: SandboxSpec) -> ProfileTerms:
     """What may be extended and read in the sandbox that is started."""
-    return tighten_terms(terms, spec.zone)
+    return tighten_terms(terms, spec)
+
+
+def loosened(now: datetime, record: SandboxRecord, raised: str, book: Rulebook, known: Known) -> str:
+    """What an open sandbox mounts too openly, or without a right to it, since `raised` was; "": nothing.
+
+    Of one that was adopted nobody knows what it mounts, so it may be that.
+    """
+    mounted: list[tuple[Dataset, tuple[Tag, ...]]]
+    spec = record.known_spec()
+    if spec is None:
+        mounted = [(item, ()) for item in known.catalogue if item.id == raised]
+    else:
+        data = [mount for mount in spec.mounts if mount.kind == "dataset"]
+        mounted = [(_dataset_of(mount, known), known_tags(mount.tags)) for mount in data]
+    for item, before in mounted:
+        tags = tags_now(item, known.recorded)
+        risen = not before or TAGS.index(highest(tags)) > TAGS.index(highest(before))
+        needed = risen and (zone_of(tags) or not set(tags) <= set(book.policy.open_tags))
+        approved = is_approved(now, record.user, record.groups, item.id, tags, known) is not None
+        if not reaches(record.zone or "", tags) or (needed and not approved):
+            return item.name
+    return ""
+
+
+def _dataset_of(mount: Mount, known: Known) -> Dataset:
+    """What a mount shows: its files by where they are, its tags by the catalogue, else as they were."""
+    name, _, version = mount.dataset.partition("@")
+    listed = find(known.catalogue, mount.dataset)
+    tags = listed.tags if listed else known_tags(mount.tags)
+    return Dataset(id=name, version=version, uri=f"file://{mount.source}", owner="", tags=tags)

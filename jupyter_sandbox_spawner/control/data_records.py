@@ -18,6 +18,7 @@ from ..rules.datasets import Approval
 from .tables_data import dataset_approvals, dataset_imports, dataset_lowerings, dataset_tags
 
 __all__ = [
+    "PERSON",
     "Imports",
     "Subject",
     "Word",
@@ -35,6 +36,7 @@ __all__ = [
     "rows_of_approvals",
 ]
 
+PERSON = "admin "  # before the hub's name of whoever gave a word
 _PATIENCE = timedelta(days=7)  # how long the word of a first person waits for a second
 Imports = Mapping[str, Mapping[str, Sequence[str]]]
 
@@ -71,11 +73,13 @@ def record_file(connection: Connection, datasets: Sequence[Dataset], now: dateti
         for key in (dataset.id, dataset.uri):
             if _write(connection, recorded, key, tag, "file", now):
                 risen.append(dataset.name)
+                _forget_lowerings(connection, dataset.id)
     return list(dict.fromkeys(risen))
 
 
 def raise_tag(connection: Connection, dataset: Dataset, tag: Tag, by: str, now: datetime) -> bool:
     """A person's word, at once; False where it was as guarded before."""
+    _forget_lowerings(connection, dataset.id)
     recorded = recorded_tags(connection)
     done = [_write(connection, recorded, key, tag, by, now) for key in (dataset.id, dataset.uri)]
     return any(done)
@@ -130,7 +134,7 @@ def approve(connection: Connection, subject: Subject, tag: Tag, until: datetime,
 
     Raises RefusedError `dataset.same_person`, `dataset.own_approval`.
     """
-    if subject.kind == "user" and word.by == f"admin {subject.name}":
+    if subject.kind == "user" and word.by == f"{PERSON}{subject.name}":
         message = f"{subject.name} may not approve themselves."
         raise RefusedError(message, code="dataset.own_approval", remedy="Two others must do it.")
     table = dataset_approvals
@@ -174,6 +178,7 @@ def approvals_of(connection: Connection, now: datetime) -> list[Approval]:
             until=row.until,
             user=row.name if row.kind == "user" else "",
             group=row.name if row.kind == "group" else "",
+            by=(row.first_by.removeprefix(PERSON), row.second_by.removeprefix(PERSON)),
         )
         for row in connection.execute(query)
         if row.second_by != row.first_by
@@ -222,6 +227,12 @@ def _write(
         connection.execute(update(dataset_tags).where(dataset_tags.c.key == key).values(**values))
     recorded[key] = tag
     return True
+
+
+def _forget_lowerings(connection: Connection, dataset: str) -> None:
+    """A first word was said about the tag as it was; after a raise it does not count any more."""
+    table = dataset_lowerings
+    connection.execute(delete(table).where(table.c.dataset == dataset, table.c.second_by.is_(None)))
 
 
 def _same(subject: Subject) -> tuple[Any, ...]:

@@ -110,7 +110,8 @@ class Reconciler:
             await self._stop_at_hub(action, record)
 
     async def _adopt(self, action: Action) -> None:
-        labels = self._launcher[action.sandbox].labels
+        item = self._launcher[action.sandbox]
+        labels = item.labels
         slug = labels.get("profile", "")
         profile = await self._parts.terms.profile(slug)
         found = Adopted(
@@ -120,6 +121,7 @@ class Reconciler:
             profile=slug,
             ttl=profile.ttl if profile else None,
             idle_timeout=profile.idle_timeout if profile else None,
+            zone=item.zone,
             secrets=profile.secrets if profile else (),
             resources=profile.resources if profile else None,
             gpus=await self._devices(labels.get("gpus", "").split()),
@@ -145,10 +147,11 @@ class Reconciler:
 
     async def _reopen(self, record: SandboxRecord) -> None:
         server = self._hub.get((record.user, record.server))
-        if server is None or not server.prefix or not record.spec:
+        spec = record.known_spec()
+        if server is None or not server.prefix or spec is None:
             log.error("%s: its doors cannot be opened again; its spec or address is unknown", record.id)
             return
-        await self._parts.gateway.open(record.id, entry_of(record.parsed_spec(), server.prefix))
+        await self._parts.gateway.open(record.id, entry_of(spec, server.prefix))
 
     async def _remove(self, action: Action, record: SandboxRecord | None) -> None:
         await self._stopper.erase_unrecorded(action.sandbox)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, insert, or_, select, update
 
+from ..errors import ConfigurationError
 from ..models import SandboxSpec
 from ..rules.admission import AdmissionRequest, KnownSandbox
 from ..rules.grants import decide_grants
@@ -81,9 +82,22 @@ class SandboxRecord:
         """Does it hold anything yet?"""
         return self.status in OPEN
 
+    @property
+    def zone(self) -> str | None:
+        """Where its home is; None where nobody knows it any more."""
+        zone = self.spec.get("zone", "" if "id" in self.spec else None)
+        return zone if isinstance(zone, str) else None
+
     def parsed_spec(self) -> SandboxSpec:
-        """The spec as it was admitted."""
+        """The spec as it was admitted. An adopted sandbox has none: ask `known_spec` where it may be one."""
         return decode(SandboxSpec, self.spec)
+
+    def known_spec(self) -> SandboxSpec | None:
+        """The spec as it was admitted; None of one that was adopted, or where nobody can read it any more."""
+        try:
+            return self.parsed_spec()
+        except ConfigurationError:
+            return None
 
 
 def by_id(connection: Connection, sandbox: str) -> SandboxRecord | None:

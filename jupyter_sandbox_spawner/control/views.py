@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +13,18 @@ from ..rules.datasets import Verdict as Mounting
 from ..rules.idleness import Signals, Verdict
 from .records import SandboxRecord
 
-__all__ = ["data_view", "ended", "reason", "summary", "timestamp", "verdict_view"]
+__all__ = [
+    "data_view",
+    "ended",
+    "line_view",
+    "previous_view",
+    "reason",
+    "summary",
+    "timestamp",
+    "verdict_view",
+]
+
+_CHAIN = ("hash", "prev")
 
 
 def timestamp(instant: datetime | None) -> str | None:
@@ -68,6 +79,35 @@ def reason(record: SandboxRecord) -> dict[str, Any] | None:
         "actor": record.stop_actor,
         "decided_at": timestamp(record.stop_decided_at),
         "exit_code": record.exit_code,
+    }
+
+
+def previous_view(record: SandboxRecord, before: SandboxRecord, now: datetime) -> dict[str, Any]:
+    """The server's last sandbox, for `record`'s; of another zone's nothing that it could choose."""
+    view = summary(before, now)
+    if view["stop"] is not None and (before.zone is None or before.zone != record.zone):
+        view["stop"] |= {"why": "It ran in another zone.", "exit_code": None}
+    return view
+
+
+def line_view(
+    line: Mapping[str, Any], record: SandboxRecord, zones: Mapping[str, str | None]
+) -> dict[str, Any]:
+    """A line of the audit, for what runs in `record`; `zones` by sandbox, those that are known.
+
+    A sandbox chooses words that are logged, such as hosts and paths: they stay in its zone. A line's hash,
+    and the next one's, would tell whether a guess at them is right.
+    """
+    name = line["subject"]["sandbox"]
+    if name:
+        zone = zones.get(name)
+        whole = name == record.id or (zone is not None and zone == record.zone)
+    else:
+        whole = line["actor"] != "gateway"
+    return {
+        key: ({} if key == "detail" and not whole else item)
+        for key, item in line.items()
+        if key not in _CHAIN
     }
 
 

@@ -24,6 +24,7 @@ from .catalogue import (
     reaches,
     zone_of,
 )
+from .grants import Grant
 from .policy import Decision
 from .services import service_places
 
@@ -35,6 +36,7 @@ __all__ = [
     "Verdict",
     "decide",
     "inherited",
+    "inside_only",
     "is_approved",
     "looseness",
     "tags_now",
@@ -47,13 +49,17 @@ LONGEST = 8 * 3600  # seconds that a sandbox with guarded data lives at most
 
 @dataclass(frozen=True, kw_only=True)
 class Approval:
-    """Two people let a user or a group mount a dataset until then, while its tags reach `tag` at most."""
+    """Two people let a user or a group mount a dataset until then, while its tags reach `tag` at most.
+
+    `by`: the hub users who did; it does not count for themselves.
+    """
 
     dataset: str
     tag: Tag
     until: datetime
     user: str = ""
     group: str = ""
+    by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,13 +68,15 @@ class Known:
 
     `recorded`: the most guarded tag that was ever read, by id of a dataset and by its uri. `approvals` are
     those of two people. `rulings`: what policy said, by `id@version`; None where policy was not asked, as for
-    a mere look; a dataset that is missing in it was not allowed.
+    a mere look; a dataset that is missing in it was not allowed. `open_tags`: with these alone nothing relies
+    on an approval.
     """
 
     catalogue: Sequence[Dataset] = ()
     recorded: Mapping[str, Tag] = field(default_factory=dict)
     approvals: Sequence[Approval] = ()
     rulings: Mapping[str, Decision] | None = None
+    open_tags: Sequence[Tag] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +125,7 @@ def is_approved(
         if item.dataset == name
         and item.until > now
         and TAGS.index(item.tag) >= level
+        and user not in item.by
         and (item.user == user if item.user else item.group in groups and item.group != "")
     ]
     return max(ends, default=None)
@@ -140,7 +149,7 @@ def decide(now: datetime, user: str, groups: Sequence[str], wanted: Sequence[str
             code, why = "dataset.twice", f"Another version of {dataset.id} is mounted already."
         decisions.append(_decision(dataset, tags, code, why, known))
         if not code:
-            granted.append(Granted(dataset=dataset, tags=tags, until=_end(dataset, tags, until)))
+            granted.append(Granted(dataset=dataset, tags=tags, until=_end(dataset, tags, until, known)))
     zone = zone_of((inherited([item.tags for item in granted]),))
     return Verdict(granted=tuple(granted), decisions=tuple(decisions), zone=zone)
 
@@ -158,6 +167,7 @@ def tighten(
             read_only=True,
             dataset=item.dataset.name,
             tags=item.tags,
+            until=item.until,
         )
         for item in granted
     )
@@ -166,7 +176,7 @@ def tighten(
     limits = [*ends, *([] if spec.ttl is None else [spec.ttl])]
     zone = zone_of((tag,))
     if not zone:
-        return replace(spec, ttl=min(limits, default=None))
+        return replace(spec, ttl=max(min(limits), 1) if limits else None)
     return replace(
         spec,
         zone=zone,
@@ -176,12 +186,20 @@ def tighten(
     )
 
 
-def tighten_terms(terms: ProfileTerms, zone: str) -> ProfileTerms:
-    """In a zone the end stays, and no secret opens a way out: what the broker's proxy adds goes outside."""
-    if not zone:
+def tighten_terms(terms: ProfileTerms, spec: SandboxSpec) -> ProfileTerms:
+    """In a zone the end stays, and no secret opens a way out: what the broker's proxy adds goes outside.
+
+    It stays also where the right to a dataset ends.
+    """
+    if not spec.zone and not any(mount.until for mount in spec.mounts):
         return terms
-    secrets = tuple(grant for grant in terms.secrets if grant.delivery != "proxy")
+    secrets = inside_only(terms.secrets, spec.zone)
     return replace(terms, extend_by=None, extend_at_most=None, secrets=secrets)
+
+
+def inside_only(secrets: Sequence[Grant], zone: str) -> tuple[Grant, ...]:
+    """The secrets that open no way out of a zone."""
+    return tuple(grant for grant in secrets if not zone or grant.delivery != "proxy")
 
 
 def looseness(
@@ -250,8 +268,10 @@ def _after(dataset: Dataset) -> datetime:
     return datetime.combine(day, time(), timezone.utc) + timedelta(days=1)
 
 
-def _end(dataset: Dataset, tags: tuple[Tag, ...], until: datetime | None) -> datetime | None:
-    ends = [until] if until is not None and zone_of(tags) else []
+def _end(dataset: Dataset, tags: tuple[Tag, ...], until: datetime | None, known: Known) -> datetime | None:
+    """When the right to a granted dataset ends: with its last day, and with the approval it relies on."""
+    relies = zone_of(tags) or not set(tags) <= set(known.open_tags)
+    ends = [until] if until is not None and relies else []
     ends += [_after(dataset)] if dataset.expires is not None else []
     return min(ends, default=None)
 

@@ -15,6 +15,11 @@ _IDENTITY = "jupyter_sandbox_spawner/rules/tracking.py"
 _PURE = "tests/rules/test_datasets.py"
 _CONTROL = "tests/programs/test_control_datasets.py"
 _LAUNCHER = "tests/programs/test_launcher_data.py"
+_RAISES = "tests/programs/test_control_raises.py"
+_DATA = "jupyter_sandbox_spawner/control/data.py"
+_API = "jupyter_sandbox_spawner/control/api_datasets.py"
+_VIEWS = "jupyter_sandbox_spawner/control/views.py"
+_ADOPTING = "jupyter_sandbox_spawner/control/adopting.py"
 
 GUARDS = (
     Guard(
@@ -48,7 +53,7 @@ GUARDS = (
     Guard(
         name="data: no secret as an exit",
         file=_RULES,
-        pattern=r'if grant\.delivery != "proxy"',
+        pattern=r'if not zone or grant\.delivery != "proxy"',
         replacement="if True",
         tests=f"{_PURE} -k way_out",
     ),
@@ -100,5 +105,89 @@ GUARDS = (
         pattern=r"return workspace_of\(self\.user, self\.zone\)",
         replacement="return workspace_of(self.user)",
         tests="tests/rules/test_tracking.py -k zone",
+    ),
+    Guard(
+        name="data: another zone's words stay out of the audit",
+        file=_VIEWS,
+        pattern=r"whole = name == record\.id or[^\n]*",
+        replacement="whole = True",
+        tests="tests/programs/test_control_events.py -k zones",
+    ),
+    Guard(
+        name="data: another zone's end tells no words",
+        file=_VIEWS,
+        pattern=r'if view\["stop"\] is not None and',
+        replacement="if False and",
+        tests="tests/programs/test_control_api.py -k another_zones",
+    ),
+    Guard(
+        name="data: an account of the host is no person",
+        file=_API,
+        pattern=r"if not asking\.get\(\):",
+        replacement="if False:",
+        tests=f"{_CONTROL} -k socket",
+    ),
+    Guard(
+        name="data: nobody approves themselves by a group",
+        file=_RULES,
+        pattern=r"and user not in item\.by",
+        replacement="",
+        tests=f"{_PURE} -k themselves",
+    ),
+    Guard(
+        name="data: the end of an approval that was needed binds",
+        file=_RULES,
+        pattern=r"relies = zone_of\(tags\) or[^\n]*",
+        replacement="relies = zone_of(tags)",
+        tests=f"{_PURE} -k what_ends",
+    ),
+    Guard(
+        name="data: a fixed end is not extended",
+        file=_RULES,
+        pattern=r"if not spec\.zone and not any\([^\n]*",
+        replacement="if not spec.zone:",
+        tests=f"{_PURE} -k what_ends",
+    ),
+    Guard(
+        name="data: a raise undoes the first word for a lowering",
+        file=_RECORDS,
+        pattern=r"connection\.execute\(delete\(table\)\.where\(table\.c\.dataset[^\n]*",
+        replacement="del table, connection, dataset",
+        tests=f"{_RAISES} -k outdates",
+    ),
+    Guard(
+        name="data: a raise looks at all that is mounted",
+        file=_DATA,
+        pattern=r'if mount\.kind == "dataset"\]',
+        replacement='if mount.dataset.partition("@")[0] == raised]',
+        tests=f"{_RAISES} -k same_files",
+    ),
+    Guard(
+        name="data: a raise asks for the approval again",
+        file=_DATA,
+        pattern=r"or \(needed and not approved\)",
+        replacement="",
+        tests=f"{_RAISES} -k no_approval",
+    ),
+    Guard(
+        name="data: an adopted sandbox may mount what is raised",
+        file=_DATA,
+        pattern=r"\[\(item, \(\)\) for item in known\.catalogue if item\.id == raised\]",
+        replacement="[]",
+        tests=f"{_RAISES} -k adopted",
+    ),
+    Guard(
+        name="data: an adopted sandbox has no secret as an exit of its zone",
+        file=_ADOPTING,
+        pattern=r"secrets = inside_only\(found\.secrets, found\.zone\)",
+        replacement="secrets = found.secrets",
+        tests="tests/programs/test_control_reconcile.py -k narrow",
+    ),
+    Guard(
+        name="data: an adopted sandbox ends with its zone's hours",
+        file=_ADOPTING,
+        pattern=r"min\(found\.ttl or LONGEST, LONGEST\) if found\.zone else found\.ttl",
+        replacement="found.ttl",
+        tests="tests/programs/test_control_reconcile.py -k narrow",
     ),
 )

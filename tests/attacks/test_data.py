@@ -7,6 +7,7 @@ import json
 import secrets
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from hub_config.demo.running import RunningSite
 from hub_config.demo.tracking import wait_until_ready
 from jupyter_sandbox_spawner.clients.datasets import DatasetsClient
 from tests.support.backend_choice import chosen_backend
@@ -60,9 +62,21 @@ def track():
         mlflow.log_text(marker, "marker.txt")
     return True
 attempt("mlflow", track)
+# Two places that are refused by name, and so come into the audit, which all of a person's servers may read.
+def refused_host():
+    with socket.create_connection(("127.0.0.1", 3128), 10) as connection:
+        connection.settimeout(10)
+        target = f"{{marker}}.example:443"
+        connection.sendall(f"CONNECT {{target}} HTTP/1.1\\r\\nHost: {{target}}\\r\\n\\r\\n".encode())
+        return connection.recv(100).decode("latin-1").split()[1]
+def refused_path():
+    from jupyter_sandbox_spawner.singleuser.door import ask
+    return ask("/" + marker)
+attempt("refused host", refused_host)
+attempt("refused path", refused_path)
 """
 
-# Everywhere again, by content: files, runs, artifacts.
+# Everywhere again, by content: files, runs, artifacts, lines of the audit.
 SEARCH = """
 marker = {marker}.encode()
 def files():
@@ -89,8 +103,17 @@ def runs():
             if marker.decode() in text:
                 found.append(run.info.run_id)
     return found
+def audit():
+    from jupyter_sandbox_spawner.singleuser.door import ask
+    found, path = [], "/audit"
+    while path:
+        document = ask(path)
+        found += [line["action"] for line in document["items"] if marker.decode() in json.dumps(line)]
+        path = f"/audit?before={{document['next']}}" if document["next"] else ""
+    return found
 attempt("files", files)
 attempt("runs", runs)
+attempt("audit", audit)
 attempt("mounted", lambda: os.path.exists("/data/cases"))
 """
 
@@ -154,7 +177,10 @@ def data(
     book.write_text("profiles:\n" + profiles + STUDY.format(place=place, manifest=manifest))
     book.chmod(0o644)
     try:
-        with chosen_backend() as variables, open_house(profiles=book, variables=variables) as house:
+        with (
+            chosen_backend() as variables,
+            open_house(profiles=book, variables=variables, prepare=_add_second_admin) as house,
+        ):
             forget = evidence("the house with data", house.running.log)
             try:
                 yield Data(house, marker)
@@ -163,6 +189,14 @@ def data(
     finally:
         shutil.rmtree(place)
         shutil.rmtree(book.parent)
+
+
+def _add_second_admin(running: RunningSite) -> None:
+    """Two people need two admins; the second has the first one's password."""
+    file = running.root / "users.json"
+    users = json.loads(file.read_text())
+    file.write_text(json.dumps({**users, "second": users["admin"]}))
+    running.passwords["second"] = running.passwords["admin"]
 
 
 @pytest.mark.timeout(900)
@@ -177,12 +211,14 @@ def test_d01_guarded_data_stays_in_its_zone(data: Data, control: Control) -> Non
         "home, /tmp and MLflow are written in the zone", {"home/jovyan/plain", "tmp/x", "mlflow"} <= written
     )
     assert written.isdisjoint({"data/x", "data/cases/x"}), copied
+    control("a refused host and a refused path are in the audit", len(_audited(data, data.marker)) == 2)
     _contents(data, "zone.txt", data.marker)
 
     data.start("small")
     seen = data.attack(SEARCH, data.marker)
     assert seen["files"]["value"] == [], seen
     assert seen["runs"]["value"] == [], seen
+    assert seen["audit"].get("value") == [], seen
     assert seen["mounted"]["value"] in (False, "False"), seen
     assert data.marker not in _contents(data)
 
@@ -193,16 +229,20 @@ def test_d01_guarded_data_stays_in_its_zone(data: Data, control: Control) -> Non
     found = data.attack(SEARCH, other)
     control("the same in the ordinary home is found", len(found["files"]["value"]) >= 3)
     control("the same in the ordinary workspace is found", len(found["runs"]["value"]) == 1)
+    control("the same in the audit is found", len(found["audit"]["value"]) == 2)
     control("the same by the contents API is found", other in _contents(data))
 
 
 def _without_approval(data: Data) -> None:
     """Check 38: one person's word does not mount it, seen from inside; the audit has the decision."""
     data.house.wait(wait_until_ready(data.house.running), 180)
-    first = data.say("approve", {"user": "alice", "until": "2099-01-01", "why": WHY})
-    assert first == {"done": False, "tag": "phi"}
+    wish = {"user": "alice", "until": "2099-01-01", "why": WHY}
+    with pytest.raises(Exception, match="does not count"):
+        data.say("approve", wish)
+    token = data.house.wait(data.house.visitor("admin").token())
+    assert data.say("approve", wish, token) == {"done": False, "tag": "phi"}
     with pytest.raises(Exception, match="second person"):
-        data.say("approve", {"user": "alice", "until": "2099-01-01", "why": WHY})
+        data.say("approve", wish, token)
     data.start("study")
     seen = data.attack(SEARCH, data.marker)
     assert seen["mounted"]["value"] in (False, "False"), seen
@@ -212,7 +252,7 @@ def _without_approval(data: Data) -> None:
 
 def _with_approval(data: Data, control: Control) -> None:
     """A second person: mounted, read-only, in a zone that shows itself, with everything narrowed."""
-    token = data.house.wait(data.house.visitor("admin").token())
+    token = data.house.wait(data.house.visitor("second").token())
     second = data.say("approve", {"user": "alice", "until": "2099-01-01", "why": WHY}, token)
     assert second == {"done": True, "tag": "phi"}
     data.start("study")
@@ -241,6 +281,18 @@ for question in ("datasets", "status"):
     assert 0 < status["time"]["left"] <= 8 * 3600
     assert status["time"]["extension"]["possible"] is False
     assert data.decisions()[-1] == ("allowed", "", ["phi"])
+
+
+def _audited(data: Data, marker: str) -> list[str]:
+    """What of alice's lines has a marker by now, for an admin; the gateway's words come with a delay."""
+    found: list[str] = []
+    for _ in range(100):
+        lines = data.house.ask_control(lambda client: client.audit(user="alice", limit=500))["items"]
+        found = [line["action"] for line in lines if marker in json.dumps(line)]
+        if len(found) >= 2:
+            break
+        time.sleep(0.1)  # a line gives no event
+    return found
 
 
 def _contents(data: Data, name: str = "", text: str = "") -> str:

@@ -99,6 +99,18 @@ async def test_what_resembles_an_allow_denies(body: object, reason: str) -> None
     assert (decision.allow, decision.reasons) == (False, (reason,))
 
 
+@pytest.mark.parametrize("depth", [500, 900, 990, 5_000, 30_000])
+async def test_a_deep_answer_is_a_denial(depth: int) -> None:
+    """What is nested too deeply to be read, or to be read again, denies with a cause; nothing is raised."""
+    deep = "[" * depth + "]" * depth
+    async with answering(text=f'{{"result": {{"allow": true, "digest": {deep}}}}}') as address:
+        decision = await word(address)
+    if not decision.allow:
+        assert decision.reasons == ("policy.opa.invalid",)
+        assert decision.cause
+    assert decision.allow is (depth < 900) or depth < 5_000
+
+
 @pytest.mark.parametrize(
     ("status", "text", "reason"),
     [

@@ -13,6 +13,7 @@ import pytest
 from aiohttp import web
 
 from jupyter_sandbox_spawner.clients.control import ControlAdminClient, ControlClient
+from jupyter_sandbox_spawner.control.adopting import Adopted, adopt
 from jupyter_sandbox_spawner.control.api_admin import AdminApi
 from jupyter_sandbox_spawner.control.api_hub import HubApi
 from jupyter_sandbox_spawner.control.api_self import SelfApi
@@ -162,6 +163,36 @@ async def test_a_sandbox_sees_itself(control_program: Control) -> None:
     assert me["lifetime"]["why"].startswith("It runs until it counts as unused at")
     assert me["usage"]["memory"] == 1
     assert me["extension"]["code"] == "extend.not_yet"
+
+
+async def test_another_zones_end_tells_nothing_that_was_chosen_there(control_program: Control) -> None:
+    """An exit code and words about an end stay in their zone; what ended and when is told."""
+    for zone, nonce in (("phi", "1"), ("", "2")):
+        ended = spec("carol", "", nonce, zone=zone)
+        await control_program.start(ended)
+        await control_program.hub.released(ended.id, "ended.exit", f"said in {zone}", 41)
+        control_program.here.clock.pass_time(60)
+        following = spec("carol", "", f"{nonce}b")
+        await control_program.start(following)
+        _, me = await control_program.ask("GET", "/api/self", following.id)
+        stop = me["last"]["stop"]
+        assert stop["code"] == "ended.exit"
+        assert ("said" in stop["why"], stop["exit_code"]) == ((False, None) if zone else (True, 41))
+        await control_program.hub.released(following.id, "ended.exit", "", 0)
+        control_program.here.clock.pass_time(60)
+
+
+async def test_an_adopted_server_is_answered(control_program: Control) -> None:
+    """One whose record was lost hears its zone and its end; what it mounts nobody knows."""
+    found, now = spec("carol", "", "9").id, control_program.here.clock.now()
+    lost = Adopted(
+        id=found, user="carol", server="", profile="cpu-small", ttl=60, idle_timeout=None, zone="phi"
+    )
+    await control_program.parts.store.run(lambda db: adopt(db, lost, now))
+    status, me = await control_program.ask("GET", "/api/self", found)
+    assert (status, me["zone"], me["datasets"], me["time_left"]) == (200, "phi", [], 60)
+    for path in ("audit", "egress", "events"):
+        assert (await control_program.ask("GET", f"/api/self/{path}", found))[0] == 200
 
 
 async def test_the_last_reason_is_told_to_the_next_server(control_program: Control) -> None:

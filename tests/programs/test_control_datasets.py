@@ -60,9 +60,9 @@ class Place:
     file: Path
     starts: int = 0
 
-    async def write(self, tag: str) -> None:
+    async def write(self, tag: str, book: str = BOOK) -> None:
         """Write the file, with cases tagged so, and wait until it is old enough to be read."""
-        await asyncio.to_thread(self.file.write_text, BOOK.replace("TAG", tag))
+        await asyncio.to_thread(self.file.write_text, book.replace("TAG", tag))
         for _ in range(1000):
             if (await self.parts.terms.book()).datasets[0].tags == (tag,):
                 return
@@ -79,11 +79,11 @@ class Place:
         request = AdmissionRequest(spec=spec, groups=groups, terms=terms_of(profile, None))
         return await Admissions(self.parts, lambda _: None).admit(request)
 
-    async def say(self, verb: str, body: Any, who: str = "") -> Any:
-        """An admin's command about `cases`: by token, or by the socket as this uid."""
+    async def say(self, verb: str, body: Any, who: str = "", about: str = "cases") -> Any:
+        """An admin's command about a dataset: by token, or by the socket as this uid."""
         client = DatasetsClient(self.site, f"{who}-token" if who else "", self.url if who else "")
         try:
-            return await client.ask(verb, "cases", body)
+            return await client.ask(verb, about, body)
         finally:
             await client.close()
 
@@ -186,9 +186,27 @@ async def test_one_person_is_never_two(place: Place) -> None:
     assert await place.refused("approve", wish(), "alice") == "dataset.own_approval"
     assert await place.refused("approve", wish(), "bob") == "identity.no_admin"
     assert mounts(await place.start()) == ["news@1"]
-    # The socket's uid is one person, whoever sits behind it.
-    await place.say("approve", wish(user="bob"))
-    assert await place.refused("approve", wish(user="bob")) == "dataset.same_person"
+
+
+async def test_the_socket_is_no_person(place: Place) -> None:
+    """An account of the host may be the other one of two: it is heard at raising and revoking alone."""
+    await place.say("approve", wish(), "olga")
+    assert await place.refused("approve", wish()) == "dataset.no_person"
+    await place.write("internal")
+    lower = {"to": "internal", "why": WHY}
+    assert await place.refused("lower", lower) == "dataset.no_person"
+    assert await place.say("revoke", {"user": "alice"}) == {"revoked": 1}
+    assert (await place.say("raise", {"to": "secret", "why": WHY}))["changed"] is True
+    assert mounts(await place.start()) == ["news@1"]
+
+
+async def test_a_member_does_not_approve_her_own_group(place: Place) -> None:
+    """A group's approval counts for its members without the two who gave it."""
+    lab = {"group": "lab", "until": "2027-01-31", "why": WHY}
+    for who in ("olga", "alice"):
+        await place.say("approve", lab, who)
+    assert mounts(await place.start("alice", ("lab",))) == ["news@1"]
+    assert mounts(await place.start("bob", ("lab",))) == ["cases@1", "news@1"]
 
 
 async def test_approvals_end(place: Place) -> None:

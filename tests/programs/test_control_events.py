@@ -10,6 +10,7 @@ from jupyter_sandbox_spawner.control.gateway_events import GatewayEvents
 from jupyter_sandbox_spawner.errors import AnswerError
 from jupyter_sandbox_spawner.models import Event
 
+from .control_neighbours import spec
 from .test_control_api import ALICE, BOB, Control, control_program
 
 __all__ = ["control_program"]
@@ -42,6 +43,40 @@ async def test_denials_and_events_are_the_sandboxs_own(control_program: Control)
     _, audit = await control_program.ask("GET", "/api/self/audit")
     assert [line["detail"].get("source_seq") for line in audit["items"][:2]] == [2, 1]
     assert {line["subject"]["user"] for line in audit["items"]} == {"alice"}
+
+
+@pytest.mark.parametrize("reader", ["", "phi"])
+async def test_the_audit_carries_no_words_between_zones(control_program: Control, reader: str) -> None:
+    """Of another zone's line, and of one whose sandbox nobody knows, a sandbox reads no word that was chosen
+    there, nor a hash that confirms a guess; its own zone's lines it reads whole."""
+    chosen = {"": spec("alice", "plain"), "phi": spec("alice", "guarded", zone="phi")}
+    asking = spec("alice", "asking", zone=reader)
+    for wanted in (*chosen.values(), asking):
+        await control_program.start(wanted)
+    names = [
+        *[(item.id, zone or "plain") for zone, item in chosen.items()],
+        ("sb-" + "q" * 20, "unknown"),
+        ("", "none"),
+    ]
+    now = control_program.here.clock.now()
+    control_program.here.gateway.spool = [
+        Event(
+            seq=n,
+            time=now,
+            kind="egress.denied",
+            sandbox=name,
+            user="alice",
+            detail={"host": f"{word}.example"},
+        )
+        for n, (name, word) in enumerate(names, 1)
+    ]
+    await GatewayEvents(control_program.parts).step(0.1)
+    _, audit = await control_program.ask("GET", "/api/self/audit", asking.id)
+    words = [line["detail"].get("host") for line in audit["items"] if line["action"] == "egress.denied"]
+    assert words == [None, None, *(["phi.example", None] if reader else [None, "plain.example"])]
+    own = [line for line in audit["items"] if line["subject"]["sandbox"] == asking.id]
+    assert own[0]["detail"]["profile"] == "cpu-small"
+    assert not any({"hash", "prev"} & set(line) for line in audit["items"])
 
 
 async def test_events_wait_while_the_audit_is_full(control_program: Control) -> None:

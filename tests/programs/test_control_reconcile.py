@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from jupyter_sandbox_spawner.control.reconciler import Reconciler
 from jupyter_sandbox_spawner.control.routes import RouteKeeper, route_faults
 from jupyter_sandbox_spawner.control.signals import Watcher
 from jupyter_sandbox_spawner.control.stopping import Stopper
+from jupyter_sandbox_spawner.control.terms import OwnTerms
 from jupyter_sandbox_spawner.gpus import GpuDevice, GpuWish
 from jupyter_sandbox_spawner.models import SandboxSpec
 
@@ -107,6 +109,49 @@ async def test_a_lost_database_is_learned_again(mending: Mending) -> None:
     await mending.minutes(2)
     assert await mending.status(other.id) == ("ready", None)
     assert mending.here.launcher.removed == []
+
+
+GUARDED = """
+- display_name: Small
+  slug: cpu-small
+  default: true
+  sandbox:
+    cpu: 1
+    memory: 1G
+    ttl: 2d
+    extend: {by: 1h, at_most: 4h}
+    secrets:
+      - {name: inside}
+      - {name: outside, delivery: proxy, host: api.example.org}
+"""
+
+
+@pytest.mark.parametrize(
+    ("zone", "hours", "granted"), [("phi", 8, ["inside"]), ("", 48, ["inside", "outside"])]
+)
+async def test_an_adopted_sandbox_is_as_narrow_as_its_zone(
+    mending: Mending, tmp_path: Path, zone: str, hours: int, granted: list[str]
+) -> None:
+    """In a zone by the launcher's word it ends after 8 hours, is not extended and has no secret as an exit;
+    without one its profile holds. Doors whose entry nobody knows are not opened, and no pass breaks."""
+    file = tmp_path / "profiles.yaml"
+    file.write_text(GUARDED)
+    mending.reconciler._parts = replace(mending.parts, terms=OwnTerms(str(file)))
+    other = spec("bob")
+    mending.here.running(other)
+    items = mending.here.launcher.items
+    items[other.id] = replace(items[other.id], zone=zone)
+    before = mending.here.clock.now()
+    await mending.minutes(2)
+    found = await mending.parts.store.run(lambda db: records.by_id(db, other.id))
+    assert found is not None
+    assert (found.zone, found.extend_by) == (zone, None)
+    assert found.deadline is not None
+    assert timedelta(hours=hours) <= found.deadline - before <= timedelta(hours=hours, minutes=3)
+    assert sorted(item["name"] for item in found.grants) == granted
+    mending.here.gateway.entries.pop(other.id)
+    await mending.minutes(2)
+    assert other.id not in mending.here.gateway.opened
 
 
 async def test_an_adopted_sandbox_has_its_devices_again(mending: Mending) -> None:

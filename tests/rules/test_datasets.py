@@ -219,6 +219,14 @@ def test_a_groups_approval_counts_for_members() -> None:
     assert _code(_dataset("d", "phi"), ("lab",), approvals=approvals) == ""
 
 
+def test_nobody_approves_themselves_by_a_group() -> None:
+    """An approval of a group does not count for the member who gave it; it counts for the others."""
+    approvals = [_approval("d", user="", group="lab", by=("alice", "olga"))]
+    assert _code(_dataset("d", "phi"), ("lab",), approvals=approvals) == "dataset.not_approved"
+    others = [replace(approvals[0], by=("olga", "otto"))]
+    assert _code(_dataset("d", "phi"), ("lab",), approvals=others) == ""
+
+
 def test_policy_can_only_take_away() -> None:
     """A denial, and a dataset that policy was not asked about, are left out; its word is no approval."""
     dataset, phi = _dataset("d", "public"), _dataset("d", "phi")
@@ -265,9 +273,28 @@ def test_a_zone_has_one_end_and_no_way_out_by_secrets() -> None:
     """In a zone nothing is extended, and no secret is added to requests that go outside."""
     secrets = (Grant(name="a"), Grant(name="b", delivery="proxy", host="example.org"))
     terms = ProfileTerms(slug="s", digest="0", extend_by=60, extend_at_most=600, secrets=secrets)
-    narrow = tighten_terms(terms, "phi")
+    narrow = tighten_terms(terms, _spec(zone="phi"))
     assert (narrow.extend_by, narrow.extend_at_most, narrow.secrets) == (None, None, secrets[:1])
-    assert tighten_terms(terms, "") == terms
+    assert tighten_terms(terms, _spec()) == terms
+
+
+def test_what_ends_with_a_right_is_not_extended() -> None:
+    """A dataset with a last day, or one that relied on an approval, ends the sandbox and its extension."""
+    terms = ProfileTerms(slug="s", digest="0", extend_by=60, extend_at_most=600, secrets=(Grant(name="a"),))
+    internal = _dataset("d", "internal")
+    soon = [_approval("d", until=NOW + timedelta(hours=1))]
+    relied = decide(NOW, "alice", (), ["d"], Known(catalogue=(internal,), approvals=soon)).granted
+    opened = Known(catalogue=(internal,), approvals=soon, open_tags=("public", "internal"))
+    for granted, ttl in (
+        (relied, 3600),
+        (decide_one(_dataset("d", "public", expires=date(2026, 11, 29))), 12 * 3600),
+    ):
+        made = tighten(NOW, _spec(), granted, INSIDE)
+        assert made.ttl == ttl
+        assert tighten_terms(terms, made) == replace(terms, extend_by=None, extend_at_most=None)
+    made = tighten(NOW, _spec(), decide(NOW, "alice", (), ["d"], opened).granted, INSIDE)
+    assert made.ttl is None
+    assert tighten_terms(terms, made) == terms
 
 
 def test_it_ends_with_the_right_to_the_data() -> None:
