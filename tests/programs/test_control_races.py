@@ -23,6 +23,7 @@ from tests.support.ledger_facts import broken
 
 from .racer import Race, as_line, limits_of
 
+pytestmark = pytest.mark.lane("chaos")  # minutes of every processor: .ci/run has a step for them
 PROCESSES = 8
 REQUESTS = 125  # of each
 Control = Callable[[str, bool], None]
@@ -85,7 +86,6 @@ async def _facts(race: Race) -> tuple[list[str], Counter[str], int]:
 
 @pytest.mark.proves("H04", "Q08")
 @pytest.mark.timeout(300)
-@pytest.mark.lane("chaos")
 async def test_a_thousand_racing_admissions_meet_every_cap_exactly(race: Race, control: Control) -> None:
     """Eight processes ask for 1000 servers: each user ends with just the cap, each device has one owner."""
     seen, wrong = await _race(race)
