@@ -103,6 +103,12 @@ class UnlockedPostgresql(Postgresql):
     def make_engine(self) -> Engine:
         engine = super().make_engine()
         event.remove(engine, "begin", postgresql_database._take_lock)
+
+        @event.listens_for(engine, "commit")
+        def linger(connection: Connection) -> None:
+            # What was read must have time to become untrue, also where few processors take turns.
+            connection.exec_driver_sql("SELECT pg_sleep(0.02)")
+
         return engine
 
 
