@@ -14,7 +14,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from ..gpus import GpuDevice
 from ..models import Resources, SandboxSpec
-from ..rules.admission import Admission
+from ..rules.admission import Admission, denied_by
 from ..rules.quotas import Asked, Caps, Refusal, Share, over_cap, shares_of
 from . import waiting
 from .sums import Sums
@@ -55,7 +55,7 @@ def take(connection: Connection, now: datetime, asking: Asking, spec: SandboxSpe
         mine.append(Share(scope="user", name=spec.user, caps=own))
         refusal = _waits_for_more(connection, sums, mine, asked, spec)
     if refusal is not None:
-        return _denied(now, refusal)
+        return denied_by(now, refusal)
     devices: tuple[GpuDevice, ...] = ()
     if wish is not None:
         got = waiting.ask(connection, now, waiting.Need.of(spec, wish, asking.leaving), asking.gpus)
@@ -136,14 +136,3 @@ def _waits_for_more(
             remedy = f"You wait for {gpus} with other servers: give up a place, or start such a server."
             return replace(refusal, remedy=remedy)
     return None
-
-
-def _denied(now: datetime, refusal: Refusal) -> Admission:
-    return Admission(
-        admitted=False,
-        now=now,
-        code=refusal.code,
-        message=refusal.message,
-        remedy=refusal.remedy,
-        retry_at=refusal.retry_at,
-    )

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 
 from ..gpus import GpuDevice, GpuInventory, GpuWish
 from ..models import SandboxSpec
-from ..rules.admission import Admission
+from ..rules.admission import Admission, denied_by
 from ..rules.queue import (
     INTEREST,
     Standing,
@@ -27,7 +27,6 @@ from ..rules.queue import (
     still_waiting,
 )
 from ..rules.queue_words import Pool, none_refusal, too_many_refusal, wait_refusal
-from ..rules.quotas import Refusal
 from .tables import sandboxes
 from .tables_ledger import FIRST_TICKET, allocations, reservations, tickets
 
@@ -84,7 +83,7 @@ def ask(
     fitting = [device for device in pool if matches(device, wish.kind)]
     if len(fitting) < wish.count:
         # A place that it has stays: an inventory may miss a device for a moment.
-        return _denied(now, too_many_refusal(wish, len(fitting)) if fitting else none_refusal(wish, pool))
+        return denied_by(now, too_many_refusal(wish, len(fitting)) if fitting else none_refusal(wish, pool))
     expire(connection, now)
     mine, own = _ticket(connection, now, need), devices_of(connection, need.leaving)
     turn = standing(connection, now, gpus, own={mine: own}).turn_of(mine)
@@ -251,15 +250,4 @@ def _must_wait(connection: Connection, now: datetime, turn: Turn, pool: Pool) ->
     kept_until = now + INTEREST if turn.eta is None else max(turn.eta, now) + INTEREST
     mine = update(tickets).where(tickets.c.id == turn.waiting.id)
     connection.execute(mine.values(kept_until=kept_until))
-    return replace(_denied(now, wait_refusal(now, turn, pool, kept_until)), ticket=turn.ticket())
-
-
-def _denied(now: datetime, refusal: Refusal) -> Admission:
-    return Admission(
-        admitted=False,
-        now=now,
-        code=refusal.code,
-        message=refusal.message,
-        remedy=refusal.remedy,
-        retry_at=refusal.retry_at,
-    )
+    return replace(denied_by(now, wait_refusal(now, turn, pool, kept_until)), ticket=turn.ticket())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from ..gpus import GpuWish
@@ -19,7 +19,7 @@ from .catalogue import DatasetDecision
 from .grants import Grant
 from .profiles import Profile, profile_digest
 from .queue import Ticket
-from .quotas import Caps
+from .quotas import Caps, Refusal
 
 __all__ = [
     "Admission",
@@ -28,6 +28,7 @@ __all__ = [
     "KnownSandbox",
     "ProfileTerms",
     "decide",
+    "denied_by",
     "terms_of",
 ]
 
@@ -234,6 +235,12 @@ def _notices(spec: SandboxSpec, terms: ProfileTerms) -> tuple[str, ...]:
     if spec.idle_timeout is not None:
         notices.append(f"It stops when it is not used for {format_duration(spec.idle_timeout)}.")
     return tuple(notices)
+
+
+def denied_by(now: datetime, refusal: Refusal) -> Admission:
+    """The denial that says which cap or pool stands in the way, and until when."""
+    denial = _denied(now, refusal.code, refusal.message, refusal.remedy)
+    return replace(denial, retry_at=refusal.retry_at)
 
 
 def _denied(now: datetime, code: str, message: str, remedy: str = "") -> Admission:
