@@ -38,7 +38,9 @@ _QUESTIONS = (
     Question(point="spawn", user="alice", groups=("research", "staff"), profile="cpu-small"),
     Question(point="gpu", user="alice", groups=("research",), profile="gpu", resource="any", requested=2),
     Question(point="dataset", user="alice", groups=("research",), resource="maps@1", tags=("public",)),
-    Question(point="egress", user="alice", groups=("research",), profile="gpu", resource="pypi.org:443"),
+    Question(
+        point="egress", user="alice", groups=("research",), profile="gpu", resource="mirror.example:443"
+    ),
 )
 Ask = Callable[[Question], Awaitable[bool]]
 

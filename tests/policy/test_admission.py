@@ -148,8 +148,11 @@ async def test_a_required_secret_that_is_kept_back_ends_the_start(place: Control
 
 async def test_an_exit_that_policy_does_not_know_ends_the_start(place: Control) -> None:
     """A profile with a host outside of the policy's list is refused, with the host; one inside starts."""
-    place.policy(hosts=("pypi.org:443",))
-    rules = (EgressRule(pattern="pypi.org", ports=(443,)), EgressRule(pattern="paste.example", ports=(443,)))
+    place.policy(hosts=("mirror.example:443",))
+    rules = (
+        EgressRule(pattern="mirror.example", ports=(443,)),
+        EgressRule(pattern="paste.example", ports=(443,)),
+    )
     refused = await place.admit(asked(replace(ALICE, egress=EgressPolicy(rules=rules))))
     assert (refused.admitted, refused.code) == (False, "policy.egress.not_allowed")
     assert "paste.example:443" in refused.message

@@ -25,7 +25,8 @@ def test_a_whole_section_is_read() -> None:
     """Every key becomes its value; hosts have the port of https where none is written."""
     settings = read(
         "  gpus_at_most: 0\n  open_tags: [public, internal]\n  denied_groups: [suspended]\n"
-        "  secrets: [team/db, users/*]\n  hosts: [pypi.org, '*.example.org:8443']\n  extension_at_most: 2h\n"
+        "  secrets: [team/db, users/*]\n  hosts: [mirror.example, '*.example.org:8443']\n"
+        "  extension_at_most: 2h\n"
         "  promoters: [release]\n  opa: {address: 'unix:///run/opa.sock', decision: a/b, timeout: 1}\n"
     )
     assert settings == PolicySettings(
@@ -33,7 +34,7 @@ def test_a_whole_section_is_read() -> None:
         open_tags=("public", "internal"),
         denied_groups=("suspended",),
         secrets=("team/db", "users/*"),
-        hosts=("pypi.org:443", "*.example.org:8443"),
+        hosts=("mirror.example:443", "*.example.org:8443"),
         extension_at_most=7200,
         promoters=("release",),
         opa=OpaSettings(address="unix:///run/opa.sock", decision="a/b", timeout=1.0),
