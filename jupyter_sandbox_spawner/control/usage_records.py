@@ -67,7 +67,8 @@ def bring_up(connection: Connection, look: Pass, after: str) -> str:
     query = select(*columns, table.admitted_at, table.released_at).where(wanted, table.id > after)
     found = connection.execute(query.order_by(table.id).limit(PAGE)).all()
     newest = _newest(connection, [row.id for row in found])
-    adopted = _held(connection, [row.id for row in found if not row.spec])
+    # An adopted one's spec names its zone at most.
+    adopted = _held(connection, [row.id for row in found if "id" not in row.spec])
     with_gpus = [row.id for row in found if row.spec.get("gpu_devices") or row.id in adopted]
     kinds = _kinds(connection, with_gpus)
     changed: list[dict[str, Any]] = []
