@@ -1,7 +1,6 @@
 """What crosses between the rooms? Frozen values; past the door that made them nobody re-checks or mutates.
 
-Times are aware UTC, sizes bytes, durations seconds. The programs validate JSON into these classes with
-pydantic where it crosses a trust line; this module itself needs the standard library only.
+Times are aware UTC, sizes bytes, durations seconds. Programs validate JSON into these classes by pydantic.
 """
 
 from __future__ import annotations
@@ -156,7 +155,7 @@ class InventoryItem:
 class Usage:
     """Measured from outside: CPU seconds since start, bytes now and at peak, processes, bytes of log.
 
-    None means that this host cannot measure it.
+    None means that this host cannot measure it. `gpu_busy`: of its busiest GPU a moment ago, 0 to 1.
     """
 
     cpu_seconds: float | None
@@ -165,6 +164,7 @@ class Usage:
     pids: int | None
     log_bytes: int | None = None
     oom_kills: int | None = None
+    gpu_busy: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

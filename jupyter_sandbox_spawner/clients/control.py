@@ -22,6 +22,8 @@ __all__ = [
     "ControlAdminClient",
     "ControlClient",
     "Ended",
+    "Notice",
+    "Notices",
     "Offer",
     "OfferQuestion",
     "ProfileTerms",
@@ -45,11 +47,13 @@ class Stages:
 
 @dataclass(frozen=True, kw_only=True)
 class Released:
-    """Body of `released`: why it ended as the hub plugin knows it, and the exit status if there is one."""
+    """Body of `released`: why it ended as the hub plugin knows it, the exit status if there is one, and the
+    last lines of its log where it ended by itself (no secrets, see rules/log_lines.py)."""
 
     code: str
     why: str
     exit_code: int | None = None
+    lines: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,19 +75,45 @@ class OfferQuestion:
 
 @dataclass(frozen=True, kw_only=True)
 class Claims:
-    """What the server inside says of itself: kernels, how many are busy, terminals, its last activity."""
+    """What the server inside says of itself: kernels, how many are busy, terminals, its last activity.
+
+    `heard`: the number of the last notice it was given; the answer has those after it.
+    """
 
     kernels: int
     busy: int
     terminals: int = 0
     last_activity: datetime | None = None
+    heard: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Notice:
+    """What is told to a running server: `warning` (it ends at `at`), `save` (the same, very soon), or news.
+
+    `id` is that of the event (GET /api/self/events); `why` is a sentence for people.
+    """
+
+    id: int
+    kind: str
+    code: str
+    why: str
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Notices:
+    """Control's answer to claims."""
+
+    notices: tuple[Notice, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
     """Why a server's last sandbox ended, or, while it runs, when it will; for the hub's pages.
 
-    `soft` names the limits that the host's kernel does not hold.
+    `soft` names the limits that the host's kernel does not hold. `warned_at`, `warning`: the end that its
+    user was warned of last, and why, while that stands. `lines`: the last ones of its log, where it crashed.
     """
 
     sandbox: str
@@ -97,6 +127,9 @@ class Ended:
     deadline: datetime | None = None
     idle_timeout: int | None = None
     soft: tuple[str, ...] = ()
+    warned_at: datetime | None = None
+    warning: str = ""
+    lines: str = ""
 
 
 class ControlClient(UnixClient):

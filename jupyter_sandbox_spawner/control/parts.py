@@ -27,6 +27,7 @@ class Tuning:
     `max_age`: the longest a server without a TTL may live, None = no limit. `settle`: no stop for idleness
     so soon after control's own start, since servers must first say again that a kernel is busy.
     `hub_patience`: how long the hub may leave a decided stop undone before the launcher is asked.
+    `stops_at_once`: how many stops the hub is asked for at the same time.
     """
 
     max_age: int | None = None
@@ -37,6 +38,7 @@ class Tuning:
     routes_every: float = 10.0
     tick: float = 5.0
     usage_every: float = 60.0
+    stops_at_once: int = 20
 
 
 @dataclass(frozen=True, kw_only=True)

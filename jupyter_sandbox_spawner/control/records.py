@@ -65,6 +65,8 @@ class SandboxRecord:
     used_at: datetime | None
     extend_by: int | None
     extend_at_most: int | None
+    extend_times: int | None
+    keep_until: datetime | None
     stop_code: str | None
     stop_why: str | None
     stop_actor: str | None
@@ -188,6 +190,7 @@ def admit(
             idle_timeout=spec.idle_timeout,
             extend_by=request.terms.extend_by,
             extend_at_most=request.terms.extend_at_most,
+            extend_times=request.terms.extend_times,
             audited=False,
             groups=sorted(request.groups),
             grants=[encode(item) for item in verdict.granted],
@@ -252,7 +255,7 @@ def shift_deadlines(connection: Connection, jump: timedelta, now: datetime) -> i
     found = all_open(connection)
     for record in found:
         values: dict[str, Any] = {"idle_floor": now, "admitted_at": record.admitted_at + jump}
-        for name in ("ready_at", "deadline", "first_deadline", "used_at", "stop_decided_at"):
+        for name in ("ready_at", "deadline", "first_deadline", "used_at", "keep_until", "stop_decided_at"):
             instant = getattr(record, name)
             values[name] = None if instant is None else instant + jump
         connection.execute(update(sandboxes).where(sandboxes.c.id == record.id).values(**values))

@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 METADATA = MetaData()
-SCHEMA = "0006"  # the last file in migrations/versions; a test compares them
+SCHEMA = "0007"  # the last file in migrations/versions; a test compares them
 
 
 # 64 bits everywhere: SQLite has no other, and PostgreSQL's INTEGER ends at 2**31.
@@ -79,6 +79,8 @@ sandboxes = Table(
     Column("used_at", Utc),
     Column("extend_by", Whole),
     Column("extend_at_most", Whole),
+    Column("extend_times", Whole),
+    Column("keep_until", Utc),
     Column("stop_code", String(63)),
     Column("stop_why", Text),
     Column("stop_actor", String(255)),
@@ -102,6 +104,7 @@ extensions = Table(
     Column("actor", String(255), nullable=False),
     Column("before", Utc, nullable=False),
     Column("after", Utc, nullable=False),
+    Column("key", String(64)),
 )
 
 events = Table(

@@ -38,7 +38,8 @@ class ProfileTerms:
     """What control must know of a profile.
 
     `allowed_groups`: None = everyone, empty = nobody. `servers_per_user`: None = no cap of this profile's.
-    `extend_by`, `extend_at_most`: seconds, None = no extension. `digest` is that of the profile.
+    `extend_by`, `extend_at_most`: seconds, None = no extension; `extend_times`: None = any number.
+    `digest` is that of the profile.
     `secrets`: what its servers may read. `gpu` None: no GPU; `datasets`: what is mounted; `at_most`: caps of
     all its servers together.
     """
@@ -49,6 +50,7 @@ class ProfileTerms:
     servers_per_user: int | None = None
     extend_by: int | None = None
     extend_at_most: int | None = None
+    extend_times: int | None = None
     secrets: tuple[Grant, ...] = ()
     gpu: GpuWish | None = None
     datasets: tuple[str, ...] = ()
@@ -122,6 +124,7 @@ def terms_of(profile: Profile, servers_per_user: int | None) -> ProfileTerms:
         servers_per_user=profile.servers_per_user or servers_per_user,
         extend_by=offer.by if offer else None,
         extend_at_most=offer.at_most if offer else None,
+        extend_times=offer.times if offer else None,
         secrets=profile.secrets,
         gpu=profile.gpu,
         datasets=profile.datasets,

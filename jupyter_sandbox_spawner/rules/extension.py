@@ -12,10 +12,13 @@ __all__ = ["Extension", "ExtensionTerms", "extend"]
 
 @dataclass(frozen=True, kw_only=True)
 class ExtensionTerms:
-    """What the profile allows: `by` seconds from now, `at_most` seconds past the first deadline in all."""
+    """What the profile allows: `by` seconds from now, `at_most` seconds past the first deadline in all, and
+    `times` extensions, of which `used` were given (None: any number)."""
 
     by: int | None
     at_most: int | None
+    times: int | None = None
+    used: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

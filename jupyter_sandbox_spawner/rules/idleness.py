@@ -21,7 +21,7 @@ CPU_IN_USE = 0.05  # cores; an idle server with an open tab was measured well be
 CLAIM_FRESH = 120  # seconds that "a kernel is busy" stays believed
 _SOONEST = 1.0
 _LATEST = 3600.0
-EndKind = Literal["ttl", "max_age", "idle"]
+EndKind = Literal["ttl", "max_age", "idle", "gpu_idle", "schedule"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,13 +35,25 @@ class Warned:
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """When one sandbox ends. None: no such limit. `deadline` is the sandbox TTL with its extensions."""
+    """When one sandbox ends. None: no such limit. `deadline` is the sandbox TTL with its extensions.
+
+    `gpu_idle_timeout`: seconds without work on its GPUs. `closes_at`: the next instant at which its schedule
+    allows no server. `rule` names the rule that set these limits ("" the profile), in force since `since`:
+    no idle end comes sooner after that than the shortest warning. `changes_at`: look again then, at the
+    latest, since another rule may apply. `warnings`: seconds before an end, falling.
+    """
 
     started_at: datetime
     deadline: datetime | None = None
     max_age_at: datetime | None = None
     idle_timeout: int | None = None
     warned: tuple[Warned, ...] = ()
+    gpu_idle_timeout: int | None = None
+    closes_at: datetime | None = None
+    rule: str = ""
+    since: datetime | None = None
+    changes_at: datetime | None = None
+    warnings: tuple[int, ...] = WARNINGS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +63,9 @@ class Signals:
     `door_used_at`: a person's request or message, or traffic out, through a door (a page's own polling does
     not count); `cpu_used_at`: the end of the last interval with CPU above CPU_IN_USE; `said_used_at`,
     `busy`, `said_at`: the server's own words; `floor`: idleness is not counted before it (a clock jumped).
+    `gpu_used_at`: the end of the last interval in which one of its GPUs worked, None where none is measured
+    (then no limit on idle GPUs ends it); `keep_until`: its user asked to be kept until then, which delays
+    what idleness alone would end.
     """
 
     door_used_at: datetime | None = None
@@ -59,6 +74,8 @@ class Signals:
     busy: bool = False
     said_at: datetime | None = None
     floor: datetime | None = None
+    gpu_used_at: datetime | None = None
+    keep_until: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +89,7 @@ class Verdict:
     at: datetime | None = None
     warned: Warned | None = None
     idle_since: datetime | None = None
+    rule: str = ""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 from .catalogue import TAGS
 from .dataset_file import DATASET_KEYS
+from .lifetime_file import LIFETIME_KEYS, RULE_KEYS
 from .option_file import CHOICE_KEYS, OPTION_KEYS, TEXT_KEYS
 from .policy_file import OPA_KEYS, POLICY_KEYS
 from .price_file import PRICE_KEYS
@@ -147,7 +148,11 @@ def _sandbox() -> dict[str, Any]:
         "tmpfs": _SIZE,
         "ttl": _DURATION,
         "idle_timeout": _DURATION,
-        "extend": _object({"by": _DURATION, "at_most": _DURATION}, "by", "at_most"),
+        "extend": _object(
+            {"by": _DURATION, "at_most": _DURATION, "times": {"type": "integer", "minimum": 1}},
+            "by",
+            "at_most",
+        ),
         "egress": {**_LIST, "items": {"type": ["string", "object"]}},
         "browser": _object(browser),
         "isolation": {"enum": ["hard", "soft"]},
@@ -171,6 +176,31 @@ def _sections() -> dict[str, Any]:
         "policy": _object(_known(POLICY_KEYS, _policy())),
         "datasets": {"type": "array", "items": datasets},
         "prices": _object(_known(PRICE_KEYS, _prices()), "currency"),
+        "lifetime": _object(_known(LIFETIME_KEYS, _lifetime())),
+    }
+
+
+def _lifetime() -> dict[str, Any]:
+    minute = {"type": "string", "pattern": "^([01][0-9]|2[0-3]):[0-5][0-9]$|^24:00$"}
+    day = {"enum": ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]}
+    hours = _object({"days": {"type": "array", "minItems": 1, "items": day}, "from": minute, "to": minute})
+    rule = {
+        "name": _SLUG,
+        "profiles": {"type": "array", "minItems": 1, "items": _SLUG},
+        "groups": _NAMED_GROUPS,
+        "gpu": {"type": "boolean"},
+        "hours": {"type": "array", "minItems": 1, "items": hours},
+        "idle_timeout": _DURATION,
+        "gpu_idle_timeout": _DURATION,
+        "max_age": _DURATION,
+        "never_idle": {"type": "boolean"},
+        "closed": {"type": "boolean"},
+    }
+    return {
+        "timezone": {"type": "string", "maxLength": 64},
+        "warnings": {"type": "array", "maxItems": 10, "items": _DURATION},
+        "keep_alive": {"anyOf": [_DURATION, {"const": 0}]},
+        "rules": {"type": "array", "items": _object(_known(RULE_KEYS, rule), "name")},
     }
 
 

@@ -34,10 +34,12 @@ _NOT_WRITTEN = frozenset({"unavailable", "digest"})
 
 @dataclass(frozen=True, kw_only=True)
 class ExtensionOffer:
-    """More time on request, in seconds: `by` from that moment, `at_most` past the first end in all."""
+    """More time on request, in seconds: `by` from that moment, `at_most` past the first end in all, and no
+    more than `times` extensions (None: any number)."""
 
     by: int
     at_most: int
+    times: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

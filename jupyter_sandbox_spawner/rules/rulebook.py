@@ -1,4 +1,4 @@
-"""What does the admin's one file say in all? Profiles, quotas, policy, datasets and prices, read as a whole.
+"""What does the admin's one file say in all? Profiles, quotas, policy, datasets, prices, times: a whole.
 
 Law: a file with one error anywhere is refused as a whole; there is no half of a rule book.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from .catalogue import Dataset
+from .lifetimes import Lifetimes
 from .policy_settings import PolicySettings
 from .prices import Prices
 from .profiles import Profile
@@ -25,6 +26,7 @@ class Rulebook:
     policy: PolicySettings = field(default_factory=PolicySettings)
     datasets: tuple[Dataset, ...] = ()
     prices: Prices = field(default_factory=Prices)
+    lifetime: Lifetimes = field(default_factory=Lifetimes)
     digest: str = ""
 
     def profile(self, slug: str) -> Profile | None:

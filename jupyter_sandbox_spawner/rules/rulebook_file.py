@@ -12,6 +12,8 @@ from typing import Any
 
 from .catalogue import Dataset
 from .dataset_file import read_datasets
+from .lifetime_file import read_lifetimes
+from .lifetimes import Lifetimes
 from .policy_file import read_policy
 from .policy_settings import PolicySettings
 from .price_file import read_prices
@@ -25,7 +27,7 @@ from .rulebook import Rulebook
 
 __all__ = ["SECTIONS", "as_json", "parse_rulebook", "rulebook_from_python"]
 
-SECTIONS = ("profiles", "quotas", "policy", "datasets", "prices")
+SECTIONS = ("profiles", "quotas", "policy", "datasets", "prices", "lifetime")
 
 
 def parse_rulebook(text: str, file: str = "profiles.yaml", environments: Collection[str] = ()) -> Rulebook:
@@ -71,7 +73,7 @@ def _read(root: Node, digest: str, problems: list[Problem], environments: Collec
     reader = Reading()
     keys = reader.keys(root, SECTIONS) or {}
     problems += reader.problems
-    profiles, quotas, policy, datasets, prices = (keys.get(name) for name in SECTIONS)
+    profiles, quotas, policy, datasets, prices, lifetime = (keys.get(name) for name in SECTIONS)
     none: tuple[Dataset, ...] = ()
     return Rulebook(
         profiles=read_profiles(profiles or root, problems, environments),
@@ -79,5 +81,6 @@ def _read(root: Node, digest: str, problems: list[Problem], environments: Collec
         policy=read_policy(policy, problems) if policy else PolicySettings(),
         datasets=read_datasets(datasets, problems) if datasets else none,
         prices=read_prices(prices, problems) if prices else Prices(),
+        lifetime=read_lifetimes(lifetime, problems) if lifetime else Lifetimes(),
         digest=digest,
     )

@@ -114,7 +114,7 @@ attempt("after", lambda: os.waitpid(os.posix_spawn("/bin/true", ["true"], {}), 0
 
 
 def _threads_are_none_of_the_hosts(house: House, bomber: str, control: Control) -> None:
-    """gVisor keeps sleeping threads for itself; where it wants too many tasks to run them, that sandbox ends."""
+    """gVisor keeps threads that sleep for itself; where many wake at once, that sandbox may end."""
     seen = [event.seq for event in house.ask_launcher(lambda client: client.events(0, 1))]
     sandbox = house.server(bomber)
     try:
