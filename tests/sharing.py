@@ -22,6 +22,7 @@ FIRST = (
     "tests/browser",
 )
 HOUSE = "tests/attacks"
+VAULT = "tests/attacks/vault"
 DOCKER = "tests/docker"
 BROWSER = "tests/browser"
 
@@ -29,6 +30,8 @@ BROWSER = "tests/browser"
 def group(name: str) -> str:
     """What a test (by its node id) stays with: the house, a file, or a file and one version of the hub."""
     file, _, rest = name.partition("::")
+    if file.startswith(VAULT + "/"):
+        return VAULT  # a house of its own, with a Vault
     if file.startswith(HOUSE + "/"):
         return HOUSE
     if file.startswith(DOCKER + "/"):
