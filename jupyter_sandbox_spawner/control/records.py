@@ -243,11 +243,12 @@ def remember_use(connection: Connection, sandbox: str, used_at: datetime) -> Non
     connection.execute(update(sandboxes).where(sandboxes.c.id == sandbox).values(used_at=used_at))
 
 
-def remember_warning(connection: Connection, record: SandboxRecord, warned: Warned) -> None:
-    """The last warning of each kind is enough to give none twice."""
+def remember_warning(connection: Connection, record: SandboxRecord, warned: Warned) -> bool:
+    """The last warning of each kind is enough to give none twice. False where its end was decided meanwhile."""
     kept = [old for old in record.warned if old.kind != warned.kind] + [warned]
     texts = [{"kind": item.kind, "ahead": item.ahead, "at": item.at.isoformat()} for item in kept]
-    connection.execute(update(sandboxes).where(sandboxes.c.id == record.id).values(warned=texts))
+    query = update(sandboxes).where(sandboxes.c.id == record.id, sandboxes.c.status.in_(OPEN[:2]))
+    return connection.execute(query.values(warned=texts)).rowcount == 1
 
 
 def shift_deadlines(connection: Connection, jump: timedelta, now: datetime) -> int:
