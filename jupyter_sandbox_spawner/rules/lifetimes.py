@@ -8,11 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from .idleness import WARNINGS
+from .idleness import WARNINGS, Limits, Warned
 
-__all__ = ["LONGEST_KEEP", "InForce", "LifetimeRule", "Lifetimes", "Subject", "Weekly", "in_force"]
+__all__ = [
+    "LONGEST_KEEP",
+    "InForce",
+    "LifetimeRule",
+    "Lifetimes",
+    "Subject",
+    "Weekly",
+    "in_force",
+    "limits",
+]
 
 LONGEST_KEEP = 8 * 3600
 
@@ -90,3 +99,35 @@ class InForce:
 def in_force(lifetimes: Lifetimes, now: datetime, subject: Subject) -> InForce:
     """The first rule that matches now, worked into the profile's limits; pure."""
     return InForce(idle_timeout=subject.idle_timeout, warnings=lifetimes.warnings)
+
+
+def limits(
+    rule: InForce,
+    started_at: datetime,
+    deadline: datetime | None,
+    site_max_age: int | None,
+    ready: bool,
+    warned: tuple[Warned, ...],
+) -> Limits:
+    """What decide() takes: the rule in force worked together with the facts of one record; pure.
+
+    The site's max age holds only where there is no deadline, a rule's also beside one. A server that is not
+    ready yet (it counts from its admission) is not idle.
+    """
+    if rule.max_age is not None:
+        max_age: int | None = rule.max_age
+    else:
+        max_age = None if deadline else site_max_age
+    return Limits(
+        started_at=started_at,
+        deadline=deadline,
+        max_age_at=None if max_age is None else started_at + timedelta(seconds=max_age),
+        idle_timeout=rule.idle_timeout if ready else None,
+        gpu_idle_timeout=rule.gpu_idle_timeout if ready else None,
+        closes_at=rule.since if rule.closed_until else rule.closes_at,
+        rule=rule.rule,
+        since=rule.since,
+        changes_at=rule.changes_at,
+        warned=warned,
+        warnings=rule.warnings,
+    )
