@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 from ..errors import ProgramError
 from ..rules.idleness import Limits, Signals, Verdict, decide
-from ..rules.lifetimes import Lifetimes, Subject, in_force
+from ..rules.lifetimes import Lifetimes, Subject, in_force, limits
 from . import happenings, ledger
 from .parts import Parts
 from .records import SandboxRecord
@@ -71,8 +71,8 @@ class Judge:
         for record in found:
             # The time of each: to look at many takes a while.
             now, seen = self._parts.clock.now(), signals.get(record.id, Signals())
-            limits = self._limits(record, gpus.get(record.id, 0), now)
-            judged[record.id] = Judged(verdict=decide(now, limits, seen), signals=seen, limits=limits)
+            held = self._limits(record, gpus.get(record.id, 0), now)
+            judged[record.id] = Judged(verdict=decide(now, held, seen), signals=seen, limits=held)
         return judged
 
     async def judge_one(self, record: SandboxRecord, age: float = 0) -> Judged:
@@ -80,28 +80,34 @@ class Judge:
         return (await self.judge([record], age))[record.id]
 
     def _limits(self, record: SandboxRecord, gpus: int, now: datetime) -> Limits:
-        limits = limits_of(record, gpus, self._rules or Lifetimes(), self._parts.tuning.max_age, now)
-        if self._since is None or self._since > now:
-            return limits
-        return replace(limits, since=max(self._since, limits.since or self._since))
+        found = limits_of(record, gpus, self._rules or Lifetimes(), self._parts.tuning.max_age, now)
+        since = self._since
+        if since is None or since > now:
+            return found
+        # Rules that were edited end nobody without a warning, whatever they say of what runs already.
+        soonest = since + timedelta(seconds=min(found.warnings, default=0))
+        return replace(
+            found,
+            since=max(since, found.since or since),
+            closes_at=None if found.closes_at is None else max(found.closes_at, soonest),
+            max_age_at=None if found.max_age_at is None else max(found.max_age_at, soonest),
+        )
 
 
 def limits_of(
     record: SandboxRecord, gpus: int, rules: Lifetimes, max_age: int | None, now: datetime
 ) -> Limits:
     """The limits of one record; a server that never became ready counts from its admission."""
-    started = record.ready_at or record.admitted_at
     subject = Subject(
         profile=record.profile, groups=record.groups, gpus=gpus, idle_timeout=record.idle_timeout
     )
-    held = in_force(rules, now, subject)
-    age = None if max_age is None or record.deadline else started + timedelta(seconds=max_age)
-    return Limits(
-        started_at=started,
-        deadline=record.deadline,
-        max_age_at=age,
-        idle_timeout=held.idle_timeout if record.status == "ready" else None,
-        warned=record.warned,
+    return limits(
+        in_force(rules, now, subject),
+        record.ready_at or record.admitted_at,
+        record.deadline,
+        max_age,
+        record.status == "ready",
+        record.warned,
     )
 
 

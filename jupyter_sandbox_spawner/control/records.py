@@ -30,6 +30,7 @@ __all__ = [
     "extend_deadline",
     "known_for",
     "latest_of",
+    "open_ids",
     "previous_of",
     "mark_audited",
     "mark_ready",
@@ -132,6 +133,11 @@ def latest_of(connection: Connection, user: str, server: str) -> SandboxRecord |
 def all_open(connection: Connection) -> list[SandboxRecord]:
     """Every record that is not released."""
     return select_records(connection, select(sandboxes).where(sandboxes.c.status.in_(OPEN)))
+
+
+def open_ids(connection: Connection) -> list[str]:
+    """Their ids alone: ten thousand are no work."""
+    return list(connection.execute(select(sandboxes.c.id).where(sandboxes.c.status.in_(OPEN))).scalars())
 
 
 def recent(
@@ -244,7 +250,7 @@ def remember_use(connection: Connection, sandbox: str, used_at: datetime) -> Non
 
 
 def remember_warning(connection: Connection, record: SandboxRecord, warned: Warned) -> bool:
-    """The last warning of each kind is enough to give none twice. False where its end was decided meanwhile."""
+    """The last one of each kind is enough to give none twice. False: its end was decided meanwhile."""
     kept = [old for old in record.warned if old.kind != warned.kind] + [warned]
     texts = [{"kind": item.kind, "ahead": item.ahead, "at": item.at.isoformat()} for item in kept]
     query = update(sandboxes).where(sandboxes.c.id == record.id, sandboxes.c.status.in_(OPEN[:2]))

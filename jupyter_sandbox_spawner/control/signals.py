@@ -53,7 +53,7 @@ class Watcher:
         self._at_the_doors = asyncio.Lock()
 
     def claim(self, sandbox: str, claims: Claims) -> None:
-        """The server inside says something of itself; the newest word counts, one about the future does not."""
+        """The server inside says something of itself; the newest word counts, but for the future."""
         now, seen = self._parts.clock.now(), self._of(sandbox)
         used = claims.last_activity
         seen.busy, seen.said_at = claims.busy > 0, now
@@ -188,9 +188,7 @@ class Watcher:
             keep_until=record.keep_until,
         )
 
-    def _door_used_at(
-        self, sandbox: str, doors: Mapping[str, GatewayInventory] | None
-    ) -> datetime | None:
+    def _door_used_at(self, sandbox: str, doors: Mapping[str, GatewayInventory] | None) -> datetime | None:
         seen, now = self._of(sandbox), self._parts.clock.now()
         entry = doors.get(sandbox) if doors is not None else None
         if entry is not None and entry.last_activity is not None:
