@@ -1,0 +1,79 @@
+"""How is a server kept although nobody uses it? Its user asks; the site's keep_alive and its end are caps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from ..rules.audit import Entry
+from ..rules.keeping import Keeping, keep
+from ..rules.lifetimes import Subject, in_force
+from . import happenings, records, wish_records
+from .lifetime import limits_of
+from .parts import Parts
+from .records import SandboxRecord
+
+__all__ = ["KeepWish", "keep_now", "kept_until"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeepWish:
+    """Body of `keep`: seconds from now, 0: no longer."""
+
+    by: int
+
+
+def kept_until(record: SandboxRecord, now: datetime) -> datetime | None:
+    """Until when it is kept, if it is."""
+    until = record.keep_until
+    return until if until is not None and until > now else None
+
+
+async def keep_now(parts: Parts, record: SandboxRecord, actor: str, by: int) -> Keeping:
+    """Keep it, or no longer; what changes is audited. Asked again at once, nothing changes."""
+    parts.audit.check()
+    lifetimes = (await parts.terms.book()).lifetime
+    now = parts.clock.now()
+    schedule = in_force(lifetimes, now, _subject(record))
+
+    def transaction(connection: Connection) -> Keeping:
+        current = records.by_id(connection, record.id) or record
+        limits = limits_of(current, parts.tuning.max_age)
+        ends = (limits.deadline, limits.max_age_at, schedule.closes_at)
+        answer = keep(now, kept_until(current, now), by, lifetimes.keep_alive, ends)
+        if answer.granted and answer.changed:
+            wish_records.keep_until(connection, record.id, answer.until)
+            detail = {"until": None if answer.until is None else answer.until.isoformat()}
+            happenings.add_event(connection, record.id, now, "kept", detail)
+        return answer
+
+    answer = await parts.store.run(transaction)
+    if not answer.granted:
+        await parts.denials.denied("keep", record.user, record.server, record.id, code=answer.code)
+    elif answer.changed:
+        await parts.audit.write(_line(record, actor, answer))
+    return answer
+
+
+def _subject(record: SandboxRecord) -> Subject:
+    spec = record.known_spec()
+    return Subject(
+        profile=record.profile,
+        groups=record.groups,
+        gpus=len(spec.gpu_devices) if spec else 0,
+        idle_timeout=record.idle_timeout,
+    )
+
+
+def _line(record: SandboxRecord, actor: str, answer: Keeping) -> Entry:
+    return Entry(
+        actor=actor,
+        action="sandbox.keep",
+        outcome="allowed",
+        user=record.user,
+        server=record.server,
+        sandbox=record.id,
+        detail={"until": None if answer.until is None else answer.until.isoformat()},
+    )
