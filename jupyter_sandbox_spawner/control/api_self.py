@@ -106,7 +106,8 @@ class SelfApi:
         wish = decode_json(KeepWish, await request.read())
         answer = await keep_now(self._parts, record, actor, wish.by)
         if not answer.granted:
-            raise RefusedError(answer.message, code=answer.code, status=409)
+            status = 429 if answer.code == "keep.too_often" else 409
+            raise RefusedError(answer.message, code=answer.code, status=status)
         self._lifetime.watch(record.id)
         now = timestamp(self._parts.clock.now())
         return _answer({"keep_until": timestamp(answer.until), "now": now})

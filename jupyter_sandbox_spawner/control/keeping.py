@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
+from ..errors import ConfigurationError
 from ..rules.audit import Entry
 from ..rules.keeping import Keeping, keep
 from ..rules.lifetimes import Subject, in_force
@@ -16,6 +17,8 @@ from .parts import Parts
 from .records import SandboxRecord
 
 __all__ = ["KeepWish", "keep_now", "kept_until"]
+
+_MOST_CHANGES = 60  # an hour; each has a line in the audit, which a program inside must not fill
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +36,9 @@ def kept_until(record: SandboxRecord, now: datetime) -> datetime | None:
 
 async def keep_now(parts: Parts, record: SandboxRecord, actor: str, by: int) -> Keeping:
     """Keep it, or no longer; what changes is audited. Asked again at once, nothing changes."""
+    if by < 0:
+        remedy = "Send the seconds from now, 0 to be kept no longer."
+        raise ConfigurationError(f"by: {by} is less than 0.", code="wire.invalid", field="by", remedy=remedy)
     parts.audit.check()
     lifetimes = (await parts.terms.book()).lifetime
     now = parts.clock.now()
@@ -41,7 +47,10 @@ async def keep_now(parts: Parts, record: SandboxRecord, actor: str, by: int) -> 
     def transaction(connection: Connection) -> Keeping:
         current = records.by_id(connection, record.id) or record
         limits = limits_of(current, parts.tuning.max_age)
-        ends = (limits.deadline, limits.max_age_at, schedule.closes_at)
+        closes = now if schedule.closed_until else schedule.closes_at
+        ends = (limits.deadline, limits.max_age_at, closes)
+        if wish_records.wishes_to_keep(connection, record.id, now - timedelta(hours=1)) >= _MOST_CHANGES:
+            return _too_often(current)
         answer = keep(now, kept_until(current, now), by, lifetimes.keep_alive, ends)
         if answer.granted and answer.changed:
             wish_records.keep_until(connection, record.id, answer.until)
@@ -55,6 +64,11 @@ async def keep_now(parts: Parts, record: SandboxRecord, actor: str, by: int) -> 
     elif answer.changed:
         await parts.audit.write(_line(record, actor, answer))
     return answer
+
+
+def _too_often(record: SandboxRecord) -> Keeping:
+    message = f"This was changed {_MOST_CHANGES} times within an hour; wait a while."
+    return Keeping(granted=False, until=record.keep_until, code="keep.too_often", message=message)
 
 
 def _subject(record: SandboxRecord) -> Subject:

@@ -8,12 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from .records import SandboxRecord
-from .tables import extensions, sandboxes
+from .tables import events, extensions, sandboxes
 
-__all__ = ["BY_ADMIN", "Given", "add_extension", "given_of", "keep_until"]
+__all__ = ["BY_ADMIN", "Given", "add_extension", "given_of", "keep_until", "wishes_to_keep"]
 
 BY_ADMIN = "admin/"
 
@@ -48,3 +48,9 @@ def add_extension(
 def keep_until(connection: Connection, sandbox: str, until: datetime | None) -> None:
     """Keep it although it is not used, until then; None: no longer."""
     connection.execute(update(sandboxes).where(sandboxes.c.id == sandbox).values(keep_until=until))
+
+
+def wishes_to_keep(connection: Connection, sandbox: str, since: datetime) -> int:
+    """How often that was changed since then."""
+    query = select(func.count()).select_from(events).where(events.c.sandbox == sandbox)
+    return connection.execute(query.where(events.c.kind == "kept", events.c.at > since)).scalar() or 0

@@ -73,7 +73,7 @@ def extend(
 
 
 def room(first_deadline: datetime | None, terms: ExtensionTerms) -> tuple[int | None, datetime | None]:
-    """How many extensions there may still be (None: any number), and where they end (None: there are none)."""
+    """How many there may still be (None: any number), and where they end (None: there are none)."""
     left = None if terms.times is None else max(terms.times - terms.used, 0)
     if first_deadline is None or not terms.by:
         return left, None
