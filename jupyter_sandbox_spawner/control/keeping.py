@@ -10,9 +10,8 @@ from sqlalchemy import Connection
 from ..errors import ConfigurationError
 from ..rules.audit import Entry
 from ..rules.keeping import Keeping, keep
-from ..rules.lifetimes import Subject, in_force
+from ..rules.lifetimes import InForce, Subject, in_force, limits
 from . import happenings, records, wish_records
-from .lifetime import limits_of
 from .parts import Parts
 from .records import SandboxRecord
 
@@ -42,16 +41,13 @@ async def keep_now(parts: Parts, record: SandboxRecord, actor: str, by: int) -> 
     parts.audit.check()
     lifetimes = (await parts.terms.book()).lifetime
     now = parts.clock.now()
-    schedule = in_force(lifetimes, now, _subject(record))
+    held = in_force(lifetimes, now, _subject(record))
 
     def transaction(connection: Connection) -> Keeping:
         current = records.by_id(connection, record.id) or record
-        limits = limits_of(current, parts.tuning.max_age)
-        closes = now if schedule.closed_until else schedule.closes_at
-        ends = (limits.deadline, limits.max_age_at, closes)
         if wish_records.wishes_to_keep(connection, record.id, now - timedelta(hours=1)) >= _MOST_CHANGES:
             return _too_often(current)
-        answer = keep(now, kept_until(current, now), by, lifetimes.keep_alive, ends)
+        answer = keep(now, kept_until(current, now), by, lifetimes.keep_alive, _ends(parts, current, held))
         if answer.granted and answer.changed:
             wish_records.keep_until(connection, record.id, answer.until)
             detail = {"until": None if answer.until is None else answer.until.isoformat()}
@@ -69,6 +65,13 @@ async def keep_now(parts: Parts, record: SandboxRecord, actor: str, by: int) -> 
 def _too_often(record: SandboxRecord) -> Keeping:
     message = f"This was changed {_MOST_CHANGES} times within an hour; wait a while."
     return Keeping(granted=False, until=record.keep_until, code="keep.too_often", message=message)
+
+
+def _ends(parts: Parts, record: SandboxRecord, held: InForce) -> tuple[datetime | None, ...]:
+    """Every end that is not idleness."""
+    started, site = record.ready_at or record.admitted_at, parts.tuning.max_age
+    found = limits(held, started, record.deadline, site, record.status == "ready", ())
+    return found.deadline, found.max_age_at, found.closes_at
 
 
 def _subject(record: SandboxRecord) -> Subject:

@@ -116,6 +116,7 @@ def verdict_view(verdict: Verdict, signals: Signals) -> dict[str, Any]:
     return {
         "action": verdict.action,
         "code": verdict.code,
+        "kind": verdict.kind,
         "why": verdict.why,
         "ends_at": timestamp(verdict.at),
         "idle_since": timestamp(verdict.idle_since),

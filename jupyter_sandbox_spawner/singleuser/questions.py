@@ -143,11 +143,14 @@ def _end(
         return "", None
     admitted, lifetime = _time(document["admitted_at"]), document.get("lifetime") or {}
     since, idle = _instant(lifetime.get("idle_since")), document.get("idle_timeout")
+    kept = _instant(document.get("keep_until"))
     kind = _said_kind(lifetime) or _likely_kind(expires_at, deadline, since, idle)
     if kind == "ttl" and deadline is not None:
         return kind, float(document.get("ttl") or (deadline - admitted).total_seconds())
-    if kind == "idle" and since is not None:  # a rule's timeout may stand in the place of the profile's
-        return kind, (expires_at - since).total_seconds()
+    if kind == "idle" and lifetime.get("rule"):  # its timeout stands in the place of the profile's
+        return kind, None if kept or since is None else (expires_at - since).total_seconds()
+    if kind == "idle":
+        return kind, float(idle) if idle else None
     if kind == "max_age":
         started = _instant(document.get("ready_at")) or admitted
         return kind, (expires_at - started).total_seconds()
@@ -165,6 +168,7 @@ def _likely_kind(
 ) -> EndKind:
     if deadline is not None and expires_at >= deadline:
         return "ttl"
+    # A server of an earlier version, which says no kind, keeps nothing either.
     if idle and since and abs((since + timedelta(seconds=idle) - expires_at).total_seconds()) < _SAME:
         return "idle"
     return "max_age"
