@@ -12,13 +12,12 @@ from .. import __version__
 from ..clients.control import Claims
 from ..errors import ConfigurationError, ProgramError, RefusedError
 from ..models import Usage
-from ..rules.idleness import decide
 from ..rules.profile_choices import named_datasets
 from ..wire import decode_json, encode
 from . import data, happenings, records, users
 from .extending import Extender, ExtensionWish, Wish, possible_extension
 from .keeping import KeepWish, keep_now, kept_until
-from .lifetime import Lifetime, limits_of
+from .lifetime import Lifetime
 from .parts import Parts
 from .people import People
 from .records import SandboxRecord
@@ -65,8 +64,7 @@ class SelfApi:
     async def _self(self, request: web.Request) -> web.Response:
         record = await self._reader(request)
         now = self._parts.clock.now()
-        signals = (await self._watcher.look([record])).get(record.id)
-        verdict = decide(now, limits_of(record, self._parts.tuning.max_age), signals) if signals else None
+        judged, traffic = await self._lifetime.verdict_of(record), self._watcher.traffic(record.id)
         before = await self._parts.store.run(lambda db: records.previous_of(db, record))
         spec = record.spec
         document = {
@@ -74,7 +72,7 @@ class SelfApi:
             "now": timestamp(now),
             "version": __version__,
             "ttl": spec.get("ttl"),
-            "lifetime": verdict_view(verdict, signals) if verdict and signals else None,
+            "lifetime": verdict_view(judged.verdict, judged.signals, now, traffic),
             "extension": possible_view(await possible_extension(self._parts, record)),
             "keep_until": timestamp(kept_until(record, now)),
             "limits": spec.get("resources"),
