@@ -104,7 +104,11 @@ class MemoryBackend(Backend):
                 server=place.spec.server,
                 status=place.status,
                 zone=place.spec.zone,
-                labels={"owner": LABEL_OWNER, "profile": place.spec.profile},
+                labels={
+                    "owner": LABEL_OWNER,
+                    "profile": place.spec.profile,
+                    "gpus": " ".join(place.spec.gpu_devices),
+                },
             )
             for place in self._places.values()
         )

@@ -198,6 +198,11 @@ class ControlAdminClient(UnixClient):
         """Stop a sandbox for a reason its user will read."""
         return await self.call("POST", f"/api/sandboxes/{sandbox}/stop", {"why": why})
 
+    async def extend(self, sandbox: str, by: int, why: str = "", key: str = "") -> Any:
+        """Move its end to `by` seconds from now; the same key again changes nothing."""
+        body = {"by": by, "why": why, "key": key}
+        return await self.call("POST", f"/api/sandboxes/{sandbox}/extend", body)
+
     async def why(self, user: str, server: str) -> Any:
         """Why was it stopped, or why does it still run?"""
         path = f"/api/why/{quote(user, safe='')}/{quote(server, safe='')}"

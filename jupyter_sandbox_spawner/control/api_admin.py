@@ -10,12 +10,13 @@ from typing import Any
 from aiohttp import web
 from sqlalchemy import Connection
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, RefusedError
 from ..names import is_sandbox_id
 from ..serving import peer_credentials
 from ..wire import decode_json
 from . import happenings, records
 from .api_gpu import GpuApi
+from .extending import AdminWish, Extender, Wish
 from .lifetime import Lifetime
 from .parts import Parts
 from .people import unknown_sandbox
@@ -24,6 +25,7 @@ from .records import SandboxRecord
 from .signals import Watcher
 from .usage_report import usage_document
 from .views import summary, timestamp, verdict_view
+from .wish_views import extension_view
 
 __all__ = ["AdminApi", "StopRequest", "asking", "who_asks"]
 
@@ -48,6 +50,7 @@ class AdminApi:
         self._reconciler = reconciler
         self._watcher = watcher
         self._stopper = lifetime.stopper
+        self._extender = Extender(parts)
 
     def add_to(self, app: web.Application) -> None:
         """Add every route."""
@@ -67,6 +70,7 @@ class AdminApi:
             [
                 web.get(f"{prefix}/api/sandboxes", self._list),
                 web.post(f"{prefix}/api/sandboxes/{{id}}/stop", self._stop),
+                web.post(f"{prefix}/api/sandboxes/{{id}}/extend", self._extend),
                 web.get(f"{prefix}/api/why/{{user}}/{{server:[^/]*}}", self._why),
                 web.get(f"{prefix}/api/audit", self._audit),
                 web.get(f"{prefix}/api/usage", self._usage),
@@ -111,16 +115,36 @@ class AdminApi:
 
     async def _stop(self, request: web.Request) -> web.Response:
         body = decode_json(StopRequest, await request.read())
-        name = request.match_info["id"]
-        if not is_sandbox_id(name):
-            raise unknown_sandbox(name)
-        record = await self._parts.store.run(lambda db: records.by_id(db, name))
-        if record is None or not record.is_open:
-            raise unknown_sandbox(name)
+        record = await self._named(request)
         why = body.why.strip()[:500] or "An admin stopped it."
         done = await self._stopper.stop(record, "stop.by_admin", why, who_asks(request))
         self._lifetime.watch(record.id)
-        return web.json_response({"id": name, "stopped": done}, status=200 if done else 202)
+        return web.json_response({"id": record.id, "stopped": done}, status=200 if done else 202)
+
+    async def _extend(self, request: web.Request) -> web.Response:
+        body = decode_json(AdminWish, await request.read())
+        if body.by < 1:
+            raise ConfigurationError(
+                f"by: {body.by} is not a number of seconds from now.", code="wire.invalid", field="by"
+            )
+        record = await self._named(request)
+        why = " ".join(body.why.split())[:500]
+        wish = Wish(actor=who_asks(request), by=body.by, key=body.key, admin=True, why=why)
+        answer = await self._extender.extend(record, wish)
+        if not answer.granted:
+            raise RefusedError(answer.message, code=answer.code, status=409)
+        self._lifetime.watch(record.id)
+        return web.json_response({"id": record.id, **extension_view(answer, self._parts.clock.now())})
+
+    async def _named(self, request: web.Request) -> SandboxRecord:
+        """The open sandbox of the path."""
+        name = request.match_info["id"]
+        record = None
+        if is_sandbox_id(name):
+            record = await self._parts.store.run(lambda db: records.by_id(db, name))
+        if record is None or not record.is_open:
+            raise unknown_sandbox(name)
+        return record
 
     async def _why(self, request: web.Request) -> web.Response:
         user, server = request.match_info["user"], request.match_info["server"]

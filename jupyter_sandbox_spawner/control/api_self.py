@@ -15,7 +15,8 @@ from ..models import Usage
 from ..rules.profile_choices import named_datasets
 from ..wire import decode_json, encode
 from . import data, happenings, records, users
-from .extending import ExtensionWish, extend_now, possible_extension
+from .extending import Extender, ExtensionWish, Wish, possible_extension
+from .keeping import KeepWish, keep_now, kept_until
 from .lifetime import Lifetime
 from .parts import Parts
 from .people import People
@@ -23,6 +24,7 @@ from .records import SandboxRecord
 from .signals import Watcher
 from .stopping import Stopper
 from .views import data_view, line_view, previous_view, reason, summary, timestamp, verdict_view
+from .wish_views import extension_view, possible_view
 
 __all__ = ["SelfApi"]
 
@@ -41,6 +43,7 @@ class SelfApi:
         self._lifetime = lifetime
         self._stopper = stopper
         self._watcher = watcher
+        self._extender = Extender(parts)
         self._chosen: dict[str, Mapping[str, str] | None] = {}  # read once: it never changes
 
     def add_to(self, app: web.Application) -> None:
@@ -49,6 +52,7 @@ class SelfApi:
             [
                 web.get("/api/self", self._self),
                 web.post("/api/self/extend", self._extend),
+                web.post("/api/self/keep", self._keep),
                 web.post("/api/self/stop", self._stop),
                 web.post("/api/self/claims", self._claims),
                 web.get("/api/self/events", self._events),
@@ -69,7 +73,8 @@ class SelfApi:
             "version": __version__,
             "ttl": spec.get("ttl"),
             "lifetime": verdict_view(judged.verdict, judged.signals, now, traffic),
-            "extension": self._extension(record),
+            "extension": possible_view(await possible_extension(self._parts, record)),
+            "keep_until": timestamp(kept_until(record, now)),
             "limits": spec.get("resources"),
             "runtime": spec.get("runtime"),
             "isolation": spec.get("isolation"),
@@ -86,12 +91,24 @@ class SelfApi:
     async def _extend(self, request: web.Request) -> web.Response:
         record = await self._people.sandbox(request.headers)
         actor = await self._people.actor(request.headers, record)
-        wish = decode_json(ExtensionWish, await request.read() or b"{}")
-        answer = await extend_now(self._parts, record, actor, wish.by)
+        asked = decode_json(ExtensionWish, await request.read() or b"{}")
+        answer = await self._extender.extend(record, Wish(actor=actor, by=asked.by, key=asked.key))
         if not answer.granted:
             raise RefusedError(answer.message, code=answer.code, status=409)
         self._lifetime.watch(record.id)
-        return _answer({"deadline": timestamp(answer.deadline), "now": timestamp(self._parts.clock.now())})
+        return _answer(extension_view(answer, self._parts.clock.now()))
+
+    async def _keep(self, request: web.Request) -> web.Response:
+        record = await self._people.sandbox(request.headers)
+        actor = await self._people.actor(request.headers, record)
+        wish = decode_json(KeepWish, await request.read())
+        answer = await keep_now(self._parts, record, actor, wish.by)
+        if not answer.granted:
+            status = 429 if answer.code == "keep.too_often" else 409
+            raise RefusedError(answer.message, code=answer.code, status=status)
+        self._lifetime.watch(record.id)
+        now = timestamp(self._parts.clock.now())
+        return _answer({"keep_until": timestamp(answer.until), "now": now})
 
     async def _stop(self, request: web.Request) -> web.Response:
         record = await self._people.sandbox(request.headers)
@@ -169,15 +186,6 @@ class SelfApi:
             while len(self._chosen) > _MOST_CHOSEN:
                 del self._chosen[next(iter(self._chosen))]
         return self._chosen[record.id]
-
-    def _extension(self, record: SandboxRecord) -> dict[str, Any]:
-        answer = possible_extension(self._parts, record)
-        return {
-            "possible": answer.granted,
-            "until": timestamp(answer.deadline) if answer.granted else None,
-            "code": answer.code,
-            "message": answer.message,
-        }
 
     async def _usage(self, record: SandboxRecord) -> Any:
         try:

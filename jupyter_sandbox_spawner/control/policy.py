@@ -13,6 +13,7 @@ from ..clients.opa import OpaClient
 from ..clients.policy import PolicyEngine
 from ..models import SandboxSpec
 from ..rules.admission import AdmissionRequest, ProfileTerms
+from ..rules.extension import LONGEST_GIVEN
 from ..rules.policy import Decision, Question, decide, narrowed
 from ..rules.policy_questions import questions_of_start
 from ..rules.policy_record import denial_detail
@@ -51,9 +52,14 @@ class Policy:
         questions = questions_of_start(request, terms)
         return tuple(await asyncio.gather(*(self.ask(question, book) for question in questions)))
 
-    async def on_extension(self, record: SandboxRecord, by: int | None, book: Rulebook) -> Decision | None:
-        """May its end be moved by so many seconds (None: what the profile gives)? None: it gives nothing."""
-        offer = record.extend_by
+    async def on_extension(
+        self, record: SandboxRecord, by: int | None, book: Rulebook, admin: bool = False
+    ) -> Decision | None:
+        """May its end be moved by so many seconds (None: what the profile gives)? None: it gives nothing.
+
+        An admin asks for what the profile does not give, too.
+        """
+        offer = LONGEST_GIVEN if admin else record.extend_by
         if not offer:
             return None
         question = Question(

@@ -16,7 +16,7 @@ from ..rules.grants import decide_grants
 from ..rules.idleness import Warned
 from ..wire import decode, encode
 from . import ledger
-from .tables import extensions, sandboxes
+from .tables import sandboxes
 
 __all__ = [
     "OPEN",
@@ -27,7 +27,6 @@ __all__ = [
     "by_id",
     "by_ids",
     "decide_stop",
-    "extend_deadline",
     "known_for",
     "latest_of",
     "open_ids",
@@ -232,16 +231,6 @@ def release(
     done = connection.execute(query.values(status="released", released_at=now, exit_code=exit_code))
     ledger.end(connection, sandbox, now)
     return done.rowcount == 1
-
-
-def extend_deadline(
-    connection: Connection, record: SandboxRecord, after: datetime, actor: str, now: datetime
-) -> None:
-    """Move the end and keep a line about it."""
-    connection.execute(update(sandboxes).where(sandboxes.c.id == record.id).values(deadline=after))
-    connection.execute(
-        insert(extensions).values(sandbox=record.id, at=now, actor=actor, before=record.deadline, after=after)
-    )
 
 
 def remember_use(connection: Connection, sandbox: str, used_at: datetime) -> None:

@@ -118,6 +118,7 @@ def verdict_view(
     return {
         "action": verdict.action,
         "code": verdict.code,
+        "kind": verdict.kind,
         "why": verdict.why,
         "rule": verdict.rule,
         "ends_at": timestamp(verdict.at),

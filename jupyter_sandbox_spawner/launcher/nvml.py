@@ -1,4 +1,4 @@
-"""Which GPUs does NVIDIA's driver know on this host? Asked through NVML, if library and driver are there."""
+"""Which GPUs does NVIDIA's driver know on this host, and how busy are they? Asked through NVML, if there."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from ..gpus import GpuDevice
 
-__all__ = ["DriverGpu", "read_nvml"]
+__all__ = ["DriverGpu", "read_busy", "read_nvml"]
 
 _LIBRARY = "pynvml"  # of the package nvidia-ml-py
 
@@ -48,6 +48,40 @@ def read_nvml() -> tuple[tuple[DriverGpu, ...] | None, str]:
     return (found, "") if found else (None, "NVML has no GPU to give, so that no NVIDIA GPU is given.")
 
 
+def read_busy() -> dict[str, float]:
+    """How busy each GPU and MIG instance was a moment ago, 0 to 1, by UUID. Blocks for a moment.
+
+    What the driver does not say is left out: of MIG instances most drivers say nothing.
+    """
+    try:
+        nvml = importlib.import_module(_LIBRARY)
+    except ImportError:
+        return {}
+    try:
+        nvml.nvmlInit()
+    except nvml.NVMLError:
+        return {}
+    try:
+        return dict(_busy(nvml))
+    finally:
+        nvml.nvmlShutdown()
+
+
+def _busy(nvml: Any) -> Iterator[tuple[str, float]]:
+    for index in range(nvml.nvmlDeviceGetCount()):
+        try:
+            handle = nvml.nvmlDeviceGetHandleByIndex(index)
+            handles = [part for _, part in _numbered(nvml, handle)] if _is_split(nvml, handle) else [handle]
+        except nvml.NVMLError:  # one that fell off the bus must not hide the others
+            continue
+        for device in handles:
+            try:
+                percent = nvml.nvmlDeviceGetUtilizationRates(device).gpu
+                yield _text(nvml.nvmlDeviceGetUUID(device)), min(max(float(percent) / 100, 0.0), 1.0)
+            except nvml.NVMLError:
+                continue
+
+
 def _gpus(nvml: Any) -> Iterator[DriverGpu]:
     for index in range(nvml.nvmlDeviceGetCount()):
         handle = nvml.nvmlDeviceGetHandleByIndex(index)
@@ -71,11 +105,7 @@ def _is_split(nvml: Any, handle: Any) -> bool:
 
 
 def _instances(nvml: Any, handle: Any, index: int, parent: str) -> Iterator[DriverGpu]:
-    for number in range(nvml.nvmlDeviceGetMaxMigDeviceCount(handle)):
-        try:
-            part = nvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, number)
-        except nvml.NVMLError_NotFound:
-            continue
+    for number, part in _numbered(nvml, handle):
         uuid = _text(nvml.nvmlDeviceGetUUID(part))
         profile = _text(nvml.nvmlDeviceGetName(part)).rpartition("MIG ")[2]
         device = GpuDevice(
@@ -86,6 +116,15 @@ def _instances(nvml: Any, handle: Any, index: int, parent: str) -> Iterator[Driv
         )
         names = frozenset({uuid, f"{index}:{number}", f"mig{index}:{number}"})
         yield DriverGpu(device=device, names=names)
+
+
+def _numbered(nvml: Any, handle: Any) -> Iterator[tuple[int, Any]]:
+    """The MIG instances that are made, with their places."""
+    for number in range(nvml.nvmlDeviceGetMaxMigDeviceCount(handle)):
+        try:
+            yield number, nvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, number)
+        except nvml.NVMLError_NotFound:
+            continue
 
 
 def _text(answer: str | bytes) -> str:

@@ -213,7 +213,7 @@ class LauncherRoutes:
 
     async def usage(self, request: web.Request) -> web.Response:
         """Measured from outside."""
-        return web.json_response(encode(await self._backend.usage(request.match_info["id"])))
+        return web.json_response(encode(await self._usages.one(request.match_info["id"])))
 
     async def usages(self, request: web.Request) -> web.Response:
         """Of every sandbox, and of those that went a moment ago."""

@@ -76,6 +76,7 @@ def _self_calls() -> tuple[ApiCall, ...]:
         ApiCall(to="control", method="GET", target="/api/self/egress"),
         ApiCall(to="control", method="GET", target="/api/self/audit", numbers=("before",)),
         ApiCall(to="control", method="POST", target="/api/self/extend"),
+        ApiCall(to="control", method="POST", target="/api/self/keep"),
         ApiCall(to="control", method="POST", target="/api/self/stop"),
         ApiCall(to="control", method="POST", target="/api/self/claims"),
     )

@@ -98,7 +98,7 @@ class Signals:
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
     """`keep`, `warn` or `save` (of an end at `at`), or `stop`; `why` is for people; look again at
-    `next_check`. `rule` set that end, or what holds while there is none."""
+    `next_check`. `rule` set that end, or what holds while there is none; `kind` is that end's."""
 
     action: Literal["keep", "warn", "save", "stop"]
     code: str
@@ -108,6 +108,7 @@ class Verdict:
     warned: Warned | None = None
     idle_since: datetime | None = None
     rule: str = ""
+    kind: EndKind | Literal[""] = ""
 
 
 def decide(now: datetime, limits: Limits, signals: Signals) -> Verdict:
@@ -126,6 +127,7 @@ def decide(now: datetime, limits: Limits, signals: Signals) -> Verdict:
         at=first.at if first else None,
         idle_since=idle_since,
         rule=first.rule if first else limits.rule,
+        kind=first.kind if first else "",
     )
     if first and first.at <= now:
         return _stop(now, limits, first, verdict)
@@ -164,6 +166,7 @@ def _notify(now: datetime, limits: Limits, due: list[tuple[End, Warned]], verdic
         at=end.at,
         warned=notice,
         rule=end.rule,
+        kind=end.kind,
         next_check=now + timedelta(seconds=_SOONEST) if len(due) > 1 else verdict.next_check,
     )
 

@@ -96,17 +96,25 @@ def servers(value: Any, field: str) -> int:
 
 
 def extension(value: Any, field: str) -> ExtensionOffer:
-    """How much more time a user may ask for: at a time, and in all."""
-    remedy = "Write extend: {by: 1h, at_most: 4h}, or leave it out."
-    if not isinstance(value, dict) or set(value) != {"by", "at_most"}:
-        raise wrong(field, value, "does not have exactly by and at_most", remedy)
+    """How much more time a user may ask for: at a time, in all, and how often."""
+    remedy = "Write extend: {by: 1h, at_most: 4h, times: 3}, without times for any number, or leave it out."
+    if not isinstance(value, dict) or not {"by", "at_most"} <= set(value) <= {"by", "at_most", "times"}:
+        raise wrong(field, value, "does not have by and at_most, and nothing else but times", remedy)
     offer = ExtensionOffer(
         by=parse_duration(value["by"], f"{field}.by"),
         at_most=parse_duration(value["at_most"], f"{field}.at_most"),
+        times=_times(value["times"], f"{field}.times") if "times" in value else None,
     )
     if offer.at_most < offer.by:
         raise wrong(f"{field}.at_most", value["at_most"], "is less than by", remedy)
     return offer
+
+
+def _times(value: Any, field: str) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 1000:
+        return value
+    remedy = "Write a whole number from 1, such as 3; leave extend out where there is none."
+    raise wrong(field, value, "is not a number of extensions", remedy)
 
 
 def browser(value: Any, field: str) -> BrowserPolicy:

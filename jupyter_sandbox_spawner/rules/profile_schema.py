@@ -149,7 +149,11 @@ def _sandbox() -> dict[str, Any]:
         "ttl": _DURATION,
         "idle_timeout": _DURATION,
         "extend": _object(
-            {"by": _DURATION, "at_most": _DURATION, "times": {"type": "integer", "minimum": 1}},
+            {
+                "by": _DURATION,
+                "at_most": _DURATION,
+                "times": {"type": "integer", "minimum": 1, "maximum": 1000},
+            },
             "by",
             "at_most",
         ),

@@ -15,7 +15,7 @@ from .view import Shown, Table, clock, when
 
 __all__ = ["Denial", "Egress", "EndKind", "Extension", "PreviousStop", "Quota", "Status", "TimeLeft"]
 
-EndKind = Literal["ttl", "idle", "max_age", ""]
+EndKind = Literal["ttl", "idle", "max_age", "gpu_idle", "schedule", ""]
 _WHY_DENIED = {
     "egress.not_allowed": "not on the allowlist",
     "egress.port_not_allowed": "another port is allowed",
@@ -30,19 +30,35 @@ _WHY_DENIED = {
 
 @dataclass(frozen=True, kw_only=True)
 class Extension:
-    """May the end be moved now? `until` where it may, a sentence where it may not."""
+    """May the end be moved now? `until` where it may, a sentence where it may not.
+
+    `left` is how many extensions there are, None: any number; `cap` is where they end.
+    """
 
     possible: bool
     until: datetime | None
     message: str
+    left: int | None = None
+    cap: datetime | None = None
+
+    def sentence(self, now: datetime) -> str:
+        """`Can be extended to 16:19 UTC (2 left, until 20:00 UTC at most)`, or why not."""
+        if not self.possible or self.until is None:
+            return f"Cannot be extended now: {self.message}" if self.message else ""
+        parts = [] if self.left is None else [f"{self.left} left"]
+        parts += [] if self.cap is None else [f"until {clock(self.cap, now)} at most"]
+        more = f" ({', '.join(parts)})" if parts else ""
+        return f"Can be extended to {clock(self.until, now)}{more}: %sandbox ttl extend"
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class TimeLeft(Shown):
     """When the server stops and why then. `expires_at` and `left` (seconds) are None without a limit.
 
-    `kind` is `ttl` (the sandbox TTL, `span` seconds before extensions), `idle` (not used for `span`) or
-    `max_age`. `deadline` is the end by TTL, which `expires_at` may come before.
+    `kind` is `ttl` (the sandbox TTL, `span` seconds before extensions), `idle` (not used for `span`),
+    `gpu_idle` (its GPUs), `schedule` (nothing runs then) or `max_age`. `deadline` is the end by TTL, which
+    `expires_at` may come before. `rule`: the site's rule that sets this, if one does. `kept_until`: its user
+    asked that idleness does not end it before.
     """
 
     now: datetime
@@ -54,31 +70,42 @@ class TimeLeft(Shown):
     extended: bool
     extension: Extension
     note: str = ""
+    rule: str = ""
+    kept_until: datetime | None = None
 
     def sentence(self) -> str:
         """`Stops at 16:42 UTC, in 41 min, because sandbox TTL 8 h.`"""
         if self.expires_at is None:
             return "It has no time limit."
-        span = format_duration(self.span or 0)
-        reason = {
-            "ttl": f"because sandbox TTL {span}{', extended' if self.extended else ''}",
-            "idle": f"because it is not used (idle timeout {span}); any use keeps it",
-            "max_age": f"because no server may get older here than {span}",
-        }.get(self.kind, "")
+        reason = self._reason()
         latest = ""
         if self.deadline is not None and self.deadline != self.expires_at:
             latest = f"; {when(self.deadline, self.now)} in any case"
         return f"Stops {when(self.expires_at, self.now)}, {reason}{latest}.".replace(", .", ".")
+
+    def _reason(self) -> str:
+        span = format_duration(self.span or 0)
+        rule = f"rule {self.rule}" if self.rule else ""
+        of_rule = f" ({rule})" if rule else ""
+        limit = ", ".join(part for part in (f"idle timeout {span}" if self.span else "", rule) if part)
+        idle = f" ({limit})" if limit else ""
+        return {
+            "ttl": f"because sandbox TTL {span}{', extended' if self.extended else ''}",
+            "idle": f"because it is not used{idle}; any use keeps it",
+            "gpu_idle": f"because its GPUs do nothing{idle}; work on them keeps it",
+            "schedule": f"because nothing may run here then{of_rule}",
+            "max_age": f"because no server may get older here than {span}{of_rule}",
+        }.get(self.kind, "")
 
     def blocks(self) -> Iterator[str | Table]:
         """The sentence, and what an extension would give."""
         yield self.sentence()
         if self.note:
             yield self.note
-        if self.extension.possible and self.extension.until is not None:
-            yield f"Can be extended to {clock(self.extension.until, self.now)}: %sandbox ttl extend"
-        elif self.extension.message and self.expires_at is not None:
-            yield f"Cannot be extended now: {self.extension.message}"
+        if self.kept_until is not None:
+            yield f"Kept until {clock(self.kept_until, self.now)}, used or not: %sandbox keep off"
+        if self.extension.possible or self.expires_at is not None:
+            yield from filter(None, (self.extension.sentence(self.now),))
 
 
 @dataclass(frozen=True, kw_only=True)

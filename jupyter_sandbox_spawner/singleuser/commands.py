@@ -52,6 +52,9 @@ def parser(
     _set(extend, lambda options: questions.extend(options.by))
     by = 'time from now, as "45m" or "2h"; without it the step of the profile'
     extend.add_argument("by", metavar="BY", nargs="?", help=by)
+    keep = _command(add, "keep", "keep this server although it is not used; its other limits stay")
+    _set(keep, lambda options: questions.keep(options.by))
+    keep.add_argument("by", metavar="BY|off", help='time from now, as "45m" or "2h"; off: no longer')
     egress = _command(add, "egress", "what may be reached, and what was denied")
     _set(egress, lambda _options: questions.egress())
     _set(

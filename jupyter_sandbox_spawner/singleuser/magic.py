@@ -19,10 +19,11 @@ from ..errors import SandboxError
 __all__ = ["load", "sandbox", "unload"]
 
 _HINT_PATIENCE = 1.0  # seconds
-_WORDS = ("status", "ttl", "egress", "datasets", "mlflow", "doctor", "secrets")
+_WORDS = ("status", "ttl", "keep", "egress", "datasets", "mlflow", "doctor", "secrets")
 _FOLLOWING = {
     (): _WORDS,
     ("ttl",): ("extend",),
+    ("keep",): ("off",),
     ("secrets",): ("status", "renew", "revoke", "vault", "env", "use"),
 }
 
@@ -89,6 +90,7 @@ def sandbox(line: str, cell: str | None = None) -> Any:
     %sandbox [status]            profile, time left, quotas, why the last server stopped
     %sandbox ttl                 when this server stops, and why then
     %sandbox ttl extend [BY]     move the end: "45m", "2h", or the profile's own step
+    %sandbox keep BY             keep it for "2h" although it is not used; off: no longer
     %sandbox egress              what may be reached, and what was denied
     %sandbox datasets            which data is mounted where, and what its tags take away
     %sandbox mlflow              where runs go, and whether MLflow answers

@@ -1,4 +1,4 @@
-"""Which questions may a program ask about its own sandbox? These four; the answers show themselves."""
+"""Which questions may a program ask about its own sandbox? These five; the answers show themselves."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import os
 import shutil
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta, timezone
-from typing import Any, TypeVar
+from secrets import token_hex
+from typing import Any, TypeVar, get_args
 
-from ..errors import AnswerError
+from ..errors import AnswerError, UnreachableError
 from ..units import format_duration, parse_duration
 from .answers import Denial, Egress, EndKind, Extension, PreviousStop, Quota, Status, TimeLeft
 from .door import PATIENCE, ask
 
-__all__ = ["egress", "extend", "status", "ttl"]
+__all__ = ["egress", "extend", "keep", "status", "ttl"]
 
 _Document = Mapping[str, Any]
 _Answer = TypeVar("_Answer")
@@ -37,14 +38,35 @@ def extend(by: int | str | None = None) -> TimeLeft:
     RefusedError `extend.*` with the cap, ConfigurationError for what is no duration.
     """
     seconds = None if by is None else parse_duration(by, "by")
-    answer = ask("/extend", {} if seconds is None else {"by": seconds})
+    wish = {"key": token_hex(16), **({} if seconds is None else {"by": seconds})}
+    answer = _wished("/extend", wish)
     note = _read(lambda document: _differs(document, seconds), answer)
+    return _read(lambda document: _time_left(document, note), ask())
+
+
+def keep(by: int | str) -> TimeLeft:
+    """Keep this server although it is not used; the new time left.
+
+    `by` is counted from now, in seconds or as `"2h"`; 0 or `"off"`: no longer. Its other limits stay.
+    Raises RefusedError `keep.*`, ConfigurationError for what is no duration.
+    """
+    seconds = 0 if by in (0, "off") else parse_duration(by, "by")
+    answer = _wished("/keep", {"by": seconds})
+    note = _read(lambda document: _kept_less(document, seconds), answer)
     return _read(lambda document: _time_left(document, note), ask())
 
 
 def egress(timeout: float = PATIENCE) -> Egress:
     """What may be reached and what was refused. Raises SandboxError."""
     return _read(_egress, ask("/egress", timeout=timeout))
+
+
+def _wished(path: str, wish: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return ask(path, wish)
+    except UnreachableError:
+        # It may be the answer that was lost: the same wish again changes nothing that was granted.
+        return ask(path, wish)
 
 
 def _read(parse: Callable[[_Document], _Answer], document: _Document) -> _Answer:
@@ -75,6 +97,17 @@ def _differs(document: _Document, asked: int | None) -> str:
     return f"You asked for {format_duration(asked)} from now; the profile gives {format_duration(given)}."
 
 
+def _kept_less(document: _Document, asked: int) -> str:
+    """A sentence where it is kept for less than was asked for."""
+    until = _instant(document["keep_until"])
+    if until is None:
+        return "It is no longer kept: idleness ends it as before."
+    given = (until - _time(document["now"])).total_seconds()
+    if asked - given < 60:
+        return ""
+    return f"You asked for {format_duration(asked)} from now; it is kept for {format_duration(given)}."
+
+
 def _time_left(document: _Document, note: str = "") -> TimeLeft:
     now, deadline = _time(document["now"]), _instant(document["deadline"])
     lifetime = document.get("lifetime") or {}
@@ -93,8 +126,12 @@ def _time_left(document: _Document, note: str = "") -> TimeLeft:
             possible=bool(extension["possible"]),
             until=_instant(extension["until"]),
             message=str(extension["message"]),
+            left=extension.get("left"),
+            cap=_instant(extension.get("cap")),
         ),
         note=note,
+        rule=str(lifetime.get("rule") or ""),
+        kept_until=_instant(document.get("keep_until")),
     )
 
 
@@ -104,14 +141,37 @@ def _end(
     """Which limit ends it, and how long that limit is."""
     if expires_at is None:
         return "", None
-    admitted = _time(document["admitted_at"])
+    admitted, lifetime = _time(document["admitted_at"]), document.get("lifetime") or {}
+    since, idle = _instant(lifetime.get("idle_since")), document.get("idle_timeout")
+    kept = _instant(document.get("keep_until"))
+    kind = _said_kind(lifetime) or _likely_kind(expires_at, deadline, since, idle)
+    if kind == "ttl" and deadline is not None:
+        return kind, float(document.get("ttl") or (deadline - admitted).total_seconds())
+    if kind == "idle" and lifetime.get("rule"):  # its timeout stands in the place of the profile's
+        return kind, None if kept or since is None else (expires_at - since).total_seconds()
+    if kind == "idle":
+        return kind, float(idle) if idle else None
+    if kind == "max_age":
+        started = _instant(document.get("ready_at")) or admitted
+        return kind, (expires_at - started).total_seconds()
+    return kind, None
+
+
+def _said_kind(lifetime: _Document) -> EndKind:
+    """What the server itself says, as in `warning.gpu_idle`; of a newer one it may be nothing we know."""
+    said = str(lifetime.get("kind") or lifetime.get("code") or "").rpartition(".")[2]
+    return next((kind for kind in get_args(EndKind) if kind and kind == said), "")
+
+
+def _likely_kind(
+    expires_at: datetime, deadline: datetime | None, since: datetime | None, idle: int | None
+) -> EndKind:
     if deadline is not None and expires_at >= deadline:
-        return "ttl", float(document.get("ttl") or (deadline - admitted).total_seconds())
-    idle, since = document.get("idle_timeout"), (document.get("lifetime") or {}).get("idle_since")
-    if idle and since and abs((_time(since) + timedelta(seconds=idle) - expires_at).total_seconds()) < _SAME:
-        return "idle", float(idle)
-    started = _instant(document.get("ready_at")) or admitted
-    return "max_age", (expires_at - started).total_seconds()
+        return "ttl"
+    # A server of an earlier version, which says no kind, keeps nothing either.
+    if idle and since and abs((since + timedelta(seconds=idle) - expires_at).total_seconds()) < _SAME:
+        return "idle"
+    return "max_age"
 
 
 def _is_extended(document: _Document, deadline: datetime | None) -> bool:

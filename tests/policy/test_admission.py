@@ -15,7 +15,7 @@ import pytest
 from jupyter_sandbox_spawner.clients.launcher import LauncherClient
 from jupyter_sandbox_spawner.control import records
 from jupyter_sandbox_spawner.control.admission import Admissions
-from jupyter_sandbox_spawner.control.extending import extend_now
+from jupyter_sandbox_spawner.control.extending import Extender, Wish
 from jupyter_sandbox_spawner.control.parts import Parts
 from jupyter_sandbox_spawner.control.records import SandboxRecord
 from jupyter_sandbox_spawner.control.terms import OwnTerms
@@ -163,11 +163,13 @@ async def test_an_extension_beyond_policy_is_refused(place: Control) -> None:
     """The profile offers two hours at a time and policy one: the refusal says so, and one hour is given."""
     place.policy(extension_at_most=3600)
     assert (await place.admit(asked(ALICE, extend_by=7200, extend_at_most=7200))).admitted
-    refused = await extend_now(place.parts, await place.record(), "user alice")
+    refused = await Extender(place.parts).extend(await place.record(), Wish(actor="user alice"))
     assert (refused.granted, refused.code) == (False, "policy.extension.too_long")
     assert "1 h" in refused.message
     place.parts.clock.pass_time(60)  # type: ignore[attr-defined]
-    assert (await extend_now(place.parts, await place.record(), "user alice", 3600)).granted
+    assert (
+        await Extender(place.parts).extend(await place.record(), Wish(actor="user alice", by=3600))
+    ).granted
     (line,) = await place.lines("sandbox.extend")
     assert line["policy"]["engine"] == "rules"
     assert line["detail"]["decisions"][0]["question"]["requested"] == 3600
@@ -180,7 +182,7 @@ async def test_a_file_that_cannot_be_read_allows_nothing(place: Control, tmp_pat
     broken = tmp_path / "profiles.yaml"
     broken.write_text("policy: {gpus_at_most: many}\nprofiles: []\n")
     place._terms.given = await OwnTerms(str(broken)).book()
-    refused = await extend_now(place.parts, await place.record(), "user alice")
+    refused = await Extender(place.parts).extend(await place.record(), Wish(actor="user alice"))
     assert (refused.granted, refused.code) == (False, "policy.file.unreadable")
     again = await place.admit(asked(spec("bob")))
     assert (again.admitted, again.code) == (False, "policy.file.unreadable")

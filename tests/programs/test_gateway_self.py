@@ -79,6 +79,7 @@ async def sandbox(house: GatewayHouse, control_program: ControlThatRemembers) ->
         (f"GET {SELF}/egress", "/api/self/egress"),
         (f"GET {SELF}/audit", "/api/self/audit"),
         (f"POST {SELF}/extend", "/api/self/extend"),
+        (f"POST {SELF}/keep", "/api/self/keep"),
         (f"POST {SELF}/stop", "/api/self/stop"),
         (f"POST {SELF}/claims", "/api/self/claims"),
     ],

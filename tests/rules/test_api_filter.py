@@ -34,6 +34,7 @@ def test_control_answers_about_the_own_sandbox_only() -> None:
         (b"GET", b"/events"),
         (b"POST", b"/claims"),
         (b"POST", b"/extend"),
+        (b"POST", b"/keep"),
         (b"POST", b"/stop"),
     ]
     assert {call.target.partition("/api/self")[0] for call in calls.values()} == {""}

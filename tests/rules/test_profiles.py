@@ -149,11 +149,18 @@ def test_absent_egress_allows_nothing() -> None:
             _with("    ttl: 8h\n", ""),
             "P:22: profiles[1].sandbox.extend: there is no ttl to extend. Write a ttl, or remove extend.",
         ),
-        (_with("{by: 1h, at_most: 4h}", "1h"), "sandbox.extend: '1h' does not have exactly by and at_most."),
+        (_with("{by: 1h, at_most: 4h}", "1h"), "sandbox.extend: '1h' does not have by and at_most, and"),
         (
             _with("{by: 1h, at_most: 4h}", "{by: 1h}"),
-            "does not have exactly by and at_most. Write",
+            "does not have by and at_most, and nothing else but times. Write",
         ),
+        (_with("at_most: 4h}", "at_most: 4h, often: 2}"), "nothing else but times. Write"),
+        (
+            _with("at_most: 4h}", "at_most: 4h, times: 0}"),
+            "P:23: profiles[1].sandbox.extend.times: 0 is not a number of extensions. Write a whole number",
+        ),
+        (_with("at_most: 4h}", "at_most: 4h, times: yes}"), "extend.times: True is not a number of"),
+        (_with("at_most: 4h}", "at_most: 4h, times: 1.5}"), "extend.times: 1.5 is not a number of"),
         (_with("by: 1h", "by: soon"), "P:23: profiles[1].sandbox.extend.by: 'soon' is not a duration."),
         (_with("at_most: 4h", "at_most: 1m"), "profiles[1].sandbox.extend.at_most: '1m' is less than by."),
         (

@@ -64,7 +64,7 @@ EGRESS: dict[str, Any] = {"allowed": ["idx.test", "*.example.org:443"], "denied"
 
 class SelfApi(ThreadingHTTPServer):
     """`answers` maps method and path to a status and a document (or bytes, or what makes the document);
-    `asked` is what came.
+    `asked` is what came. What `drops` names is answered with silence once.
     """
 
     daemon_threads = True
@@ -77,6 +77,7 @@ class SelfApi(ThreadingHTTPServer):
             f"GET {SELF}/egress": (200, copy.deepcopy(EGRESS)),
         }
         self.asked: list[tuple[str, dict[str, str], bytes]] = []
+        self.drops: set[str] = set()
         self._asks_for_login = ""
         threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
@@ -117,6 +118,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, body: bytes) -> None:
         what = f"{self.command} {self.path}"
         self.server.asked.append((what, dict(self.headers), body))
+        if what in self.server.drops:
+            self.server.drops.remove(what)
+            self.close_connection = True
+            return
         unknown = (404, {"code": "api.not_allowed", "message": "There is no such call."})
         status, document = self.server.answers.get(what, unknown)
         document = document() if callable(document) else document

@@ -81,8 +81,16 @@ def test_json_may_stand_before_or_after(
         "span": 28800.0,
         "deadline": "2026-11-25T16:00:00Z",
         "extended": False,
-        "extension": {"possible": True, "until": "2026-11-25T16:19:00Z", "message": ""},
+        "extension": {
+            "possible": True,
+            "until": "2026-11-25T16:19:00Z",
+            "message": "",
+            "left": None,
+            "cap": None,
+        },
         "note": "",
+        "rule": "",
+        "kept_until": None,
     }
 
 
@@ -97,7 +105,7 @@ def test_extend_passes_its_time_on(api: SelfApi, capsys: pytest.CaptureFixture[s
     granted = {"deadline": "2026-11-25T15:49:00Z", "now": "2026-11-25T15:19:00Z"}
     api.answers[f"POST {SELF}/extend"] = (200, granted)
     assert main(["ttl", "extend", "30m"]) == ExitStatus.OK
-    assert [body for _, _, body in api.asked if body] == [b'{"by": 1800}']
+    assert [json.loads(body)["by"] for _, _, body in api.asked if body] == [1800]
     assert "Stops at" in capsys.readouterr().out
 
 

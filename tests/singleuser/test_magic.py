@@ -64,14 +64,16 @@ def test_it_can_be_unloaded(api: SelfApi, tmp_path: Path) -> None:
 
 @userenv
 def test_import_gives_typed_answers(api: SelfApi, tmp_path: Path) -> None:
-    """`import jupyter_sandbox` has five functions whose answers show themselves as HTML."""
+    """`import jupyter_sandbox` has functions whose answers show themselves as HTML."""
     code = (
         "import jupyter_sandbox as js\n"
         "print(js.__all__, js.status().quota.memory, js.egress().denied[0].host)\n"
         "print(js.ttl()._repr_html_())"
     )
     first, second = ipython(code, tmp_path).stdout.splitlines()
-    assert first == f"['egress', 'extend', 'forward', 'secrets', 'status', 'ttl'] {2 << 30} example.com"
+    assert (
+        first == f"['egress', 'extend', 'forward', 'keep', 'secrets', 'status', 'ttl'] {2 << 30} example.com"
+    )
     assert second.startswith("<p>Stops at 16:00 UTC")
 
 
@@ -169,7 +171,12 @@ class Event:
 
 @pytest.mark.parametrize(
     ("line", "symbol", "word"),
-    [("%sandbox ", "", "status"), ("%sandbox eg", "eg", "egress"), ("%sandbox ttl ", "", "extend")],
+    [
+        ("%sandbox ", "", "status"),
+        ("%sandbox eg", "eg", "egress"),
+        ("%sandbox ttl ", "", "extend"),
+        ("%sandbox keep ", "", "off"),
+    ],
 )
 def test_the_words_complete(line: str, symbol: str, word: str) -> None:
     """After the magic its commands are offered, after `ttl` its own."""

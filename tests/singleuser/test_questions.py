@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import time
 from typing import Any
@@ -56,6 +57,35 @@ def test_soft_limits_are_called_soft(api: SelfApi) -> None:
             {"deadline": None, "lifetime": {"ends_at": "2026-11-26T08:00:04Z", "idle_since": None}},
             "Stops at Thu 26 Nov 08:00 UTC, in 16 h 41 min, because no server may get older here than 1 d.",
         ),
+        (
+            {
+                "lifetime": {
+                    "kind": "gpu_idle",
+                    "code": "keep.within_limits",
+                    "ends_at": "2026-11-25T15:30:00Z",
+                    "rule": "nights",
+                }
+            },
+            "Stops at 15:30 UTC, in 11 min, because its GPUs do nothing (rule nights); work on them keeps it; "
+            "at 16:00 UTC, in 41 min in any case.",
+        ),
+        (
+            {"lifetime": {"code": "warning.schedule", "ends_at": "2026-11-25T15:30:00Z", "rule": "nights"}},
+            "Stops at 15:30 UTC, in 11 min, because nothing may run here then (rule nights); "
+            "at 16:00 UTC, in 41 min in any case.",
+        ),
+        (
+            {
+                "lifetime": {
+                    "kind": "idle",
+                    "ends_at": "2026-11-25T15:30:00Z",
+                    "idle_since": "2026-11-25T15:10:00Z",
+                    "rule": "nights",
+                }
+            },
+            "Stops at 15:30 UTC, in 11 min, because it is not used (idle timeout 20 min, rule nights); "
+            "any use keeps it; at 16:00 UTC, in 41 min in any case.",
+        ),
         ({"deadline": None, "lifetime": None}, "It has no time limit."),
         ({"lifetime": None}, "Stops at 16:00 UTC, in 41 min, because sandbox TTL 8 h."),
         (
@@ -63,10 +93,10 @@ def test_soft_limits_are_called_soft(api: SelfApi) -> None:
             "Stops at 17:00 UTC, in 1 h 41 min, because sandbox TTL 8 h, extended.",
         ),
     ],
-    ids=["idle", "max_age", "none", "not_yet_measured", "extended"],
+    ids=["idle", "max_age", "gpu_idle", "schedule", "rule", "none", "not_yet_measured", "extended"],
 )
 def test_each_limit_is_named(api: SelfApi, changes: dict[str, Any], sentence: str) -> None:
-    """Idleness, the longest age, an extension and no limit at all each have their words."""
+    """Idleness, the longest age, a schedule, an extension and no limit at all each have their words."""
     api.me.update(changes)
     assert questions.ttl().sentence() == sentence.replace("than 1 d", "than 24 h")
 
@@ -120,12 +150,15 @@ def test_html_is_escaped(api: SelfApi) -> None:
 
 
 def test_an_extension_is_asked_for_in_seconds(api: SelfApi) -> None:
-    """`30m` crosses as 1800; nothing crosses where nothing was said."""
+    """`30m` crosses as 1800; nothing crosses where nothing was said. Each wish has a name of its own."""
     granted = {"deadline": "2026-11-25T15:49:00Z", "now": "2026-11-25T15:19:00Z"}
     api.answers[f"POST {SELF}/extend"] = (200, granted)
     assert questions.extend("30m").note == ""
     questions.extend()
-    assert [body for what, _, body in api.asked if "extend" in what] == [b'{"by": 1800}', b"{}"]
+    first, second = (json.loads(body) for what, _, body in api.asked if "extend" in what)
+    names = first.pop("key"), second.pop("key")
+    assert (first, second) == ({"by": 1800}, {})
+    assert len({*names}) == 2
 
 
 def test_less_than_was_asked_for_is_said(api: SelfApi) -> None:
@@ -133,6 +166,40 @@ def test_less_than_was_asked_for_is_said(api: SelfApi) -> None:
     granted = {"deadline": "2026-11-25T16:19:00Z", "now": "2026-11-25T15:19:00Z"}
     api.answers[f"POST {SELF}/extend"] = (200, granted)
     assert "You asked for 8 h from now; the profile gives 1 h." in repr(questions.extend("8h"))
+
+
+def test_what_is_left_of_extensions_is_shown(api: SelfApi) -> None:
+    """How many more there are, and where they end, stand beside the offer."""
+    api.me["extension"] |= {"left": 2, "cap": "2026-11-25T20:00:00Z"}
+    line = "Can be extended to 16:19 UTC (2 left, until 20:00 UTC at most): %sandbox ttl extend"
+    assert line in repr(questions.ttl())
+
+
+@pytest.mark.parametrize("lost", ["extend", "keep"])
+def test_a_lost_answer_is_asked_for_again_as_the_same_wish(api: SelfApi, lost: str) -> None:
+    """Where control went away in the middle, the second request is the first one, byte for byte."""
+    granted = {"deadline": "2026-11-25T16:19:00Z", "now": "2026-11-25T15:19:00Z", "keep_until": None}
+    api.answers[f"POST {SELF}/{lost}"] = (200, granted)
+    api.drops.add(f"POST {SELF}/{lost}")
+    questions.extend() if lost == "extend" else questions.keep("2h")
+    first, second = (body for what, _, body in api.asked if lost in what)
+    assert first == second
+
+
+def test_a_kept_server_says_until_when(api: SelfApi) -> None:
+    """`2h` crosses as 7200, `off` as 0; what the site gives less is said, and how to end it."""
+    kept = {"keep_until": "2026-11-25T15:49:00Z", "now": "2026-11-25T15:19:00Z"}
+    api.answers[f"POST {SELF}/keep"] = (200, kept)
+    api.me["keep_until"] = kept["keep_until"]
+    shown = repr(questions.keep("2h"))
+    assert "You asked for 2 h from now; it is kept for 30 min." in shown
+    assert "Kept until 15:49 UTC, used or not: %sandbox keep off" in shown
+    api.answers[f"POST {SELF}/keep"] = (200, {**kept, "keep_until": None})
+    api.me["keep_until"] = None
+    shown = repr(questions.keep("off"))
+    assert "idleness ends it as before" in shown
+    assert "keep off" not in shown
+    assert [body for what, _, body in api.asked if "keep" in what] == [b'{"by": 7200}', b'{"by": 0}']
 
 
 def test_a_refused_extension_shows_the_cap(api: SelfApi) -> None:

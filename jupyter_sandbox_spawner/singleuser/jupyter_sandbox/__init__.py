@@ -4,7 +4,7 @@ The functions raise errors with a `code` and a sentence; their answers show them
 """
 
 from jupyter_sandbox_spawner.singleuser.forward import forward
-from jupyter_sandbox_spawner.singleuser.questions import egress, extend, status, ttl
+from jupyter_sandbox_spawner.singleuser.questions import egress, extend, keep, status, ttl
 from jupyter_sandbox_spawner.singleuser.secret_values import secrets
 
-__all__ = ["egress", "extend", "forward", "secrets", "status", "ttl"]
+__all__ = ["egress", "extend", "forward", "keep", "secrets", "status", "ttl"]
