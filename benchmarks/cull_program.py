@@ -52,7 +52,7 @@ def main() -> None:
     """Run until SIGTERM."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s control %(levelname)s %(message)s")
     tuning = Tuning(reconcile_every=86400, routes_every=86400) if "looks" in sys.argv[4:] else Tuning()
-    app.Lifetime = _Marking  # type: ignore[attr-defined,misc]  # where `run` finds it
+    app.Lifetime = _Marking  # type: ignore[attr-defined]  # where `run` finds it
     site = load_site(sys.argv[1])
     sockets = app.Sockets(descriptors={}, callers={})
     asyncio.run(app.run(site, sys.argv[2], sockets, tuning))

@@ -20,7 +20,8 @@ class BenchmarkError(Exception):
 @dataclass(frozen=True)
 class Row:
     """`contestants`: ours, its peer, then references; `open` gives what measures one of them once: the value
-    of each measure by its name. `rounds`: at most so many, where one takes minutes."""
+    of each measure by its name. `rounds`: at most so many, and none to warm up, where
+    one takes minutes."""
 
     name: str
     about: str
