@@ -19,6 +19,8 @@ HUB = [
     "alembic>=1.13,<2",
     "cryptography>=42",
     "rfc8785>=0.1.4,<0.2",
+    # Names of time zones, for images without /usr/share/zoneinfo.
+    "tzdata>=2024.1",
 ]
 LOCAL = [*HUB, "h11>=0.16,<1", "idna>=3.7,<4", "circus>=0.19,<0.20", "uvloop>=0.21,<1"]
 TEST = [

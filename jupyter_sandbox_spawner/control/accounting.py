@@ -7,9 +7,11 @@ than what the last readings of gone sandboxes, which the launcher keeps for a qu
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Mapping
 from datetime import date, timedelta
 from functools import partial
 
+from ..models import Usage
 from ..rules.usage import Grouping, Line, Portion, summed
 from . import usage_records
 from .parts import Parts
@@ -19,11 +21,14 @@ __all__ = ["Accounting", "report"]
 
 
 class Accounting:
-    """Counts again and again; `days` is how many days are kept."""
+    """Counts again and again; `days` is how many days are kept. `note` is told of all readings."""
 
-    def __init__(self, parts: Parts, days: int) -> None:
+    def __init__(
+        self, parts: Parts, days: int, note: Callable[[Mapping[str, Usage]], None] = lambda found: None
+    ) -> None:
         self._parts = parts
         self._days = days
+        self._note = note
 
     async def step(self) -> None:
         """One pass, then a rest. Raises ProgramError where the launcher is away; the next pass makes up."""
@@ -33,6 +38,7 @@ class Accounting:
     async def count(self) -> None:
         """Bring every sandbox that runs, or ended since the last pass, up to now."""
         found = await self._parts.launcher.usages()
+        self._note(found)
         now = self._parts.clock.now()
         since = await self._parts.store.run(usage_records.last_pass) or now
         readings = {sandbox: usage.cpu_seconds for sandbox, usage in found.items()}

@@ -12,18 +12,16 @@ from sqlalchemy import Connection
 
 from ..errors import ConfigurationError
 from ..names import is_sandbox_id
-from ..rules.idleness import decide
 from ..serving import peer_credentials
 from ..wire import decode_json
 from . import happenings, records
 from .api_gpu import GpuApi
-from .lifetime import Lifetime, limits_of
+from .lifetime import Lifetime
 from .parts import Parts
 from .people import unknown_sandbox
 from .reconciler import Reconciler
 from .records import SandboxRecord
 from .signals import Watcher
-from .stopping import Stopper
 from .usage_report import usage_document
 from .views import summary, timestamp, verdict_view
 
@@ -49,7 +47,7 @@ class AdminApi:
         self._lifetime = lifetime
         self._reconciler = reconciler
         self._watcher = watcher
-        self._stopper = Stopper(parts)
+        self._stopper = lifetime.stopper
 
     def add_to(self, app: web.Application) -> None:
         """Add every route."""
@@ -132,9 +130,8 @@ class AdminApi:
         now = self._parts.clock.now()
         document: dict[str, Any] = {**summary(record, now), "now": timestamp(now)}
         if record.status in ("admitted", "ready"):
-            signals = (await self._watcher.look([record]))[record.id]
-            verdict = decide(now, limits_of(record, self._parts.tuning.max_age), signals)
-            document["lifetime"] = verdict_view(verdict, signals)
+            judged, traffic = await self._lifetime.verdict_of(record), self._watcher.traffic(record.id)
+            document["lifetime"] = verdict_view(judged.verdict, judged.signals, now, traffic)
         events = await self._parts.store.run(lambda db: happenings.events_of(db, record.id, 0))
         document["events"] = [{**item, "at": timestamp(item["at"])} for item in events]
         return web.json_response(document)

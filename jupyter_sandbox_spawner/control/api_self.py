@@ -12,12 +12,11 @@ from .. import __version__
 from ..clients.control import Claims
 from ..errors import ConfigurationError, ProgramError, RefusedError
 from ..models import Usage
-from ..rules.idleness import decide
 from ..rules.profile_choices import named_datasets
 from ..wire import decode_json, encode
 from . import data, happenings, records, users
 from .extending import ExtensionWish, extend_now, possible_extension
-from .lifetime import Lifetime, limits_of
+from .lifetime import Lifetime
 from .parts import Parts
 from .people import People
 from .records import SandboxRecord
@@ -61,8 +60,7 @@ class SelfApi:
     async def _self(self, request: web.Request) -> web.Response:
         record = await self._reader(request)
         now = self._parts.clock.now()
-        signals = (await self._watcher.look([record])).get(record.id)
-        verdict = decide(now, limits_of(record, self._parts.tuning.max_age), signals) if signals else None
+        judged, traffic = await self._lifetime.verdict_of(record), self._watcher.traffic(record.id)
         before = await self._parts.store.run(lambda db: records.previous_of(db, record))
         spec = record.spec
         document = {
@@ -70,7 +68,7 @@ class SelfApi:
             "now": timestamp(now),
             "version": __version__,
             "ttl": spec.get("ttl"),
-            "lifetime": verdict_view(verdict, signals) if verdict and signals else None,
+            "lifetime": verdict_view(judged.verdict, judged.signals, now, traffic),
             "extension": self._extension(record),
             "limits": spec.get("resources"),
             "runtime": spec.get("runtime"),

@@ -78,6 +78,7 @@ async def run(
         await close_interrupted(parts)
         watcher, stopper = Watcher(parts), Stopper(parts)
         lifetime = Lifetime(parts, watcher, stopper)
+        stack.push_async_callback(lifetime.close)
         reconciler = Reconciler(parts, stopper, lifetime)
         people = People(parts)
         hub_api = HubApi(parts, lifetime, stopper, watcher, people)
@@ -102,7 +103,7 @@ async def run(
         await lifetime.load()
         routes = RouteKeeper(parts, site.front_url, site.proxy_api_port)
         loops = _loops(parts, lifetime, reconciler, routes)
-        accounting = Accounting(parts, site.usage_days)
+        accounting = Accounting(parts, site.usage_days, watcher.note)
         await _until_signal({**loops, "usage": accounting.step})
 
 

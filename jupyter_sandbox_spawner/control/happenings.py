@@ -20,6 +20,7 @@ __all__ = [
     "forget_old",
     "note_version",
     "read_clock",
+    "version_since",
     "write_clock",
 ]
 
@@ -100,6 +101,13 @@ def note_version(connection: Connection, name: str, digest: str, now: datetime) 
         return False
     connection.execute(insert(settings_versions).values(at=now, name=name, digest=digest))
     return True
+
+
+def version_since(connection: Connection, name: str) -> tuple[str, datetime] | None:
+    """The digest that was noted last, and when; None where none ever was."""
+    query = select(settings_versions).where(settings_versions.c.name == name)
+    row = connection.execute(query.order_by(settings_versions.c.id.desc()).limit(1)).one_or_none()
+    return None if row is None else (row.digest, row.at)
 
 
 def _storable(value: Any, length: int) -> str:

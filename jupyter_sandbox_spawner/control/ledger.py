@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from ..gpus import GpuDevice
 from ..models import Resources, SandboxSpec
@@ -23,7 +23,7 @@ from .tables_ledger import allocations, holdings, tickets
 if TYPE_CHECKING:
     from .granting import Asking
 
-__all__ = ["Owner", "end", "hold", "not_given", "put_away", "shift", "take"]
+__all__ = ["Owner", "end", "gpus_of", "hold", "not_given", "put_away", "shift", "take"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +93,16 @@ def not_given(connection: Connection, devices: Sequence[GpuDevice]) -> tuple[Gpu
     """Those of the devices that nobody has by the ledger."""
     given = {item.device for item in waiting.taken_now(connection)}
     return tuple(device for device in devices if device.id not in given)
+
+
+def gpus_of(connection: Connection, wanted: Sequence[str]) -> dict[str, int]:
+    """How many devices each of these sandboxes has; one that has none is left out."""
+    found: dict[str, int] = {}
+    for start in range(0, len(wanted), 500):
+        mine = allocations.c.sandbox.in_(wanted[start : start + 500])
+        query = select(allocations.c.sandbox, func.count()).where(mine, allocations.c.until.is_(None))
+        found |= {row[0]: row[1] for row in connection.execute(query.group_by(allocations.c.sandbox))}
+    return found
 
 
 def end(connection: Connection, sandbox: str, now: datetime) -> None:

@@ -9,38 +9,30 @@ from __future__ import annotations
 import asyncio
 import heapq
 import logging
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from functools import partial
 
 from sqlalchemy import Connection
 
-from ..errors import ProgramError
 from ..rules.audit import Entry
-from ..rules.idleness import Limits, Signals, Verdict, decide
+from ..rules.idleness import Verdict, Warned
 from . import happenings, records, usage_records
 from .clock import JumpDetector
+from .judging import Judge, Judged
 from .parts import Parts
 from .records import SandboxRecord
 from .signals import Watcher
 from .stopping import Stopper
+from .stops import Stops
 
-__all__ = ["Lifetime", "limits_of"]
+__all__ = ["Lifetime"]
 
 log = logging.getLogger("jupyter_sandbox_spawner.control")
-_ASK_AGAIN = timedelta(seconds=5)  # a decided stop that did not happen yet
+_ASK_AGAIN = timedelta(seconds=5)  # what could not be judged
+_FIGURES_KEPT = 5.0  # seconds that the gateway's figures are good enough to keep or warn by
+_PASS = 1.0  # seconds; what is due within one is judged together
 _USE_STEP = timedelta(seconds=10)  # use is written down at most this often
-
-
-def limits_of(record: SandboxRecord, max_age: int | None) -> Limits:
-    """The limits of one record; a server that never became ready counts from its admission."""
-    started = record.ready_at or record.admitted_at
-    age = None if max_age is None or record.deadline else started + timedelta(seconds=max_age)
-    return Limits(
-        started_at=started,
-        deadline=record.deadline,
-        max_age_at=age,
-        idle_timeout=record.idle_timeout if record.status == "ready" else None,
-        warned=record.warned,
-    )
 
 
 class Lifetime:
@@ -49,14 +41,15 @@ class Lifetime:
     def __init__(self, parts: Parts, watcher: Watcher, stopper: Stopper) -> None:
         self._parts = parts
         self._watcher = watcher
-        self._stopper = stopper
+        self.stopper = stopper
+        self._judge = Judge(parts, watcher)
+        self._stops = Stops(parts, self._judge, watcher, stopper, self.watch)
         self._heap: list[tuple[datetime, str]] = []
         self._due: dict[str, datetime] = {}
         self._wake = asyncio.Event()
         self._jumps = JumpDetector(parts.clock)
         self._jump = timedelta()
         self._clock_kept = 0.0
-        self._began = parts.clock.elapsed()
 
     def watch(self, sandbox: str, at: datetime | None = None) -> None:
         """Look at this sandbox at that instant, or at once."""
@@ -71,16 +64,30 @@ class Lifetime:
         if reading is not None:
             self._jumps.restore(*reading)
         await self._check_clock()
-        for record in await self._parts.store.run(records.all_open):
-            self.watch(record.id)
+        await self._watch_all()
+
+    async def verdict_of(self, record: SandboxRecord) -> Judged:
+        """What would be decided about this one now, by fresh signals; nothing follows from it."""
+        return await self._judge.judge_one(record)
+
+    async def settled(self) -> None:
+        """Returns when no stop is under way."""
+        await self._stops.settled()
+
+    async def close(self) -> None:
+        """Ask for no further stop; the next process goes on by the database."""
+        await self._stops.close()
 
     async def step(self) -> None:
-        """One pass: the clock, what is due, then sleep until the next is due or something new comes."""
+        """One pass: clock, rules, what is due; then sleep until the next is due or something comes."""
         await self._check_clock()
+        if await self._judge.refresh():
+            log.info("Other rules of time are in force; every sandbox is judged anew")
+            await self._watch_all()
         due = self._take_due()
         try:
             await self.judge(due)
-        except ProgramError:
+        except Exception:
             for sandbox in due:
                 self.watch(sandbox, self._parts.clock.now() + _ASK_AGAIN)
             raise
@@ -89,67 +96,55 @@ class Lifetime:
             await self._sleep()
 
     async def judge(self, due: list[str]) -> None:
-        """Decide about these sandboxes with fresh signals."""
+        """Decide about these sandboxes; what follows is written at once, and stops go on beside this."""
+        due = [sandbox for sandbox in due if sandbox not in self._stops]
         found = await self._parts.store.run(lambda db: records.by_ids(db, due)) if due else []
         live = [record for record in found if record.status in ("admitted", "ready")]
-        signals = await self._watcher.look([record for record in live if record.status == "ready"])
+        judged = await self._judge.judge(live, _FIGURES_KEPT)
+        notes: list[Callable[[Connection], None]] = []
         for record in found:
-            try:
-                await self._judge_one(record, signals.get(record.id, Signals()))
-            except ProgramError as error:
-                log.error("%s/%s: looked at again soon: %s", record.user, record.server, error)
-                self.watch(record.id, self._parts.clock.now() + _ASK_AGAIN)
+            if record.status == "released":
+                self._watcher.forget(record.id)
+            elif record.status == "stopping":
+                self._stops.begin(record)
+            else:
+                self._follow(record, judged[record.id].verdict, notes)
+        if notes:
+            await self._parts.store.run(lambda db: [note(db) for note in notes])
 
-    async def _judge_one(self, record: SandboxRecord, signals: Signals) -> None:
-        now = self._parts.clock.now()
-        if record.status == "released":
-            self._watcher.forget(record.id)
+    def _follow(
+        self, record: SandboxRecord, verdict: Verdict, notes: list[Callable[[Connection], None]]
+    ) -> None:
+        notes += self._use_to_remember(record, verdict)
+        if verdict.action == "stop":
+            self._stops.begin(record)
             return
-        if record.status == "stopping":
-            self._ask_again_unless(await self._stopper.ask(record), record)
-            return
-        verdict = decide(now, limits_of(record, self._parts.tuning.max_age), signals)
-        await self._remember_use(record, verdict)
-        if verdict.action == "stop" and await self._may_stop(record, verdict):
-            done = await self._stopper.stop(record, verdict.code, verdict.why, "control")
-            self._ask_again_unless(done, record)
-            return
-        if verdict.action == "warn":
-            await self._warn(record, verdict)
+        if verdict.warned is not None:
+            notes.append(self._notice(record, verdict, verdict.warned))
         self.watch(record.id, verdict.next_check)
 
-    def _ask_again_unless(self, done: bool, record: SandboxRecord) -> None:
-        # Over at the hub: asking once more could hit a server that its user started meanwhile. What the
-        # hub left undone is the reconciler's.
-        if not done:
-            self.watch(record.id, self._parts.clock.now() + _ASK_AGAIN)
-
-    async def _may_stop(self, record: SandboxRecord, verdict: Verdict) -> bool:
-        """Idleness alone is checked twice: memory of the last minute may be gone, and CPU is a difference."""
-        if verdict.code != "stop.idle":
-            return True
-        settled = self._parts.clock.elapsed() - self._began >= self._parts.tuning.settle
-        return settled and not await self._watcher.is_computing(record.id)
-
-    async def _remember_use(self, record: SandboxRecord, verdict: Verdict) -> None:
+    def _use_to_remember(
+        self, record: SandboxRecord, verdict: Verdict
+    ) -> Iterator[Callable[[Connection], None]]:
         used = verdict.idle_since
         if used is None or used <= (record.ready_at or record.admitted_at) or used == record.idle_floor:
             return
         if record.used_at is None or used - record.used_at >= _USE_STEP:
-            await self._parts.store.run(lambda db: records.remember_use(db, record.id, used))
+            yield partial(records.remember_use, sandbox=record.id, used_at=used)
 
-    async def _warn(self, record: SandboxRecord, verdict: Verdict) -> None:
-        warned, now = verdict.warned, self._parts.clock.now()
-        if warned is None:
-            return
-        detail = {"code": verdict.code, "at": warned.at.isoformat(), "why": verdict.why}
+    def _notice(
+        self, record: SandboxRecord, verdict: Verdict, warned: Warned
+    ) -> Callable[[Connection], None]:
+        """The warning, or the request to save: given and remembered in one transaction, so once."""
+        now, kind = self._parts.clock.now(), "save" if str(verdict.action) == "save" else "warning"
+        detail = {"code": verdict.code, "at": warned.at.isoformat(), "why": verdict.why, "rule": verdict.rule}
 
         def write(connection: Connection) -> None:
-            records.remember_warning(connection, record, warned)
-            happenings.add_event(connection, record.id, now, "warning", detail)
+            if records.remember_warning(connection, record, warned):
+                happenings.add_event(connection, record.id, now, kind, detail)
 
-        await self._parts.store.run(write)
-        log.info("%s/%s is warned: %s", record.user, record.server, verdict.why)
+        log.info("%s/%s is told (%s): %s", record.user, record.server, kind, verdict.why)
+        return write
 
     async def _check_clock(self) -> None:
         # Kept until it is dealt with: a locked database must not make us forget a jump.
@@ -173,14 +168,17 @@ class Lifetime:
         self._jump = timedelta()
         self._watcher.clock_jumped()
         self._due, self._heap = {}, []
-        for record in await self._parts.store.run(records.all_open):
-            self.watch(record.id)
+        await self._watch_all()
         seconds = round(jump.total_seconds(), 3)
         log.warning("The clock jumped by %s s; %s deadlines moved with it", seconds, moved)
         detail = {"seconds": seconds, "deadlines_moved": moved}
         await self._parts.audit.write(
             Entry(actor="control", action="clock.jumped", outcome="done", code="clock.jumped", detail=detail)
         )
+
+    async def _watch_all(self) -> None:
+        for sandbox in await self._parts.store.run(records.open_ids):
+            self.watch(sandbox)
 
     def _take_due(self) -> list[str]:
         now = self._parts.clock.now()
@@ -194,10 +192,10 @@ class Lifetime:
         return taken
 
     async def _sleep(self) -> None:
-        wait = self._parts.tuning.tick
+        wait = tick = self._parts.tuning.tick
         if self._heap:
             wait = min(wait, (self._heap[0][0] - self._parts.clock.now()).total_seconds())
         try:
-            await asyncio.wait_for(self._wake.wait(), max(wait, 0.05))
+            await asyncio.wait_for(self._wake.wait(), max(wait, min(_PASS, tick), 0.05))
         except asyncio.TimeoutError:
             return

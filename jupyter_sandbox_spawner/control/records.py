@@ -30,6 +30,7 @@ __all__ = [
     "extend_deadline",
     "known_for",
     "latest_of",
+    "open_ids",
     "previous_of",
     "mark_audited",
     "mark_ready",
@@ -132,6 +133,11 @@ def latest_of(connection: Connection, user: str, server: str) -> SandboxRecord |
 def all_open(connection: Connection) -> list[SandboxRecord]:
     """Every record that is not released."""
     return select_records(connection, select(sandboxes).where(sandboxes.c.status.in_(OPEN)))
+
+
+def open_ids(connection: Connection) -> list[str]:
+    """Their ids alone: ten thousand are no work."""
+    return list(connection.execute(select(sandboxes.c.id).where(sandboxes.c.status.in_(OPEN))).scalars())
 
 
 def recent(
@@ -243,11 +249,12 @@ def remember_use(connection: Connection, sandbox: str, used_at: datetime) -> Non
     connection.execute(update(sandboxes).where(sandboxes.c.id == sandbox).values(used_at=used_at))
 
 
-def remember_warning(connection: Connection, record: SandboxRecord, warned: Warned) -> None:
-    """The last warning of each kind is enough to give none twice."""
+def remember_warning(connection: Connection, record: SandboxRecord, warned: Warned) -> bool:
+    """The last one of each kind is enough to give none twice. False: its end was decided meanwhile."""
     kept = [old for old in record.warned if old.kind != warned.kind] + [warned]
     texts = [{"kind": item.kind, "ahead": item.ahead, "at": item.at.isoformat()} for item in kept]
-    connection.execute(update(sandboxes).where(sandboxes.c.id == record.id).values(warned=texts))
+    query = update(sandboxes).where(sandboxes.c.id == record.id, sandboxes.c.status.in_(OPEN[:2]))
+    return connection.execute(query.values(warned=texts)).rowcount == 1
 
 
 def shift_deadlines(connection: Connection, jump: timedelta, now: datetime) -> int:

@@ -1,28 +1,45 @@
-"""When was each sandbox last used, as far as gateway, cgroup and the server itself can tell right now?
+"""When was each sandbox last used, as far as gateway, launcher and the server itself can tell right now?
 
 Law: what cannot be asked now proves no idleness: a witness that lost its memory counts as use at this moment.
+An instant in the future is nobody's word, neither now nor when its time has come.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from ..clients.control import Claims
 from ..errors import ProgramError
-from ..models import GatewayInventory
+from ..models import GatewayInventory, Usage
 from ..rules.idleness import CPU_IN_USE, Signals
 from .parts import Parts
 from .records import SandboxRecord
 
-__all__ = ["Watcher"]
+__all__ = ["GPU_IN_USE", "Watcher"]
 
 log = logging.getLogger("jupyter_sandbox_spawner.control")
-_AT_ONCE = 8
-_SAMPLE = 1.0  # seconds between two looks at the CPU before a stop for idleness
+GPU_IN_USE = 0.05  # of the busiest GPU; a process that only holds memory there was measured at 0
+_ONE_BY_ONE = 8  # so many are asked for one by one; for more, the launcher is asked once for all of its own
+_SAMPLE = 1.0  # seconds between two looks before a stop for idleness
+_SHORTEST = 0.5  # seconds; over less than that the mean of CPU says nothing
+
+
+class _Seen:
+    """What is remembered of one sandbox; small, since there may be ten thousand."""
+
+    __slots__ = ("busy", "cpu", "cpu_used_at", "door_used_at", "gpu_used_at", "said_at", "said_used_at")
+
+    def __init__(self) -> None:
+        self.cpu: tuple[float, float] | None = None  # elapsed, seconds of CPU
+        self.cpu_used_at: datetime | None = None
+        self.gpu_used_at: datetime | None = None
+        self.door_used_at: datetime | None = None
+        self.busy = False
+        self.said_at: datetime | None = None
+        self.said_used_at: datetime | None = None
 
 
 class Watcher:
@@ -30,99 +47,155 @@ class Watcher:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._cpu: dict[str, tuple[float, float]] = {}
-        self._cpu_used: dict[str, datetime] = {}
-        self._door_used: dict[str, datetime] = {}
-        self._claims: dict[str, tuple[datetime, Claims]] = {}
+        self._seen: dict[str, _Seen] = {}
+        self._doors: Mapping[str, GatewayInventory] | None = None
+        self._doors_at = float("-inf")
+        self._at_the_doors = asyncio.Lock()
 
     def claim(self, sandbox: str, claims: Claims) -> None:
-        """The server inside says something of itself; the newest word counts."""
-        self._claims[sandbox] = (self._parts.clock.now(), claims)
+        """The server inside says something of itself; the newest word counts, but for the future."""
+        now, seen = self._parts.clock.now(), self._of(sandbox)
+        used = claims.last_activity
+        seen.busy, seen.said_at = claims.busy > 0, now
+        seen.said_used_at = used if used is not None and used.tzinfo is not None and used <= now else None
 
-    def claims_of(self, sandbox: str) -> Claims | None:
-        """Its last word."""
-        said = self._claims.get(sandbox)
-        return None if said is None else said[1]
+    def note(self, usages: Mapping[str, Usage]) -> None:
+        """Figures of the launcher that were asked for another reason; of sandboxes that are watched."""
+        for sandbox in usages.keys() & self._seen.keys():
+            self._read(sandbox, usages[sandbox])
 
     def forget(self, sandbox: str) -> None:
         """It ended."""
-        for memory in (self._cpu, self._cpu_used, self._door_used, self._claims):
-            memory.pop(sandbox, None)
+        self._seen.pop(sandbox, None)
 
     def clock_jumped(self) -> None:
         """Instants from before the jump mean nothing now; the records' idle floor stands in for them."""
-        self._cpu_used.clear()
-        self._door_used.clear()
-        self._claims = {key: (self._parts.clock.now(), claims) for key, (_, claims) in self._claims.items()}
+        now = self._parts.clock.now()
+        self._doors_at = float("-inf")
+        for seen in self._seen.values():
+            seen.cpu_used_at = seen.door_used_at = seen.said_used_at = None
+            seen.gpu_used_at = None if seen.gpu_used_at is None else now
+            seen.said_at = None if seen.said_at is None else now
 
-    async def look(self, found: Sequence[SandboxRecord]) -> dict[str, Signals]:
-        """Signals of these sandboxes, fresh."""
-        doors = await self._doors()
-        await self._sample(record.id for record in found)
+    async def look(self, found: Sequence[SandboxRecord], age: float = 0) -> dict[str, Signals]:
+        """Signals of these sandboxes; figures of the doors may be `age` seconds old."""
+        if not found:
+            return {}
+        doors, _ = await asyncio.gather(self._ask_doors(age), self._sample([record.id for record in found]))
         return {record.id: self._signals(record, doors) for record in found}
 
-    async def is_computing(self, sandbox: str) -> bool:
-        """Does it use CPU at this very moment? Two looks a second apart."""
-        await self._sample_one(sandbox)
+    async def working(self, sandboxes: Sequence[str]) -> set[str]:
+        """Which of them use CPU or a GPU at this very moment? Two looks a second apart, for all together."""
+        await self._sample(sandboxes)
+        before = {sandbox: self._use_of(sandbox) for sandbox in sandboxes}
         await asyncio.sleep(_SAMPLE)
-        before = self._cpu_used.get(sandbox)
-        await self._sample_one(sandbox)
-        return self._cpu_used.get(sandbox) != before
+        await self._sample(sandboxes)
+        return {sandbox for sandbox in sandboxes if self._use_of(sandbox) != before[sandbox]}
 
-    async def _doors(self) -> dict[str, GatewayInventory] | None:
-        try:
-            return {item.id: item for item in await self._parts.gateway.inventory()}
-        except ProgramError as error:
-            log.warning("No traffic figures now: %s", error)
+    def traffic(self, sandbox: str) -> dict[str, int] | None:
+        """Connections and bytes through its doors by the last figures; None where there are none."""
+        entry = None if self._doors is None else self._doors.get(sandbox)
+        if entry is None:
             return None
+        return {
+            "connections": entry.connections,
+            "bytes_in": entry.bytes_in,
+            "bytes_out": entry.bytes_out,
+        }
 
-    async def _sample(self, sandboxes: Iterable[str]) -> None:
-        gate = asyncio.Semaphore(_AT_ONCE)
+    def _of(self, sandbox: str) -> _Seen:
+        return self._seen.setdefault(sandbox, _Seen())
 
-        async def one(sandbox: str) -> None:
-            async with gate:
-                await self._sample_one(sandbox)
+    def _use_of(self, sandbox: str) -> tuple[datetime | None, datetime | None]:
+        seen = self._of(sandbox)
+        return seen.cpu_used_at, seen.gpu_used_at
 
-        await asyncio.gather(*(one(sandbox) for sandbox in sandboxes))
+    async def _ask_doors(self, age: float) -> Mapping[str, GatewayInventory] | None:
+        asked = self._parts.clock.elapsed()
+        async with self._at_the_doors:
+            if self._doors is not None and (asked - self._doors_at <= age or self._doors_at > asked):
+                return self._doors
+            asked = self._parts.clock.elapsed()
+            try:
+                self._doors = {item.id: item for item in await self._parts.gateway.inventory()}
+            except ProgramError as error:
+                log.warning("No traffic figures now: %s", error)
+                self._doors = None
+            self._doors_at = asked
+            return self._doors
+
+    async def _sample(self, sandboxes: Collection[str]) -> None:
+        if len(sandboxes) <= _ONE_BY_ONE:
+            await asyncio.gather(*(self._sample_one(sandbox) for sandbox in sandboxes))
+            return
+        try:
+            found = await self._parts.launcher.usages()
+        except ProgramError as error:
+            log.debug("No usage now: %s", error)
+            self._unasked(sandboxes, error)
+            return
+        for sandbox in sandboxes:
+            if sandbox in found:
+                self._read(sandbox, found[sandbox])
 
     async def _sample_one(self, sandbox: str) -> None:
         try:
             usage = await self._parts.launcher.usage(sandbox)
         except ProgramError as error:
             log.debug("%s: no usage now: %s", sandbox, error)
-            if error.code == "launcher.unreachable":
-                self._cpu_used[sandbox] = self._parts.clock.now()
+            self._unasked([sandbox], error)
             return
+        self._read(sandbox, usage)
+
+    def _unasked(self, sandboxes: Collection[str], error: ProgramError) -> None:
+        if error.code != "launcher.unreachable":
+            return
+        now = self._parts.clock.now()
+        for sandbox in sandboxes:
+            seen = self._of(sandbox)
+            seen.cpu_used_at = now
+            # Of one without a GPU nothing was ever measured there, and nothing is now.
+            seen.gpu_used_at = None if seen.gpu_used_at is None else now
+
+    def _read(self, sandbox: str, usage: Usage) -> None:
+        seen, now = self._of(sandbox), self._parts.clock.now()
+        busy = usage.gpu_busy
+        # The first look counts as work: how its GPUs were used before nobody can tell.
+        if busy is not None and (busy > GPU_IN_USE or seen.gpu_used_at is None):
+            seen.gpu_used_at = now
         if usage.cpu_seconds is None:
             return
-        elapsed = self._parts.clock.elapsed()
-        before = self._cpu.get(sandbox)
-        self._cpu[sandbox] = (elapsed, usage.cpu_seconds)
-        if before is None or elapsed <= before[0]:
+        elapsed, before = self._parts.clock.elapsed(), seen.cpu
+        if before is not None and elapsed - before[0] < _SHORTEST:
+            return
+        seen.cpu = (elapsed, usage.cpu_seconds)
+        if before is None:
             return
         if (usage.cpu_seconds - before[1]) / (elapsed - before[0]) > CPU_IN_USE:
-            self._cpu_used[sandbox] = self._parts.clock.now()
+            seen.cpu_used_at = now
 
-    def _signals(self, record: SandboxRecord, doors: dict[str, GatewayInventory] | None) -> Signals:
+    def _signals(self, record: SandboxRecord, doors: Mapping[str, GatewayInventory] | None) -> Signals:
+        seen = self._of(record.id)
         known = [at for at in (record.used_at, self._door_used_at(record.id, doors)) if at is not None]
-        signals = Signals(
+        return Signals(
             door_used_at=max(known, default=None),
-            cpu_used_at=self._cpu_used.get(record.id),
+            cpu_used_at=seen.cpu_used_at,
+            gpu_used_at=seen.gpu_used_at,
+            busy=seen.busy,
+            said_at=seen.said_at,
+            said_used_at=seen.said_used_at,
             floor=record.idle_floor,
+            keep_until=record.keep_until,
         )
-        said = self._claims.get(record.id)
-        if said is None:
-            return signals
-        at, claims = said
-        return replace(signals, busy=claims.busy > 0, said_at=at, said_used_at=claims.last_activity)
 
-    def _door_used_at(self, sandbox: str, doors: dict[str, GatewayInventory] | None) -> datetime | None:
+    def _door_used_at(self, sandbox: str, doors: Mapping[str, GatewayInventory] | None) -> datetime | None:
+        seen, now = self._of(sandbox), self._parts.clock.now()
         entry = doors.get(sandbox) if doors is not None else None
         if entry is not None and entry.last_activity is not None:
-            self._door_used[sandbox] = entry.last_activity
+            seen.door_used_at = entry.last_activity
             return entry.last_activity
-        if doors is None or sandbox in self._door_used:
+        if doors is None or seen.door_used_at is not None:
             # No answer, or a gateway that knew more before it was restarted.
-            self._door_used.pop(sandbox, None)
-            return self._parts.clock.now()
+            seen.door_used_at = None
+            return now
         return None

@@ -6,6 +6,7 @@ any step is harmless.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 from sqlalchemy import Connection
@@ -26,6 +27,8 @@ class Stopper:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._asking: dict[str, asyncio.Task[bool]] = {}
+        self._pending: dict[str, asyncio.Event] = {}  # the hub works on it
 
     async def stop(self, record: SandboxRecord, code: str, why: str, actor: str) -> bool:
         """Decide and ask; True when the hub says it is over. The first reason stays."""
@@ -43,11 +46,37 @@ class Stopper:
         return await self.ask(record)
 
     async def ask(self, record: SandboxRecord) -> bool:
-        """Ask the hub for the decided end; after the hub's patience the launcher is asked instead."""
+        """Ask the hub for the decided end; after the hub's patience the launcher is asked instead.
+
+        While one asks, others get the same answer: a stop under way is not asked for twice.
+        """
+        asking = self._asking.get(record.id)
+        if asking is None:
+            asking = asyncio.create_task(self._ask(record))
+            self._asking[record.id] = asking
+            asking.add_done_callback(lambda _: self._asking.pop(record.id, None))
+        return await asyncio.shield(asking)
+
+    async def ended(self, sandbox: str) -> bool:
+        """Where the hub works on it: wait for the end, as long as the hub's patience; else False at once."""
+        pending = self._pending.get(sandbox)
+        if pending is None:
+            return False
         try:
-            return await self._parts.hub.stop_server(record.user, record.server)
+            await asyncio.wait_for(pending.wait(), self._parts.tuning.hub_patience)
+        except asyncio.TimeoutError:
+            return False
+        finally:
+            self._pending.pop(sandbox, None)
+        return True
+
+    async def _ask(self, record: SandboxRecord) -> bool:
+        try:
+            done = await self._parts.hub.stop_server(record.user, record.server)
         except ProgramError as error:
             log.warning("%s/%s: the hub did not stop it: %s", record.user, record.server, error)
+        else:
+            return done or await self._is_over(record.id)
         current = await self._parts.store.run(lambda db: records.by_id(db, record.id))
         if current is None or current.stop_decided_at is None:
             return False
@@ -55,6 +84,15 @@ class Stopper:
         if waited < self._parts.tuning.hub_patience:
             return False
         await self.erase(record, "stop.without_hub")
+        return True
+
+    async def _is_over(self, sandbox: str) -> bool:
+        """The hub works on it: wait for its word, unless that came before this."""
+        self._pending.setdefault(sandbox, asyncio.Event())
+        current = await self._parts.store.run(lambda db: records.by_id(db, sandbox))
+        if current is not None and current.is_open:
+            return False
+        self._pending.pop(sandbox, None)
         return True
 
     async def erase(self, record: SandboxRecord, code: str) -> None:
@@ -86,6 +124,8 @@ class Stopper:
             return records.by_id(connection, record.id)
 
         closed = await self._parts.store.run(close)
+        if (pending := self._pending.pop(record.id, None)) is not None:
+            pending.set()
         if closed is None:
             return False
         detail = {"why": closed.stop_why or "", "exit_code": exit_code}

@@ -111,12 +111,15 @@ def line_view(
     }
 
 
-def verdict_view(verdict: Verdict, signals: Signals) -> dict[str, Any]:
-    """Why it still runs: the rule's answer and what each witness said."""
+def verdict_view(
+    verdict: Verdict, signals: Signals, now: datetime, traffic: Mapping[str, int] | None
+) -> dict[str, Any]:
+    """Why it still runs: the rule's answer and what each witness said; the first rank counts most."""
     return {
         "action": verdict.action,
         "code": verdict.code,
         "why": verdict.why,
+        "rule": verdict.rule,
         "ends_at": timestamp(verdict.at),
         "idle_since": timestamp(verdict.idle_since),
         "signals": {
@@ -125,7 +128,24 @@ def verdict_view(verdict: Verdict, signals: Signals) -> dict[str, Any]:
             "said_used_at": timestamp(signals.said_used_at),
             "busy": signals.busy,
         },
+        "witnesses": _witnesses(signals, now, traffic),
     }
+
+
+def _witnesses(signals: Signals, now: datetime, traffic: Mapping[str, int] | None) -> list[dict[str, Any]]:
+    """Rank 1 is measured from outside, 2 what the server says of itself, 3 what its user asked for."""
+    busy = signals.said_at is not None and signals.busy
+    found: list[tuple[str, datetime | None, int, Any]] = [
+        ("doors", signals.door_used_at, 1, dict(traffic) if traffic is not None else None),
+        ("cpu", signals.cpu_used_at, 1, None),
+        ("gpu", signals.gpu_used_at, 1, None),
+        ("kernels", signals.said_at, 2, "busy" if busy else "idle" if signals.said_at else None),
+        ("server", signals.said_used_at, 2, None),
+        ("keep_alive", signals.keep_until, 3, bool(signals.keep_until and signals.keep_until > now)),
+    ]
+    return [
+        {"name": name, "at": timestamp(at), "rank": rank, "value": value} for name, at, rank, value in found
+    ]
 
 
 def data_view(spec: SandboxSpec, verdict: Mounting, catalogue: Sequence[Dataset]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from ..rules.user_options import saved_options
 from .capacity import current_offers
 from .catalogue import alarm
 from .choice import asked_now
-from .deaths import follow_deaths, is_replaced
+from .deaths import follow_deaths, is_replaced, is_running
 from .environment import ServerPlan, unknown_image
 from .form import Heading, profile_form
 from .lifecycle import Lifecycle, to_its_end
@@ -160,7 +160,8 @@ class SandboxSpawner(SandboxTraits, Spawner):  # type: ignore[misc]  # JupyterHu
     async def poll(self) -> int | None:
         """None while it starts or runs, and while nobody can tell; else its exit status, after cleaning up.
 
-        The hub never calls `stop` for a server that ended by itself, so that is done here.
+        The hub never calls `stop` for a server that ended by itself, so that is done here. That it runs is
+        known from one list for all servers; that it is over is asked about this one.
         """
         asked = self.sandbox_id
         if not asked and not self._starting:
@@ -169,17 +170,19 @@ class SandboxSpawner(SandboxTraits, Spawner):  # type: ignore[misc]  # JupyterHu
             # How a start ends is told by start itself; for a replaced object the hub would stop the next.
             return None
         try:
+            if await is_running(self):
+                return None
             async with Lifecycle(self.site) as lifecycle:
                 status = await lifecycle.status(asked)
                 if self._starting or self.sandbox_id != asked:
                     # A start has cleared the one that was asked about and has another on its way.
                     return None
                 if status is not None and status.value not in ("stopped", "failed"):
-                    follow_deaths(self)
                     return None
                 return await self._bury(lifecycle, status)
         except SandboxError as error:
-            self.log.error("%s: the state of %s is unknown: %s", self._log_name, asked, error)
+            # For all servers at once it is said by the list that they share.
+            self.log.debug("%s: the state of %s is unknown: %s", self._log_name, asked, error)
             return None
 
     async def _bury(self, lifecycle: Lifecycle, status: Status | None) -> int:

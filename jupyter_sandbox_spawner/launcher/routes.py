@@ -70,6 +70,7 @@ class LauncherRoutes:
                 web.get("/sandboxes/{id}/ended", self.ended),
                 web.get("/sandboxes/{id}/usage", self.usage),
                 web.get("/sandboxes/{id}/log", self.log),
+                web.get("/running", self.running),
                 web.get("/usages", self.usages),
                 web.get("/events", self.events),
             ]
@@ -226,6 +227,11 @@ class LauncherRoutes:
     async def inventory(self, request: web.Request) -> web.Response:
         """Every sandbox that carries our labels."""
         return web.json_response([encode(item) for item in await self._people()])
+
+    async def running(self, request: web.Request) -> web.Response:
+        """Ids of the sandboxes of people that are not over."""
+        found = [item.id for item in await self._people() if item.status.value not in ("stopped", "failed")]
+        return web.json_response(found)
 
     async def events(self, request: web.Request) -> web.Response:
         """Long poll for status changes after a sequence number."""

@@ -82,6 +82,7 @@ class LauncherOverMemory:
 
     backend: MemoryBackend = field(default_factory=MemoryBackend)
     away: bool = False
+    refused: int = 0
     immortal: bool = False
     dies_with: tuple[int, str] | None = None
     token: Callable[[], str] = lambda: ""
@@ -103,11 +104,13 @@ class LauncherOverMemory:
         app.router.add_post("/sandboxes/{id}/stop", self._guarded(self._stop))
         app.router.add_delete("/sandboxes/{id}", self._guarded(self._remove))
         app.router.add_get("/sandboxes", self._guarded(self._inventory))
+        app.router.add_get("/running", self._guarded(self._running))
         return app
 
     def _guarded(self, handler: Handler) -> Handler:
         async def guarded(request: web.Request) -> web.StreamResponse:
             if self.away:
+                self.refused += 1
                 raise UnreachableError("The launcher is away.", code="launcher.unreachable")
             return await handler(request)
 
@@ -172,6 +175,11 @@ class LauncherOverMemory:
 
     async def _inventory(self, request: web.Request) -> web.Response:
         return web.json_response([encode(item) for item in await self.backend.inventory()])
+
+    async def _running(self, request: web.Request) -> web.Response:
+        over = ("stopped", "failed")
+        found = [item.id for item in await self.backend.inventory() if item.status.value not in over]
+        return web.json_response(found)
 
 
 @dataclass

@@ -21,7 +21,7 @@ async def test_a_clock_that_jumps_an_hour_takes_and_gives_no_time(here: Street, 
         await running.start(here, idle)
         await running.live(here, 300, 60)
         here.clock.jump(hours * 3600)
-        await running.lifetime.step()
+        await running.turn()
         assert here.hub.deleted == []
         left = (await running.record(timed)).deadline
         assert left is not None
@@ -61,7 +61,7 @@ async def test_a_machine_that_slept_did_not_jump(here: Street) -> None:
     async with parts_of(here, TUNING) as parts:
         running = Running(parts)
         await running.start(here, wanted)
-        await running.lifetime.step()
+        await running.turn()
         here.clock.pass_time(8 * 3600)
-        await running.lifetime.step()
+        await running.turn()
     assert here.hub.deleted == [("alice", "")]

@@ -55,11 +55,16 @@ class Running:
         assert found is not None
         return found
 
+    async def turn(self) -> None:
+        """One pass, and all that it began."""
+        await self.lifetime.step()
+        await self.lifetime.settled()
+
     async def live(self, here: Street, seconds: float, step: float = 10) -> None:
         """Let time pass in steps, with a pass after each."""
         for _ in range(int(seconds / step)):
             here.clock.pass_time(step)
-            await self.lifetime.step()
+            await self.turn()
 
 
 async def test_the_one_minute_profile_is_stopped_with_its_reason(here: Street) -> None:
@@ -99,14 +104,14 @@ async def test_a_deadline_survives_a_restart(here: Street) -> None:
     async with parts_of(here, TUNING) as parts:
         running = Running(parts)
         await running.lifetime.load()
-        await running.lifetime.step()
+        await running.turn()
         assert here.hub.deleted == []
         assert (await running.record(wanted)).deadline == START + timedelta(seconds=600)
     here.clock.pass_time(301)
     async with parts_of(here, TUNING) as parts:
         running = Running(parts)
         await running.lifetime.load()
-        await running.lifetime.step()
+        await running.turn()
     assert here.hub.deleted == [("alice", "")]
 
 
@@ -168,10 +173,10 @@ async def test_a_cell_that_starts_at_the_last_moment_is_seen(here: Street) -> No
         running = Running(parts)
         await running.start(here, wanted)
         here.clock.pass_time(200)
-        await running.lifetime.step()
+        await running.turn()
         here.launcher.on_usage = lambda sandbox: (here.clock.pass_time(1), here.launcher.use(sandbox, 0.5))
         here.clock.pass_time(101)
-        await running.lifetime.step()
+        await running.turn()
         assert here.hub.deleted == []
         here.launcher.on_usage = lambda sandbox: None
         await running.live(here, 450, 30)
@@ -263,7 +268,7 @@ async def test_a_pass_costs_what_is_due(here: Street) -> None:
                 )
             )
             running.lifetime.watch(wanted.id)
-        await running.lifetime.step()
+        await running.turn()
         looked: list[int] = []
         judge = running.lifetime.judge
 
@@ -273,5 +278,5 @@ async def test_a_pass_costs_what_is_due(here: Street) -> None:
 
         running.lifetime.judge = count  # type: ignore[method-assign]
         here.clock.pass_time(91)
-        await running.lifetime.step()
+        await running.turn()
     assert looked == [1]

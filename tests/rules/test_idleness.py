@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jupyter_sandbox_spawner.rules.idleness import CLAIM_FRESH, Limits, Signals, Warned, decide
+from jupyter_sandbox_spawner.rules.idleness import CLAIM_FRESH, SAVE_AHEAD, Limits, Signals, Warned, decide
 
 START = datetime(2026, 11, 25, 12, 0, tzinfo=timezone.utc)
 UNHURRIED = settings(deadline=None, max_examples=60)
@@ -148,7 +148,7 @@ def test_every_end_is_preceded_by_a_warning(limit: Limits, said: Signals) -> Non
 
 
 def test_warnings_come_at_thirty_ten_and_two_minutes() -> None:
-    """An eight-hour server is warned three times, each with when and why."""
+    """An eight-hour server is warned three times, and asked to save at the very end."""
     limit = Limits(started_at=START, deadline=at(8 * 3600))
     given_at = []
     now, warned = at(1), ()
@@ -157,7 +157,7 @@ def test_warnings_come_at_thirty_ten_and_two_minutes() -> None:
             given_at.append((at(8 * 3600) - now).total_seconds())
             warned = (verdict.warned,)
         now = verdict.next_check
-    assert given_at == [1800, 600, 120]
+    assert given_at == [1800, 600, 120, SAVE_AHEAD]
 
 
 def test_a_clock_that_jumped_counts_idleness_anew() -> None:
