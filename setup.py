@@ -34,6 +34,7 @@ TEST = [
     "trustme>=1.2,<2",
     "botocore>=1.34,<2",
     "keyring>=25,<26",
+    "jupyterhub-idle-culler>=2,<3",
     "pip>=24.1",
     "twine>=6,<7",
     "ruff>=0.12,<1",

@@ -16,7 +16,7 @@ from hub_config.demo.running import DemoError
 from hub_config.demo.visitor import Refusal
 from jupyter_sandbox_spawner.errors import SandboxError
 
-from . import decisions, egress, front, load, policy, secret_read, secrets_crowd, spawn
+from . import cull, decisions, egress, front, load, policy, secret_read, secrets_crowd, spawn
 from .figures import Line
 from .machine import facts
 from .plot import as_svg
@@ -40,7 +40,7 @@ ROWS = {
     row.name: row
     for rows in (spawn, egress, load, front, secret_read, secrets_crowd, policy, decisions)
     for row in rows.ROWS
-}
+} | {row.name: row for row in cull.rows()}
 
 
 def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
@@ -58,6 +58,13 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--seed", type=int, default=1, metavar="N", help="of the order within rounds (default: 1)"
     )
+    parser.add_argument(
+        "--servers",
+        type=int,
+        default=cull.SERVERS,
+        metavar="N",
+        help=f"servers of the hub in the rows cull... (default: {cull.SERVERS})",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every number here")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table here too")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="write a picture (SVG) here")
@@ -67,6 +74,8 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
         parser.error(f"ROW: there is none named {unknown[0]!r}; known are: {', '.join(ROWS)}")
     if options.rounds < 1:
         parser.error(f"--rounds: {options.rounds} is less than 1")
+    if options.servers < cull.BLOCKS:
+        parser.error(f"--servers: {options.servers} is less than {cull.BLOCKS}")
     for name in ("json", "markdown", "plot"):
         file: Path | None = getattr(options, name)
         if file is not None and not file.absolute().parent.is_dir():
@@ -88,7 +97,7 @@ async def _run(rows: Sequence[Row], options: argparse.Namespace) -> tuple[list[L
     for row in rows:
         _say(f"{row.name}: {row.about} ({', '.join(row.contestants)})")
         try:
-            lines += await measure(row, options.rounds, options.seed, _say)
+            lines += await measure(row, min(options.rounds, row.rounds or options.rounds), options.seed, _say)
         except _BROKEN as error:
             broken = True
             _say(f"{row.name}: not measured: {error or type(error).__name__}")
@@ -99,7 +108,8 @@ def main(given: Sequence[str] | None = None) -> int:
     """Measure, print the table, write what was asked for."""
     options = _arguments(given)
     told = facts(options.rounds, options.seed)
-    rows = [ROWS[name] for name in options.rows or ROWS]
+    sized = {row.name: row for row in cull.rows(options.servers)}
+    rows = [sized.get(name, ROWS[name]) for name in options.rows or ROWS]
     try:
         lines, broken = asyncio.run(_run(rows, options))
     except (KeyboardInterrupt, asyncio.CancelledError):

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import aiohttp
@@ -18,7 +17,7 @@ from jupyter_sandbox_spawner.rules.choosing import decide
 
 from .figures import Goal, Measure
 from .house import scratch
-from .machine import put_first
+from .machine import first_of_all
 from .own_database import open_database
 from .peer_hub import open_peer_hub
 from .row import BenchmarkError, Row, Take
@@ -130,21 +129,8 @@ async def _opened(
         peer = await stack.enter_async_context(open_peer_hub(_made(directory / "peer"), "alice", _SPAWNER))
         await peer.open(peer.hub("home"))
         token = await peer.token("bench")
-        stack.enter_context(_first())
+        stack.enter_context(first_of_all())
         yield takes(_Decisions(town, peer, token))
-
-
-@contextmanager
-def _first() -> Iterator[None]:
-    """We, control and the peer's hub run before all others, as far as we may say so."""
-    if os.geteuid() != 0:
-        yield
-        return
-    put_first([os.getpid()])
-    try:
-        yield
-    finally:
-        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
 def _made(directory: Path) -> Path:

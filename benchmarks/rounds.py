@@ -15,7 +15,8 @@ async def measure(row: Row, rounds: int, seed: int, say: Callable[[str], None]) 
     """The lines of one row. Raises BenchmarkError, or what a program that broke raised."""
     samples: dict[str, dict[str, list[float]]] = {item.name: {} for item in row.measures}
     async with row.open() as take:
-        for name in row.contestants:
+        # A row of few, long rounds starts its programs anew in each: there is nothing to warm up.
+        for name in row.contestants if row.rounds is None else ():
             await take(name)
             say(f"{row.name}: warmed up {name}")
         for number_of_round, order in enumerate(orders(row.contestants, rounds, seed), 1):

@@ -20,10 +20,12 @@ class BenchmarkError(Exception):
 @dataclass(frozen=True)
 class Row:
     """`contestants`: ours, its peer, then references; `open` gives what measures one of them once: the value
-    of each measure by its name."""
+    of each measure by its name. `rounds`: at most so many, and none to warm up, where
+    one takes minutes."""
 
     name: str
     about: str
     contestants: tuple[str, ...]
     measures: tuple[Measure, ...]
     open: Callable[[], AbstractAsyncContextManager[Take]]
+    rounds: int | None = None
