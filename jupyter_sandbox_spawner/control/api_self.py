@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -9,7 +11,7 @@ from typing import Any
 from aiohttp import web
 
 from .. import __version__
-from ..clients.control import Claims
+from ..clients.control import Claims, Notices
 from ..errors import ConfigurationError, ProgramError, RefusedError
 from ..models import Usage
 from ..rules.profile_choices import named_datasets
@@ -18,8 +20,9 @@ from . import data, happenings, records, users
 from .extending import Extender, ExtensionWish, Wish, possible_extension
 from .keeping import KeepWish, keep_now, kept_until
 from .lifetime import Lifetime
+from .notices import News, live_warnings, news_of
 from .parts import Parts
-from .people import People
+from .people import SANDBOX_HEADER, People, unknown_sandbox
 from .records import SandboxRecord
 from .signals import Watcher
 from .stopping import Stopper
@@ -29,6 +32,8 @@ from .wish_views import extension_view, possible_view
 __all__ = ["SelfApi"]
 
 _MOST_EVENTS = 200
+_LONGEST_WAIT = 60  # seconds; the door waits somewhat longer
+_HIGHEST = 1 << 53
 _MOST_CHOSEN = 1000  # sandboxes whose options are kept here
 
 
@@ -44,10 +49,13 @@ class SelfApi:
         self._stopper = stopper
         self._watcher = watcher
         self._extender = Extender(parts)
+        self._news = News()
+        parts.store.listen(self._news.changed)
         self._chosen: dict[str, Mapping[str, str] | None] = {}  # read once: it never changes
 
     def add_to(self, app: web.Application) -> None:
         """Add every route."""
+        app.on_shutdown.append(self._news.close)
         app.add_routes(
             [
                 web.get("/api/self", self._self),
@@ -84,6 +92,7 @@ class SelfApi:
             **await self._data(record),
             "usage": await self._usage(record),
             "denials": len(await self._parts.store.run(lambda db: happenings.denials_of(db, record.id))),
+            "warnings": await self._warnings(record, now),
             "last": None if before is None else previous_view(record, before, now),
         }
         return _answer(document)
@@ -119,18 +128,37 @@ class SelfApi:
         return _answer({"stop": reason(current or record)}, status=202)
 
     async def _claims(self, request: web.Request) -> web.Response:
-        record = await self._people.sandbox(request.headers)
-        self._watcher.claim(record.id, decode_json(Claims, await request.read()))
-        return web.Response(status=204)
+        sandbox = request.headers.get(SANDBOX_HEADER, "")
+        claims = decode_json(Claims, await request.read())
+        heard = min(max(claims.heard, 0), _HIGHEST)
+        notices = Notices()
+        if not self._news.is_quiet(sandbox, heard):
+            now = self._parts.clock.now()
+            found = await self._parts.store.run(lambda db: news_of(db, self._news, sandbox, heard, now))
+            if found is None:
+                raise unknown_sandbox(sandbox)
+            notices = Notices(notices=found)
+        self._watcher.claim(sandbox, claims)
+        return _answer(encode(notices))
 
     async def _events(self, request: web.Request) -> web.Response:
         record = await self._reader(request)
-        after = _number(request, "after", 0)
-        found = await self._parts.store.run(
-            lambda db: happenings.events_of(db, record.id, after, _MOST_EVENTS)
-        )
+        after, patience = _number(request, "after", 0), _number(request, "timeout", 0)
+
+        async def look() -> list[dict[str, Any]]:
+            return await self._parts.store.run(
+                lambda db: happenings.events_of(db, record.id, after, _MOST_EVENTS)
+            )
+
+        with self._news.waiting(record.id) as changed:  # from before the look: nothing is missed between
+            found = await look()
+            if not found and patience:
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(changed.wait(), min(patience, _LONGEST_WAIT))
+                    found = await look()
         items = [{**item, "at": timestamp(item["at"])} for item in found]
-        return _answer({"items": items, "next": items[-1]["id"] if items else after})
+        now = timestamp(self._parts.clock.now())
+        return _answer({"items": items, "next": items[-1]["id"] if items else after, "now": now})
 
     async def _egress(self, request: web.Request) -> web.Response:
         record = await self._reader(request)
@@ -186,6 +214,12 @@ class SelfApi:
             while len(self._chosen) > _MOST_CHOSEN:
                 del self._chosen[next(iter(self._chosen))]
         return self._chosen[record.id]
+
+    async def _warnings(self, record: SandboxRecord, now: datetime) -> list[dict[str, Any]]:
+        found = await self._parts.store.run(lambda db: live_warnings(db, record.id, now))
+        return [
+            {**item, "told_at": timestamp(item["told_at"]), "at": timestamp(item["at"])} for item in found
+        ]
 
     async def _usage(self, record: SandboxRecord) -> Any:
         try:

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from ..models import Event
+from .changes import mark_changed
 from .tables import denials, events, sandboxes, settings, settings_versions
 
 __all__ = [
@@ -32,6 +33,7 @@ def add_event(
     connection: Connection, sandbox: str, at: datetime, kind: str, detail: Mapping[str, Any]
 ) -> None:
     """One event of a sandbox."""
+    mark_changed(sandbox)
     connection.execute(insert(events).values(sandbox=sandbox, at=at, kind=kind, detail=dict(detail)))
 
 

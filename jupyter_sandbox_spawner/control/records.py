@@ -16,6 +16,7 @@ from ..rules.grants import decide_grants
 from ..rules.idleness import Warned
 from ..wire import decode, encode
 from . import ledger
+from .changes import mark_changed
 from .tables import sandboxes
 
 __all__ = [
@@ -225,6 +226,7 @@ def release(
     connection: Connection, sandbox: str, code: str, why: str, now: datetime, exit_code: int | None = None
 ) -> bool:
     """Close a record; a reason that was decided before stays. False when it was closed already."""
+    mark_changed(sandbox)
     query = update(sandboxes).where(sandboxes.c.id == sandbox, sandboxes.c.status.in_(OPEN))
     undecided = query.where(sandboxes.c.stop_code.is_(None)).values(stop_code=code, stop_why=why)
     connection.execute(undecided)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import TypeVar
@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError
 
 from ..errors import ConfigurationError
 from ..settings import Site
+from .changes import noting
 from .databases import LOCK_WAIT, Database, StoreError
 from .postgresql_database import ANSWER, Postgresql
 from .sqlite_database import Sqlite
@@ -52,6 +53,7 @@ class Store:
         self._engine = self._database.make_engine()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="database")
         self._turn = asyncio.Lock()
+        self._listeners: list[Callable[[Collection[str]], None]] = []
 
     async def __aenter__(self) -> Store:
         try:
@@ -70,6 +72,10 @@ class Store:
         await self._on_thread(self._engine.dispose, self._patience)
         self._thread.shutdown()
 
+    def listen(self, listener: Callable[[Collection[str]], None]) -> None:
+        """Call it, on the database's thread, after each transaction with the sandboxes it wrote of."""
+        self._listeners.append(listener)
+
     async def run(self, question: Callable[[Connection], T]) -> T:
         """Run `question` in one transaction; committed when this returns, or not at all.
 
@@ -80,13 +86,18 @@ class Store:
 
     def _ask(self, question: Callable[[Connection], T]) -> T:
         committing = False
-        try:
-            with self._engine.begin() as connection:
-                answer = question(connection)
-                committing = True
-            return answer
-        except DBAPIError as error:
-            raise self._database.explain(error, committing) from error
+        with noting() as changed:
+            try:
+                with self._engine.begin() as connection:
+                    answer = question(connection)
+                    committing = True
+                return answer
+            except DBAPIError as error:
+                raise self._database.explain(error, committing) from error
+            finally:
+                # Also after a failure: a commit whose answer was lost may have come through.
+                for listener in self._listeners if changed else ():
+                    listener(changed)
 
     async def _on_thread(self, act: Callable[[], T], patience: float) -> T:
         # One after the other already here, so that the time of one does not count the wait for others.

@@ -118,6 +118,8 @@ class UserServer:
             "JUPYTERLAB_WORKSPACES_DIR": f"{home}/.jupyter/lab/workspaces",
             "JUPYTER_CONFIG_DIR": str(INSIDE / "etc/jupyter"),
             "JUPYTER_PATH": str(INSIDE / "share/jupyter"),
+            # Those of this machine are other people's; in a sandbox /dev/pts is its own.
+            "JUPYTER_SANDBOX_TERMINALS": str(self.place.doors.directory / "terminals"),
             "JUPYTER_RUNTIME_DIR": str(self.place.doors.directory / "runtime"),
             "PYTHONNOUSERSITE": "1",
             "PYTHONSAFEPATH": "1",

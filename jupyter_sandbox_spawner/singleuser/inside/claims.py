@@ -1,7 +1,8 @@
 """What does the server say of its own use? Kernels, busy ones, terminals, last activity: told to control.
 
 It is told from inside the server where that starts lean, else by a small process beside it. Neither may harm
-the server: what cannot be told is left out, and the next word comes some seconds later.
+the server: what cannot be told is left out, and the next word comes some seconds later. Control's answer may
+hold notices, such as that the end is near; what is done about them is imported when there are any.
 """
 
 from __future__ import annotations
@@ -14,7 +15,10 @@ import sys
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
+
+from .hook import hook_environment
+from .notices import TERMINALS_VARIABLE, Heard, Notice
 
 __all__ = ["main", "start_process", "summary", "tell_from"]
 
@@ -22,7 +26,14 @@ EVERY_VARIABLE = "JUPYTER_SANDBOX_CLAIMS_EVERY"
 EVERY = 20.0  # seconds; control believes a word for two minutes
 PATIENCE = 10.0
 MAX_ANSWER = 4 << 20
-PASSED_ON = ("JUPYTERHUB_API_TOKEN", "JUPYTERHUB_API_URL", "JUPYTERHUB_SERVICE_URL", EVERY_VARIABLE)
+PASSED_ON = (
+    "JUPYTERHUB_API_TOKEN",
+    "JUPYTERHUB_API_URL",
+    "JUPYTERHUB_SERVICE_URL",
+    "JUPYTER_RUNTIME_DIR",
+    TERMINALS_VARIABLE,
+    EVERY_VARIABLE,
+)
 
 _Models = Iterable[Mapping[str, Any]]
 
@@ -33,14 +44,16 @@ class _Address(NamedTuple):
     path: str
 
 
-def summary(kernels: _Models, terminals: _Models) -> dict[str, Any]:
+def summary(kernels: _Models, terminals: _Models, heard: int = 0) -> dict[str, Any]:
     """The claim, from the models of the server's REST API.
 
     The server's own last activity is left out: a page's polling moves it.
     """
     kernels, terminals = list(kernels), list(terminals)
     instants = [str(model["last_activity"]) for model in (*kernels, *terminals) if model.get("last_activity")]
+    said = {"heard": heard} if heard else {}
     return {
+        **said,
         "kernels": len(kernels),
         "busy": sum(model.get("execution_state") == "busy" for model in kernels),
         "terminals": len(terminals),
@@ -61,26 +74,37 @@ def tell_from(app: Any) -> None:
 async def _keep_telling(app: Any, address: _Address, every: float) -> None:
     import asyncio  # here: the process beside a server is smaller without it
 
+    heard, saving = Heard(), set()
     while True:
         try:
-            await asyncio.wait_for(_tell(app, address), PATIENCE)
+            new = heard.take(await asyncio.wait_for(_tell(app, address, heard.number), PATIENCE))
+            if new:
+                from .reacting import react
+
+                # Beside the telling, which must go on meanwhile; kept, or it could be collected.
+                task = asyncio.ensure_future(react(app, new, heard.kept))
+                saving.add(task)
+                task.add_done_callback(saving.discard)
         except Exception as error:  # noqa: BLE001 - whatever an extension's manager raises, the server goes on
             app.log.debug("Control was not told: %r", error)
-        await asyncio.sleep(every)
+        await asyncio.sleep(heard.wait(every))
 
 
-async def _tell(app: Any, address: _Address) -> None:
+async def _tell(app: Any, address: _Address, heard: int) -> bytes:
     import asyncio
 
     kernels = app.kernel_manager.list_kernels()
     if hasattr(kernels, "__await__"):
         kernels = await kernels
     terminals = app.web_app.settings.get("terminal_manager")
-    body = json.dumps(summary(kernels, terminals.list() if terminals else ())).encode()
+    body = json.dumps(summary(kernels, terminals.list() if terminals else (), heard)).encode()
     reader, writer = await asyncio.open_connection(address.host, address.port)
     try:
         writer.write(_request("POST", address, body))
-        await reader.read(1)
+        answer = b""
+        while len(answer) < MAX_ANSWER and (chunk := await reader.read(65536)):
+            answer += chunk
+        return answer
     finally:
         writer.close()
 
@@ -92,7 +116,8 @@ def start_process(environment: Mapping[str, str]) -> None:
     """Start the process that tells of the server which this process is about to become."""
     if os.fork():
         return
-    kept = {name: environment[name] for name in PASSED_ON if name in environment}
+    kept = hook_environment(environment)
+    kept |= {name: environment[name] for name in PASSED_ON if name in environment}
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):  # else whoever reads the server's log would wait for us too
         os.dup2(nowhere, descriptor)
@@ -109,14 +134,38 @@ def main(arguments: list[str]) -> int:
     if server is None or control is None:
         return 1
     token = os.environ.get("JUPYTERHUB_API_TOKEN", "")
-    parent = os.getppid()
+    parent, heard = os.getppid(), Heard()
     while os.getppid() == parent:
         # Not listening yet, too busy to answer, or control is away: the next word may arrive.
         with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):
-            claim = summary(_models(server, "kernels", token), _models(server, "terminals", token))
-            _exchange(control, _request("POST", control, json.dumps(claim).encode()))
-        time.sleep(_every(os.environ))
+            kernels, terminals = (_models(server, what, token) for what in ("kernels", "terminals"))
+            claim = json.dumps(summary(kernels, terminals, heard.number)).encode()
+            new = heard.take(_exchange(control, _request("POST", control, claim)))
+            if new:
+                _act(server, token, new, heard)
+        time.sleep(heard.wait(_every(os.environ)))
     return 0
+
+
+def _act(server: _Address, token: str, new: list[Notice], heard: Heard) -> None:
+    from .save import open_notebooks, save, show
+
+    show(new, heard.kept, os.environ)
+    for notice in new:
+        if notice.kind == "save":
+            sessions = _models(server, "sessions", token)
+            made = {path: _checkpoint(server, token, path) for path in open_notebooks(sessions)}
+            save(os.environ, notice, made)
+
+
+def _checkpoint(server: _Address, token: str, notebook: str) -> str:
+    path = f"{server.path.rstrip('/')}/api/contents/{quote(notebook)}/checkpoints?no_track_activity=1"
+    try:
+        answer = _exchange(server, _request("POST", server._replace(path=path), token=token))
+    except OSError as error:
+        return str(error)
+    status = answer.partition(b"\r\n")[0].decode("latin-1")
+    return "" if " 201 " in status else f"The server answered: {status}"
 
 
 def _models(server: _Address, what: str, token: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -9,6 +10,8 @@ import socket
 import sys
 
 from .boot import BootFailedError, Document, read_document
+from .farewell import FAREWELL_LIMIT, start_hook
+from .hook import hook_environment
 from .ingress import Ingress
 from .loop import Loop
 from .pipes import Pipes
@@ -48,7 +51,7 @@ def main(arguments: list[str]) -> int:
         from .server import run
 
         return run(document)
-    init = _Init(server, handled)
+    init = _Init(server, handled, hook_environment(document.environment))
     _relay(init.loop, doors, listeners, document)
     del document  # identity is the server's; pid 1 keeps none
     return init.run()
@@ -85,11 +88,16 @@ def _relay(loop: Loop, doors: str, listeners: list[tuple[socket.socket, str]], d
 
 
 class _Init:
-    """The parent's half: one loop, the server's process id, and its status once it has ended."""
+    """The parent's half: one loop, the server's process id, and its status once it has ended.
 
-    def __init__(self, server: int, handled: set[signal.Signals]) -> None:
+    SIGTERM reaches the server after the user's hook has run, or at once where it comes a second time.
+    """
+
+    def __init__(self, server: int, handled: set[signal.Signals], hooked: dict[str, str]) -> None:
         self.loop = Loop()
         self._server = server
+        self._hooked, self._handled = hooked, handled
+        self._hook: int | None = None  # 0: it is over
         self._status: int | None = None
         self._wakeup, writer = socket.socketpair()
         self._writer = writer
@@ -110,8 +118,30 @@ class _Init:
     def _on_signals(self, _events: int) -> None:
         for number in self._wakeup.recv(4096):
             if number in FORWARDED and self._status is None:
-                os.kill(self._server, number)
+                self._end(number)
         self._reap()
+
+    def _end(self, number: int) -> None:
+        if number == signal.SIGTERM and self._hook is None:
+            self._hook = start_hook(self._hooked, self._handled)
+            if self._hook:
+                self.loop.later(FAREWELL_LIMIT, lambda: self._cut_short(signal.SIGTERM))
+                return
+        self._cut_short(number, wanted=True)
+
+    def _cut_short(self, number: int, wanted: bool = False) -> None:
+        """The hook has had its time, or somebody `wanted` the end now."""
+        process, self._hook = self._hook, 0
+        if process:
+            with contextlib.suppress(ProcessLookupError, PermissionError):  # not yet a group, or over
+                os.kill(process, signal.SIGKILL)
+                os.killpg(process, signal.SIGKILL)
+        if process or wanted:
+            self._pass_on(number)
+
+    def _pass_on(self, number: int) -> None:
+        if self._status is None:
+            os.kill(self._server, number)
 
     def _reap(self) -> None:
         for _ in range(REAPED_A_ROUND):
@@ -121,6 +151,9 @@ class _Init:
                 return
             if process == 0:
                 return
+            if process == self._hook:
+                self._hook = 0
+                self._pass_on(signal.SIGTERM)
             if process == self._server:
                 self._status = os.waitstatus_to_exitcode(status)
                 self.loop.stop()
