@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from aiohttp import web
+from sqlalchemy import Connection
 
 from .. import __version__
 from ..clients.control import Claims
@@ -63,7 +64,6 @@ class SelfApi:
         now = self._parts.clock.now()
         signals = (await self._watcher.look([record])).get(record.id)
         verdict = decide(now, limits_of(record, self._parts.tuning.max_age), signals) if signals else None
-        before = await self._parts.store.run(lambda db: records.previous_of(db, record))
         spec = record.spec
         document = {
             **summary(record, now),
@@ -81,7 +81,7 @@ class SelfApi:
             **await self._data(record),
             "usage": await self._usage(record),
             "denials": len(await self._parts.store.run(lambda db: happenings.denials_of(db, record.id))),
-            "last": None if before is None else previous_view(record, before, now),
+            "last": await self._parts.store.run(lambda db: _last(db, record, now)),
         }
         return _answer(document)
 
@@ -187,6 +187,14 @@ class SelfApi:
         except ProgramError:
             return None  # the status of the rest is worth showing while the launcher is away
         return encode(usage)
+
+
+def _last(connection: Connection, record: SandboxRecord, now: datetime) -> dict[str, Any] | None:
+    before = records.previous_of(connection, record)
+    if before is None:
+        return None
+    told = happenings.told_of(connection, [before.id]).get(before.id)
+    return previous_view(record, before, now, told.lines if told else "")
 
 
 def _number(request: web.Request, name: str, default: int) -> int:
