@@ -146,9 +146,11 @@ class ControlClient(UnixClient):
         """The server answers; idempotent."""
         await self.call("POST", f"/api/sandboxes/{sandbox}/ready", encode(Stages(stages=stages)))
 
-    async def released(self, sandbox: str, code: str, why: str, exit_code: int | None = None) -> None:
+    async def released(
+        self, sandbox: str, code: str, why: str, exit_code: int | None = None, lines: str = ""
+    ) -> None:
         """It ended and nothing of it is left; idempotent. A reason that control decided stays."""
-        body = encode(Released(code=code, why=why, exit_code=exit_code))
+        body = encode(Released(code=code, why=why, exit_code=exit_code, lines=lines))
         await self.call("POST", f"/api/sandboxes/{sandbox}/released", body)
 
     async def refused(self, user: str, refusal: Refused) -> None:

@@ -40,9 +40,14 @@ class GatewayClient(UnixClient):
         """Replace the egress policy; open connections keep the old decision."""
         await self.call("PATCH", f"/sandboxes/{sandbox}/egress", encode(policy))
 
-    async def drain(self, sandbox: str) -> None:
-        """Refuse new browser requests with a sentence; running ones go on."""
-        await self.call("POST", f"/sandboxes/{sandbox}/drain")
+    async def drain(self, sandbox: str, why: str = "", timeout: float = 0) -> int:
+        """Refuse new browser requests with the first reason given; how many requests run on.
+
+        With a timeout it waits so many seconds for running requests, then closes the WebSockets.
+        """
+        body = {"why": why, "timeout": timeout}
+        path = f"/sandboxes/{sandbox}/drain"
+        return int((await self.call("POST", path, body, timeout=timeout + _MARGIN))["running"])
 
     async def close_sandbox(self, sandbox: str) -> None:
         """Close the doors, end every connection, forget the sandbox; no-op when it is unknown."""

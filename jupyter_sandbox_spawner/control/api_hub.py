@@ -7,11 +7,11 @@ from datetime import timedelta
 from aiohttp import web
 from sqlalchemy import Connection
 
-from ..clients.control import Refused, Released, Stages
+from ..clients.control import Ended, Refused, Released, Stages
 from ..names import is_sandbox_id
 from ..rules.admission import AdmissionRequest
 from ..wire import decode_json, encode
-from . import records, users
+from . import happenings, records, users
 from .admission import Admissions
 from .api_gpu import GpuApi
 from .lifetime import Lifetime
@@ -71,7 +71,7 @@ class HubApi:
     async def _released(self, request: web.Request) -> web.Response:
         body = decode_json(Released, await request.read())
         record = await self._record(request)
-        await self._stopper.release(record, body.code, body.why, body.exit_code)
+        await self._stopper.release(record, body.code, body.why, body.exit_code, body.lines)
         self._watcher.forget(record.id)
         self._people.forget(record.id)
         return web.Response(status=204)
@@ -89,20 +89,27 @@ class HubApi:
 
     async def _last(self, request: web.Request) -> web.Response:
         user, server = request.match_info["user"], request.match_info["server"]
-        record = await self._parts.store.run(lambda db: records.latest_of(db, user, server))
-        if record is None:
-            return web.json_response(None)
-        return web.json_response(encode(ended(record, self._parts.clock.now())))
+        now = self._parts.clock.now()
+
+        def find(connection: Connection) -> Ended | None:
+            record = records.latest_of(connection, user, server)
+            if record is None:
+                return None
+            return ended(record, now, happenings.told_of(connection, [record.id]).get(record.id))
+
+        return web.json_response(encode(await self._parts.store.run(find)))
 
     async def _servers(self, request: web.Request) -> web.Response:
         user, now = request.match_info["user"], self._parts.clock.now()
 
-        def find(connection: Connection) -> list[SandboxRecord]:
-            return users.newest_of_servers(connection, user, now - _ENDED)
-
-        found = await self._parts.store.run(find)
         soft = await self._parts.limits.soft()
-        return web.json_response([encode(ended(record, now, soft)) for record in found])
+
+        def find(connection: Connection) -> list[Ended]:
+            found = users.newest_of_servers(connection, user, now - _ENDED)
+            told = happenings.told_of(connection, [record.id for record in found])
+            return [ended(record, now, told.get(record.id), soft) for record in found]
+
+        return web.json_response([encode(item) for item in await self._parts.store.run(find)])
 
     async def _record(self, request: web.Request) -> SandboxRecord:
         name = request.match_info["id"]

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from aiohttp import web
+from sqlalchemy import Connection
 
 from .. import __version__
 from ..clients.control import Claims, Notices
@@ -73,7 +74,6 @@ class SelfApi:
         record = await self._reader(request)
         now = self._parts.clock.now()
         judged, traffic = await self._lifetime.verdict_of(record), self._watcher.traffic(record.id)
-        before = await self._parts.store.run(lambda db: records.previous_of(db, record))
         spec = record.spec
         document = {
             **summary(record, now),
@@ -93,7 +93,7 @@ class SelfApi:
             "usage": await self._usage(record),
             "denials": len(await self._parts.store.run(lambda db: happenings.denials_of(db, record.id))),
             "warnings": await self._warnings(record, now),
-            "last": None if before is None else previous_view(record, before, now),
+            "last": await self._parts.store.run(lambda db: _last(db, record, now)),
         }
         return _answer(document)
 
@@ -227,6 +227,14 @@ class SelfApi:
         except ProgramError:
             return None  # the status of the rest is worth showing while the launcher is away
         return encode(usage)
+
+
+def _last(connection: Connection, record: SandboxRecord, now: datetime) -> dict[str, Any] | None:
+    before = records.previous_of(connection, record)
+    if before is None:
+        return None
+    told = happenings.told_of(connection, [before.id]).get(before.id)
+    return previous_view(record, before, now, told.lines if told else "")
 
 
 def _number(request: web.Request, name: str, default: int) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -10,10 +11,14 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 
 from ..models import Event
 from .changes import mark_changed
+from .records import SandboxRecord
 from .tables import denials, events, sandboxes, settings, settings_versions
 
 __all__ = [
     "DENIALS_KEPT",
+    "LINES_KEPT",
+    "Told",
+    "add_end",
     "add_event",
     "count_denial",
     "denials_of",
@@ -21,12 +26,24 @@ __all__ = [
     "forget_old",
     "note_version",
     "read_clock",
+    "told_of",
     "version_since",
     "write_clock",
 ]
 
 DENIALS_KEPT = 200  # different hosts a sandbox; what is more is counted under one name
+LINES_KEPT = 4000  # characters
 _MANY_MORE = "(many more)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """What a user was told: at `said_at` of an end at `warned_at`, and why; the log's last lines."""
+
+    said_at: datetime | None = None
+    warned_at: datetime | None = None
+    warning: str = ""
+    lines: str = ""
 
 
 def add_event(
@@ -35,6 +52,31 @@ def add_event(
     """One event of a sandbox."""
     mark_changed(sandbox)
     connection.execute(insert(events).values(sandbox=sandbox, at=at, kind=kind, detail=dict(detail)))
+
+
+def add_end(connection: Connection, record: SandboxRecord, at: datetime, lines: str) -> None:
+    """That it ended, with the last lines of its log; those of an end that is known already are left out."""
+    detail = {
+        "code": record.stop_code or "",
+        "why": record.stop_why or "",
+        "exit_code": record.exit_code,
+        "lines": _storable(lines, LINES_KEPT),
+    }
+    add_event(connection, record.id, at, "ended", detail)
+
+
+def told_of(connection: Connection, wanted: Sequence[str]) -> dict[str, Told]:
+    """By sandbox: the last warning that its user was given, and the last lines of its log."""
+    query = select(events).where(events.c.sandbox.in_(wanted), events.c.kind.in_(("warning", "ended")))
+    found: dict[str, Told] = {}
+    for row in connection.execute(query.order_by(events.c.id)):
+        before = found.get(row.sandbox, Told())
+        if row.kind == "ended":
+            found[row.sandbox] = replace(before, lines=str(row.detail.get("lines", "")))
+        else:
+            at = datetime.fromisoformat(row.detail["at"])
+            found[row.sandbox] = replace(before, warned_at=at, warning=row.detail["why"], said_at=row.at)
+    return found
 
 
 def events_of(connection: Connection, sandbox: str, after: int, limit: int = 100) -> list[dict[str, Any]]:

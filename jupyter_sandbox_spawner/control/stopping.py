@@ -114,14 +114,21 @@ class Stopper:
         except UnreachableError as error:
             log.warning("%s: its doors are closed later: %s", sandbox, error)
 
-    async def release(self, record: SandboxRecord, code: str, why: str, exit_code: int | None) -> bool:
-        """Close the record; a decided reason stays. False when it was closed before."""
+    async def release(
+        self, record: SandboxRecord, code: str, why: str, exit_code: int | None, lines: str = ""
+    ) -> bool:
+        """Close the record; a decided reason stays. False when it was closed before.
+
+        `lines`, the last ones of its log, are for its user: they are in no audit.
+        """
         now = self._parts.clock.now()
 
         def close(connection: Connection) -> SandboxRecord | None:
             if not records.release(connection, record.id, code, why, now, exit_code):
                 return None
-            return records.by_id(connection, record.id)
+            closed = records.by_id(connection, record.id) or record
+            happenings.add_end(connection, closed, now, lines)
+            return closed
 
         closed = await self._parts.store.run(close)
         if (pending := self._pending.pop(record.id, None)) is not None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from ..clients.control import Ended
 from ..models import SandboxSpec
 from ..rules.catalogue import Dataset
 from ..rules.datasets import Verdict as Mounting
+from ..rules.endings import sentence
 from ..rules.idleness import Signals, Verdict
+from .happenings import Told
 from .records import SandboxRecord
 
 __all__ = [
@@ -22,9 +24,11 @@ __all__ = [
     "summary",
     "timestamp",
     "verdict_view",
+    "why_of",
 ]
 
 _CHAIN = ("hash", "prev")
+_SAME = timedelta(seconds=1)
 
 
 def timestamp(instant: datetime | None) -> str | None:
@@ -32,8 +36,10 @@ def timestamp(instant: datetime | None) -> str | None:
     return None if instant is None else instant.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def ended(record: SandboxRecord, now: datetime, soft: Sequence[str] = ()) -> Ended:
-    """For the hub's pages: why it ended, or when it will, and which of its limits are `soft`."""
+def ended(record: SandboxRecord, now: datetime, told: Told | None = None, soft: Sequence[str] = ()) -> Ended:
+    """For the hub's pages: why it ended, or when it will, what its user was told, which limits are `soft`."""
+    told = told or Told()
+    stands = _stands(told, record, now)
     return Ended(
         sandbox=record.id,
         server=record.server,
@@ -41,12 +47,30 @@ def ended(record: SandboxRecord, now: datetime, soft: Sequence[str] = ()) -> End
         profile=record.profile,
         now=now,
         code=record.stop_code or "",
-        why=record.stop_why or "",
+        why=why_of(record),
         ended_at=record.released_at,
         deadline=record.deadline,
         idle_timeout=record.idle_timeout,
         soft=tuple(soft),
+        warned_at=told.warned_at if stands else None,
+        warning=told.warning if stands else "",
+        lines=told.lines,
     )
+
+
+def why_of(record: SandboxRecord) -> str:
+    """The reason as a sentence; "" while nobody decided an end."""
+    return sentence(record.stop_code, record.stop_why or "") if record.stop_code else ""
+
+
+def _stands(told: Told, record: SandboxRecord, now: datetime) -> bool:
+    """Is it still true? Not once it was used since, was given more time, or the instant has passed."""
+    if told.warned_at is None or told.said_at is None or not record.is_open or told.warned_at <= now:
+        return False
+    used = record.used_at is not None and record.used_at > told.said_at
+    later = record.deadline is not None and record.deadline > told.warned_at
+    fixed = record.deadline is not None and abs(record.deadline - told.warned_at) < _SAME
+    return fixed or not (used or later)
 
 
 def summary(record: SandboxRecord, now: datetime) -> dict[str, Any]:
@@ -75,18 +99,23 @@ def reason(record: SandboxRecord) -> dict[str, Any] | None:
         return None
     return {
         "code": record.stop_code,
-        "why": record.stop_why,
+        "why": why_of(record),
         "actor": record.stop_actor,
         "decided_at": timestamp(record.stop_decided_at),
         "exit_code": record.exit_code,
     }
 
 
-def previous_view(record: SandboxRecord, before: SandboxRecord, now: datetime) -> dict[str, Any]:
-    """The server's last sandbox, for `record`'s; of another zone's nothing that it could choose."""
-    view = summary(before, now)
-    if view["stop"] is not None and (before.zone is None or before.zone != record.zone):
-        view["stop"] |= {"why": "It ran in another zone.", "exit_code": None}
+def previous_view(
+    record: SandboxRecord, before: SandboxRecord, now: datetime, lines: str = ""
+) -> dict[str, Any]:
+    """The server's last sandbox, for `record`'s, with the log's last `lines`; of another zone's nothing that
+    it could choose."""
+    view = summary(before, now) | {"lines": lines}
+    if before.zone is None or before.zone != record.zone:
+        view["lines"] = ""
+        if view["stop"] is not None:
+            view["stop"] |= {"why": "It ran in another zone.", "exit_code": None}
     return view
 
 

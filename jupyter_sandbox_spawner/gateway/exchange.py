@@ -6,6 +6,7 @@ Law: whatever a server sends, only this exchange suffers; its connection into th
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 
 import h11
@@ -60,7 +61,9 @@ class Exchange:
         self._method = b"GET"
         self._target = b""
         self._frames = FrameReader()
+        self._answers = FrameReader()
         self._upload: asyncio.Task[None] | None = None
+        self.upgraded = False
 
     async def run(self, request: h11.Request) -> bool:
         """Carry it; True when the browser's connection may carry another request."""
@@ -178,15 +181,19 @@ class Exchange:
         self._client.on_gone = None
         headers = heads.switch_headers(event.headers, self._sandbox.pages)
         self._out(self._peer.send(h11.InformationalResponse(status_code=101, headers=headers)) or b"")
-        self._out(self._inside.trailing_data[0])
+        self.upgraded = True
+        self._sandbox.leaving.ended()
+        self._upgraded_out(self._inside.trailing_data[0])
         self._upgraded_into(self._peer.trailing_data[0])
         ways = [
             asyncio.create_task(self._pump(self._client, self._ingress, inward=True)),
             asyncio.create_task(self._pump(self._ingress, self._client, inward=False)),
         ]
+        withdraw = self._sandbox.leaving.on_hang_up(lambda frame: self._hang_up(frame, ways))
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            withdraw()
             for way in ways:
                 way.cancel()
             await asyncio.gather(*ways, return_exceptions=True)
@@ -199,7 +206,7 @@ class Exchange:
                     self._upgraded_into(chunk)
                 else:
                     self._check_room()
-                    self._out(chunk)
+                    self._upgraded_out(chunk)
                 await target.drain(self._times.stall)
         except _BarredError as error:
             self._sandbox.deny("front.denied", {"code": error.refusal.code})
@@ -211,6 +218,18 @@ class Exchange:
         seen = list(self._frames.feed(chunk))
         self._counts = any(activity.message_counts(self._target, prefix, frame) for frame in seen)
         self._into(chunk)
+
+    def _upgraded_out(self, chunk: bytes) -> None:
+        self._answers.skip(chunk)
+        self._out(chunk)
+
+    def _hang_up(self, frame: bytes, ways: list[asyncio.Task[None]]) -> None:
+        """End the WebSocket with a close frame, where one may stand now: not within another."""
+        if self._answers.between:
+            with contextlib.suppress(StreamLostError):  # the browser left
+                self._out(frame)
+        for way in ways:
+            way.cancel()
 
     def _into(self, data: bytes) -> None:
         if data:

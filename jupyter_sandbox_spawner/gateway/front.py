@@ -96,16 +96,21 @@ class Front:
         self, peer: h11.Connection, client: Stream, request: h11.Request, sandbox: OpenSandbox
     ) -> bool:
         sandbox.front_running += 1
+        sandbox.leaving.began()
         withdraw = sandbox.on_close(client.abort)
+        exchange: Exchange | None = None
         try:
             ingress = (
-                None if sandbox.draining else sandbox.ingress.take() or await self._hold(client, sandbox)
+                None if sandbox.leaving.why else sandbox.ingress.take() or await self._hold(client, sandbox)
             )
             if ingress is None:
                 return self._refuse(peer, client, _absent(sandbox), request.method)
-            return await Exchange(peer, client, ingress, sandbox, self._times).run(request)
+            exchange = Exchange(peer, client, ingress, sandbox, self._times)
+            return await exchange.run(request)
         finally:
             withdraw()
+            if exchange is None or not exchange.upgraded:
+                sandbox.leaving.ended()
             sandbox.front_running -= 1
 
     async def _hold(self, client: Stream, sandbox: OpenSandbox) -> Stream | None:
@@ -140,8 +145,8 @@ def _cancel(waiting: asyncio.Future[Stream | None]) -> None:
 
 
 def _absent(sandbox: OpenSandbox) -> Refusal:
-    if sandbox.draining:
-        return Refusal(503, "front.draining", "This server is being stopped")
+    if sandbox.leaving.why:
+        return Refusal(503, "front.draining", sandbox.leaving.why)
     if not sandbox.ingress.was_ready:
         return Refusal(503, "front.not_ready", "This server is still starting. Try again in a moment")
     return Refusal(503, "front.gone", "This server does not answer: it ended or its network helper restarts")

@@ -16,12 +16,21 @@ from .registry import Registry
 __all__ = ["routes_of"]
 
 _LONGEST_POLL = 600.0  # seconds
+_LONGEST_DRAIN = 30.0  # seconds
 _OK = {"ok": True}
 
 
 @dataclass(frozen=True)
 class _Acknowledged:
     seq: int
+
+
+@dataclass(frozen=True)
+class _Drain:
+    """Why it is stopped, and the seconds that running requests may go on; 0: WebSockets stay too."""
+
+    why: str = ""
+    timeout: float = 0.0
 
 
 class _Routes:
@@ -55,8 +64,9 @@ class _Routes:
         return _OK
 
     async def drain(self, asked: Asked) -> Any:
-        self._registry.get(asked.sandbox).draining = True
-        return _OK
+        leaving = self._registry.get(asked.sandbox).leaving
+        body = decode_json(_Drain, asked.body or b"{}")
+        return {"running": await leaving.drain(body.why, min(body.timeout, _LONGEST_DRAIN))}
 
     async def close(self, asked: Asked) -> Any:
         await self._registry.close(asked.sandbox)

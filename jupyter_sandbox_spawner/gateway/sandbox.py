@@ -19,6 +19,7 @@ from .daily import DailyBytes
 from .door import Door
 from .events import Detail
 from .ingress import IngressPool
+from .leaving import Leaving
 from .memory import Use
 from .repeats import Reporter
 
@@ -54,7 +55,7 @@ class OpenSandbox:
         self.doors: list[Door] = []
         self.boot: BootDesk
         self.ingress: IngressPool
-        self.draining = False
+        self.leaving = Leaving()
         self.bytes_in = before.bytes_in
         self.bytes_out = before.bytes_out
         self.denials = before.denials

@@ -15,24 +15,26 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, TypeVar
 
-from ..clients.control import AdmissionRequest, ControlClient, Refused, control_socket
+from ..clients.control import AdmissionRequest, ControlClient, Refused, Released, control_socket
 from ..clients.gateway import GatewayClient
 from ..clients.launcher import LauncherClient
 from ..errors import AnswerError, BackendError, BootError, SandboxError, UnreachableError
 from ..models import Doors, SandboxSpec, Status, UserPlace
+from ..rules.log_lines import last_lines
 from ..settings import Site
 from .permission import control_away, denial
 from .planning import Furniture, StartPlan
+from .refusals import BrokenStart
 from .stages import Stages
 
-__all__ = ["LAST_LINES", "Lifecycle", "to_its_end"]
+__all__ = ["Lifecycle", "to_its_end"]
 
 log = logging.getLogger("jupyter_sandbox_spawner.hub")
 T = TypeVar("T")
-LAST_LINES = " Its last lines:"
 _PATIENCE = 5.0  # seconds a program may be away; the supervisor brings one back in 0.1-0.2 s
 _LONG_POLL = 20.0  # seconds
 _FIELD = 80  # characters of a field's name in the audit; who asks chooses it
+_LEAVE = 2.0  # seconds that running requests of browsers may go on once a stop has begun
 _NEWS = 2.0  # seconds for telling control something it also finds out by itself
 
 
@@ -82,23 +84,34 @@ class Lifecycle:
             await self._wait_for_server(plan, room)
         await self._tell(lambda: self._control.ready(sandbox_id, stages.seconds()), sandbox_id)
 
-    async def end(self, sandbox_id: str, grace: float) -> None:
-        """Stop, verify, remove, close the doors; no-op for what is gone.
+    async def end(self, sandbox_id: str, grace: float, why: str = "") -> None:
+        """Take leave of browsers, stop, verify, remove, close the doors; no-op for what is gone.
 
-        The doors are closed even if the launcher cannot stop it, so what survives is at least cut off.
-        Raises BackendError `stop.failed`.
+        Without grace nobody takes leave. The doors are closed even if the launcher cannot stop it, so what
+        survives is at least cut off. Raises BackendError `stop.failed`.
         """
         try:
+            if grace > 0:
+                await self._drain(sandbox_id, min(_LEAVE, grace), why)
             await self._stop_and_remove(sandbox_id, grace)
         finally:
             await self._close(sandbox_id)
 
-    async def released(self, sandbox_id: str, code: str, why: str, exit_code: int | None = None) -> None:
+    async def released(self, sandbox_id: str, news: Released) -> None:
         """Tell control why it ended, now that nothing of it is left.
 
         Where control is away this is put off, not lost: its reconciler closes the record.
         """
-        await self._tell(lambda: self._control.released(sandbox_id, code, why, exit_code), sandbox_id)
+        told = (news.code, news.why, news.exit_code, news.lines)
+        await self._tell(lambda: self._control.released(sandbox_id, *told), sandbox_id)
+
+    async def last_lines(self, sandbox_id: str, secrets: tuple[str, ...]) -> str:
+        """The end of its log without secrets; "" where it cannot be read: an end waits for no log."""
+        try:
+            return last_lines(await asyncio.wait_for(self._launcher.log_tail(sandbox_id), _NEWS), secrets)
+        except (SandboxError, asyncio.TimeoutError) as error:
+            log.warning("%s: its log is not read: %s", sandbox_id, error)
+            return ""
 
     async def refused(self, user: str, server: str, error: SandboxError) -> None:
         """Tell control, for the audit, what was refused before it was asked."""
@@ -147,6 +160,13 @@ class Lifecycle:
             await asyncio.wait_for(news(), _NEWS)
         except (SandboxError, asyncio.TimeoutError) as error:
             log.warning("%s: control was not told: %s", sandbox_id, error or "it does not answer")
+
+    async def _drain(self, sandbox_id: str, seconds: float, why: str) -> None:
+        try:
+            await asyncio.wait_for(self._gateway.drain(sandbox_id, why, seconds), seconds + _NEWS)
+        except (SandboxError, asyncio.TimeoutError) as error:
+            # A gateway that is away has no connections to end; one that forgot it has none of its.
+            log.info("%s: browsers are not told of its end: %s", sandbox_id, error or "the gateway is slow")
 
     async def _close(self, sandbox_id: str) -> None:
         await _insist(lambda: self._gateway.close_sandbox(sandbox_id))
@@ -209,21 +229,19 @@ class Lifecycle:
                 return status
 
     async def _boot_error(self, plan: StartPlan, status: Status | None) -> BootError:
-        try:
-            lines = _last_lines(await self._launcher.log_tail(plan.request.spec.id), plan.secrets)
-        except SandboxError as error:
-            lines = f"(its log cannot be read: {error.message})"
-        told = f"{LAST_LINES} {lines}" if lines else ""
+        lines = await self.last_lines(plan.request.spec.id, plan.secrets)
         if status is None:
-            return BootError(
-                f"The server in the sandbox did not answer within {plan.limit:.0f} s.{told}",
+            return BrokenStart(
+                f"The server in the sandbox did not answer within {plan.limit:.0f} s.",
+                lines,
                 code="boot.timeout",
                 remedy="Try again; if it stays like this, tell your admin.",
             )
         how = "" if status.exit_code is None else f" with exit status {status.exit_code}"
         why = f" ({status.reason.rstrip('.')})" if status.reason else ""
-        return BootError(
-            f"The server in the sandbox ended{how}{why} before it answered.{told}",
+        return BrokenStart(
+            f"The server in the sandbox ended{how}{why} before it answered.",
+            lines,
             code="boot.ended",
             remedy="Your files are kept. Try again; if it stays like this, tell your admin.",
         )
@@ -270,13 +288,3 @@ def _not_stopped(sandbox_id: str, why: str) -> BackendError:
         code="stop.failed",
         remedy="Its doors are closed; the next start of this server ends it. Tell your admin.",
     )
-
-
-def _last_lines(text: str, secrets: tuple[str, ...]) -> str:
-    """The end of a log on one line, printable and without secrets."""
-    for secret in secrets:
-        text = text.replace(secret, "[token]") if secret else text
-    lines = [
-        " ".join("".join(c if c.isprintable() else " " for c in line).split()) for line in text.splitlines()
-    ]
-    return " | ".join(line[-200:] for line in [line for line in lines if line][-5:])

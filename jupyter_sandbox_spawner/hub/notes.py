@@ -13,6 +13,7 @@ from typing import Any
 
 from ..clients.control import ControlClient, Ended, control_socket
 from ..errors import ProgramError
+from ..rules.endings import FILES
 from ..settings import SITE_VARIABLE, Site
 from ..units import format_duration
 from .catalogue import alarm, site_of
@@ -27,7 +28,9 @@ _PATIENCE = 1.5  # seconds
 class Note:
     """One server on a page, in plain text; `why` is set for one that ended, `left` for one that runs.
 
-    `soft` says which of its limits this host does not enforce; empty where all are hard.
+    `soft` says which of its limits this host does not enforce; empty where all are hard. `warning` says when
+    and why one that runs ends soon. `lines` are the last ones of a crashed one's log, `files` where the files
+    of an ended one are.
     """
 
     server: str
@@ -38,6 +41,9 @@ class Note:
     code: str = ""
     at: str = ""
     soft: str = ""
+    warning: str = ""
+    lines: tuple[str, ...] = ()
+    files: str = ""
 
 
 class Notes:
@@ -79,6 +85,8 @@ def note_of(found: Ended) -> Note:
             why=found.why,
             code=found.code,
             at=_moment(found.ended_at),
+            lines=tuple(found.lines.splitlines()),
+            files="" if found.code == "ended.user_deleted" else FILES,
         )
     return Note(
         server=found.server,
@@ -88,6 +96,7 @@ def note_of(found: Ended) -> Note:
         why=found.why if found.status == "stopping" else "",
         at=_moment(found.deadline),
         soft=", ".join(found.soft),
+        warning=_warning(found),
     )
 
 
@@ -120,6 +129,13 @@ def _left(found: Ended) -> str:
     if found.idle_timeout is not None:
         parts.append(f"stops when it is not used for {format_duration(found.idle_timeout)}")
     return "; ".join(parts) or "no time limit"
+
+
+def _warning(found: Ended) -> str:
+    if found.warned_at is None or found.status == "stopping":
+        return ""
+    left = max((found.warned_at - found.now).total_seconds(), 0)
+    return f"Ends in {format_duration(left)}, at {_moment(found.warned_at)}: {found.warning}"
 
 
 def _moment(instant: datetime | None) -> str:

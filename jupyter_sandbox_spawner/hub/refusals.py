@@ -6,15 +6,23 @@ Law: what a user can bring about alone (a refusal, a server that ends by itself)
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from tornado import web
 
-from ..errors import SandboxError
+from ..clients.control import Released
+from ..errors import BootError, SandboxError
 from ..models import Status
-from .lifecycle import LAST_LINES
 
-__all__ = ["FailedStart", "RefusedStart", "reason_of_death", "reason_of_failure", "start_error"]
+__all__ = [
+    "BrokenStart",
+    "FailedStart",
+    "RefusedStart",
+    "reason_of_death",
+    "reason_of_failure",
+    "start_error",
+]
 
 try:
     from jupyterhub.spawner import SpawnException
@@ -27,7 +35,20 @@ except ImportError:  # JupyterHub 5.x: the same class in small, as its documenta
             super().__init__(status_code, message, reason=reason)
 
 
+_HURRY = 0.5  # seconds by which the hub's own clock may be ahead of ours
+_SHOWN_LINES = 5  # in a message, which is one line
 _OWN_DOING = frozenset({"boot.ended"})
+
+
+class BrokenStart(BootError):
+    """The server did not come up. `reason` is for every record; `lines` of its log are for its user only."""
+
+    def __init__(self, reason: str, lines: str, *, code: str, remedy: str) -> None:
+        shown = " | ".join(lines.splitlines()[-_SHOWN_LINES:])
+        told = f" Its last lines: {shown}" if shown else ""
+        super().__init__(f"{reason}{told}", code=code, remedy=remedy)
+        self.reason = reason
+        self.lines = lines
 
 
 class RefusedStart(SpawnException):  # type: ignore[misc]  # JupyterHub has no type hints
@@ -57,12 +78,19 @@ def start_error(error: SandboxError, spawner: Any) -> web.HTTPError:
     return refusal
 
 
-def reason_of_failure(cause: BaseException) -> tuple[str, str]:
-    """Code and sentence under which control closes the record of a start that came to nothing."""
-    if isinstance(cause, SandboxError):
+def reason_of_failure(cause: BaseException, took: float, limit: float) -> Released:
+    """Why control closes the record of a start that came to nothing after `took` of `limit` seconds."""
+    if isinstance(cause, BrokenStart):
         # The server's own last lines stay with the user; they are not for the audit.
-        return cause.code, cause.message.partition(LAST_LINES)[0]
-    return "start.cancelled", "The start was cancelled or took too long."
+        return Released(code=cause.code, why=cause.reason, lines=cause.lines)
+    if isinstance(cause, SandboxError):
+        return Released(code=cause.code, why=cause.message)
+    if not isinstance(cause, asyncio.CancelledError):
+        return Released(code="start.failed", why="It did not start because of an error in the hub.")
+    if took >= limit - _HURRY:
+        why = f"It did not start within {limit:.0f} s, so the start was given up."
+        return Released(code="start.timeout", why=why)
+    return Released(code="start.cancelled", why="Its start was cancelled before it was ready.")
 
 
 def reason_of_death(status: Status | None) -> str:

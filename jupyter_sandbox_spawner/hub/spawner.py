@@ -5,12 +5,14 @@ Law: a profile never changes this object; whatever was started is ended on every
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from typing import Any
 
 from jupyterhub.spawner import Spawner
 
+from ..clients.control import Released
 from ..errors import BackendError, ProfileRefusedError, SandboxError
 from ..models import SandboxSpec, Status
 from ..names import canonical_username
@@ -31,6 +33,8 @@ from .traits import SandboxTraits
 
 __all__ = ["SandboxSpawner"]
 
+_STOPPED = Released(code="stop.at_hub", why="It was stopped at the hub.")
+
 
 class SandboxSpawner(SandboxTraits, Spawner):  # type: ignore[misc]  # JupyterHub has no type hints
     """Policy and life of one sandboxed server, the same on every backend.
@@ -43,6 +47,7 @@ class SandboxSpawner(SandboxTraits, Spawner):  # type: ignore[misc]  # JupyterHu
         self.sandbox_id = self.profile_slug = ""
         self.stages = Stages()
         self._stop_failed = self._starting = False
+        self._undoing: asyncio.Future[None] | None = None
         super().__init__(**kwargs)
 
     @property
@@ -112,6 +117,7 @@ class SandboxSpawner(SandboxTraits, Spawner):  # type: ignore[misc]  # JupyterHu
         with self.stages.stage("profile"):
             choice = await self._decide(lifecycle, user)
         with self.stages.stage("place"):
+            await self._undone()
             if self.farewells.has(user):
                 await self._say_farewell(lifecycle, user)
             await self._clear_leftovers(lifecycle, user)
@@ -121,8 +127,12 @@ class SandboxSpawner(SandboxTraits, Spawner):  # type: ignore[misc]  # JupyterHu
         try:
             await lifecycle.start(plan, self.stages)
         except BaseException as error:
-            # Cancelled by start_timeout or by a stop as well: nothing may be left running.
-            await to_its_end(self._undo(lifecycle, plan.request.spec.id, error))
+            # Cancelled by start_timeout or by a stop as well: nothing may be left running. The hub gives a
+            # cancelled start one second to end; `stop`, which it calls then, waits for the rest.
+            news = reason_of_failure(error, time.monotonic() - began, self.start_timeout)
+            self._undoing = asyncio.ensure_future(self._undo(self.sandbox_id, news))
+            if not isinstance(error, asyncio.CancelledError):
+                await asyncio.shield(self._undoing)
             raise
         follow_deaths(self)
         self.stages.finish()
@@ -146,16 +156,23 @@ class SandboxSpawner(SandboxTraits, Spawner):  # type: ignore[misc]  # JupyterHu
         await lifecycle.clear(user, self.name)
         self._stop_failed, self.sandbox_id = False, ""
 
-    async def _undo(self, lifecycle: Lifecycle, started: str, cause: BaseException) -> None:
+    async def _undo(self, started: str, news: Released) -> None:
         try:
-            await lifecycle.end(started, 0)
+            async with Lifecycle(self.site) as lifecycle:
+                await lifecycle.end(started, 0)
+                await lifecycle.released(started, news)
         except SandboxError as error:
             # The first error is the one to tell; the next start of this server ends what is left.
             self.log.critical("%s: %s could not be undone: %s", self._log_name, started, error)
             self._stop_failed = True
             return
-        self.sandbox_id = self.profile_slug = ""
-        await lifecycle.released(started, *reason_of_failure(cause))
+        if self.sandbox_id == started:
+            self.sandbox_id = self.profile_slug = ""
+
+    async def _undone(self) -> None:
+        """A start that came to nothing has left nothing, or the log says what it left."""
+        if self._undoing is not None:
+            await asyncio.shield(self._undoing)
 
     async def poll(self) -> int | None:
         """None while it starts or runs, and while nobody can tell; else its exit status, after cleaning up.
@@ -166,7 +183,8 @@ class SandboxSpawner(SandboxTraits, Spawner):  # type: ignore[misc]  # JupyterHu
         asked = self.sandbox_id
         if not asked and not self._starting:
             return 0
-        if self._starting or is_replaced(self):
+        undoing = self._undoing is not None and not self._undoing.done()
+        if self._starting or undoing or is_replaced(self):
             # How a start ends is told by start itself; for a replaced object the hub would stop the next.
             return None
         try:
@@ -189,8 +207,10 @@ class SandboxSpawner(SandboxTraits, Spawner):  # type: ignore[misc]  # JupyterHu
         dead, reason = self.sandbox_id, reason_of_death(status)
         self.log.warning("%s: %s is over: %s", self._log_name, dead, reason)
         exit_code = status.exit_code if status else None
+        lines = await lifecycle.last_lines(dead, (self.api_token,)) if exit_code else ""
+        news = Released(code="ended.died", why=reason, exit_code=exit_code, lines=lines)
         try:
-            await to_its_end(self._end(lifecycle, 0, "ended.died", reason, exit_code))
+            await to_its_end(self._end(lifecycle, 0, news))
         except SandboxError as error:
             # It is dead all the same; the next poll or start tries the clean-up again.
             self.log.critical("%s: %s is not cleaned up: %s", self._log_name, dead, error)
@@ -201,12 +221,10 @@ class SandboxSpawner(SandboxTraits, Spawner):  # type: ignore[misc]  # JupyterHu
                 self._stop_failed = False
         return 1 if exit_code is None else exit_code
 
-    async def _end(
-        self, lifecycle: Lifecycle, grace: float, code: str, why: str, exit_code: int | None = None
-    ) -> None:
+    async def _end(self, lifecycle: Lifecycle, grace: float, news: Released) -> None:
         ending = self.sandbox_id  # a new start may have another by the time this one is gone
-        await lifecycle.end(ending, grace)
-        await lifecycle.released(ending, code, why, exit_code)
+        await lifecycle.end(ending, grace, news.why)
+        await lifecycle.released(ending, news)
 
     async def stop(self, now: bool = False) -> None:
         """End the server; returns when its death is verified.
@@ -214,12 +232,13 @@ class SandboxSpawner(SandboxTraits, Spawner):  # type: ignore[misc]  # JupyterHu
         Raises BackendError `stop.failed` otherwise. JupyterHub loses that exception, so it is logged here,
         its id stays in the state (poll tells the truth), and the next start ends it first.
         """
+        await self._undone()
         if not self.sandbox_id:
             return
         try:
             async with Lifecycle(self.site) as lifecycle:
                 grace = 0 if now else self.stop_grace
-                await to_its_end(self._end(lifecycle, grace, "stop.at_hub", "It was stopped at the hub."))
+                await to_its_end(self._end(lifecycle, grace, _STOPPED))
         except SandboxError as error:
             self._stop_failed = True
             self.log.critical("%s: %s may still run: %s", self._log_name, self.sandbox_id, error)

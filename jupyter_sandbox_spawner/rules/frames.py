@@ -15,6 +15,8 @@ PEEK = 512
 _LONGEST_HEAD = 14
 _EXTENDED = {126: 2, 127: 8}  # bytes of the length that follow the second one
 _MASKED = 0x80
+_MOST_HEADS = 4096  # in one chunk
+_ENDLESS = 1 << 80  # bytes
 _RESERVED = 0x70
 
 
@@ -36,6 +38,34 @@ class FrameReader:
     def __init__(self) -> None:
         self._held = bytearray()
         self._skip = 0
+
+    @property
+    def between(self) -> bool:
+        """Is the last byte that went by the last one of its frame?"""
+        return not self._skip and not self._held
+
+    def skip(self, chunk: bytes) -> None:
+        """Only follow: where frames begin and end, without looking into them.
+
+        Who sends a flood of tiny frames is not followed any longer: it costs more than it is worth.
+        """
+        start = heads = 0
+        while start < len(chunk):
+            if heads > _MOST_HEADS:
+                self._skip = _ENDLESS
+                return
+            if self._skip:
+                passed = min(self._skip, len(chunk) - start)
+                self._skip -= passed
+                start += passed
+                continue
+            self._held.append(chunk[start])
+            start += 1
+            head, length = _measure(self._held)
+            if head == len(self._held):
+                heads += 1
+                self._held.clear()
+                self._skip = length
 
     def feed(self, chunk: bytes) -> Iterator[Frame]:
         """The frames of which enough was seen with this chunk; each is told once, early in its payload."""
