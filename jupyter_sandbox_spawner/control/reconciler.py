@@ -49,7 +49,7 @@ class Reconciler:
         async with self._lock:
             seen, silent = await self._look()
             now = self._parts.clock.now()
-            found = plan(now, seen, self._sightings, urgent)
+            found = plan(now, seen, self._sightings, urgent, self._parts.tuning.patience)
             self._sightings = found.sightings
             for action in found.due if apply else ():
                 await self._act(action)
