@@ -1,4 +1,4 @@
-"""What does a hub do here? It lists servers, starts and stops them by the product's own Lifecycle, and buries.
+"""What does a hub do here? It lists servers, starts and stops them by the product's Lifecycle, and buries.
 
 Law: its steps are those of hub/spawner.py in their order; only what needs a hub's own database is left out.
 """

@@ -111,9 +111,7 @@ class SmallSite:
             await client.close()
         for process in self._processes.values():
             process.send_signal(signal.SIGTERM)
-        return {
-            name: await asyncio.to_thread(process.wait, 30) for name, process in self._processes.items()
-        }
+        return {name: await asyncio.to_thread(process.wait, 30) for name, process in self._processes.items()}
 
     def records(self) -> dict[str, Record | None]:
         """What the launcher has on disk."""

@@ -1,4 +1,4 @@
-"""Does everything agree, and is nothing left over, after 200 operations at random, programs killed among them?
+"""Does everything agree, and is nothing left over, after 200 operations at random, with programs killed?
 
 CHAOS_OPERATIONS says how many (default 200), CHAOS_SEED which ones.
 """
@@ -176,7 +176,8 @@ async def disagreement(small: SmallSite, api: HubWithServers) -> str:
     if len({tuple(names) for names in lists.values()}) > 1:
         return f"the inventories differ: {lists}"
     found = await small.control.reconcile(False)
-    if found["due"] or found["waiting"] or found["silent"]:
+    left = found["leftovers"]
+    if found["due"] or found["waiting"] or found["silent"] or left["due"] or left["waiting"]:
         return f"control has something to mend: {found}"
     left = (await asyncio.to_thread(dead_traces, small.directory, {item.id for item in running})).found()
     if left:
