@@ -160,6 +160,7 @@ class RecordedBackend(Backend, Generic[S]):
                     "owner": LABEL_OWNER,
                     "profile": sandbox.record.spec.profile,
                     "gpus": " ".join(sandbox.record.spec.gpu_devices),
+                    "ttl": str(sandbox.record.spec.ttl or ""),
                 },
             )
             for sandbox in self._sandboxes.values()

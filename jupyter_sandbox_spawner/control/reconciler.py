@@ -144,7 +144,8 @@ class Reconciler:
             user=action.user,
             server=action.server,
             profile=slug,
-            ttl=profile.ttl if profile else None,
+            ttl=_seconds(labels.get("ttl", "")) or (profile.ttl if profile else None),
+            since=item.status.started_at,
             idle_timeout=profile.idle_timeout if profile else None,
             zone=item.zone,
             secrets=profile.secrets if profile else (),
@@ -196,6 +197,10 @@ class Reconciler:
         entry = self._launcher.get(record.id)
         why = entry.status.reason if entry is not None and entry.status.reason else action.why
         await self._stopper.stop(record, action.code, why, "control")
+
+
+def _seconds(text: str) -> int | None:
+    return int(text) if text.isdecimal() and len(text) < 10 else None
 
 
 def _inventories(

@@ -1,7 +1,8 @@
-"""Does a backend find what nobody has, take away that and nothing else, and end what somebody tampered with?"""
+"""Does a backend find what nobody has, take away only that, and end what was tampered with?"""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import subprocess
@@ -24,6 +25,31 @@ def stray() -> str:
     return sandbox_id("nobody", "", os.urandom(8).hex())
 
 
+def there(*parts: object) -> bool:
+    """Is something there, be it a link that leads nowhere?"""
+    return os.path.lexists(Path(*map(str, parts)))
+
+
+def read(*parts: object) -> str:
+    """The text of a file."""
+    return Path(*map(str, parts)).read_text()
+
+
+def make(directory: Path, file: str = "") -> Path:
+    """A directory, with a file in it."""
+    directory.mkdir(parents=True, exist_ok=True)
+    if file:
+        (directory / file).write_text(file)
+    return directory
+
+
+def kept_alive(place: Path) -> subprocess.Popen[bytes]:
+    """A process in a cgroup."""
+    process = subprocess.Popen(["sleep", "60"])
+    (place / "cgroup.procs").write_text(str(process.pid))
+    return process
+
+
 async def names(oci: OciBench) -> set[tuple[str, str]]:
     """Kind and sandbox of all that is left over; other tests' cgroups aside."""
     found = await oci.backend.leftovers()
@@ -38,7 +64,7 @@ async def test_a_bundle_deleted_by_hand_keeps_nobody_alive(oci: OciBench) -> Non
     assert status.value == "stopped"
     await oci.backend.remove(spec.id)
     assert await oci.backend.inventory() == ()
-    assert not Path(oci.directory, "l/sandboxes", spec.id).exists()
+    assert not there(oci.directory, "l/sandboxes", spec.id)
     assert await names(oci) == set()
 
 
@@ -59,14 +85,13 @@ async def test_a_bundle_that_nobody_has_is_moved_aside_first(oci: OciBench) -> N
     """Its mounts are taken away, its files are kept in quarantine until that is cleared as well."""
     name = stray()
     bundle = Path(oci.directory, "l/sandboxes", name)
-    (bundle / "log").mkdir(parents=True)
-    (bundle / "notes").write_text("work")
+    make(make(bundle, "notes") / "log")
     mount_tmpfs(str(bundle / "log"), 1 << 16)
     assert await names(oci) == {("bundle", name), ("mount", name)}
     assert await oci.backend.clear("bundle", name)
     (kept,) = [item for item in await oci.backend.leftovers() if item.kind == "quarantined"]
     assert kept.sandbox == name
-    assert Path(oci.directory, "l/quarantine", kept.name, "notes").read_text() == "work"
+    assert read(oci.directory, "l/quarantine", kept.name, "notes") == "notes"
     assert not mounts_below(str(bundle))
     assert await oci.backend.clear("quarantined", kept.name)
     assert await names(oci) == set()
@@ -75,24 +100,22 @@ async def test_a_bundle_that_nobody_has_is_moved_aside_first(oci: OciBench) -> N
 @pytest.mark.parametrize("kind", ["bundle", "quarantined"])
 async def test_a_link_is_taken_away_and_not_followed(oci: OciBench, kind: str) -> None:
     """A link that stands where a leftover may be goes; what it leads to stays."""
-    (precious := Path(oci.directory, "precious")).mkdir()
-    (precious / "file").write_text("kept")
+    precious = make(Path(oci.directory, "precious"), "file")
     name = stray() if kind == "bundle" else f"{stray()}-20260101T000000Z"
-    place = Path(oci.directory, "l", "sandboxes" if kind == "bundle" else "quarantine")
-    place.mkdir(exist_ok=True)
-    (place / name).symlink_to(precious)
+    place = make(Path(oci.directory, "l", "sandboxes" if kind == "bundle" else "quarantine"))
+    os.symlink(precious, place / name)
     assert await oci.backend.clear("bundle" if kind == "bundle" else "quarantined", name)
-    assert not os.path.lexists(place / name)
-    assert (precious / "file").read_text() == "kept"
+    assert not there(place, name)
+    assert read(precious, "file") == "file"
 
 
 @pytest.mark.parametrize("name", ["../precious", "sandboxes", "sb-", "/etc", "..", "%2e%2e"])
 async def test_nothing_is_cleared_by_a_name_that_was_not_found(oci: OciBench, name: str) -> None:
     """A path, a foreign directory and half an id are found by no look, so nothing happens."""
-    (precious := Path(oci.directory, "l/precious")).mkdir()
+    precious = make(Path(oci.directory, "l/precious"))
     for kind in ("bundle", "mount", "quarantined", "cgroup", "processes", "runtime_state"):
         assert not await oci.backend.clear(kind, name)
-    assert precious.is_dir()
+    assert there(precious)
 
 
 @pytest.mark.lane("cgroup")
@@ -100,20 +123,16 @@ async def test_cgroups_that_nobody_has(oci: OciBench) -> None:
     """An empty one and one with a process are told apart, and both can be taken away."""
     cgroups, name = Cgroups(), stray()
     hierarchy = "" if cgroups.kind == "v2" else "pids"
-    place = Path("/sys/fs/cgroup", hierarchy, f"{LABEL_OWNER}-{name}")
-    place.mkdir()
-    process = subprocess.Popen(["sleep", "60"])
+    place = make(Path("/sys/fs/cgroup", hierarchy, f"{LABEL_OWNER}-{name}"))
+    assert ("cgroup", name) in {(item.kind, item.name) for item in await oci.backend.leftovers()}
+    process = kept_alive(place)
     try:
-        assert ("cgroup", name) in {(item.kind, item.name) for item in await oci.backend.leftovers()}
-        (place / "cgroup.procs").write_text(str(process.pid))
         assert not await oci.backend.clear("cgroup", name)
         assert process.poll() is None
         assert ("processes", name) in {(item.kind, item.name) for item in await oci.backend.leftovers()}
         assert await oci.backend.clear("processes", name)
-        assert process.wait(10) == -9
-        assert not place.exists()
+        assert await asyncio.to_thread(process.wait, 10) == -9
+        assert not there(place)
     finally:
         process.kill()
-        process.wait()
-        if place.exists():
-            place.rmdir()
+        await asyncio.to_thread(process.wait)

@@ -105,6 +105,15 @@ class SmallSite:
         await asyncio.to_thread(self._processes[name].wait, 20)
         self.start(name)
 
+    async def lose_database(self) -> None:
+        """Control's database is erased while it is away."""
+        self._processes["control"].kill()
+        await asyncio.to_thread(self._processes["control"].wait, 20)
+        for file in (self.directory / "state/control").glob("control.sqlite*"):
+            file.unlink()
+        self.start("control")
+        await self.answers()
+
     async def close(self) -> dict[str, int]:
         """End all of them politely; their exit statuses."""
         for client in (self.launcher, self.gateway, self.control):
