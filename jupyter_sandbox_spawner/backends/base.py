@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..errors import BackendError, IsolationError
+from ..leftovers import Leftover, LeftoverKind
 from ..models import Capabilities, Doors, Event, Handle, InventoryItem, SandboxSpec, Status, Usage
 from .given import Given, Obstacle
 
@@ -86,6 +87,17 @@ class Backend(ABC):
     @abstractmethod
     async def inventory(self) -> tuple[InventoryItem, ...]:
         """Every sandbox that carries our labels, whatever its status."""
+
+    async def leftovers(self) -> tuple[Leftover, ...]:
+        """What is there of sandboxes that are not in the inventory; nothing is changed."""
+        return ()
+
+    async def clear(self, kind: LeftoverKind, name: str) -> bool:
+        """Take away one leftover that is found again by the same look; False where it is not.
+
+        A bundle is moved aside, where it is found as `quarantined`.
+        """
+        return False
 
     @abstractmethod
     async def events(self, after: int, timeout: float) -> tuple[Event, ...]:

@@ -12,16 +12,17 @@ from abc import abstractmethod
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime, timezone
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from ..errors import BackendError, IsolationError
+from ..leftovers import Leftover, LeftoverKind
 from ..models import Doors, Event, Handle, InventoryItem, SandboxSpec, Status
 from ..names import LABEL_OWNER
 from .base import Backend, Overlay, check_level, require_possible, require_runtime, unknown_sandbox
 from .events import EventLog
 from .records import Record, Records
 
-__all__ = ["RecordedBackend", "RecordedSandbox", "Tell", "refuse_links"]
+__all__ = ["RecordedBackend", "RecordedSandbox", "Remains", "Tell", "refuse_links"]
 
 log = logging.getLogger("jupyter_sandbox_spawner.launcher")
 Tell = Callable[[SandboxSpec, Status], Awaitable[None]]
@@ -79,8 +80,20 @@ class RecordedSandbox:
 S = TypeVar("S", bound=RecordedSandbox)
 
 
+class Remains(Protocol):
+    """What a backend's host has of sandboxes that the backend does not know."""
+
+    async def find(self) -> tuple[Leftover, ...]:
+        """All of it; nothing is changed."""
+
+    async def clear(self, item: Leftover) -> None:
+        """Take away what was just found."""
+
+
 class RecordedBackend(Backend, Generic[S]):
     """The part of a backend that is the same whoever runs the processes."""
+
+    _remains: Remains
 
     def __init__(self) -> None:
         self._sandboxes: dict[str, S] = {}
@@ -147,10 +160,23 @@ class RecordedBackend(Backend, Generic[S]):
                     "owner": LABEL_OWNER,
                     "profile": sandbox.record.spec.profile,
                     "gpus": " ".join(sandbox.record.spec.gpu_devices),
+                    "ttl": str(sandbox.record.spec.ttl or ""),
                 },
             )
             for sandbox in self._sandboxes.values()
         )
+
+    async def leftovers(self) -> tuple[Leftover, ...]:
+        """See Backend.leftovers."""
+        return await self._remains.find()
+
+    async def clear(self, kind: LeftoverKind, name: str) -> bool:
+        """See Backend.clear."""
+        found = [item for item in await self._remains.find() if (item.kind, item.name) == (kind, name)]
+        for item in found:
+            log.warning("Left over: the %s %s of %s goes", kind, name, item.sandbox or "nobody")
+            await self._remains.clear(item)
+        return bool(found)
 
     async def events(self, after: int, timeout: float) -> tuple[Event, ...]:
         """See Backend.events."""

@@ -80,6 +80,11 @@ class Records:
         self._directory = Path(directory)
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
+    @property
+    def directory(self) -> Path:
+        """Where all bundles are."""
+        return self._directory
+
     def writing(self) -> AbstractContextManager[None]:
         """As `writing_below`, for what lies here."""
         return writing_below(self._directory)
@@ -110,6 +115,8 @@ class Records:
         bundle = self.bundle(record.spec.id)
         temporary = bundle / "record.new"
         with self.writing():
+            # Deleted by hand: what is known of a sandbox that runs must lead to its end all the same.
+            bundle.mkdir(mode=0o700, exist_ok=True)
             temporary.write_bytes(encode_json(record))
             os.replace(temporary, bundle / "record.json")
 

@@ -218,9 +218,9 @@ class ControlAdminClient(UnixClient):
         """Take a ticket out of the queue."""
         await self.call("DELETE", f"/api/gpu/tickets/{quote(ticket, safe='')}")
 
-    async def reconcile(self, apply: bool = False) -> Any:
+    async def reconcile(self, apply: bool = False, users: bool = False) -> Any:
         """Compare all inventories; `apply` acts on what was found, otherwise it is a dry run."""
-        return await self.call("POST", f"/api/reconcile?apply={int(apply)}", timeout=300)
+        return await self.call("POST", f"/api/reconcile?apply={int(apply)}&users={int(users)}", timeout=300)
 
     async def policy(self) -> Any:
         """Who decides, by which policy, and what ails it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlencode
 
+from ..leftovers import Leftover, Leftovers
 from ..models import BootDocument, EgressPolicy, Event, GatewayEntry, GatewayInventory, OpenDoors, SandboxSpec
 from ..wire import decode, encode
 from .unix_http import UnixClient
@@ -57,6 +58,10 @@ class GatewayClient(UnixClient):
         """Every open sandbox as the gateway sees it."""
         found = await self.call("GET", "/sandboxes")
         return tuple(decode(GatewayInventory, item) for item in found)
+
+    async def leftovers(self) -> tuple[Leftover, ...]:
+        """Doors and records of sandboxes that are not open; `close_sandbox` takes them away."""
+        return decode(Leftovers, await self.call("GET", "/leftovers")).items
 
     async def events(self, after: int, timeout: float) -> tuple[Event, ...]:
         """Events numbered above `after`, oldest first; waits up to `timeout` seconds for one."""

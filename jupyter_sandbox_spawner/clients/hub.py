@@ -83,6 +83,10 @@ class HubClient(PooledClient):
                 )
         return tuple(found)
 
+    async def users(self) -> frozenset[str]:
+        """The names of all users, also of those without a server."""
+        return frozenset([str(user["name"]) async for user in self._pages("/users?sort=id")])
+
     async def stop_server(self, user: str, server: str) -> bool:
         """Ask for an end; True when it is over, False while the hub works on it; no-op if not running."""
         path = f"/users/{quote(user, safe='')}/server"

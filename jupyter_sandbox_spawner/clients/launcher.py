@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from ..errors import AnswerError
 from ..gpus import GpuInventory
+from ..leftovers import Leftover, Leftovers
 from ..models import (
     Capabilities,
     CreateRequest,
@@ -115,6 +116,16 @@ class LauncherClient(UnixClient):
     async def running(self) -> frozenset[str]:
         """Ids of those that are not over: short, for a hub with thousands of them."""
         return frozenset(decode(tuple[str, ...], await self.call("GET", "/running")))
+
+    async def leftovers(self, users: bool = False) -> tuple[Leftover, ...]:
+        """What is there of sandboxes that it does not know; `users`: and every user with uid and home."""
+        document = await self.call("GET", f"/leftovers?users={int(users)}", timeout=2 * _ANSWER_TIME)
+        return decode(Leftovers, document).items
+
+    async def clear(self, item: Leftover) -> bool:
+        """Take away one that is still there; a bundle is moved aside. False where it is gone."""
+        path = f"/leftovers/{item.kind}/{quote(item.name, safe='')}"
+        return bool((await self.call("DELETE", path, timeout=2 * _ANSWER_TIME))["cleared"])
 
     async def events(self, after: int, timeout: float) -> tuple[Event, ...]:
         """Status changes above `after`; waits up to `timeout` seconds for the first."""

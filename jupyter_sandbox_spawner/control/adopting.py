@@ -15,7 +15,9 @@ from ..wire import encode
 from . import ledger
 from .tables import sandboxes
 
-__all__ = ["Adopted", "adopt"]
+__all__ = ["NOTICE", "Adopted", "adopt"]
+
+NOTICE = timedelta(minutes=30)  # the first warning of every end
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +25,8 @@ class Adopted:
     """A running sandbox whose record was lost; what its profile says today holds for it.
 
     `gpus` are the devices that its backend's labels name; they are its own again. `zone` is the launcher's
-    word: in one it is as narrow as one that was admitted there, whatever its profile says.
+    word: in one it is as narrow as one that was admitted there, whatever its profile says. `since`: when it
+    was started, by the launcher's record; None where that does not say.
     """
 
     id: str
@@ -33,19 +36,22 @@ class Adopted:
     ttl: int | None
     idle_timeout: int | None
     zone: str = ""
+    since: datetime | None = None
     secrets: tuple[Grant, ...] = ()
     resources: Resources | None = None
     gpus: tuple[GpuDevice, ...] = ()
 
 
 def adopt(connection: Connection, found: Adopted, now: datetime) -> None:
-    """Record it; its time begins anew, because nobody knows when it began."""
+    """Record it. Its time goes on from its start; what was over meanwhile ends after NOTICE, since an
+    extension may be lost with the record, and so that its user is warned."""
     # Of its groups nobody knows, so it counts for its user and its profile only.
     held = found.resources or Resources(cpu=0, memory=0)
     owner = ledger.Owner(sandbox=found.id, user=found.user, server=found.server, profile=found.profile)
     ledger.hold(connection, now, owner, held, (), ledger.not_given(connection, found.gpus))
     ttl = min(found.ttl or LONGEST, LONGEST) if found.zone else found.ttl
-    deadline = None if ttl is None else now + timedelta(seconds=ttl)
+    since = min(found.since or now, now)
+    deadline = None if ttl is None else _deadline(now, since, timedelta(seconds=ttl))
     secrets = inside_only(found.secrets, found.zone)
     connection.execute(
         insert(sandboxes).values(
@@ -56,8 +62,8 @@ def adopt(connection: Connection, found: Adopted, now: datetime) -> None:
             profile_digest="",
             status="ready",
             spec={"zone": found.zone},
-            admitted_at=now,
-            ready_at=now,
+            admitted_at=since,
+            ready_at=since,
             deadline=deadline,
             first_deadline=deadline,
             idle_timeout=found.idle_timeout,
@@ -66,3 +72,7 @@ def adopt(connection: Connection, found: Adopted, now: datetime) -> None:
             grants=[encode(item) for item in decide_grants(found.user, (), secrets).granted],
         )
     )
+
+
+def _deadline(now: datetime, since: datetime, ttl: timedelta) -> datetime:
+    return min(max(since + ttl, now + NOTICE), now + ttl)

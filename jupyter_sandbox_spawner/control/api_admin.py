@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -17,6 +17,7 @@ from ..wire import decode_json
 from . import happenings, records
 from .api_gpu import GpuApi
 from .extending import AdminWish, Extender, Wish
+from .found_view import found_view
 from .lifetime import Lifetime
 from .parts import Parts
 from .people import unknown_sandbox
@@ -161,16 +162,9 @@ class AdminApi:
         return web.json_response(document)
 
     async def _reconcile(self, request: web.Request) -> web.Response:
-        apply = request.query.get("apply", "0") == "1"
-        found, silent = await self._reconciler.step(apply=apply, urgent=apply)
-        return web.json_response(
-            {
-                "applied": apply,
-                "due": [asdict(action) for action in found.due],
-                "waiting": [asdict(action) for action in found.waiting],
-                "silent": list(silent),
-            }
-        )
+        apply, users = (request.query.get(name, "0") == "1" for name in ("apply", "users"))
+        found = await self._reconciler.look_around(apply=apply, urgent=apply, users=users)
+        return web.json_response(found_view(found, apply))
 
     async def _audit(self, request: web.Request) -> web.Response:
         limit, before = request.query.get("limit", "100"), request.query.get("before", "")

@@ -27,7 +27,8 @@ class Tuning:
     `max_age`: the longest a server without a TTL may live, None = no limit. `settle`: no stop for idleness
     so soon after control's own start, since servers must first say again that a kernel is busy.
     `hub_patience`: how long the hub may leave a decided stop undone before the launcher is asked.
-    `stops_at_once`: how many stops the hub is asked for at the same time.
+    `stops_at_once`: how many stops the hub is asked for at the same time. `patience`: how much of the
+    reconciler's patience it has (1: all).
     """
 
     max_age: int | None = None
@@ -35,6 +36,7 @@ class Tuning:
     hub_patience: float = 60.0
     stop_grace: float = 10.0
     reconcile_every: float = 60.0
+    patience: float = 1.0
     routes_every: float = 10.0
     tick: float = 5.0
     usage_every: float = 60.0

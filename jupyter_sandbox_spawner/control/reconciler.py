@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
@@ -18,18 +19,29 @@ from ..errors import ProgramError
 from ..gpus import GpuDevice
 from ..models import GatewayInventory, InventoryItem
 from ..rules.audit import Entry
+from ..rules.leftovers import Judged
 from ..rules.reconcile import Action, HubServer, Inventories, LauncherEntry, OpenRecord, Plan, plan
 from . import records
 from .adopting import Adopted, adopt
+from .leftovers import LeftoverKeeper
 from .lifetime import Lifetime
 from .parts import Parts
 from .records import SandboxRecord
 from .stopping import Stopper
 
-__all__ = ["Reconciler"]
+__all__ = ["Found", "Reconciler"]
 
 log = logging.getLogger("jupyter_sandbox_spawner.control")
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """One pass: what is done about servers and about leftovers, and who did not answer."""
+
+    plan: Plan
+    leftovers: Judged
+    silent: tuple[str, ...]
 
 
 class Reconciler:
@@ -41,19 +53,32 @@ class Reconciler:
         self._lifetime = lifetime
         self._sightings: Mapping[Action, datetime] = {}
         self._lock = asyncio.Lock()
+        self._leftovers = LeftoverKeeper(parts)
         self._hub: dict[tuple[str, str], HubServer] = {}
         self._launcher: dict[str, InventoryItem] = {}
 
     async def step(self, apply: bool = True, urgent: bool = False) -> tuple[Plan, tuple[str, ...]]:
         """Compare, and act unless it is a dry run. Also: which sources did not answer."""
+        found = await self.look_around(apply, urgent)
+        return found.plan, found.silent
+
+    async def look_around(self, apply: bool, urgent: bool, users: bool = False) -> Found:
+        """Compare servers, then look for leftovers (`users`: also of users that the hub does not have)."""
         async with self._lock:
-            seen, silent = await self._look()
-            now = self._parts.clock.now()
-            found = plan(now, seen, self._sightings, urgent)
-            self._sightings = found.sightings
-            for action in found.due if apply else ():
-                await self._act(action)
-            return found, silent
+            servers, silent = await self._compare(apply, urgent)
+            leftovers, more = await self._leftovers.look(urgent, users)
+            if apply:
+                await self._leftovers.clear(leftovers.due)
+            return Found(plan=servers, leftovers=leftovers, silent=tuple(sorted({*silent, *more})))
+
+    async def _compare(self, apply: bool, urgent: bool) -> tuple[Plan, tuple[str, ...]]:
+        seen, silent = await self._look()
+        now = self._parts.clock.now()
+        found = plan(now, seen, self._sightings, urgent, self._parts.tuning.patience)
+        self._sightings = found.sightings
+        for action in found.due if apply else ():
+            await self._act(action)
+        return found, silent
 
     async def _look(self) -> tuple[Inventories, tuple[str, ...]]:
         hub, launcher, gateway = await asyncio.gather(
@@ -119,7 +144,8 @@ class Reconciler:
             user=action.user,
             server=action.server,
             profile=slug,
-            ttl=profile.ttl if profile else None,
+            ttl=_seconds(labels.get("ttl", "")) or (profile.ttl if profile else None),
+            since=item.status.started_at,
             idle_timeout=profile.idle_timeout if profile else None,
             zone=item.zone,
             secrets=profile.secrets if profile else (),
@@ -171,6 +197,10 @@ class Reconciler:
         entry = self._launcher.get(record.id)
         why = entry.status.reason if entry is not None and entry.status.reason else action.why
         await self._stopper.stop(record, action.code, why, "control")
+
+
+def _seconds(text: str) -> int | None:
+    return int(text) if text.isdecimal() and len(text) < 10 else None
 
 
 def _inventories(

@@ -7,9 +7,11 @@ import logging
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
 from pathlib import Path
 
 from ..errors import ConfigurationError, RefusedError
+from ..leftovers import Leftover
 from ..models import EgressPolicy, GatewayEntry
 from ..names import is_sandbox_id
 from ..rules.api_filter import allowed_calls
@@ -119,6 +121,18 @@ class Registry:
                 await self._state.remove(sandbox)
         self._locks.pop(sandbox, None)
 
+    def leftovers(self) -> tuple[Leftover, ...]:
+        """Doors and records on disk of sandboxes that are not open; `close` takes them away."""
+        doors = {path.name: path for path in Path(self._around.doors_dir).iterdir()}
+        found = [
+            Leftover(kind="doors", name=name, sandbox=name, since=_instant(path.lstat().st_mtime))
+            for name, path in sorted(doors.items())
+            if is_sandbox_id(name)
+        ]
+        for name, at in sorted(self._state.ids().items()):
+            found.append(Leftover(kind="entry", name=name, sandbox=name, since=_instant(at)))
+        return tuple(item for item in found if item.name not in self._open and not self._is_busy(item.name))
+
     async def shut_down(self) -> None:
         """End every connection but keep all records: the next gateway re-opens the doors."""
         await asyncio.gather(*(found.close() for found in self._open.values()))
@@ -130,6 +144,10 @@ class Registry:
     def directory(self, sandbox: str) -> str:
         """Where the doors of this sandbox are."""
         return f"{self._around.doors_dir}/{sandbox}"
+
+    def _is_busy(self, sandbox: str) -> bool:
+        lock = self._locks.get(sandbox)
+        return lock is not None and lock.locked()
 
     def _lock(self, sandbox: str) -> asyncio.Lock:
         return self._locks.setdefault(sandbox, asyncio.Lock())
@@ -181,6 +199,10 @@ class Registry:
         found.doors = open_doors(found, str(directory), self._carriers, self._reserve)
         self._open[sandbox] = found
         self.routes.add(found)
+
+
+def _instant(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, timezone.utc)
 
 
 def _check(sandbox: str, entry: GatewayEntry) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import BootError, ConfigurationError
+from ..leftovers import Leftovers
 from ..models import BootDocument, EgressPolicy, GatewayEntry, OpenDoors
 from ..wire import decode_json, encode
 from .events import Spool
@@ -74,6 +75,9 @@ class _Routes:
     async def inventory(self, asked: Asked) -> Any:
         return [encode(sandbox.inventory()) for sandbox in self._registry]
 
+    async def leftovers(self, asked: Asked) -> Any:
+        return encode(Leftovers(items=self._registry.leftovers()))
+
     async def events(self, asked: Asked) -> Any:
         after = int(_number(asked, "after", 0, 2**62))
         found = await self._spool.after(after, _number(asked, "timeout", 0.0, _LONGEST_POLL))
@@ -101,6 +105,7 @@ def routes_of(registry: Registry, spool: Spool, front_url: str) -> tuple[Route, 
         Route("POST", "/sandboxes/{id}/drain", routes.drain),
         Route("DELETE", "/sandboxes/{id}", routes.close),
         Route("GET", "/sandboxes", routes.inventory),
+        Route("GET", "/leftovers", routes.leftovers),
         Route("GET", "/events", routes.events),
         Route("POST", "/events/ack", routes.acknowledge),
         Route("GET", "/health", routes.health),

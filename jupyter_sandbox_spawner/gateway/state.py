@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,6 +66,15 @@ class StateDirectory:
 
     def _erase(self, sandbox: str) -> None:
         self._file(sandbox).unlink(missing_ok=True)
+        self._file(sandbox).with_suffix(".new").unlink(missing_ok=True)
+
+    def ids(self) -> Mapping[str, float]:
+        """The sandboxes that have a file here, also a half-written one; when it was written (epoch)."""
+        return {
+            path.stem: path.lstat().st_mtime
+            for path in self._path.iterdir()
+            if path.suffix in (".json", ".new") and is_sandbox_id(path.stem)
+        }
 
     def load(self) -> dict[str, Record]:
         """Every readable record by sandbox id; a damaged one is named in the log and left where it is."""

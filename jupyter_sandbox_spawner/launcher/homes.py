@@ -38,7 +38,7 @@ _TRY = ".try"
 
 
 class HomeImages:
-    """The images beside the homes. Verbs: verify, prepare, release, release_all_but; none blocks the loop."""
+    """The images beside the homes; none of the verbs blocks the loop."""
 
     def __init__(self, homes: str) -> None:
         self._homes = Path(homes)
@@ -73,6 +73,10 @@ class HomeImages:
         mounted = await asyncio.to_thread(self._mounted_homes)
         for home in sorted(mounted - set(homes)):
             await self.release(home)
+
+    async def mounted(self) -> frozenset[str]:
+        """Homes that have their file system mounted now."""
+        return frozenset(await asyncio.to_thread(self._mounted_homes))
 
     def _mounted_homes(self) -> set[str]:
         return {str(home) for home in self._homes.iterdir() if home.is_mount()}

@@ -19,6 +19,7 @@ from .canary import Canary, Proof, is_canary
 from .data import DataPlaces
 from .gpus import HostGpus
 from .homes import HomeImages
+from .leftovers import HostLeftovers
 from .usages import UsageBook
 from .users import UserRegistry
 
@@ -48,6 +49,7 @@ class LauncherRoutes:
         self._data = DataPlaces(site)
         self._usages = UsageBook(backend)
         self._gpus = gpus
+        self._remains = HostLeftovers(backend, users, homes)
 
     def add_to(self, app: web.Application) -> None:
         """Register every route; docs/reference names them."""
@@ -73,6 +75,8 @@ class LauncherRoutes:
                 web.get("/running", self.running),
                 web.get("/usages", self.usages),
                 web.get("/events", self.events),
+                web.get("/leftovers", self.leftovers),
+                web.delete("/leftovers/{kind}/{name}", self.clear),
             ]
         )
 
@@ -232,6 +236,16 @@ class LauncherRoutes:
         """Ids of the sandboxes of people that are not over."""
         found = [item.id for item in await self._people() if item.status.value not in ("stopped", "failed")]
         return web.json_response(found)
+
+    async def leftovers(self, request: web.Request) -> web.Response:
+        """What is there of sandboxes and homes that nobody has; `?users=1`: every user, too."""
+        found = await self._remains.find(request.query.get("users") == "1")
+        return web.Response(body=encode_json(found), content_type="application/json")
+
+    async def clear(self, request: web.Request) -> web.Response:
+        """Take away one of them; `cleared` is false where it is not found any more."""
+        done = await self._remains.clear(request.match_info["kind"], request.match_info["name"])
+        return web.json_response({"cleared": done})
 
     async def events(self, request: web.Request) -> web.Response:
         """Long poll for status changes after a sequence number."""

@@ -73,6 +73,19 @@ class UserRegistry:
         uid = self._uids.get(user)
         return None if uid is None or zone not in ZONES else self._as_place(user, uid, zone)
 
+    def everybody(self) -> tuple[UserPlace, ...]:
+        """All users who were given a place, each with the ordinary home."""
+        return tuple(self._as_place(user, uid, "") for user, uid in self._uids.items())
+
+    def strays(self) -> tuple[Path, ...]:
+        """Directories among the homes that no user has."""
+        homes = {_of_zone(self._home(user).name, zone) for user in self._uids for zone in ZONES}
+        return tuple(
+            path
+            for path in sorted(self._homes.iterdir())
+            if path.name not in homes and path.name not in (QUARANTINE, _IMAGES)
+        )
+
     def place(self, user: str, zone: str = "") -> UserPlace:
         """The user's uid and the home of a zone, made on first use; idempotent.
 

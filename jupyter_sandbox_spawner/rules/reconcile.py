@@ -104,16 +104,23 @@ class Plan:
 
 
 def plan(
-    now: datetime, seen: Inventories, sightings: Mapping[Action, datetime], urgent: bool = False
+    now: datetime,
+    seen: Inventories,
+    sightings: Mapping[Action, datetime],
+    urgent: bool = False,
+    share: float = 1.0,
 ) -> Plan:
-    """Compare once; `urgent` (an admin asked to apply now) shortens every patience but removal's."""
+    """Compare once; `urgent` (an admin asked to apply now) shortens every patience but removal's.
+
+    `share` is how much of each patience is waited for.
+    """
     view = _View(seen)
     found = [*_of_records(view), *_of_launcher(view), *_of_gateway(view), *_of_hub(view)]
     kept = {action: min(sightings.get(action, now), now) for action in dict.fromkeys(found)}
     due: list[Action] = []
     waiting: list[Action] = []
     for action, first in kept.items():
-        ripe = now - first >= timedelta(seconds=_patience(action, urgent))
+        ripe = now - first >= timedelta(seconds=share * _patience(action, urgent))
         (due if ripe else waiting).append(action)
     return Plan(due=tuple(due), waiting=tuple(waiting), sightings=kept)
 

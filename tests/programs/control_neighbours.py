@@ -15,6 +15,7 @@ from aiohttp import web
 
 from jupyter_sandbox_spawner.clients.control import AdmissionRequest, ProfileTerms
 from jupyter_sandbox_spawner.gpus import GpuDevice, GpuInventory
+from jupyter_sandbox_spawner.leftovers import Leftover, Leftovers
 from jupyter_sandbox_spawner.models import (
     Capabilities,
     Event,
@@ -88,6 +89,7 @@ class HubWithServers:
     routes: dict[str, str] = field(default_factory=dict)
     tokens: dict[str, dict[str, Any]] = field(default_factory=dict)
     deleted: list[tuple[str, str]] = field(default_factory=list)
+    people: set[str] = field(default_factory=set)
     checks: int = 0
     broken: bool = False
     on_stop: Callable[[str, str], None] = lambda user, server: None
@@ -124,7 +126,9 @@ class HubWithServers:
         return answer
 
     async def _users(self, request: web.Request) -> web.Response:
-        assert request.query["state"] == "active"
+        if request.query.get("state") != "active":
+            names = sorted(self.people | {user for user, _ in self.servers})
+            return _page(request, [{"name": name} for name in names])
         users: dict[str, dict[str, Any]] = {}
         for (user, server), model in sorted(self.servers.items()):
             users.setdefault(user, {"name": user, "servers": {}})["servers"][server] = model
@@ -170,6 +174,8 @@ class LauncherWithSandboxes:
     limits: dict[str, bool] = field(default_factory=lambda: {"cpu": True, "memory": True, "pids": True})
     devices: tuple[GpuDevice, ...] = ()
     notes: tuple[str, ...] = ()
+    leftovers: list[Leftover] = field(default_factory=list)
+    cleared: list[tuple[str, str]] = field(default_factory=list)
 
     def use(self, sandbox: str, seconds: float) -> None:
         """It used that much CPU."""
@@ -196,6 +202,8 @@ class LauncherWithSandboxes:
                 web.get("/sandboxes", self._list),
                 web.get("/sandboxes/{id}/usage", self._usage),
                 web.get("/usages", self._usages),
+                web.get("/leftovers", self._leftovers),
+                web.delete("/leftovers/{kind}/{name}", self._clear),
                 web.post("/sandboxes/{id}/stop", self._stop),
                 web.delete("/sandboxes/{id}", self._remove),
             ]
@@ -204,6 +212,15 @@ class LauncherWithSandboxes:
 
     async def _list(self, request: web.Request) -> web.Response:
         return web.json_response([encode(item) for item in self.items.values()])
+
+    async def _leftovers(self, request: web.Request) -> web.Response:
+        return web.json_response(encode(Leftovers(items=tuple(self.leftovers))))
+
+    async def _clear(self, request: web.Request) -> web.Response:
+        name = request.match_info["kind"], request.match_info["name"]
+        self.cleared.append(name)
+        self.leftovers = [item for item in self.leftovers if (item.kind, item.name) != name]
+        return web.json_response({"cleared": True})
 
     async def _gpus(self, request: web.Request) -> web.Response:
         return web.json_response(encode(GpuInventory(devices=self.devices, notes=self.notes)))
@@ -248,6 +265,7 @@ class GatewayWithDoors:
     opened: list[str] = field(default_factory=list)
     closed: list[str] = field(default_factory=list)
     acknowledged: int = 0
+    leftovers: list[Leftover] = field(default_factory=list)
 
     def add(self, wanted: SandboxSpec, used: datetime | None = None) -> None:
         """Open, ready doors."""
@@ -275,6 +293,7 @@ class GatewayWithDoors:
                 web.put("/sandboxes/{id}", self._open),
                 web.delete("/sandboxes/{id}", self._close),
                 web.get("/events", self._events),
+                web.get("/leftovers", self._leftovers),
                 web.post("/events/ack", self._acknowledge),
             ]
         )
@@ -283,6 +302,9 @@ class GatewayWithDoors:
     async def _list(self, request: web.Request) -> web.Response:
         return web.json_response([encode(entry) for entry in self.entries.values()])
 
+    async def _leftovers(self, request: web.Request) -> web.Response:
+        return web.json_response(encode(Leftovers(items=tuple(self.leftovers))))
+
     async def _open(self, request: web.Request) -> web.Response:
         self.opened.append(request.match_info["id"])
         return web.json_response({"directory": "/d", "front_url": "http://127.0.0.1:1"})
@@ -290,6 +312,7 @@ class GatewayWithDoors:
     async def _close(self, request: web.Request) -> web.Response:
         self.closed.append(request.match_info["id"])
         self.entries.pop(request.match_info["id"], None)
+        self.leftovers = [item for item in self.leftovers if item.name != request.match_info["id"]]
         return web.Response(status=204)
 
     async def _events(self, request: web.Request) -> web.Response:

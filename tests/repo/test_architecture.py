@@ -10,7 +10,7 @@ import pytest
 
 from tests.repo.sources import PACKAGE, Module, functions, modules
 
-WORDS = {"__init__", "errors", "gpus", "models", "names", "policies", "secret_names", "units"}
+WORDS = {"__init__", "errors", "gpus", "leftovers", "models", "names", "policies", "secret_names", "units"}
 FLOORS = (
     WORDS,
     {"wire", "settings", "vault_site"},

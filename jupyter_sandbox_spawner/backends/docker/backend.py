@@ -26,6 +26,7 @@ from .check import check
 from .engine import Document
 from .host import DockerHost, DockerSite
 from .layout import OWNER_LABEL, SANDBOX_LABEL, SITE_LABEL
+from .leftovers import DockerLeftovers
 from .render import render
 from .sandbox import DockerSandbox
 
@@ -43,6 +44,7 @@ class DockerBackend(RecordedBackend[DockerSandbox]):
     def __init__(self, site: DockerSite) -> None:
         super().__init__()
         self._host = DockerHost(site)
+        self._remains = DockerLeftovers(self._host, self._sandboxes.keys)
         self._asked = asyncio.Event()
         self._labels = (f"{OWNER_LABEL}={LABEL_OWNER}", f"{SITE_LABEL}={self._host.label}")
 

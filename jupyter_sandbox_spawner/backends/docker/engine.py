@@ -101,10 +101,24 @@ class Engine:
 
     async def containers(self, *labels: str) -> list[Document]:
         """Every container, whatever its state, that carries all of these labels."""
-        filters = json.dumps({"label": list(labels)})
-        raw = await self._call("GET", "/containers/json", {"all": "1", "filters": filters})
+        raw = await self._call("GET", "/containers/json", {"all": "1", **_filters(labels)})
         found: list[Document] = json.loads(raw)
         return found
+
+    async def networks(self, *labels: str) -> list[Document]:
+        """Every network that carries all of these labels."""
+        found: list[Document] = json.loads(await self._call("GET", "/networks", _filters(labels)))
+        return found
+
+    async def volumes(self, *labels: str) -> list[Document]:
+        """Every volume that carries all of these labels."""
+        answer = json.loads(await self._call("GET", "/volumes", _filters(labels)))
+        found: list[Document] = answer.get("Volumes") or []
+        return found
+
+    async def remove_network(self, network: str) -> None:
+        """Erase it; no-op if gone. Raises `docker.failed` while a container is in it."""
+        await self._call("DELETE", f"/networks/{network}", fine=(204, 404))
 
     async def logs(self, container: str) -> bytes:
         """What it wrote, both streams in the order of arrival; bounded by its log driver; b"" if gone."""
@@ -216,3 +230,7 @@ def _without_frames(raw: bytes) -> bytes:
         parts.append(raw[place + 8 : place + 8 + length])
         place += 8 + length
     return b"".join(parts)
+
+
+def _filters(labels: tuple[str, ...]) -> dict[str, str]:
+    return {"filters": json.dumps({"label": list(labels)})}

@@ -20,6 +20,7 @@ from ..records import Record
 from .check import check
 from .host import OciHost, OciSite
 from .kernel import become_subreaper, mounts_below, unmount
+from .leftovers import OciLeftovers
 from .logs import cut_log, log_size, log_tail
 from .render import merge, render
 from .rootfs import remove_rootfs
@@ -38,6 +39,7 @@ class OciBackend(RecordedBackend[OciSandbox]):
     def __init__(self, site: OciSite) -> None:
         super().__init__()
         self._host = OciHost(site)
+        self._remains = OciLeftovers(self._host, self._sandboxes.keys)
 
     @classmethod
     @asynccontextmanager

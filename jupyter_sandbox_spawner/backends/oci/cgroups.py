@@ -175,6 +175,12 @@ class Cgroups:
                 found |= {os.path.relpath(f"{parent}/{name}", place) for name in names if word in name}
         return found
 
+    def made(self, name: str) -> float | None:
+        """When it was made, at the latest, in seconds since the epoch; None if it is gone."""
+        with contextlib.suppress(OSError):  # it goes while we look
+            return min((place.stat().st_ctime for place in self._directories(name)), default=None)
+        return None
+
     def exists(self, name: str) -> bool:
         """Is there still a directory of this cgroup in any hierarchy?"""
         return bool(self._directories(name))

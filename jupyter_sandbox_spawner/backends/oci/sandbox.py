@@ -206,6 +206,8 @@ class OciSandbox(RecordedSandbox):
             self._erase()
 
     def _erase(self) -> None:
+        if not self.bundle.exists():
+            return  # deleted by hand
         for path in self.bundle.iterdir():
             if path.name != "record.json":
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
