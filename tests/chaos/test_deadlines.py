@@ -5,30 +5,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from datetime import datetime
-from typing import Any
 
 from hub_config.demo.endings import ending
 from hub_config.demo.kernel import Kernel
 from hub_config.demo.programs import PROGRAMS
 from hub_config.demo.working import LongCell, insist, until_page_answers
-from jupyter_sandbox_spawner.clients.control import ControlAdminClient, control_socket
+from tests.chaos.instants import instant, why_of
 from tests.chaos.person import come_back, leave, sandboxes_of
 from tests.support.house import House
 
 Control = Callable[[str, bool], None]
 SETTLE = 60.0  # seconds after control's start before anything is stopped for idleness
 IDLE = 20.0
-
-
-async def _why(house: House, user: str) -> Any:
-    client = ControlAdminClient(control_socket(house.site, "admin"))
-    async with client:
-        return await client.why(user, "")
-
-
-def _instant(text: str) -> float:
-    return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
 
 
 def test_a_ttl_survives_the_death_of_every_program(house: House, control: Control) -> None:
@@ -38,9 +26,9 @@ def test_a_ttl_survives_the_death_of_every_program(house: House, control: Contro
     async def play() -> tuple[str, str, str, float]:
         await leave(alice)
         await come_back(alice, "short")
-        before = (await _why(house, "alice"))["deadline"]
+        before = (await why_of(house, "alice"))["deadline"]
         await house.programs.kill(PROGRAMS)
-        after = (await insist(lambda: _why(house, "alice")))["deadline"]
+        after = (await insist(lambda: why_of(house, "alice")))["deadline"]
         why = await ending(alice, 90)
         return before, after, why, time.time()
 
@@ -48,7 +36,7 @@ def test_a_ttl_survives_the_death_of_every_program(house: House, control: Contro
     control("the server had a deadline", bool(before))
     assert before == after
     assert "time was up" in why
-    assert -1 < ended - _instant(before) < 20
+    assert -1 < ended - instant(before) < 20
 
 
 def test_idleness_survives_restarts_and_spares_a_running_cell(house: House, control: Control) -> None:
