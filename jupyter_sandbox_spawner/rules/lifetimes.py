@@ -23,6 +23,7 @@ __all__ = [
     "Lifetimes",
     "Subject",
     "Weekly",
+    "concerns",
     "in_force",
     "limits",
 ]
@@ -100,7 +101,7 @@ class InForce:
 
 def in_force(lifetimes: Lifetimes, now: datetime, subject: Subject) -> InForce:
     """The first rule that matches now, worked into the profile's limits; pure."""
-    rules = _concerning(lifetimes.rules, subject)
+    rules = [rule for rule in lifetimes.rules if concerns(rule, subject)]
     timed = tuple(rule.hours for rule in rules)
     turns = _turns(timed, lifetimes.timezone, local_day(now, lifetimes.timezone))
     here = bisect_right(turns, now, key=lambda turn: turn[0]) - 1
@@ -133,16 +134,13 @@ def _closed_until(turns: Sequence[_Turn], end: int) -> datetime:
     return turns[end][0] if end < len(turns) else turns[0][0] + timedelta(days=_BACK + _AHEAD)
 
 
-def _concerning(rules: Sequence[LifetimeRule], subject: Subject) -> list[LifetimeRule]:
-    found = []
-    for rule in rules:
-        if (
-            (rule.profiles is None or subject.profile in rule.profiles)
-            and (rule.groups is None or not set(rule.groups).isdisjoint(subject.groups))
-            and (rule.gpu is None or rule.gpu == (subject.gpus > 0))
-        ):
-            found.append(rule)
-    return found
+def concerns(rule: LifetimeRule, subject: Subject) -> bool:
+    """Is the rule for this server, in its hours?"""
+    return (
+        (rule.profiles is None or subject.profile in rule.profiles)
+        and (rule.groups is None or not set(rule.groups).isdisjoint(subject.groups))
+        and (rule.gpu is None or rule.gpu == (subject.gpus > 0))
+    )
 
 
 @lru_cache(maxsize=1024)
