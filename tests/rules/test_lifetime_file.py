@@ -160,7 +160,7 @@ def test_every_problem_is_told_at_once() -> None:
         '[{name: days, hours: [{from: "08:00", to: "18:00"}], closed: false}, {name: rest, closed: true}]',
         "[{name: some, profiles: [gpu], gpu: false, closed: true}]",
         "[{name: a, groups: [x], never_idle: true}, {name: b, never_idle: true}]",
-        "[{name: a, hours: [{days: [mon]}], closed: true}, {name: b, hours: [{days: [mon, tue]}], max_age: 1h}]",
+        '[{name: a, hours: [{days: [mon]}], closed: true}, {name: b, hours: [{to: "09:00"}], max_age: 1h}]',
         "[{name: long, idle_timeout: 9h}]",
     ],
     ids=["closed-but", "for-none", "wider-below", "hours-partly-above", "above-a-ttl-nobody-named"],
