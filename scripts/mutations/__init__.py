@@ -19,6 +19,7 @@ from . import (
     runtimes,
     secrets,
     store,
+    times,
     usage,
     vault,
 )
@@ -42,6 +43,7 @@ GUARDS: tuple[Guard, ...] = (
     *policy.GUARDS,
     *secrets.GUARDS,
     *store.GUARDS,
+    *times.GUARDS,
     *delivery.GUARDS,
     *vault.GUARDS,
     *usage.GUARDS,
