@@ -149,7 +149,9 @@ def _turns(timed: tuple[tuple[Weekly, ...], ...], zone: str, today: int) -> tupl
     first, last = today - _BACK, today + _AHEAD
     ranges = [_merged(spans(hours, zone, first - 2, last)) if hours else None for hours in timed]
     start = datetime.fromordinal(first).replace(tzinfo=timezone.utc)
-    edges = {edge for found in ranges for side in found or () for edge in side if edge > start}
+    # Hours that begin after the last day are not known, so nothing near it is.
+    stop = start + timedelta(days=_BACK + _AHEAD - 1)
+    edges = {edge for found in ranges for side in found or () for edge in side if start < edge < stop}
     turns: list[_Turn] = []
     for at in (start, *sorted(edges)):
         number = next((number for number, found in enumerate(ranges) if _covers(found, at)), None)

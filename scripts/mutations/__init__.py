@@ -20,6 +20,7 @@ from . import (
     runtimes,
     secrets,
     store,
+    times,
     usage,
     vault,
 )
@@ -44,6 +45,7 @@ GUARDS: tuple[Guard, ...] = (
     *policy.GUARDS,
     *secrets.GUARDS,
     *store.GUARDS,
+    *times.GUARDS,
     *delivery.GUARDS,
     *vault.GUARDS,
     *usage.GUARDS,

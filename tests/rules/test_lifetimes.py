@@ -165,7 +165,7 @@ def test_the_rule_is_the_first_that_a_clock_on_the_wall_names(book: Lifetimes, n
         assert (found.closed_until is not None) == (rule is not None and rule.closed)
 
 
-@UNHURRIED
+@settings(deadline=None, max_examples=15)
 @given(books, instants)
 def test_the_instants_that_are_told_are_kept(book: Lifetimes, now: datetime) -> None:
     """It changes, closes and opens when it was said, not before."""
