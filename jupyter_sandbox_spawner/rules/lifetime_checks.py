@@ -135,13 +135,14 @@ def _subjects(rule: LifetimeRule, profiles: Sequence[Profile] | None) -> Iterato
             yield Subject(profile=profile.slug, groups=groups, gpus=gpu)
 
 
-def _gpus(rule: LifetimeRule, profile: Profile | None) -> tuple[int, ...]:
-    if rule.gpu is not None:
-        return (int(rule.gpu),)
-    if profile is None:
-        return (0, 1)
-    chosen = any("gpu" in choice.values for option in profile.options for choice in option.choices)
-    return (0, 1) if chosen else (int(profile.gpu is not None),)
+def _gpus(rule: LifetimeRule, profile: Profile | None) -> Iterator[int]:
+    """Without and with a GPU, so far as both the rule and the profile allow."""
+    options = profile.options if profile else ()
+    chosen = any("gpu" in choice.overrides for option in options for choice in option.choices)
+    for gpu in (False, True):
+        given = profile is None or chosen or gpu == (profile.gpu is not None)
+        if given and rule.gpu in (None, gpu):
+            yield int(gpu)
 
 
 def _child(node: Node, name: str) -> Node:

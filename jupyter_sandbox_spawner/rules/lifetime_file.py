@@ -9,9 +9,10 @@ from typing import Any, TypeVar
 from zoneinfo import ZoneInfo, available_timezones
 
 from ..units import format_duration, parse_duration
+from .idleness import WARNINGS
 from .lifetime_checks import check_rules
-from .lifetimes import LONGEST_KEEP, WARNINGS, LifetimeRule, Lifetimes, Weekly
-from .profile_fields import boolean, group_name, limit_of_time, slug, wrong
+from .lifetimes import LONGEST_KEEP, LifetimeRule, Lifetimes, Weekly
+from .profile_fields import boolean, group_name, limit_of_time, shown, slug, wrong
 from .profile_nodes import Node, Problem
 from .profiles import Profile
 from .reading import Reading
@@ -141,7 +142,7 @@ def _names(
     for item in _items(reader, node, f"{what}; leave it out for all"):
         name = reader.convert(item, check)
         if name is not None and name in found:
-            reader.add(item, item.field, f"{name!r} is there already. Keep one.")
+            reader.add(item, item.field, f"{shown(item.value)} is there already. Keep one.")
         elif name is not None:
             found.append(name)
     return tuple(found)

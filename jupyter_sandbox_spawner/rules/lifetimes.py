@@ -7,7 +7,7 @@ profile's own limits hold. A rule's value takes the place of the profile's, and 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache
@@ -147,9 +147,11 @@ def concerns(rule: LifetimeRule, subject: Subject) -> bool:
 def _turns(timed: tuple[tuple[Weekly, ...], ...], zone: str, today: int) -> tuple[_Turn, ...]:
     """From when on which rule is the first that matches (its number), some days back and ahead."""
     first, last = today - _BACK, today + _AHEAD
-    ranges = [list(spans(hours, zone, first - 2, last)) if hours else None for hours in timed]
+    ranges = [_merged(spans(hours, zone, first - 2, last)) if hours else None for hours in timed]
     start = datetime.fromordinal(first).replace(tzinfo=timezone.utc)
-    edges = {edge for found in ranges for span in found or () for edge in span if edge > start}
+    # Hours that begin after the last day are not known, so nothing near it is.
+    stop = start + timedelta(days=_BACK + _AHEAD - 1)
+    edges = {edge for found in ranges for side in found or () for edge in side if start < edge < stop}
     turns: list[_Turn] = []
     for at in (start, *sorted(edges)):
         number = next((number for number, found in enumerate(ranges) if _covers(found, at)), None)
@@ -158,8 +160,25 @@ def _turns(timed: tuple[tuple[Weekly, ...], ...], zone: str, today: int) -> tupl
     return tuple(turns)
 
 
-def _covers(found: Sequence[tuple[datetime, datetime]] | None, at: datetime) -> bool:
-    return found is None or any(begin <= at < end for begin, end in found)
+def _merged(found: Iterable[tuple[datetime, datetime]]) -> tuple[list[datetime], list[datetime]]:
+    """Begins and ends, in order, of spans that do not touch."""
+    begins: list[datetime] = []
+    ends: list[datetime] = []
+    for begin, end in sorted(found):
+        if ends and begin <= ends[-1]:
+            ends[-1] = max(ends[-1], end)
+        else:
+            begins.append(begin)
+            ends.append(end)
+    return begins, ends
+
+
+def _covers(found: tuple[list[datetime], list[datetime]] | None, at: datetime) -> bool:
+    if found is None:
+        return True
+    begins, ends = found
+    number = bisect_right(begins, at) - 1
+    return number >= 0 and at < ends[number]
 
 
 def _worked_in(lifetimes: Lifetimes, subject: Subject, rule: LifetimeRule | None) -> InForce:
