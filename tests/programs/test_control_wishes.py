@@ -223,7 +223,6 @@ async def test_an_admin_does_not_pass_policy(here: Street) -> None:
         assert (await site.admin.extend(ALICE.id, 2 * 3600))["deadline"] == "2026-11-25T14:00:00Z"
 
 
-@pytest.mark.proves("Z05")
 @pytest.mark.parametrize("zone", ["phi", ""])
 async def test_an_admin_does_not_pass_the_end_of_a_right(here: Street, zone: str) -> None:
     """In a zone, and where the right to a dataset ends with the server, nobody moves the end."""
@@ -291,6 +290,7 @@ async def test_a_site_may_keep_nothing(here: Street) -> None:
         assert (await site.lines("keep.denied"))[0]["code"] == "keep.not_offered"
 
 
+@pytest.mark.proves("Q10")
 async def test_a_program_inside_cannot_fill_the_audit_by_it(site: Site) -> None:
     """The sixty-first change within an hour is refused; later it is possible again."""
     for number in range(60):
@@ -303,7 +303,6 @@ async def test_a_program_inside_cannot_fill_the_audit_by_it(site: Site) -> None:
     assert (await site.keep(500))[0] == 200
 
 
-@pytest.mark.proves("H03")
 async def test_only_the_servers_own_token_keeps_it(site: Site) -> None:
     """Without a token, with bob's, and with nonsense for a number nothing is kept."""
     for token in ("", "bob-token", "nobody"):
