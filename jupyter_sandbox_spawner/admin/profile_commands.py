@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import json
 from dataclasses import asdict
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigurationError
@@ -115,24 +116,30 @@ async def _state(site: Site) -> Any:
 
 
 def _explain(arguments: argparse.Namespace) -> int:
-    from ..rules.profile_explain import explain
+    from ..rules.profile_explain import explain, time_words
     from ..rules.profiles import for_runtimes
     from .profiles import read_book
 
     if arguments.file:
-        profiles = read_book(arguments.file).profiles
+        book = read_book(arguments.file)
+        profiles = book.profiles
     else:
         site = load_site(arguments.site)
-        profiles = for_runtimes(read_book(_file(site), site.environments).profiles, site.runtimes)
+        book = read_book(_file(site), site.environments)
+        profiles = for_runtimes(book.profiles, site.runtimes)
     groups = _groups(arguments)
     found = explain(profiles, arguments.user, groups)
+    now = datetime.now(timezone.utc)
+    times = [time_words(book.lifetime, now, item.gives, groups) if item.gives else "" for item in found]
     if arguments.json:
-        document = {"user": arguments.user, "groups": groups, "profiles": [_document(item) for item in found]}
-        print(json.dumps(document, indent=1))
+        offered = [{**_document(item), "time": time} for item, time in zip(found, times, strict=True)]
+        print(json.dumps({"user": arguments.user, "groups": groups, "profiles": offered}, indent=1))
         return ExitStatus.OK
     print(f"As for {arguments.user} in: {', '.join(groups) or 'no group'}.")
-    for verdict in found:
+    for verdict, time in zip(found, times, strict=True):
         _print(verdict)
+        if time:
+            print(f"  time: {time}")
     return ExitStatus.OK
 
 

@@ -121,9 +121,20 @@ def _why(arguments: argparse.Namespace) -> int:
         )
     elif "lifetime" in found:
         print(f"{found['lifetime']['code']}: {found['lifetime']['why']}")
+        for witness in found["lifetime"]["witnesses"]:
+            if witness["at"] is not None:
+                print(f"  {_witness(witness)}")
     for event in found["events"]:
         print(f"  {event['at']}  {event['kind']}  {event['detail'].get('why', '')}")
     return ExitStatus.OK
+
+
+def _witness(witness: dict[str, Any]) -> str:
+    value = witness["value"]
+    if isinstance(value, dict):
+        value = ", ".join(f"{name} {number}" for name, number in value.items())
+    shown = f" ({value})" if isinstance(value, str) else ""
+    return f"{witness['at']}  rank {witness['rank']}  {witness['name']}{shown}"
 
 
 def _stop(arguments: argparse.Namespace) -> int:

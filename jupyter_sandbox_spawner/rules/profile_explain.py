@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from ..errors import ProfileRefusedError
+from ..units import format_duration
+from .ends import clock_words
 from .grants import decide_grants
+from .lifetimes import Lifetimes, Subject, in_force
 from .profile_choices import may_choose, reason_against_choice, resolve
 from .profiles import Profile, reason_against
 
-__all__ = ["ChoiceVerdict", "ProfileVerdict", "explain"]
+__all__ = ["ChoiceVerdict", "ProfileVerdict", "explain", "time_words"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,3 +79,27 @@ def _verdict(profile: Profile, user: str, groups: Collection[str]) -> ProfileVer
         secrets=tuple(grant.name for grant in grants.granted),
         withheld=tuple(f"{item.name}: {item.why}" for item in grants.refused),
     )
+
+
+def time_words(lifetimes: Lifetimes, now: datetime, profile: Profile, groups: Collection[str]) -> str:
+    """Which rule about time holds now for a server of this profile, and what it says; "" without rules."""
+    if not lifetimes.rules:
+        return ""
+    gpus = profile.gpu.count if profile.gpu else 0
+    asked = Subject(profile=profile.slug, groups=groups, gpus=gpus, idle_timeout=profile.idle_timeout)
+    found = in_force(lifetimes, now, asked)
+    said = [f"by the rule {found.rule}" if found.rule else "no rule matches"]
+    if found.closed_until:
+        said.append(f"closed until {clock_words(found.closed_until, now, lifetimes.timezone)}")
+        return ", ".join(said)
+    for words, limit in (
+        ("idle limit", found.idle_timeout),
+        ("idle limit of its GPU", found.gpu_idle_timeout),
+        ("oldest", found.max_age),
+    ):
+        if limit is not None:
+            said.append(f"{words} {format_duration(limit)}")
+    if found.closes_at:
+        when = clock_words(found.closes_at, now, lifetimes.timezone)
+        said.append(f"closes at {when} by the rule {found.closing}")
+    return ", ".join(said)

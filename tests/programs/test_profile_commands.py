@@ -67,6 +67,22 @@ def test_explain_says_what_and_why_not(
     assert "work (Work): no. It is for group research" in capsys.readouterr().out
 
 
+def test_explain_names_the_rule_about_time_that_holds_now(
+    book: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of rules, the first that matches, with its limits; without the section nothing is said of time."""
+    asked = ["profiles", "explain", "--file", book, "--user", "ada", "--groups", "research"]
+    assert main(asked) == 0
+    assert "time:" not in capsys.readouterr().out
+    rules = "[{name: labs, groups: [lab], max_age: 1h}, {name: short, idle_timeout: 20m}]"
+    with open(book, "a") as file:
+        file.write(f"lifetime: {{rules: {rules}}}\n")
+    assert main(asked) == 0
+    assert "  time: by the rule short, idle limit 20 min\n" in capsys.readouterr().out
+    assert main([*asked, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["profiles"][0]["time"].startswith("by the rule short")
+
+
 def test_explain_gives_json(book: str, capsys: pytest.CaptureFixture[str]) -> None:
     """`--json` has the same for scripts, with names filled in."""
     main(["profiles", "explain", "--file", book, "--user", "ada", "--groups", "lab, research", "--json"])
