@@ -116,8 +116,7 @@ def decide(now: datetime, limits: Limits, signals: Signals) -> Verdict:
     idle_since = _idle_since(now, limits, signals)
     busy = _is_busy(now, signals)
     ends = sorted(_ends(now, limits, signals, idle_since), key=lambda end: end.at)
-    if busy:
-        ends = [end for end in ends if end.kind not in ("idle", "gpu_idle")]
+    ends = [end for end in ends if not (busy and end.kind in ("idle", "gpu_idle"))]
     first = ends[0] if ends else None
     verdict = Verdict(
         action="keep",

@@ -76,7 +76,7 @@ def test_verify_names_a_directory_without_an_audit(
 async def test_the_commands_ask_the_running_control(
     program: Program, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """ps lists, why explains, stop stops with the admin's reason, reconcile compares, audit shows."""
+    """ps lists, why explains, extend and stop act with a reason, reconcile compares, audit shows."""
     wanted = spec(ttl=3600)
     await program.start()
     assert (await program.hub.admit(asked(wanted))).admitted
@@ -92,8 +92,16 @@ async def test_the_commands_ask_the_running_control(
     assert heading.split() == ["user", "server", "status", "profile", "left", "id"]
     assert [line.split()[0], line.split()[-1]] == ["alice", wanted.id]
     assert "keep.within_limits: It runs until its time is up" in await command("why", "alice")
+    assert "alice ends at 20" in await command("extend", "alice", "--by", "2h", "--why", "Demo.")
+    assert f"{wanted.id} ends at 20" in await command("extend", wanted.id, "--by", "3h")
+    assert "An admin extended it: it ends at" in await command("why", "alice")
     assert "Everything agrees." in await command("reconcile")
     assert "is stopped: Maintenance." in await command("stop", "alice", "--why", "Maintenance.")
     assert "stop.by_admin: Maintenance. Decided by admin uid" in await command("why", "alice")
     shown = await command("audit", "show", "--user", "alice")
-    assert [json.loads(line)["action"] for line in shown.splitlines()] == ["sandbox.stop", "admission"]
+    assert [json.loads(line)["action"] for line in shown.splitlines()] == [
+        "sandbox.stop",
+        "sandbox.extend",
+        "sandbox.extend",
+        "admission",
+    ]

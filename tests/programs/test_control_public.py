@@ -87,6 +87,21 @@ async def test_an_admin_sees_and_stops_every_sandbox(public: Public) -> None:
     assert (status, stop["actor"], stop["code"]) == (200, "admin root", "stop.by_admin")
 
 
+async def test_an_admin_extends_from_afar(public: Public) -> None:
+    """With the admin scope an end is moved, by the admin's name; without it nothing is."""
+    path, body = f"/api/sandboxes/{ALICE.id}/extend", {"by": 7200, "why": "Demo.", "key": "k1"}
+    public.tokens["other"] = {"name": "alice", "kind": "user", "admin": True, "scopes": ["admin:servers"]}
+    status, refusal = await public.ask(path, "other", "POST", body)
+    assert (status, refusal["code"]) == (403, "identity.no_admin")
+    status, found = await public.ask(path, "admin-token", "POST", body)
+    assert (status, found["deadline"]) == (200, "2026-11-25T14:00:00Z")
+    status, refusal = await public.ask(path, "admin-token", "POST", {"by": 0})
+    assert (status, refusal["code"]) == (400, "wire.invalid")
+    lines = await public.control.parts.audit.lines(user="alice")
+    (line,) = [line for line in lines if line["action"] == "sandbox.extend"]
+    assert (line["actor"], line["detail"]["why"]) == ("admin root", "Demo.")
+
+
 @pytest.mark.parametrize("scopes", [["self"], ["custom:sandbox:self!server=alice/"], ["admin:servers"], []])
 async def test_a_token_without_the_scope_is_refused_and_audited(
     public: Public, control: Check, scopes: list[str]

@@ -63,10 +63,10 @@ def test_soft_limits_are_called_soft(api: SelfApi) -> None:
                     "kind": "gpu_idle",
                     "code": "keep.within_limits",
                     "ends_at": "2026-11-25T15:30:00Z",
-                    "rule": "nights",
+                    "rule": "night",
                 }
             },
-            "Stops at 15:30 UTC, in 11 min, because its GPUs do nothing (rule nights); work on them keeps it; "
+            "Stops at 15:30 UTC, in 11 min, because its GPUs do nothing (rule night); work on them keeps it; "
             "at 16:00 UTC, in 41 min in any case.",
         ),
         (
