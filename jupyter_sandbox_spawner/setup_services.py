@@ -19,11 +19,18 @@ __all__ = ["CONTROL_TOKEN", "TRACKING_TOKEN", "add_services", "pages_url", "refu
 CONTROL_TOKEN = "JUPYTER_SANDBOX_CONTROL_TOKEN"  # noqa: S105 - the name of a variable
 TRACKING_TOKEN = "JUPYTER_SANDBOX_TRACKING_TOKEN"  # noqa: S105 - the name of a variable
 _CONTROL = "sandbox"
-_CONTROL_SCOPES = ["list:users", "read:users:name", "read:servers", "delete:servers", "proxy"]
+_CONTROL_SCOPES = [
+    "list:users",
+    "read:users:name",
+    "read:servers",
+    "delete:servers",
+    "users:activity",
+    "proxy",
+]
 
 
 def add_services(c: Any, site: Site) -> None:
-    """Control asks who runs and for ends and routes; MLflow's pages let people log in by the hub.
+    """Control asks who runs and for ends and routes, and tells what is used; by MLflow's pages people log in.
 
     Control may see and do nothing else; the proxy takes `/services/sandbox/` to its API for admins, which
     judges every token by its scopes. The pages may do nothing at the hub.

@@ -45,6 +45,7 @@ from .parts import Parts, Tuning
 from .people import People
 from .policy import Policy
 from .reconciler import Reconciler
+from .relaying import ActivityRelay
 from .routes import RouteKeeper
 from .signals import Watcher
 from .stopping import Stopper
@@ -103,7 +104,8 @@ async def run(
         routes = RouteKeeper(parts, site.front_url, site.proxy_api_port)
         loops = _loops(parts, lifetime, reconciler, routes)
         accounting = Accounting(parts, site.usage_days)
-        await _until_signal({**loops, "usage": accounting.step})
+        further = {"usage": accounting.step, "activity": ActivityRelay(parts).step}
+        await _until_signal({**loops, **further})
 
 
 async def _parts(stack: AsyncExitStack, site: Site, token_file: str, tuning: Tuning, clock: Clock) -> Parts:
