@@ -101,7 +101,7 @@ async def run(
         datasets.add_to(public, site.admin_prefix)
         await _serve(stack, public, _public_listener(site, sockets))
         await lifetime.load()
-        routes = RouteKeeper(parts, site.front_url, site.proxy_api_port)
+        routes = RouteKeeper(parts, site.front_url, site.proxy_api_port, site.base_url)
         loops = _loops(parts, lifetime, reconciler, routes)
         accounting = Accounting(parts, site.usage_days)
         further = {"usage": accounting.step, "activity": ActivityRelay(parts).step}
