@@ -5,6 +5,7 @@ Law: it starts nothing and writes nothing, and keeps what the admin set before i
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
@@ -22,12 +23,15 @@ from .rules.database import check_database
 from .rules.usage import kept_days
 from .settings import SITE_VARIABLE, Environment, Site, load_site
 from .setup_backend import SPAWNERS, choose_backend, docker_site, further_runtimes, spec_directories
-from .setup_services import add_services, pages_url, refuse_taken, service_scopes
+from .setup_services import CULLER, add_services, foreign_cullers, pages_url, refuse_taken, service_scopes
 from .setup_vault import vault_site
 
 __all__ = ["setup_hub", "site_from_config"]
 
-_POLL_INTERVAL = 30  # seconds; the launcher's events tell of a death at once, this finds what they missed
+log = logging.getLogger("jupyter_sandbox_spawner.hub")
+_POLL_INTERVAL = (
+    300  # seconds; deaths are told at once, and what that missed is found by one list (hub/deaths)
+)
 _MORE = frozenset(
     {
         "backend",
@@ -99,6 +103,8 @@ def setup_hub(
     more["profiles"] = str(profiles) if isinstance(profiles, (str, Path)) else ""
     more["subdomain_host"] = str(given.get("subdomain_host", ""))
     refuse_taken(given, str(more.get("tracking") or ""))
+    for name in foreign_cullers(given):
+        log.warning("The hub's service %r looks like an idle culler: %s", name, CULLER)
     images = choose_backend(c, more, environments or {}, (str(run_dir), str(state_dir)))
     site = _site(more, str(run_dir), str(state_dir), images)
     if site.tracking:
@@ -236,6 +242,9 @@ def _configure(c: Any, site: Site, public_host: str) -> None:
     _unless_given(c, "JupyterHub", "concurrent_spawn_limit", 20)
     _unless_given(c, "Spawner", "consecutive_failure_limit", site.consecutive_failure_limit)
     _unless_given(c, "Spawner", "poll_interval", _POLL_INTERVAL)
+    # A pass stops the hub's loop for milliseconds a server. What it did, control does: it compares the routes
+    # (control/routes.py) and tells the hub who is used (control/relaying.py).
+    _unless_given(c, "JupyterHub", "last_activity_interval", 0)
     _add_pages(c)
     _add_own_scope(c, [*_USER_SCOPES[1:], *service_scopes(site)])
     _add_admins(c)

@@ -14,16 +14,37 @@ from .errors import ConfigurationError
 from .rules.tracking_pages import ACCESS_SCOPE, SERVICE
 from .settings import Site
 
-__all__ = ["CONTROL_TOKEN", "TRACKING_TOKEN", "add_services", "pages_url", "refuse_taken", "service_scopes"]
+__all__ = [
+    "CONTROL_TOKEN",
+    "CULLER",
+    "TRACKING_TOKEN",
+    "add_services",
+    "foreign_cullers",
+    "pages_url",
+    "refuse_taken",
+    "service_scopes",
+]
 
 CONTROL_TOKEN = "JUPYTER_SANDBOX_CONTROL_TOKEN"  # noqa: S105 - the name of a variable
 TRACKING_TOKEN = "JUPYTER_SANDBOX_TRACKING_TOKEN"  # noqa: S105 - the name of a variable
+CULLER = (
+    "it may end servers that are used, without a warning, since the hub hears of use every half hour at most."
+    " Remove it from c.JupyterHub.services; idle_timeout of the profiles ends idle servers."
+)
 _CONTROL = "sandbox"
-_CONTROL_SCOPES = ["list:users", "read:users:name", "read:servers", "delete:servers", "proxy"]
+_CULLERS = ("idle-culler", "idle_culler", "cull-idle", "cull_idle")
+_CONTROL_SCOPES = [
+    "list:users",
+    "read:users:name",
+    "read:servers",
+    "delete:servers",
+    "users:activity",
+    "proxy",
+]
 
 
 def add_services(c: Any, site: Site) -> None:
-    """Control asks who runs and for ends and routes; MLflow's pages let people log in by the hub.
+    """Control asks who runs and for ends and routes, and tells what is used; by MLflow's pages people log in.
 
     Control may see and do nothing else; the proxy takes `/services/sandbox/` to its API for admins, which
     judges every token by its scopes. The pages may do nothing at the hub.
@@ -56,6 +77,16 @@ def refuse_taken(given: Mapping[str, Any], tracking: str) -> None:
             remedy="Give yours another name."
             + (" Or set tracking='' to keep it." if name == SERVICE else ""),
         )
+
+
+def foreign_cullers(given: Mapping[str, Any]) -> list[str]:
+    """Names of the admin's services that look like jupyterhub-idle-culler."""
+    services = [service for service in given.get("services", ()) if isinstance(service, dict)]
+    return [
+        str(service.get("name"))
+        for service in services
+        if any(word in f"{service.get('name')} {service.get('command')}".lower() for word in _CULLERS)
+    ]
 
 
 def pages_url(given: Mapping[str, Any], base_url: str, public_url: str) -> str:

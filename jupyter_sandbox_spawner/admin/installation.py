@@ -16,6 +16,7 @@ from ..errors import ConfigurationError, SandboxError
 from ..rules.rulebook_file import as_json
 from ..settings import SITE_VARIABLE, Site
 from ..setup_hub import site_from_config
+from ..setup_services import foreign_cullers
 from ..wire import decode
 
 __all__ = ["Installation", "load_installation"]
@@ -26,7 +27,8 @@ class Installation:
     """A configuration file, the site it describes and what the supervisor alone needs to know.
 
     `proxy_command` starts configurable-http-proxy; `tls` is its key and certificate, or empty. `profiles` is
-    the text of a file with those that were given in Python; "" where the site names their file.
+    the text of a file with those that were given in Python; "" where the site names their file. `cullers`:
+    services of the hub that look like idle cullers.
     """
 
     config_file: str
@@ -36,6 +38,7 @@ class Installation:
     tls: tuple[str, ...] = ()
     host_routing: bool = False
     profiles: str = ""
+    cullers: tuple[str, ...] = ()
 
 
 def load_installation(config_file: str, port: int | None = None) -> Installation:
@@ -60,6 +63,7 @@ def load_installation(config_file: str, port: int | None = None) -> Installation
         proxy_command=(command,) if isinstance(command, str) else tuple(command),
         tls=(hub["ssl_key"], hub["ssl_cert"]) if hub.get("ssl_key") and hub.get("ssl_cert") else (),
         host_routing=bool(hub.get("subdomain_host")),
+        cullers=_cullers(config),
         profiles="" if site.profiles else as_json(_section(config, "SandboxSpawner").get("profiles")),
     )
 
@@ -83,6 +87,15 @@ def _line(error: BaseException, path: Path) -> str:
         return f":{error.lineno}"
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
     return f":{frames[-1].lineno}" if frames else ""
+
+
+def _cullers(config: Config) -> tuple[str, ...]:
+    # Those that were added to the list are seen too, whether before or after setup_hub.
+    given = config.JupyterHub.get("services", ())
+    if isinstance(given, LazyConfigValue):
+        added = given.to_dict()
+        given = [item for way in ("extend", "prepend") for item in added.get(way, ())]
+    return tuple(foreign_cullers({"services": given}))
 
 
 def _section(config: Config, name: str) -> Mapping[str, Any]:

@@ -6,12 +6,13 @@ import asyncio
 import os
 import pwd
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
 from ..errors import ConfigurationError, SandboxError
 from ..settings import Site
+from ..setup_services import CULLER
 from ..vault_site import VaultSite
 from .accounts import Account, accounts_of, with_uids
 from .database_findings import database_finding
@@ -36,6 +37,7 @@ def site_findings(installation: Installation | None) -> Iterator[Finding]:
         yield _range(site)
     yield from _origin(site)
     if installation is not None:
+        yield from _cullers(installation.cullers)
         yield _secrets(site)
         yield database_finding(site)
         yield from profile_findings(site)
@@ -92,6 +94,13 @@ def _origin(site: Site) -> Iterator[Finding]:
             seen="accept_shared_origin=True: a page of a user's server can act as an admin who visits it",
             remedy="Set c.JupyterHub.subdomain_host (a wildcard name and certificate) before setup_hub.",
         )
+
+
+def _cullers(names: Sequence[str]) -> Iterator[Finding]:
+    if names:
+        sentence, _, remedy = CULLER.partition(". ")
+        seen = f"service {', '.join(names)}: {sentence}"
+        yield Finding(name="idle culler", fine=False, needed=False, seen=seen, remedy=remedy)
 
 
 def _reachable(installation: Installation | None, accounts: Mapping[str, Account]) -> Finding:

@@ -11,6 +11,7 @@ import os
 import stat
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -109,6 +110,12 @@ class HubClient(PooledClient):
                 return found
             offset = int(page["_pagination"]["next"]["offset"])
 
+    async def tell_activity(self, user: str, servers: Mapping[str, datetime]) -> None:
+        """These servers of the user were used then; the hub keeps the newest it was told."""
+        told = {name: {"last_activity": at.isoformat()} for name, at in servers.items()}
+        body = {"last_activity": max(servers.values()).isoformat(), "servers": told}
+        await self._call("POST", f"/users/{quote(user, safe='')}/activity", body=body)
+
     async def check_routes(self) -> None:
         """Let the hub compare the proxy's routes with its servers and mend them."""
         await self._call("POST", "/proxy")
@@ -153,6 +160,7 @@ class HubClient(PooledClient):
         path: str,
         headers: Mapping[str, str] | None = None,
         form: Mapping[str, str] | None = None,
+        body: Any = None,
     ) -> tuple[int, Any]:
         own = {"Authorization": f"token {self._token}", "Accept": "application/json"}
         try:
@@ -161,6 +169,7 @@ class HubClient(PooledClient):
                 self._url + path,
                 headers={**own, **(headers or {})},
                 data=form,
+                json=body,
                 timeout=self._timeout,
                 allow_redirects=False,
             ) as answer:

@@ -38,7 +38,10 @@ def main(arguments: list[str] | None = None) -> int:
         )
         max_age = None if options.max_age is None else parse_duration(options.max_age, "max-age")
         token_file = options.token_file or f"{site.run_dir}/control.token"
-        asyncio.run(run(site, token_file, sockets, Tuning(max_age=max_age)))
+        every = float(parse_duration(options.activity_every, "activity-every"))
+        look = min(Tuning.activity_look, every)
+        tuning = Tuning(max_age=max_age, activity_every=every, activity_look=look)
+        asyncio.run(run(site, token_file, sockets, tuning))
     except SandboxError as error:
         print(f"control: {error}", file=sys.stderr)  # noqa: T201 the supervisor's log is where this belongs
         return 2
@@ -52,6 +55,9 @@ def _parser() -> argparse.ArgumentParser:
         "--token-file", help="0600 file with the hub service's token; default: RUN_DIR/control.token"
     )
     parser.add_argument("--max-age", help='longest life of a server without a TTL, such as "7d"')
+    parser.add_argument(
+        "--activity-every", default="30m", help="how rarely the hub is told that a server is used: 30m"
+    )
     parser.add_argument("--log-level", default="info")
     parser.add_argument("--public-fd", type=int, help="listening socket for admins, who come by the proxy")
     for caller in CALLERS:

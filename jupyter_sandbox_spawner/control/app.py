@@ -45,6 +45,7 @@ from .parts import Parts, Tuning
 from .people import People
 from .policy import Policy
 from .reconciler import Reconciler
+from .relaying import ActivityRelay
 from .routes import RouteKeeper
 from .signals import Watcher
 from .stopping import Stopper
@@ -101,10 +102,11 @@ async def run(
         datasets.add_to(public, site.admin_prefix)
         await _serve(stack, public, _public_listener(site, sockets))
         await lifetime.load()
-        routes = RouteKeeper(parts, site.front_url, site.proxy_api_port)
+        routes = RouteKeeper(parts, site.front_url, site.proxy_api_port, site.base_url)
         loops = _loops(parts, lifetime, reconciler, routes)
         accounting = Accounting(parts, site.usage_days, watcher.note)
-        await _until_signal({**loops, "usage": accounting.step})
+        further = {"usage": accounting.step, "activity": ActivityRelay(parts).step}
+        await _until_signal({**loops, **further})
 
 
 async def _parts(stack: AsyncExitStack, site: Site, token_file: str, tuning: Tuning, clock: Clock) -> Parts:

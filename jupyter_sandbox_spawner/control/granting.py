@@ -13,8 +13,10 @@ from sqlalchemy import Connection
 
 from ..gpus import GpuInventory
 from ..models import SandboxSpec
-from ..rules.admission import Admission, AdmissionRequest, ProfileTerms
+from ..rules.admission import Admission, AdmissionRequest, ProfileTerms, denied_by
+from ..rules.closing import closed_now
 from ..rules.grants import Grant, decide_grants
+from ..rules.lifetimes import Subject
 from ..rules.policy import Decision
 from ..rules.policy_effects import kept_back, refusal
 from ..rules.policy_words import explain, way_out
@@ -49,6 +51,9 @@ def grant(connection: Connection, now: datetime, asking: Asking, answer: Admissi
     if answer.repeated:
         record = records.by_id(connection, spec.id)
         return replace(answer, spec=record.parsed_spec() if record else spec)
+    closed = closed_now(now, asking.book.lifetime, _subject(asking))
+    if closed is not None:
+        return denied_by(now, closed)
     no = refusal(asking.rulings, _grants(asking))
     if no is not None:
         return _denied(now, no, asking)
@@ -58,6 +63,16 @@ def grant(connection: Connection, now: datetime, asking: Asking, answer: Admissi
         return found
     answer = replace(answer, notices=(*answer.notices, *_notices(asking)))
     return replace(data.noted(answer, mounted), spec=found, deadline=_deadline(now, found))
+
+
+def _subject(asking: Asking) -> Subject:
+    spec, gpu = asking.request.spec, asking.terms.gpu
+    return Subject(
+        profile=spec.profile,
+        groups=asking.request.groups,
+        gpus=gpu.count if gpu is not None else 0,
+        idle_timeout=spec.idle_timeout,
+    )
 
 
 def _grants(asking: Asking) -> tuple[Grant, ...]:

@@ -136,7 +136,7 @@ class Lifetime:
         self, record: SandboxRecord, verdict: Verdict, warned: Warned
     ) -> Callable[[Connection], None]:
         """The warning, or the request to save: given and remembered in one transaction, so once."""
-        now, kind = self._parts.clock.now(), "save" if str(verdict.action) == "save" else "warning"
+        now, kind = self._parts.clock.now(), "save" if verdict.action == "save" else "warning"
         detail = {"code": verdict.code, "at": warned.at.isoformat(), "why": verdict.why, "rule": verdict.rule}
 
         def write(connection: Connection) -> None:

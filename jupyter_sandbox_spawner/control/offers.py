@@ -10,12 +10,14 @@ from sqlalchemy import Connection, select
 
 from ..errors import ProfileRefusedError
 from ..gpus import GpuInventory, GpuWish
+from ..rules.closing import closed_now
+from ..rules.lifetimes import Subject
 from ..rules.offers import Offer
 from ..rules.profile_choices import may_choose, resolve
 from ..rules.profiles import Profile, reason_against
 from ..rules.queue import Standing, Turn, Waiting, givable, matches, settle, still_waiting
 from ..rules.queue_words import Pool, free_words, none_refusal, place_words, too_many_refusal
-from ..rules.quotas import Asked, Caps, Share, shares_of
+from ..rules.quotas import Asked, Caps, Refusal, Share, shares_of
 from ..rules.rulebook import Rulebook
 from . import waiting
 from .records import OPEN
@@ -59,7 +61,20 @@ def offers(connection: Connection, now: datetime, looking: Looking) -> list[Offe
     sums.load("profile", [profile.slug for profile in looking.book.profiles if profile.at_most])
     found = [(profile, _by_default(profile, looking)) for profile in looking.book.profiles]
     line = _Line(connection, now, looking, leaving, any(first.gpu for _, first in found))
-    return [_offer(profile, first, looking, sums, line) for profile, first in found]
+    return [
+        _while_closed(first, looking, now) or _offer(profile, first, looking, sums, line)
+        for profile, first in found
+    ]
+
+
+def _while_closed(profile: Profile, looking: Looking, now: datetime) -> Offer | None:
+    """In hours in which it may not start: not now, whatever is chosen inside it; None where it is open."""
+    if reason_against(profile, looking.groups):
+        return None
+    gpus = profile.gpu.count if profile.gpu is not None else 0
+    subject = Subject(profile=profile.slug, groups=looking.groups, gpus=gpus)
+    refusal = closed_now(now, looking.book.lifetime, subject)
+    return None if refusal is None else _refused(profile, refusal)
 
 
 def _by_default(profile: Profile, looking: Looking) -> Profile:
@@ -104,10 +119,14 @@ def _of_first(profile: Profile, shares: Sequence[Share], sums: Sums, line: _Line
     )
     refusal = sums.refusal(shares, asked)
     if refusal is not None:
-        reason = f"{refusal.message} {refusal.remedy}".strip()
-        return Offer(slug=profile.slug, allowed=False, code=refusal.code, reason=reason, eta=refusal.retry_at)
+        return _refused(profile, refusal)
     offer = Offer(slug=profile.slug, allowed=True)
     return offer if wish is None else line.offer(offer, wish, profile.ttl)
+
+
+def _refused(profile: Profile, refusal: Refusal) -> Offer:
+    reason = f"{refusal.message} {refusal.remedy}".strip()
+    return Offer(slug=profile.slug, allowed=False, code=refusal.code, reason=reason, eta=refusal.retry_at)
 
 
 def _servers(profile: Profile, looking: Looking) -> tuple[Share, ...]:

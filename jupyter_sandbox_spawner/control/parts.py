@@ -27,7 +27,8 @@ class Tuning:
     `max_age`: the longest a server without a TTL may live, None = no limit. `settle`: no stop for idleness
     so soon after control's own start, since servers must first say again that a kernel is busy.
     `hub_patience`: how long the hub may leave a decided stop undone before the launcher is asked.
-    `stops_at_once`: how many stops the hub is asked for at the same time.
+    `stops_at_once`: how many stops the hub is asked for at the same time. `activity_every`: how rarely the
+    hub is told that a server is used; `activity_per_second`: in how many calls at most.
     """
 
     max_age: int | None = None
@@ -39,6 +40,9 @@ class Tuning:
     tick: float = 5.0
     usage_every: float = 60.0
     stops_at_once: int = 20
+    activity_every: float = 1800.0
+    activity_look: float = 60.0
+    activity_per_second: float = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)

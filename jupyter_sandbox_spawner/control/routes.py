@@ -20,12 +20,16 @@ __all__ = ["RouteKeeper", "route_faults"]
 log = logging.getLogger("jupyter_sandbox_spawner.control")
 _REDIAL = 0.1  # seconds between attempts while the proxy is down; nothing tells us when it is back
 _LONGEST_BACKOFF = 300.0
+_PER_SERVER = (
+    0.03  # seconds between comparisons for each server: the hub answers with the whole table, in pages
+)
 
 
 def route_faults(
-    routes: Mapping[str, str], servers: Sequence[GatewayInventory], front_url: str
+    routes: Mapping[str, str], servers: Sequence[GatewayInventory], front_url: str, hub_path: str = ""
 ) -> frozenset[str]:
-    """Path prefixes of ready servers without a route to the front, and routes to the front without a server.
+    """Path prefixes of ready servers without a route to the front, and routes to the front without a server;
+    `hub_path` where the hub itself has no route.
 
     A route's specification may begin with a host name; its path counts.
     """
@@ -34,15 +38,17 @@ def route_faults(
     known = {unquote(item.prefix): item.ready for item in servers}
     missing = {path for path, ready in known.items() if ready and paths.get(path) != front}
     stale = {path for path, target in paths.items() if target == front and path not in known}
-    return frozenset(missing | stale)
+    hubless = {hub_path} - {""} - paths.keys()
+    return frozenset(missing | stale | hubless)
 
 
 class RouteKeeper:
     """Two loops: one watches the proxy itself, one compares the routes."""
 
-    def __init__(self, parts: Parts, front_url: str, proxy_port: int) -> None:
+    def __init__(self, parts: Parts, front_url: str, proxy_port: int, hub_path: str = "") -> None:
         self._parts = parts
         self._front_url = front_url
+        self._hub_path = hub_path
         self._proxy_port = proxy_port
         self._restarted = asyncio.Event()
         self._unmended: frozenset[str] = frozenset()
@@ -72,9 +78,11 @@ class RouteKeeper:
     async def compare(self) -> frozenset[str]:
         """Compare once; what differed."""
         servers = await self._parts.gateway.inventory()
-        faults = route_faults(await self._parts.hub.routes(), servers, self._front_url)
+        routes = await self._parts.hub.routes()
+        faults = route_faults(routes, servers, self._front_url, self._hub_path)
         if not faults:
-            self._unmended, self._backoff = faults, self._parts.tuning.routes_every
+            calm = max(self._parts.tuning.routes_every, _PER_SERVER * len(servers))
+            self._unmended, self._backoff = faults, min(calm, _LONGEST_BACKOFF)
             return faults
         if faults <= self._unmended:
             # The hub was asked already and sees it differently (a server it stops, say): ask less often.

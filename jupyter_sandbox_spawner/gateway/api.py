@@ -10,8 +10,9 @@ import asyncio
 import logging
 import socket
 from collections.abc import Sequence
+from datetime import datetime, timezone
 
-from ..rules import api_filter
+from ..rules import activity_report, api_filter
 from ..rules.api_filter import ANSWER_HEADERS, REQUEST_HEADERS, ApiCall
 from ..rules.proxied import PathFault, ProxiedCall, proxied_call, secrets_path
 from ..rules.proxied_heads import framing, to_broker
@@ -67,6 +68,9 @@ class ApiDoor:
         body = await request.body()
         if body is None:
             return Refusal(413, "api.too_large", f"At most {_LIMITS.body} bytes are taken here", True)
+        if call.to == "gateway":
+            reply = activity_report.reply_to(body, sandbox.user, sandbox.server, datetime.now(timezone.utc))
+            return Answer(reply.status, [(b"content-type", b"application/json")], reply.body)
         return await self._ask(call, _passed(request.headers, REQUEST_HEADERS), body, sandbox)
 
     async def _proxied(

@@ -1,4 +1,4 @@
-"""Which calls may a sandbox make through its API door, and of whom: the hub, control or the broker?
+"""Which calls may a sandbox make through its API door, and of whom: hub, control, broker, or the gateway?
 
 Law: the path that reaches them is built here from the route and the door's owner. Of the request's own path
 a secret's name goes further, which has one spelling only; of its query whole numbers only.
@@ -28,10 +28,11 @@ _MOST_DIGITS = 15  # fits a 64-bit integer and a double
 class ApiCall:
     """`target` is what `to` is asked for, `numbers` are its possible parameters, `seconds` its patience.
 
-    `{name}` in it stands for the name of a secret.
+    `{name}` in it stands for the name of a secret. The gateway itself answers what is posted of activity, by
+    rules/activity_report.py.
     """
 
-    to: Literal["hub", "control", "broker"]
+    to: Literal["hub", "control", "broker", "gateway"]
     method: str
     target: str
     numbers: tuple[str, ...] = ()
@@ -57,7 +58,7 @@ def _hub_calls(base_url: str, user: str) -> tuple[ApiCall, ...]:
     return (
         ApiCall(to="hub", method="GET", target=api),
         ApiCall(to="hub", method="GET", target=f"{api}/user"),
-        ApiCall(to="hub", method="POST", target=f"{api}/users/{escaped}/activity"),
+        ApiCall(to="gateway", method="POST", target=f"{api}/users/{escaped}/activity"),
         ApiCall(to="hub", method="POST", target=f"{api}/oauth2/token"),
     )
 

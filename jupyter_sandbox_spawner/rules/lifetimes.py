@@ -7,7 +7,7 @@ profile's own limits hold. A rule's value takes the place of the profile's, and 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache
@@ -23,6 +23,7 @@ __all__ = [
     "Lifetimes",
     "Subject",
     "Weekly",
+    "concerns",
     "in_force",
     "limits",
 ]
@@ -100,7 +101,7 @@ class InForce:
 
 def in_force(lifetimes: Lifetimes, now: datetime, subject: Subject) -> InForce:
     """The first rule that matches now, worked into the profile's limits; pure."""
-    rules = _concerning(lifetimes.rules, subject)
+    rules = [rule for rule in lifetimes.rules if concerns(rule, subject)]
     timed = tuple(rule.hours for rule in rules)
     turns = _turns(timed, lifetimes.timezone, local_day(now, lifetimes.timezone))
     here = bisect_right(turns, now, key=lambda turn: turn[0]) - 1
@@ -133,25 +134,22 @@ def _closed_until(turns: Sequence[_Turn], end: int) -> datetime:
     return turns[end][0] if end < len(turns) else turns[0][0] + timedelta(days=_BACK + _AHEAD)
 
 
-def _concerning(rules: Sequence[LifetimeRule], subject: Subject) -> list[LifetimeRule]:
-    found = []
-    for rule in rules:
-        if (
-            (rule.profiles is None or subject.profile in rule.profiles)
-            and (rule.groups is None or not set(rule.groups).isdisjoint(subject.groups))
-            and (rule.gpu is None or rule.gpu == (subject.gpus > 0))
-        ):
-            found.append(rule)
-    return found
+def concerns(rule: LifetimeRule, subject: Subject) -> bool:
+    """Is the rule for this server, in its hours?"""
+    return (
+        (rule.profiles is None or subject.profile in rule.profiles)
+        and (rule.groups is None or not set(rule.groups).isdisjoint(subject.groups))
+        and (rule.gpu is None or rule.gpu == (subject.gpus > 0))
+    )
 
 
 @lru_cache(maxsize=1024)
 def _turns(timed: tuple[tuple[Weekly, ...], ...], zone: str, today: int) -> tuple[_Turn, ...]:
     """From when on which rule is the first that matches (its number), some days back and ahead."""
     first, last = today - _BACK, today + _AHEAD
-    ranges = [list(spans(hours, zone, first - 2, last)) if hours else None for hours in timed]
+    ranges = [_merged(spans(hours, zone, first - 2, last)) if hours else None for hours in timed]
     start = datetime.fromordinal(first).replace(tzinfo=timezone.utc)
-    edges = {edge for found in ranges for span in found or () for edge in span if edge > start}
+    edges = {edge for found in ranges for side in found or () for edge in side if edge > start}
     turns: list[_Turn] = []
     for at in (start, *sorted(edges)):
         number = next((number for number, found in enumerate(ranges) if _covers(found, at)), None)
@@ -160,8 +158,25 @@ def _turns(timed: tuple[tuple[Weekly, ...], ...], zone: str, today: int) -> tupl
     return tuple(turns)
 
 
-def _covers(found: Sequence[tuple[datetime, datetime]] | None, at: datetime) -> bool:
-    return found is None or any(begin <= at < end for begin, end in found)
+def _merged(found: Iterable[tuple[datetime, datetime]]) -> tuple[list[datetime], list[datetime]]:
+    """Begins and ends, in order, of spans that do not touch."""
+    begins: list[datetime] = []
+    ends: list[datetime] = []
+    for begin, end in sorted(found):
+        if ends and begin <= ends[-1]:
+            ends[-1] = max(ends[-1], end)
+        else:
+            begins.append(begin)
+            ends.append(end)
+    return begins, ends
+
+
+def _covers(found: tuple[list[datetime], list[datetime]] | None, at: datetime) -> bool:
+    if found is None:
+        return True
+    begins, ends = found
+    number = bisect_right(begins, at) - 1
+    return number >= 0 and at < ends[number]
 
 
 def _worked_in(lifetimes: Lifetimes, subject: Subject, rule: LifetimeRule | None) -> InForce:

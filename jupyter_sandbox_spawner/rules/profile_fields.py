@@ -11,6 +11,7 @@ from ..units import parse_duration, parse_size
 from .profiles import ExtensionOffer
 
 __all__ = [
+    "LONGEST_LIMIT",
     "boolean",
     "browser",
     "extension",
@@ -18,6 +19,7 @@ __all__ = [
     "groups",
     "is_reserved",
     "isolation",
+    "limit_of_time",
     "line_of_text",
     "paragraph",
     "processes",
@@ -30,6 +32,7 @@ __all__ = [
     "wrong",
 ]
 
+LONGEST_LIMIT = 366 * 86400
 _SLUG = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _GROUP = re.compile(r"[^\x00-\x1f*?]{1,255}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
@@ -93,6 +96,16 @@ def servers(value: Any, field: str) -> int:
     if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 1000:
         return value
     raise wrong(field, value, "is not a number of servers", "Write a whole number from 1, such as 3.")
+
+
+def limit_of_time(value: Any, field: str) -> int:
+    """Seconds after which something ends."""
+    seconds = parse_duration(value, field)
+    if seconds > LONGEST_LIMIT:
+        raise wrong(
+            field, value, "is longer than a year", "Write at most 366d, or leave it out for no limit."
+        )
+    return seconds
 
 
 def extension(value: Any, field: str) -> ExtensionOffer:

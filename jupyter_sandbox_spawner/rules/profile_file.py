@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from ..models import Resources
+from ..units import format_duration
 from . import profile_fields as fields
 from . import wish_fields as wishes
 from .option_file import read_options
@@ -185,6 +186,9 @@ def _wrong_whole(profile: Profile) -> tuple[str, str] | None:
     """Which key of a sandbox does not go with the rest of the profile, and why; None where all do."""
     if profile.extend and profile.ttl is None:
         return "extend", "there is no ttl to extend. Write a ttl, or remove extend."
+    if profile.ttl and profile.idle_timeout and profile.idle_timeout > profile.ttl:
+        above = f"{format_duration(profile.idle_timeout)} is above the ttl ({format_duration(profile.ttl)})"
+        return "idle_timeout", f"{above} and would never end a server. Write less, or leave it out."
     if not profile.allowed_groups and has_group(templates_of(profile)):
         where = "datasets" if has_group(profile.datasets) else "variables"
         return where, f"{GROUP} is the group by which the profile is allowed. Write allowed_groups."

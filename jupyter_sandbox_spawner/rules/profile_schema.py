@@ -9,7 +9,7 @@ from typing import Any
 
 from .catalogue import TAGS
 from .dataset_file import DATASET_KEYS
-from .lifetime_file import LIFETIME_KEYS, RULE_KEYS
+from .lifetime_file import HOURS_KEYS, LIFETIME_KEYS, MOST_WARNINGS, RULE_KEYS, TIME_OF_DAY
 from .option_file import CHOICE_KEYS, OPTION_KEYS, TEXT_KEYS
 from .policy_file import OPA_KEYS, POLICY_KEYS
 from .price_file import PRICE_KEYS
@@ -17,6 +17,7 @@ from .profile_file import PROFILE_KEYS
 from .quota_file import CAPS
 from .rulebook_file import SECTIONS
 from .sandbox_keys import KEYS
+from .weekly_hours import DAYS
 
 __all__ = ["schema"]
 
@@ -181,26 +182,38 @@ def _sections() -> dict[str, Any]:
 
 
 def _lifetime() -> dict[str, Any]:
-    minute = {"type": "string", "pattern": "^([01][0-9]|2[0-3]):[0-5][0-9]$|^24:00$"}
-    day = {"enum": ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]}
-    hours = _object({"days": {"type": "array", "minItems": 1, "items": day}, "from": minute, "to": minute})
+    hours = {
+        "days": {"type": "array", "minItems": 1, "uniqueItems": True, "items": {"enum": list(DAYS)}},
+        "from": {"type": "string", "pattern": f"^{TIME_OF_DAY}$"},
+        "to": {"type": "string", "pattern": f"^({TIME_OF_DAY}|24:00)$"},
+    }
     rule = {
         "name": _SLUG,
-        "profiles": {"type": "array", "minItems": 1, "items": _SLUG},
-        "groups": _NAMED_GROUPS,
-        "gpu": {"type": "boolean"},
-        "hours": {"type": "array", "minItems": 1, "items": hours},
+        "profiles": {"type": "array", "minItems": 1, "uniqueItems": True, "items": _SLUG},
+        "groups": {**_NAMED_GROUPS, "minItems": 1, "uniqueItems": True},
+        "gpu": {"type": "boolean", "description": "true: with a GPU only; false: without one only."},
+        "hours": {
+            "type": "array",
+            "minItems": 1,
+            "items": {**_object(_known(HOURS_KEYS, hours)), "minProperties": 1},
+        },
         "idle_timeout": _DURATION,
         "gpu_idle_timeout": _DURATION,
         "max_age": _DURATION,
         "never_idle": {"type": "boolean"},
         "closed": {"type": "boolean"},
     }
+    warnings = {"minItems": 1, "maxItems": MOST_WARNINGS, "uniqueItems": True, "items": _DURATION}
     return {
-        "timezone": {"type": "string", "maxLength": 64},
-        "warnings": {"type": "array", "maxItems": 10, "items": _DURATION},
+        "timezone": {"type": "string", "minLength": 1, "maxLength": 64},
+        "warnings": {"type": "array", "description": "Before an end, the longest first.", **warnings},
         "keep_alive": {"anyOf": [_DURATION, {"const": 0}]},
-        "rules": {"type": "array", "items": _object(_known(RULE_KEYS, rule), "name")},
+        "rules": {
+            "description": "The first that matches counts.",
+            "type": "array",
+            "minItems": 1,
+            "items": _object(_known(RULE_KEYS, rule), "name"),
+        },
     }
 
 

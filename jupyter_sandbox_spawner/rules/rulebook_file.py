@@ -75,12 +75,16 @@ def _read(root: Node, digest: str, problems: list[Problem], environments: Collec
     problems += reader.problems
     profiles, quotas, policy, datasets, prices, lifetime = (keys.get(name) for name in SECTIONS)
     none: tuple[Dataset, ...] = ()
+    before = len(problems)
+    offered = read_profiles(profiles or root, problems, environments)
+    # Profiles that are wrong themselves are no reason to call a rule about them wrong.
+    known = offered if len(problems) == before else None
     return Rulebook(
-        profiles=read_profiles(profiles or root, problems, environments),
+        profiles=offered,
         quotas=read_quotas(quotas, problems) if quotas else Quotas(),
         policy=read_policy(policy, problems) if policy else PolicySettings(),
         datasets=read_datasets(datasets, problems) if datasets else none,
         prices=read_prices(prices, problems) if prices else Prices(),
-        lifetime=read_lifetimes(lifetime, problems) if lifetime else Lifetimes(),
+        lifetime=read_lifetimes(lifetime, problems, known) if lifetime else Lifetimes(),
         digest=digest,
     )

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..models import EgressPolicy, EgressRule
-from ..units import parse_cpu, parse_duration, parse_size
+from ..units import parse_cpu, parse_size
 from . import profile_fields as fields
 from . import wish_fields as wishes
 from .egress_rules import compile_rules
@@ -61,8 +61,8 @@ class SandboxReading(Reading):
             "pids": fields.processes,
             "disk": parse_size,
             "tmpfs": parse_size,
-            "ttl": parse_duration,
-            "idle_timeout": parse_duration,
+            "ttl": fields.limit_of_time,
+            "idle_timeout": fields.limit_of_time,
             "extend": fields.extension,
             "browser": fields.browser,
             "isolation": fields.isolation,

@@ -23,7 +23,6 @@ from jupyter_sandbox_spawner.models import Doors
 from jupyter_sandbox_spawner.names import sandbox_id
 from jupyter_sandbox_spawner.serving import listening_socket
 from jupyter_sandbox_spawner.settings import Site, write_site
-
 from tests.backends.facts import SPEC
 
 from .standins import GatewayWithMemory, LauncherOverMemory
@@ -147,8 +146,8 @@ async def test_a_death_without_an_event_is_found(street: Street, control: Contro
     lost, alive = await street.spawner("ada"), await street.spawner("bob")
     control("both run", [await lost.poll(), await alive.poll()] == [None, None])
     street.launcher.away = True
-    while not street.launcher.refused:
-        await asyncio.sleep(0.05)  # the follower's next call is what is waited for
+    while not street.launcher.refused:  # noqa: ASYNC110
+        await asyncio.sleep(0.05)  # the stand-in announces nothing
     # No event is left: neither the sandbox nor its end is known to the new launcher.
     street.launcher.backend._places.pop(lost.sandbox_id)
     street.launcher.away = False

@@ -58,6 +58,35 @@ def test_hub_and_proxy_are_equals_on_loopback(setup: Setup) -> None:
     assert c.JupyterHub.bind_url == "http://127.0.0.1:8000/"
 
 
+def test_the_hub_is_relieved_of_its_passes(setup: Setup) -> None:
+    """The hub makes no pass over all servers and polls each rarely, unless the admin says otherwise."""
+    c = setup()
+    assert (c.JupyterHub.last_activity_interval, c.Spawner.poll_interval) == (0, 300)
+    own = Config()
+    own.JupyterHub.last_activity_interval = own.Spawner.poll_interval = 77
+    setup(own)
+    assert (own.JupyterHub.last_activity_interval, own.Spawner.poll_interval) == (77, 77)
+
+
+def test_an_idle_culler_beside_ours_is_warned_of(
+    setup: Setup, control: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A service that looks like jupyterhub-idle-culler is named in the log; any other service is not."""
+    c = Config()
+    c.JupyterHub.services = [{"name": "announce", "command": ["announce"]}]
+    setup(c)
+    control("another service is fine", "idle culler" not in caplog.text)
+    for service in (
+        {"name": "idle", "command": ["python3", "-m", "jupyterhub_idle_culler", "--timeout=3600"]},
+        {"name": "jupyterhub-idle-culler", "api_token": "t"},
+    ):
+        caplog.clear()
+        c = Config()
+        c.JupyterHub.services = [service]
+        setup(c)
+        assert f"The hub's service {service['name']!r} looks like an idle culler" in caplog.text
+
+
 def test_what_the_admin_set_before_stays(setup: Setup) -> None:
     """A database or a limit that the admin chose is not replaced."""
     c = Config()

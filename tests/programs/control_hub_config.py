@@ -102,7 +102,14 @@ c.JupyterHub.load_roles = [
     {
         "name": "sandbox-control",
         "services": ["sandbox-control"],
-        "scopes": ["list:users", "read:users:name", "read:servers", "delete:servers", "proxy"],
+        "scopes": [
+            "list:users",
+            "read:users:name",
+            "read:servers",
+            "delete:servers",
+            "users:activity",
+            "proxy",
+        ],
     },
     {
         "name": "test",

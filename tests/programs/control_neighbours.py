@@ -88,6 +88,7 @@ class HubWithServers:
     routes: dict[str, str] = field(default_factory=dict)
     tokens: dict[str, dict[str, Any]] = field(default_factory=dict)
     deleted: list[tuple[str, str]] = field(default_factory=list)
+    told: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     checks: int = 0
     broken: bool = False
     on_stop: Callable[[str, str], None] = lambda user, server: None
@@ -107,6 +108,7 @@ class HubWithServers:
                 web.get("/hub/api/user", self._user),
                 web.get("/hub/api/proxy", self._routes),
                 web.post("/hub/api/proxy", self._check),
+                web.post("/hub/api/users/{user}/activity", self._activity),
                 web.delete("/hub/api/users/{user}/server", self._stop),
                 web.delete("/hub/api/users/{user}/servers/{server}", self._stop),
             ]
@@ -141,6 +143,13 @@ class HubWithServers:
         self.checks += 1
         self.on_check()
         return web.Response(status=201)
+
+    async def _activity(self, request: web.Request) -> web.Response:
+        user, body = request.match_info["user"], await request.json()
+        if any((user, server) not in self.servers for server in body["servers"]):
+            return web.json_response({"message": "No such server"}, status=400)
+        self.told.append((user, body))
+        return web.Response()
 
     async def _stop(self, request: web.Request) -> web.Response:
         key = request.match_info["user"], request.match_info.get("server", "")

@@ -34,6 +34,8 @@ from .control_street import Street, python_path, street
 class Program:
     """`python -m jupyter_sandbox_spawner.control` beside its neighbours."""
 
+    module = "jupyter_sandbox_spawner.control"
+
     def __init__(self, here: Street, database: str | None = None) -> None:
         self.here = here
         state = here.directory / "state"
@@ -53,6 +55,7 @@ class Program:
         self.token = here.directory / "control.token"
         self.token.touch(0o600)
         self.token.write_text(TOKEN)
+        self.environment = {"PATH": os.environ["PATH"], "PYTHONPATH": python_path()}
         self.process: asyncio.subprocess.Process | None = None
         self.hub = ControlClient(control_socket(self.site, "hub"), 60.0)
         self.admin = ControlAdminClient(control_socket(self.site, "admin"), 60.0)
@@ -74,11 +77,11 @@ class Program:
         self.process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "jupyter_sandbox_spawner.control",
+            self.module,
             "--site",
             str(self.site_file),
             *more,
-            env={"PATH": os.environ["PATH"], "PYTHONPATH": python_path()},
+            env=self.environment,
             stderr=asyncio.subprocess.PIPE,
             pass_fds=descriptors,
         )

@@ -263,7 +263,7 @@ async def test_a_hundred_half_finished_starts_leave_nothing(mending: Mending) ->
 
 
 def test_routes_are_compared_by_path_and_target(mending: Mending) -> None:
-    """Missing, wrong and stale routes differ; host names, other services and the hub do not."""
+    """Missing, wrong and stale routes differ, and the hub without one; host names and services do not."""
     (entry,) = mending.here.gateway.entries.values()
     good = {"/": "http://127.0.0.1:1", "/services/x/": "http://127.0.0.1:2", "/user/alice/": FRONT}
     assert route_faults(good, [entry], FRONT) == frozenset()
@@ -272,6 +272,11 @@ def test_routes_are_compared_by_path_and_target(mending: Mending) -> None:
     assert route_faults({"/user/alice/": "http://127.0.0.1:5"}, [entry], FRONT) == {"/user/alice/"}
     assert route_faults({**good, "/user/bob/": FRONT}, [entry], FRONT) == {"/user/bob/"}
     assert route_faults({}, [replace(entry, ready=False)], FRONT) == frozenset()
+    assert route_faults(good, [entry], FRONT, "/") == frozenset()
+    assert (
+        route_faults({"hub.example/": "http://x", "/user/alice/": FRONT}, [entry], FRONT, "/") == frozenset()
+    )
+    assert route_faults({"/user/alice/": FRONT}, [entry], FRONT, "/") == {"/"}
     odd = replace(entry, prefix="/user/a%40b/")
     assert route_faults({"/user/a@b/": FRONT}, [odd], FRONT) == frozenset()
 

@@ -89,6 +89,17 @@ def test_one_uid_is_called_weak(top: Path, control: Any) -> None:
 
 
 @pytest.mark.proves("T19")
+def test_an_idle_culler_is_called_weak(top: Path, control: Any) -> None:
+    """A second culler that is configured after setup_hub is found too, with what to do."""
+    run = AdminRun(top)
+    control("without one nothing is said", "idle culler" not in findings("-f", str(run.config)))
+    service = '{"name": "x", "command": ["jupyterhub-idle-culler", "--timeout=60"]}'
+    run.config.write_text(run.config.read_text() + f"\nc.JupyterHub.services.append({service})\n")
+    found = findings("-f", str(run.config))["idle culler"]
+    assert (found["fine"], found["needed"]) == (False, False)
+    assert "Remove it from c.JupyterHub.services" in found["remedy"]
+
+
 def test_a_shared_origin_is_called_weak(top: Path, control: Any) -> None:
     """A hub off loopback whose servers share its origin is reminded of it; one on loopback is not."""
     run = AdminRun(top)

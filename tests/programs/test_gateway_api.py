@@ -1,4 +1,4 @@
-"""Does the API door pass the four calls a server needs to a hub, and nothing else?"""
+"""Does the API door pass the three calls a server needs to a hub, answer the fourth, and nothing else?"""
 
 from __future__ import annotations
 
@@ -103,12 +103,11 @@ def request(line: str, *headers: str, body: bytes = b"") -> bytes:
     [
         ("GET /hub/api", "/hub/api"),
         ("GET /hub/api/user", "/hub/api/user"),
-        ("POST /hub/api/users/ada/activity", "/hub/api/users/ada/activity"),
         ("POST /hub/api/oauth2/token", "/hub/api/oauth2/token"),
     ],
 )
-async def test_the_four_calls_pass(hub: Hub, door: str, line: str, reaches: str) -> None:
-    """The four calls of a single-user server reach the hub with their token and nothing else of the head."""
+async def test_the_three_calls_pass(hub: Hub, door: str, line: str, reaches: str) -> None:
+    """The three calls of a single-user server reach the hub with their token and nothing else of the head."""
     hub.seen.clear()
     headers = ("Authorization: token t", "Cookie: a=b", "X-Forwarded-For: 1.2.3.4", "X-Sandbox-Id: x")
     got = await ask(door, request(line, *headers, "Content-Type: application/json", body=b"{}"))
@@ -125,6 +124,27 @@ async def test_the_four_calls_pass(hub: Hub, door: str, line: str, reaches: str)
     assert b"x-jupyterhub-version: 6.1.1" in got.lower()
     assert b"set-cookie" not in got.lower()
     assert b"x-secret" not in got.lower()
+
+
+@pytest.mark.proves("H03")
+async def test_activity_never_reaches_the_hub(hub: Hub, door: str, control: Control) -> None:
+    """What a server posts of its activity is answered as the hub would and goes nowhere: of now, of the
+    future, of other servers, a hundred times; and the connection stays open."""
+    hub.seen.clear()
+
+    def post(at: str, server: str = "") -> bytes:
+        body = json.dumps({"last_activity": at, "servers": {server: {"last_activity": at}}}).encode()
+        head = f"POST /hub/api/users/ada/activity HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+        return head.encode() + body
+
+    ask_hub = request("GET /hub/api/user")
+    flood = post("2026-11-01T00:00:00Z") * 100
+    bodies = post("2099-01-01T00:00:00Z") + post("2026-11-01T00:00:00Z", "of-bob") + flood
+    got = await ask(door, bodies + ask_hub)
+    statuses = [int(part.split()[0]) for part in got.split(b"HTTP/1.1 ")[1:]]
+    assert statuses[:-1] == [400, 400, *[200] * 100]
+    assert b"more than an hour in the future: 2099-01-01T00:00:00Z" in got
+    control("another call reaches the hub", [path for _, path, _, _ in hub.seen] == ["/hub/api/user"])
 
 
 @pytest.mark.proves("H02", "H03")
@@ -221,7 +241,8 @@ async def test_large_bodies_are_refused(hub: Hub, door: str, control: Control) -
     line = "POST /hub/api/users/ada/activity"
     assert (await ask(door, request(line, body=b"x" * 70_000))).startswith(b"HTTP/1.1 413 ")
     assert (await ask(door, request("GET /hub/api/user", "User-Agent: large"))).startswith(b"HTTP/1.1 502 ")
-    control("a small body passes", (await ask(door, request(line, body=b"{}"))).startswith(b"HTTP/1.1 200 "))
+    small = b'{"last_activity": "2026-11-01T00:00:00Z"}'
+    control("a small body passes", (await ask(door, request(line, body=small))).startswith(b"HTTP/1.1 200 "))
 
 
 async def test_slow_bodies_do_not_hold_others(door: str, control: Control) -> None:

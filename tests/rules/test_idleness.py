@@ -28,6 +28,8 @@ signals = st.builds(
     busy=st.booleans(),
     said_at=instants,
     floor=instants,
+    gpu_used_at=instants,
+    keep_until=instants,
 )
 limits = st.builds(
     Limits,
@@ -35,6 +37,16 @@ limits = st.builds(
     deadline=st.one_of(st.none(), st.floats(1, 50_000).map(at)),
     max_age_at=st.one_of(st.none(), st.floats(1, 50_000).map(at)),
     idle_timeout=st.one_of(st.none(), st.integers(1, 40_000)),
+    gpu_idle_timeout=st.one_of(st.none(), st.integers(1, 40_000)),
+    closes_at=st.one_of(st.none(), st.floats(1, 50_000).map(at)),
+    closing=st.just("nights"),
+    rule=st.just("short"),
+    by_rule=st.frozensets(st.sampled_from(["idle", "gpu_idle", "max_age"])),
+    since=instants,
+    changes_at=instants,
+    warnings=st.sets(st.integers(10, 4000), min_size=1, max_size=5).map(
+        lambda found: tuple(sorted(found, reverse=True))
+    ),
 )
 moments = st.floats(0, 60_000).map(at)
 
@@ -78,14 +90,16 @@ def test_a_busy_word_that_is_old_is_not_believed() -> None:
 def test_a_running_cell_is_never_stopped_for_idleness(now: datetime, limit: Limits, said: Signals) -> None:
     """While a fresh word says that a kernel is busy, no decision stops for idleness."""
     verdict = decide(now, limit, replace(said, busy=True, said_at=now))
-    assert verdict.code not in ("stop.idle", "warning.idle")
+    assert verdict.code not in ("stop.idle", "warning.idle", "stop.gpu_idle", "warning.gpu_idle")
 
 
 @UNHURRIED
 @given(moments, limits, signals)
 def test_the_ttl_stops_whatever_the_signals(now: datetime, limit: Limits, said: Signals) -> None:
     """Past the TTL or the max age every server is stopped, busy or not."""
-    over = [end for end in (limit.deadline, limit.max_age_at) if end is not None and end <= now]
+    hard = replace(limit, by_rule=frozenset())
+    over = [end for end in (hard.deadline, hard.max_age_at) if end is not None and end <= now]
+    limit = hard
     if over:
         assert decide(now, limit, said).action == "stop"
 
@@ -94,7 +108,9 @@ def test_the_ttl_stops_whatever_the_signals(now: datetime, limit: Limits, said: 
 @given(moments, limits, signals)
 def test_no_limit_no_stop(now: datetime, limit: Limits, said: Signals) -> None:
     """Without TTL, max age and idle timeout nothing ever stops."""
-    free = replace(limit, deadline=None, max_age_at=None, idle_timeout=None)
+    free = replace(
+        limit, deadline=None, max_age_at=None, idle_timeout=None, gpu_idle_timeout=None, closes_at=None
+    )
     assert decide(now, free, said).action == "keep"
 
 
@@ -127,24 +143,59 @@ def test_it_is_always_looked_at_again(now: datetime, limit: Limits, said: Signal
         assert verdict.next_check <= max(verdict.at, now + timedelta(seconds=1))
 
 
-@UNHURRIED
-@given(limits, signals)
-def test_every_end_is_preceded_by_a_warning(limit: Limits, said: Signals) -> None:
-    """Followed from look to look, a server is warned before it is stopped, and no warning is repeated."""
-    quiet = replace(said, busy=False, door_used_at=None, cpu_used_at=None, said_used_at=None, floor=None)
-    now, warned = at(0.5), limit.warned
-    seen: list[Warned] = []
-    for _ in range(400):
-        verdict = decide(now, replace(limit, warned=warned), quiet)
+def followed(limit: Limits, said: Signals, now: datetime) -> tuple[list[Warned], datetime | None]:
+    """From look to look, as control does: what was told on the way, and the end that came."""
+    warned, seen = limit.warned, []
+    for _ in range(1000):
+        verdict = decide(now, replace(limit, warned=warned), said)
         if verdict.action == "stop":
-            ahead = (verdict.at - START).total_seconds() if verdict.at else 0
-            assert seen or ahead < 2
-            assert len(seen) == len(set(seen))
-            return
+            return seen, verdict.at
         if verdict.warned is not None:
             seen.append(verdict.warned)
             warned = (*[old for old in warned if old.kind != verdict.warned.kind], verdict.warned)
         now = verdict.next_check
+    return seen, None
+
+
+@UNHURRIED
+@given(limits, signals)
+def test_every_end_is_preceded_by_a_warning_and_a_request_to_save(limit: Limits, said: Signals) -> None:
+    """Followed from look to look, its user is warned, then it is asked to save; nothing is told twice."""
+    quiet = replace(said, busy=False, door_used_at=None, cpu_used_at=None, said_used_at=None, floor=None)
+    seen, end = followed(limit, quiet, at(0.5))
+    assert len(seen) == len(set(seen))
+    if end is not None and (end - START).total_seconds() > 8:
+        told = [notice for notice in seen if abs((notice.at - end).total_seconds()) < 1]
+        assert len(told) >= 2
+        assert told[-1].ahead == min(notice.ahead for notice in told) <= SAVE_AHEAD
+
+
+@UNHURRIED
+@given(limits, signals, st.floats(1, 90_000).map(at))
+def test_what_a_rule_ends_is_told_first_however_late_one_looks(
+    limit: Limits, said: Signals, now: datetime
+) -> None:
+    """A rule that came into force while nobody looked ends nothing at once."""
+    ruled = replace(limit, deadline=None, by_rule=frozenset({"idle", "gpu_idle", "max_age"}))
+    verdict = decide(now, ruled, said)
+    assert verdict.action != "stop"
+    seen, end = followed(ruled, replace(said, busy=False), now)
+    assert end is None or seen
+    assert end is None or (end - now).total_seconds() >= 0
+
+
+@UNHURRIED
+@given(moments, limits, signals, st.floats(1, 50_000))
+def test_keeping_and_gpu_work_never_end_it_sooner(
+    now: datetime, limit: Limits, said: Signals, more: float
+) -> None:
+    """Neither a longer keep-alive nor later work of a GPU turns keeping into stopping."""
+    if decide(now, limit, said).action == "stop":
+        return
+    later = timedelta(seconds=more)
+    assert decide(now, limit, replace(said, keep_until=(said.keep_until or now) + later)).action != "stop"
+    if said.gpu_used_at is not None and said.gpu_used_at + later <= now:
+        assert decide(now, limit, replace(said, gpu_used_at=said.gpu_used_at + later)).action != "stop"
 
 
 def test_warnings_come_at_thirty_ten_and_two_minutes() -> None:

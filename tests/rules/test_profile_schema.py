@@ -107,6 +107,14 @@ datasets:
   - {id: cases, version: "1", uri: file:///srv/cases, owner: olga, tags: [phi], purpose: Study,
      expires: "2027-01-31", manifest: MANIFEST, allowed_groups: [research]}
 prices: {currency: EUR, cpu_hour: 0.02, memory_gb_hour: 0, gpu_hour: {any: 1, mig-1g.10gb: 0.5}}
+lifetime:
+  timezone: Europe/Berlin
+  warnings: [1h, 600]
+  keep_alive: 0
+  rules:
+    - {name: nights, profiles: [a], groups: [research], gpu: false, closed: true,
+       hours: [{days: [mon, sun], from: "20:00", to: "24:00"}]}
+    - {name: rest, idle_timeout: 20m, gpu_idle_timeout: 10m, max_age: 12h}
 """.replace("MANIFEST", "a" * 64)
 WRONG_SECTIONS = [
     ("servers: 3", "serves: 3"),
@@ -122,6 +130,20 @@ WRONG_SECTIONS = [
     ("cpu_hour: 0.02", "cpu_hours: 0.02"),
     ("currency: EUR, ", ""),
     ("any: 1", "any: dear"),
+    ("timezone: Europe/Berlin", "zone: Europe/Berlin"),
+    ("[1h, 600]", "[]"),
+    ("[1h, 600]", "[1h, 5 parsecs]"),
+    ("keep_alive: 0", "keep_alive: -1"),
+    ("name: rest, ", ""),
+    ("profiles: [a]", "profiles: []"),
+    ("gpu: false", "gpu: no GPU"),
+    ("days: [mon, sun]", "days: [monday]"),
+    ("days: [mon, sun]", "days: [mon, mon]"),
+    ('{days: [mon, sun], from: "20:00", to: "24:00"}', "{}"),
+    ('"24:00"', '"25:00"'),
+    ('from: "20:00"', 'from: "24:00"'),
+    ('from: "20:00"', "from: 20:00"),
+    ("max_age: 12h", "max_age: 0"),
 ]
 
 

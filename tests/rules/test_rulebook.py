@@ -20,6 +20,7 @@ GOOD = {
     "policy": "  {gpus_at_most: 2}\n",
     "datasets": '- {id: cases, version: "1", uri: "file:///srv/cases", owner: ann, tags: [public]}\n',
     "prices": "  {currency: EUR, cpu_hour: 0.02}\n",
+    "lifetime": "  {timezone: Europe/Berlin, warnings: [10m]}\n",
 }
 # Section: what is wrong in it, the field, the value as it is shown, and a word of the way out.
 BAD = {
@@ -34,6 +35,7 @@ BAD = {
         ("uri", "'https://x'", "Write"),
     ),
     "prices": ("  {currency: EUR, cpu_hour: .nan}\n", ("cpu_hour", "nan", "Write")),
+    "lifetime": ("  {warnings: [5 parsecs]}\n", ("warnings", "'5 parsecs'", "Write")),
 }
 
 
@@ -55,6 +57,7 @@ def test_the_good_file_is_read_in_every_section() -> None:
     assert book.policy.gpus_at_most == 2
     assert [dataset.id for dataset in book.datasets] == ["cases"]
     assert book.prices.cpu_hour == 0.02
+    assert book.lifetime.warnings == (600,)
 
 
 @pytest.mark.parametrize("section", BAD)
