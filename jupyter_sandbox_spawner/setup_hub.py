@@ -29,9 +29,7 @@ from .setup_vault import vault_site
 __all__ = ["setup_hub", "site_from_config"]
 
 log = logging.getLogger("jupyter_sandbox_spawner.hub")
-_POLL_INTERVAL = (
-    300  # seconds; deaths are told at once, and what that missed is found by one list (hub/deaths)
-)
+_POLL_INTERVAL = 300  # seconds; deaths are told at once, and one list finds what that missed (hub/deaths.py)
 _MORE = frozenset(
     {
         "backend",

@@ -20,9 +20,7 @@ __all__ = ["RouteKeeper", "route_faults"]
 log = logging.getLogger("jupyter_sandbox_spawner.control")
 _REDIAL = 0.1  # seconds between attempts while the proxy is down; nothing tells us when it is back
 _LONGEST_BACKOFF = 300.0
-_PER_SERVER = (
-    0.03  # seconds between comparisons for each server: the hub answers with the whole table, in pages
-)
+_PER_SERVER = 0.03  # seconds between comparisons for each server: the hub reads the whole table for each page
 
 
 def route_faults(

@@ -33,7 +33,7 @@ async def parts(here: Street) -> AsyncIterator[Parts]:
 
 
 async def test_measured_use_reaches_the_hub(here: Street, parts: Parts) -> None:
-    """Use of two servers of a user is one call with the measured instants; who was not used is not told of."""
+    """Use of two servers of a user is one call with the measured instants; an unused one is not told of."""
     here.running(ALICE, START - timedelta(minutes=3))
     here.running(GPU, START - timedelta(minutes=9))
     here.running(BOB)
