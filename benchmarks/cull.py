@@ -165,7 +165,7 @@ class _Yard:
         return _ended(took, hub, noticed)
 
     async def _due_ours(self, block: range) -> Mapping[str, float]:
-        at = datetime.now(timezone.utc) + timedelta(seconds=10 + self.hub.servers / 200)
+        at = datetime.now(timezone.utc) + timedelta(seconds=6 + self.hub.servers / 200)
         await self.books.due(block, at)
         self.hub.ours.write_text(self.books.site.run_dir)
         try:

@@ -21,6 +21,7 @@ from jupyterhub.roles import create_role, get_default_roles
 from sqlalchemy import insert
 
 from hub_config.demo.running import CHECKOUT, VENVS
+from jupyter_sandbox_spawner.names import sandbox_id
 
 from .cull_inside import OURS
 from .machine import LOOPBACK, end_of, free_port, program, until_it_listens
@@ -93,7 +94,7 @@ def user_name(number: int) -> str:
 
 def sandbox_name(number: int) -> str:
     """The id of a server's sandbox."""
-    return f"sb-{number:032x}"
+    return sandbox_id(user_name(number), "", "bench")
 
 
 @asynccontextmanager
