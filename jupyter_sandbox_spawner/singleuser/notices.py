@@ -1,4 +1,4 @@
-"""What does a user read about warnings and about what was saved? Told in sentences; read from files that are safe.
+"""What does a user read about warnings and about what was saved? Sentences, also from files beside us.
 
 Law: what other processes wrote is printed without control characters, and a file that would hang is not read.
 """
@@ -42,15 +42,17 @@ def where_files_are() -> str:
     return f"Your files are kept: they are in your home, {os.path.expanduser('~')}."
 
 
-def last_save(server: str, environment: Mapping[str, str], now: datetime) -> str:
-    """What the last request to save did, in a sentence; "" where there was none."""
-    document = _read(places({"HOME": "~", **environment, "JUPYTERHUB_SERVER_NAME": server})[0])
+def last_save(server: str, environment: Mapping[str, str], since: datetime, now: datetime) -> str:
+    """What the request to save did, in a sentence; "" where there was none after `since`."""
+    document = _read(places({**environment, "JUPYTERHUB_SERVER_NAME": server})[0])
     try:
         at = datetime.fromisoformat(document["at"]).astimezone(timezone.utc)
         notebooks, hook = document["notebooks"], document["hook"]
         done = sum(item["checkpoint"] is True for item in notebooks)
         parts = [f"checkpoints of {done} of {len(notebooks)} open notebooks"] if notebooks else []
         parts += [_hook(hook)] if hook else []
+        if at < since:
+            return ""
     except (KeyError, TypeError, ValueError, AttributeError):
         return ""
     return f"Saved {when(at, now)}: {printable('; '.join(parts) or 'no notebook was open')}."
@@ -93,7 +95,7 @@ class NewsForKernel:
 def _read(path: str) -> Any:
     """A small JSON file's content; {} for what is not one."""
     try:
-        descriptor = os.open(os.path.expanduser(path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with open(descriptor, "rb") as file:
             raw = file.read(_MOST_BYTES) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b"{}"
         return json.loads(raw)

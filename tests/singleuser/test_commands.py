@@ -83,6 +83,7 @@ def test_json_may_stand_before_or_after(
         "extended": False,
         "extension": {"possible": True, "until": "2026-11-25T16:19:00Z", "message": ""},
         "note": "",
+        "warnings": [],
     }
 
 
