@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Literal
 
 from ..units import format_duration, format_size
+from .notices import GivenWarning, where_files_are
 from .view import Shown, Table, clock, when
 
 __all__ = ["Denial", "Egress", "EndKind", "Extension", "PreviousStop", "Quota", "Status", "TimeLeft"]
@@ -72,6 +73,7 @@ class TimeLeft(Shown):
     note: str = ""
     rule: str = ""
     kept_until: datetime | None = None
+    warnings: tuple[GivenWarning, ...] = ()
 
     def sentence(self) -> str:
         """`Stops at 16:42 UTC, in 41 min, because sandbox TTL 8 h.`"""
@@ -100,6 +102,7 @@ class TimeLeft(Shown):
     def blocks(self) -> Iterator[str | Table]:
         """The sentence, and what an extension would give."""
         yield self.sentence()
+        yield from (warning.sentence(self.now) for warning in self.warnings)
         if self.note:
             yield self.note
         if self.kept_until is not None:
@@ -110,11 +113,12 @@ class TimeLeft(Shown):
 
 @dataclass(frozen=True, kw_only=True)
 class PreviousStop:
-    """Why the server before this one ended."""
+    """Why the server before this one ended; `saved` says what its last request to save did."""
 
     at: datetime | None
     code: str
     why: str
+    saved: str = ""
 
     def sentence(self, now: datetime) -> str:
         """One line for people."""
@@ -202,6 +206,7 @@ class Status(Shown):
         yield Table(rows)
         if self.last is not None:
             yield self.last.sentence(now)
+            yield from filter(None, (self.last.saved, where_files_are()))
 
     def _browser_rows(self) -> Iterator[tuple[str, str]]:
         limits = [] if self.downloads else ["downloads are off"]

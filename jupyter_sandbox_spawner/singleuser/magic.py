@@ -1,6 +1,6 @@
 """How does `%sandbox` come into a notebook? Registered at start; what it needs is imported when it is used.
 
-Law: a cell that succeeds pays for reading a clock and an attribute, nothing else.
+Law: a cell that succeeds pays for reading a clock, an attribute and one file's time, nothing else.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from datetime import datetime, timezone
 from typing import Any, NoReturn
 
 from ..errors import SandboxError
+from .notices import NewsForKernel
 
 __all__ = ["load", "sandbox", "unload"]
 
@@ -47,15 +48,19 @@ class _Parser(argparse.ArgumentParser):
 
 
 class _Watch:
-    """Knows the shell, and sees cells begin and end, for the hint."""
+    """Knows the shell, and sees cells begin and end, for warnings and the hint."""
 
     def __init__(self) -> None:
         self._began = 0.0
+        self._news = NewsForKernel()
         self.shell: Any = None
 
     def began(self, _info: Any) -> None:
         """A cell begins."""
         self._began = time.time()
+        line = self._news.line(self._began)
+        if line:
+            print(line, file=sys.stderr)
 
     def ended(self, result: Any) -> None:
         """A cell has ended; only a failed one is looked at."""

@@ -13,6 +13,7 @@ from ..errors import AnswerError, UnreachableError
 from ..units import format_duration, parse_duration
 from .answers import Denial, Egress, EndKind, Extension, PreviousStop, Quota, Status, TimeLeft
 from .door import PATIENCE, ask
+from .notices import GivenWarning, last_save
 
 __all__ = ["egress", "extend", "keep", "status", "ttl"]
 
@@ -132,6 +133,16 @@ def _time_left(document: _Document, note: str = "") -> TimeLeft:
         note=note,
         rule=str(lifetime.get("rule") or ""),
         kept_until=_instant(document.get("keep_until")),
+        warnings=tuple(map(_warning, document.get("warnings") or ())),
+    )
+
+
+def _warning(item: _Document) -> GivenWarning:
+    return GivenWarning(
+        told_at=_time(item["told_at"]),
+        at=_instant(item["at"]),
+        code=str(item["code"]),
+        why=str(item["why"]),
     )
 
 
@@ -198,7 +209,7 @@ def _status(document: _Document) -> Status:
         browser_bytes=browser.get("bytes_per_day"),
         why=str(lifetime.get("why") or ""),
         stopping=str(stop["why"] or stop["code"]) if stop else "",
-        last=_previous(last) if last else None,
+        last=_previous(last, _time(document["now"])) if last else None,
         version=str(document.get("version") or ""),
     )
 
@@ -226,12 +237,14 @@ def _used_of_home() -> int | None:
     return found.used
 
 
-def _previous(last: _Document) -> PreviousStop | None:
+def _previous(last: _Document, now: datetime) -> PreviousStop | None:
     stop = last.get("stop")
     if not stop:
         return None
     at = _instant(last.get("released_at") or stop.get("decided_at"))
-    return PreviousStop(at=at, code=str(stop["code"]), why=str(stop["why"] or ""))
+    began = _instant(last.get("admitted_at"))
+    saved = last_save(str(last["server"]), os.environ, began, now) if began else ""
+    return PreviousStop(at=at, code=str(stop["code"]), why=str(stop["why"] or ""), saved=saved)
 
 
 def _egress(document: _Document) -> Egress:

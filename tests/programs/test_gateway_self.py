@@ -141,6 +141,15 @@ async def test_a_question_that_waits_holds_up_nobody(
     assert b" 409 " in await waiting
 
 
+async def test_the_tellers_answer_has_an_end(
+    control_program: ControlThatRemembers, sandbox: tuple[str, str]
+) -> None:
+    """To a request in HTTP/1.0 the whole answer comes, and then the connection is closed."""
+    claim = f"POST {SELF}/claims HTTP/1.0\r\nHost: x\r\nContent-Length: 2\r\n\r\n{{}}"
+    answer = await ask(sandbox[1], claim.encode())
+    assert answer.endswith(b'\r\n\r\n{"code": "x.y"}')
+
+
 async def test_large_bodies_are_refused(
     control_program: ControlThatRemembers, sandbox: tuple[str, str]
 ) -> None:

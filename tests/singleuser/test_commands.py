@@ -91,6 +91,7 @@ def test_json_may_stand_before_or_after(
         "note": "",
         "rule": "",
         "kept_until": None,
+        "warnings": [],
     }
 
 

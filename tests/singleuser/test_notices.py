@@ -1,4 +1,4 @@
-"""Does word of the end reach terminals, kernels, JupyterLab and the save, and does nothing in here hang it?"""
+"""Does word of the end reach terminals, kernels, JupyterLab and the save, and can nothing hang it?"""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def test_the_nearer_the_end_the_sooner_is_asked(left: list[float], wait: float) 
 
 
 def test_kernels_find_a_private_file(tmp_path: Path) -> None:
-    """What kernels read stands in the runtime directory, for this user alone; a full or absent one is no harm."""
+    """What kernels read stands in the runtime directory, for this user alone, or nowhere."""
     heard = Heard()
     heard.take(OK + json.dumps(told(7)).encode())
     (tmp_path / FILE).symlink_to(tmp_path / "elsewhere")
@@ -183,7 +183,8 @@ async def _open_notebook(server: UserServer, events: list[Any] | None, warn: Any
         async with client.post(f"{address}/sessions", json=session) as answer:
             assert answer.status == 201, await answer.text()
         if events is None:
-            return warn()
+            warn()
+            return
         async with client.ws_connect(f"{address}/events/subscribe") as bus:
             warn()
             while not any(item.get("kind") == "save" for item in events):

@@ -122,8 +122,9 @@ def test_status_tells_why_the_last_server_stopped(api: SelfApi) -> None:
         "released_at": "2026-11-25T07:49:00Z",
         "stop": {"code": "stop.idle", "why": why, "actor": "control", "decided_at": "2026-11-25T07:48:58Z"},
     }
-    last = repr(questions.status()).splitlines()[-1]
+    *_, last, files = repr(questions.status()).splitlines()
     assert last == f"Your last server was stopped at 07:49 UTC, 7 h 30 min ago, because: {why}"
+    assert files.startswith("Your files are kept: they are in your home, /")
 
 
 def test_a_server_that_is_being_stopped_says_so(api: SelfApi) -> None:

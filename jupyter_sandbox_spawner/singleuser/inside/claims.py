@@ -74,13 +74,14 @@ def tell_from(app: Any) -> None:
 async def _keep_telling(app: Any, address: _Address, every: float) -> None:
     import asyncio  # here: the process beside a server is smaller without it
 
+    from .reacting import offer_events, react
+
+    offer_events(app)
     heard, saving = Heard(), set()
     while True:
         try:
             new = heard.take(await asyncio.wait_for(_tell(app, address, heard.number), PATIENCE))
             if new:
-                from .reacting import react
-
                 # Beside the telling, which must go on meanwhile; kept, or it could be collected.
                 task = asyncio.ensure_future(react(app, new, heard.kept))
                 saving.add(task)

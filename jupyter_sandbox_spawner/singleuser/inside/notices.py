@@ -14,7 +14,16 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-__all__ = ["Heard", "Notice", "keep_for_kernels", "next_wait", "put_on_terminals", "read_notices"]
+__all__ = [
+    "Heard",
+    "Notice",
+    "keep_for_kernels",
+    "next_wait",
+    "printable",
+    "put_on_terminals",
+    "read_notices",
+    "write_json",
+]
 
 FILE = "sandbox-notices.json"  # in JUPYTER_RUNTIME_DIR, which is this sandbox's own
 TERMINALS = "/dev/pts"

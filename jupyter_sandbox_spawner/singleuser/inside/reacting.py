@@ -16,7 +16,7 @@ from typing import Any
 from .notices import Notice
 from .save import open_notebooks, save, show
 
-__all__ = ["SCHEMA_ID", "react"]
+__all__ = ["SCHEMA_ID", "offer_events", "react"]
 
 SCHEMA_ID = "https://events.jupyter-sandbox.example/notice/v1"
 SCHEMA: dict[str, Any] = {
@@ -36,6 +36,17 @@ SCHEMA: dict[str, Any] = {
     "required": ["id", "kind", "code", "why", "at"],
 }
 CHECKPOINT_LIMIT = 10.0  # seconds; all of them
+
+
+def offer_events(app: Any) -> None:
+    """Make the schema known on the server's event bus: who subscribes gets events of those known by then."""
+    logger = getattr(app, "event_logger", None)
+    if logger is None:  # this jupyter_server knows no events
+        return
+    try:
+        logger.register_event_schema(SCHEMA)
+    except Exception as error:  # noqa: BLE001 - the server starts without it
+        app.log.warning("JupyterLab will hear of no warnings: %r", error)
 
 
 async def react(app: Any, new: Sequence[Notice], kept: Sequence[Notice]) -> None:
@@ -59,10 +70,8 @@ def _aside(act: Callable[..., None], *arguments: Any) -> None:
 
 def _emit(app: Any, notice: Notice) -> None:
     logger = getattr(app, "event_logger", None)
-    if logger is None:  # this jupyter_server knows no events
+    if logger is None or SCHEMA_ID not in logger.schemas:
         return
-    if SCHEMA_ID not in logger.schemas:
-        logger.register_event_schema(SCHEMA)
     at = "" if notice.at is None else datetime.fromtimestamp(notice.at, timezone.utc).isoformat()
     logger.emit(schema_id=SCHEMA_ID, data={**notice._asdict(), "at": at})
 
