@@ -170,7 +170,7 @@ async def test_another_zones_end_tells_nothing_that_was_chosen_there(control_pro
     for zone, nonce in (("phi", "1"), ("", "2")):
         ended = spec("carol", "", nonce, zone=zone)
         await control_program.start(ended)
-        await control_program.hub.released(ended.id, "ended.exit", f"said in {zone}", 41)
+        await control_program.hub.released(ended.id, "ended.exit", f"said in {zone}", 41, "its log")
         control_program.here.clock.pass_time(60)
         following = spec("carol", "", f"{nonce}b")
         await control_program.start(following)
@@ -178,6 +178,7 @@ async def test_another_zones_end_tells_nothing_that_was_chosen_there(control_pro
         stop = me["last"]["stop"]
         assert stop["code"] == "ended.exit"
         assert ("said" in stop["why"], stop["exit_code"]) == ((False, None) if zone else (True, 41))
+        assert me["last"]["lines"] == ("" if zone else "its log")
         await control_program.hub.released(following.id, "ended.exit", "", 0)
         control_program.here.clock.pass_time(60)
 

@@ -21,7 +21,8 @@ CODES = [
 def test_every_documented_end_has_a_sentence(code: str) -> None:
     """Each code of the reference has one sentence, for where no better one was written."""
     words = SENTENCES[code]
-    assert words[0].isupper() and words.endswith(".")
+    assert words[0].isupper()
+    assert words.endswith(".")
     assert sentence(code, "") == sentence(code, " ") == words
 
 

@@ -171,10 +171,10 @@ class DockerSandbox(RecordedSandbox):
             code = int(found["State"]["ExitCode"])
             await self._end(code, self._why(code, bool(found["State"].get("OOMKilled"))))
 
-    def _why(self, code: int, out_of_memory: bool) -> str:
+    def _why(self, code: int, killed_for_memory: bool) -> str:
         if self.record.phase == "stopping":
             return "stopped on request"
-        if out_of_memory and code == _KILLED:
+        if killed_for_memory and code == _KILLED:
             # Its cgroup, with the peak, is gone by now; whoever is killed for memory had all of it.
             return out_of_memory(None, self.record.spec.resources.memory)
         return end_of_init(code)
