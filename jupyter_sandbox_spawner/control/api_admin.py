@@ -25,7 +25,7 @@ from .records import SandboxRecord
 from .signals import Watcher
 from .stopping import Stopper
 from .usage_report import usage_document
-from .views import summary, timestamp, verdict_view
+from .views import event_view, summary, timestamp, verdict_view
 
 __all__ = ["AdminApi", "StopRequest", "asking", "who_asks"]
 
@@ -136,7 +136,7 @@ class AdminApi:
             verdict = decide(now, limits_of(record, self._parts.tuning.max_age), signals)
             document["lifetime"] = verdict_view(verdict, signals)
         events = await self._parts.store.run(lambda db: happenings.events_of(db, record.id, 0))
-        document["events"] = [{**item, "at": timestamp(item["at"])} for item in events]
+        document["events"] = [event_view(item) for item in events]
         return web.json_response(document)
 
     async def _reconcile(self, request: web.Request) -> web.Response:

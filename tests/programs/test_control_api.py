@@ -304,11 +304,12 @@ async def test_why_answers_for_running_and_ended_servers(control_program: Contro
     running = await control_program.admin.why("alice", "")
     assert running["lifetime"]["signals"]["door_used_at"] is not None
     await control_program.admin.stop(ALICE.id, "Maintenance.")
-    await control_program.hub.released(ALICE.id, "ended.stopped", "x", 0)
+    await control_program.hub.released(ALICE.id, "ended.stopped", "x", 0, "a line of its log")
     ended = await control_program.admin.why("alice", "")
     assert ended["stop"]["why"] == "Maintenance."
     assert ended["stop"]["actor"].startswith("admin uid")
-    assert [event["kind"] for event in ended["events"]] == ["stopping"]
+    assert [event["kind"] for event in ended["events"]] == ["stopping", "ended"]
+    assert "a line of its log" not in str(ended)
     with pytest.raises(AnswerError) as caught:
         await control_program.admin.why("nobody", "x")
     assert caught.value.code == "sandbox.unknown"
