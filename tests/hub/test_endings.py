@@ -37,6 +37,16 @@ def nothing_is_left(hub: HubProcess, user: str) -> bool:
     return user not in {item.user for item in items} | {entry.user for entry in hub.gateway.entries.values()}
 
 
+def warned(hub: HubProcess, user: str, why: str) -> None:
+    """Control's database says that this user was told of the server's deadline."""
+    with sqlite3.connect(hub.directory / "control/control.sqlite") as database:
+        query = "select id, deadline, admitted_at from sandboxes where user = ?"
+        ((sandbox, deadline, now),) = database.execute(query, (user,)).fetchall()
+        detail = json.dumps({"code": "stop.ttl", "why": why, "at": f"{deadline}+00:00"})
+        values = (sandbox, now, "warning", detail)
+        database.execute("insert into events (sandbox, at, kind, detail) values (?, ?, ?, ?)", values)
+
+
 def slow_to_stop(hub: HubProcess, seconds: float) -> None:
     """From now on a stop at the launcher takes longer than the hub waits for a cancelled start."""
     stop = hub.launcher.backend.stop
@@ -101,7 +111,8 @@ async def test_a_crash_is_shown_with_its_last_lines(hub: HubProcess) -> None:
         assert "token=[secret]" in page.text
         for hidden in ("<script>alert(1)", "<img src=x", "\x1b", "hushhush"):
             assert hidden not in page.text
-    audit = "".join(path.read_text() for path in (hub.directory / "control").rglob("*.jsonl"))
+    (audit_file,) = hub.directory.rglob("audit.ndjson")
+    audit = audit_file.read_text()
     assert sandbox in audit
     assert "alert(1)" not in audit
 
@@ -121,16 +132,10 @@ async def test_lines_of_a_failed_start_are_kept_for_its_user(hub: HubProcess) ->
 
 async def test_a_warning_is_on_the_home_page(hub: HubProcess) -> None:
     """A server that was warned is shown with when and why it ends, until that is past."""
-    hub.start("dora", {"profile": "short"})
-    (sandbox,) = [i.id for i in hub.loop.run(hub.launcher.backend.inventory()) if i.user == "dora"]
-    with sqlite3.connect(hub.directory / "control/control.sqlite") as database:
-        query = "select deadline, admitted_at from sandboxes where id = ?"
-        deadline, now = database.execute(query, (sandbox,)).fetchone()
-        detail = json.dumps({"code": "stop.ttl", "why": "Its time is <up>.", "at": f"{deadline}+00:00"})
-        values = (sandbox, now, "warning", detail)
-        database.execute("insert into events (sandbox, at, kind, detail) values (?, ?, ?, ?)", values)
     async with Visitor(hub.base, "dora", PASSWORD) as dora:
         await dora.login()
+        hub.start("dora", {"profile": "short"})
+        warned(hub, "dora", "Its time is <up>.")
         home = await dora.open(dora.hub("home"))
     assert "<strong>Warning:</strong> Ends in" in home.text
     assert "Its time is &lt;up&gt;." in home.text
