@@ -5,6 +5,7 @@ Law: every verb is idempotent, and `stop` and `remove` return only when what the
 
 from __future__ import annotations
 
+import signal
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -12,12 +13,15 @@ from typing import Any
 from ..errors import BackendError, IsolationError
 from ..leftovers import Leftover, LeftoverKind
 from ..models import Capabilities, Doors, Event, Handle, InventoryItem, SandboxSpec, Status, Usage
+from ..units import format_size
 from .given import Given, Obstacle
 
 __all__ = [
     "CANNOT_START",
     "Backend",
     "Overlay",
+    "end_of_init",
+    "out_of_memory",
     "check_level",
     "is_over",
     "require_possible",
@@ -111,6 +115,19 @@ class Backend(ABC):
 def is_over(status: Status) -> bool:
     """Has this sandbox ended, for whatever reason?"""
     return status.value in ("stopped", "failed")
+
+
+def end_of_init(code: int) -> str:
+    """How its first process ended; a status above 128 is a signal's, as for a shell."""
+    number = code - 128
+    if number in set(signal.Signals):
+        return f"its first process was killed by signal {number} ({signal.Signals(number).name})"
+    return f"its first process ended with exit status {code}"
+
+
+def out_of_memory(used: int | None, most: int) -> str:
+    """The kernel ended it for memory; where `used` was not measured it is all that it had."""
+    return f"out of memory: used {format_size(used or most)} of {format_size(most)}"
 
 
 def unknown_sandbox(sandbox_id: str) -> BackendError:

@@ -25,8 +25,12 @@ from .reconciler import Reconciler
 from .records import SandboxRecord
 from .signals import Watcher
 from .usage_report import usage_document
+<<<<<<< HEAD
 from .views import summary, timestamp, verdict_view
 from .wish_views import extension_view
+=======
+from .views import event_view, summary, timestamp, verdict_view
+>>>>>>> endings
 
 __all__ = ["AdminApi", "StopRequest", "asking", "who_asks"]
 
@@ -158,7 +162,7 @@ class AdminApi:
             judged, traffic = await self._lifetime.verdict_of(record), self._watcher.traffic(record.id)
             document["lifetime"] = verdict_view(judged.verdict, judged.signals, now, traffic)
         events = await self._parts.store.run(lambda db: happenings.events_of(db, record.id, 0))
-        document["events"] = [{**item, "at": timestamp(item["at"])} for item in events]
+        document["events"] = [event_view(item) for item in events]
         return web.json_response(document)
 
     async def _reconcile(self, request: web.Request) -> web.Response:

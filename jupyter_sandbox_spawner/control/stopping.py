@@ -20,6 +20,7 @@ from .records import SandboxRecord
 __all__ = ["Stopper"]
 
 log = logging.getLogger("jupyter_sandbox_spawner.control")
+_NEWS = 2.0  # seconds; a stop waits for no browser
 
 
 class Stopper:
@@ -43,6 +44,7 @@ class Stopper:
         if await self._parts.store.run(decide):
             log.info("%s/%s is stopped: %s %s", record.user, record.server, code, why)
             await self._audit(record, "sandbox.stop", code, {"why": why}, actor)
+            await self._tell_browsers(record.id, why)
         return await self.ask(record)
 
     async def ask(self, record: SandboxRecord) -> bool:
@@ -100,6 +102,13 @@ class Stopper:
         await self._audit(record, "sandbox.erase", code, {}, "control")
         await self.erase_unrecorded(record.id)
         await self.release(record, code, "It was ended without the hub.", None)
+
+    async def _tell_browsers(self, sandbox: str, why: str) -> None:
+        """From now on they read the reason; the hub's stop knows only that it was asked."""
+        try:
+            await asyncio.wait_for(self._parts.gateway.drain(sandbox, why), _NEWS)
+        except (ProgramError, asyncio.TimeoutError) as error:
+            log.info("%s: browsers do not read why it ends: %s", sandbox, error or "the gateway is slow")
 
     async def erase_unrecorded(self, sandbox: str) -> None:
         """Stop, remove, close doors, whatever of it exists; what does not exist is done already."""

@@ -18,6 +18,7 @@ from .records import SandboxRecord
 __all__ = [
     "data_view",
     "ended",
+    "event_view",
     "line_view",
     "previous_view",
     "reason",
@@ -91,6 +92,12 @@ def summary(record: SandboxRecord, now: datetime) -> dict[str, Any]:
         "idle_timeout": record.idle_timeout,
         "stop": reason(record),
     }
+
+
+def event_view(item: Mapping[str, Any]) -> dict[str, Any]:
+    """An event for others than its user: without the lines of a log."""
+    detail = {key: value for key, value in item["detail"].items() if key != "lines"}
+    return {**item, "at": timestamp(item["at"]), "detail": detail}
 
 
 def reason(record: SandboxRecord) -> dict[str, Any] | None:

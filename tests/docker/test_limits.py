@@ -54,7 +54,7 @@ async def test_out_of_memory(docker: DockerBench, control: Control) -> None:
     body = "data = []\nfor _ in range(1000):\n    data.append(b'x' * (1 << 20))\n"
     status, _ = await docker.play(body)
     assert (status.value, status.exit_code) == ("stopped", 137)
-    assert status.reason == "out of memory: it needed more than 256.0 MB"
+    assert status.reason == "out of memory: used 256.0 MB of 256.0 MB"
     small, _ = await docker.play("data = b'x' * (64 << 20)")
     control("64 MB of 256 MB can be taken", small.exit_code == 0)
 

@@ -193,6 +193,7 @@ class GatewayWithMemory:
     entries: dict[str, GatewayEntry] = field(default_factory=dict)
     documents: dict[str, BootDocument] = field(default_factory=dict)
     closed: list[str] = field(default_factory=list)
+    drained: dict[str, Any] = field(default_factory=dict)
 
     def app(self) -> web.Application:
         """The routes of the gateway's own door."""
@@ -201,6 +202,7 @@ class GatewayWithMemory:
         app.router.add_put("/sandboxes/{id}/boot", self._boot)
         app.router.add_get("/sandboxes/{id}/ready", self._ready)
         app.router.add_delete("/sandboxes/{id}", self._close)
+        app.router.add_post("/sandboxes/{id}/drain", self._drain)
         app.router.add_get("/sandboxes", self._inventory)
         app.router.add_get("/events", self._events)
         return app
@@ -232,6 +234,10 @@ class GatewayWithMemory:
             # Long polls here are short, so that a fault switched off is noticed soon.
             await asyncio.sleep(min(0.2, float(request.query["timeout"])))
         return web.json_response({"ready": ready})
+
+    async def _drain(self, request: web.Request) -> web.Response:
+        self.drained[request.match_info["id"]] = await request.json()
+        return web.json_response({"running": 0})
 
     async def _close(self, request: web.Request) -> web.Response:
         self.entries.pop(request.match_info["id"], None)

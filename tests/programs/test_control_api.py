@@ -170,7 +170,7 @@ async def test_another_zones_end_tells_nothing_that_was_chosen_there(control_pro
     for zone, nonce in (("phi", "1"), ("", "2")):
         ended = spec("carol", "", nonce, zone=zone)
         await control_program.start(ended)
-        await control_program.hub.released(ended.id, "ended.exit", f"said in {zone}", 41)
+        await control_program.hub.released(ended.id, "ended.exit", f"said in {zone}", 41, "its log")
         control_program.here.clock.pass_time(60)
         following = spec("carol", "", f"{nonce}b")
         await control_program.start(following)
@@ -178,6 +178,7 @@ async def test_another_zones_end_tells_nothing_that_was_chosen_there(control_pro
         stop = me["last"]["stop"]
         assert stop["code"] == "ended.exit"
         assert ("said" in stop["why"], stop["exit_code"]) == ((False, None) if zone else (True, 41))
+        assert me["last"]["lines"] == ("" if zone else "its log")
         await control_program.hub.released(following.id, "ended.exit", "", 0)
         control_program.here.clock.pass_time(60)
 
@@ -303,11 +304,12 @@ async def test_why_answers_for_running_and_ended_servers(control_program: Contro
     running = await control_program.admin.why("alice", "")
     assert running["lifetime"]["signals"]["door_used_at"] is not None
     await control_program.admin.stop(ALICE.id, "Maintenance.")
-    await control_program.hub.released(ALICE.id, "ended.stopped", "x", 0)
+    await control_program.hub.released(ALICE.id, "ended.stopped", "x", 0, "a line of its log")
     ended = await control_program.admin.why("alice", "")
     assert ended["stop"]["why"] == "Maintenance."
     assert ended["stop"]["actor"].startswith("admin uid")
-    assert [event["kind"] for event in ended["events"]] == ["stopping"]
+    assert [event["kind"] for event in ended["events"]] == ["stopping", "ended"]
+    assert "a line of its log" not in str(ended)
     with pytest.raises(AnswerError) as caught:
         await control_program.admin.why("nobody", "x")
     assert caught.value.code == "sandbox.unknown"

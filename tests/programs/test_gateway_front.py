@@ -236,11 +236,3 @@ async def test_requests_over_the_cap_are_refused(house: GatewayHouse, control: C
         assert b"X-Sandbox-Deny: front.capped" in await raw_request(house.front_port, ask % b"who")
         await asyncio.gather(*slow)
         control("below the cap it passes", b'"server"' in await raw_request(house.front_port, ask % b"who"))
-
-
-async def test_a_draining_sandbox_takes_no_new_requests(house: GatewayHouse, ada: Server) -> None:
-    """A drained sandbox answers new requests 503 front.draining."""
-    (found,) = [item for item in await house.client.inventory() if item.user == "ada"]
-    await house.client.drain(found.id)
-    got = await raw_request(house.front_port, b"GET /user/ada/who HTTP/1.1\r\nHost: x\r\n\r\n")
-    assert b"X-Sandbox-Deny: front.draining" in got

@@ -13,8 +13,7 @@ from datetime import datetime, timezone
 from ...errors import BackendError, SandboxError
 from ...models import Status, Usage
 from ...names import LABEL_OWNER
-from ...units import format_size
-from ..base import is_over
+from ..base import end_of_init, is_over, out_of_memory
 from ..oci.logs import TAIL_BYTES
 from ..oci.process import InitProcess
 from ..recorded import RecordedSandbox, Tell
@@ -172,12 +171,13 @@ class DockerSandbox(RecordedSandbox):
             code = int(found["State"]["ExitCode"])
             await self._end(code, self._why(code, bool(found["State"].get("OOMKilled"))))
 
-    def _why(self, code: int, out_of_memory: bool) -> str:
+    def _why(self, code: int, killed_for_memory: bool) -> str:
         if self.record.phase == "stopping":
             return "stopped on request"
-        if out_of_memory and code == _KILLED:
-            return f"out of memory: it needed more than {format_size(self.record.spec.resources.memory)}"
-        return f"its first process ended with exit status {code}"
+        if killed_for_memory and code == _KILLED:
+            # Its cgroup, with the peak, is gone by now; whoever is killed for memory had all of it.
+            return out_of_memory(None, self.record.spec.resources.memory)
+        return end_of_init(code)
 
     async def stop(self, grace: float) -> Status:
         """TERM, wait, KILL, verify that no process is left."""

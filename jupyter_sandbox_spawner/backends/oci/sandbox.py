@@ -14,8 +14,7 @@ from datetime import datetime, timezone
 
 from ...errors import BackendError, SandboxError
 from ...models import Status
-from ...units import format_size
-from ..base import is_over
+from ..base import end_of_init, is_over, out_of_memory
 from ..recorded import RecordedSandbox, Tell
 from ..records import Record
 from .host import OciHost
@@ -137,14 +136,13 @@ class OciSandbox(RecordedSandbox):
         if self.record.phase == "stopping":
             return "stopped on request"
         if usage.oom_kills and code == _KILLED:
-            used = format_size(usage.memory_peak or resources.memory)
-            return f"out of memory: used {used} of {format_size(resources.memory)}"
+            return out_of_memory(usage.memory_peak, resources.memory)
         if self._runtime.own_kernel and self._host.cgroups.refused_processes(self.cgroup):
             # Its kernel knows no limit of its own, and cannot go on where ours has none left for it.
             return f"too many processes for gVisor and a profile with pids: {resources.pids}"
         if code is None:
             return "It ended; its exit status was lost when the launcher restarted."
-        return f"its first process ended with exit status {code}"
+        return end_of_init(code)
 
     async def stop(self, grace: float) -> Status:
         """TERM, wait, KILL, verify that no process is left."""
