@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from ..errors import SandboxError
-from . import audit, canary, datasets, exits, gpu, policy, profile_commands, ps, secrets, usage
+from . import audit, canary, datasets, exits, gpu, policy, profile_commands, ps, reconcile, secrets, usage
 from .exits import ExitStatus, exit_status
 
 __all__ = ["main", "parser"]
@@ -27,6 +27,7 @@ def parser() -> argparse.ArgumentParser:
     _add_doctor(commands)
     profile_commands.add_commands(commands)
     ps.add_commands(commands)
+    reconcile.add_command(commands)
     gpu.add_commands(commands)
     canary.add_command(commands)
     audit.add_commands(commands)
