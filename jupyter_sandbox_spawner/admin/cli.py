@@ -8,7 +8,20 @@ import sys
 from collections.abc import Callable, Sequence
 
 from ..errors import SandboxError
-from . import audit, canary, datasets, exits, extend, gpu, policy, profile_commands, ps, secrets, usage
+from . import (
+    audit,
+    canary,
+    datasets,
+    exits,
+    extend,
+    gpu,
+    policy,
+    profile_commands,
+    ps,
+    reconcile,
+    secrets,
+    usage,
+)
 from .exits import ExitStatus, exit_status
 
 __all__ = ["main", "parser"]
@@ -28,6 +41,7 @@ def parser() -> argparse.ArgumentParser:
     profile_commands.add_commands(commands)
     ps.add_commands(commands)
     extend.add_command(commands)
+    reconcile.add_command(commands)
     gpu.add_commands(commands)
     canary.add_command(commands)
     audit.add_commands(commands)

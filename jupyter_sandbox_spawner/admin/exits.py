@@ -8,7 +8,7 @@
 5  a directory cannot be used: another owner, unreadable for a program's uid, a path too long, no space left
 6  another run uses the same run directory
 7  one of the programs ended again and again, or did not get ready
-8  after the stop something was left over; it is named
+8  something is left over, or differs (stop, reconcile); it is named
 9  the audit was changed: something was edited, deleted, reordered or cut off
 10 it is not proved that sandboxes are closed on this host; no server starts
 11 policy denies something that was to be allowed, or answers otherwise than expected

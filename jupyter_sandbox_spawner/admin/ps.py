@@ -1,4 +1,4 @@
-"""What runs, why, and how is it stopped or mended? `jupyter-sandbox-admin ps | why | stop | reconcile`."""
+"""What runs, why, and how is it stopped? `jupyter-sandbox-admin ps | why | stop`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _COLUMNS = ("user", "server", "status", "profile", "left", "id")
 
 
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add `ps`, `why`, `stop` and `reconcile`."""
+    """Add `ps`, `why` and `stop`."""
     ps = _command(commands, "ps", "list the sandboxes", "Lists open sandboxes with the time they have left.")
     ps.add_argument("--user", help="of this user only")
     ps.add_argument("--ended", action="store_true", help="also those that ended in the last seven days")
@@ -40,14 +40,6 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     stop.add_argument("server", metavar="USER[/SERVER]", help="alice, or alice/gpu for a named server")
     stop.add_argument("--why", required=True, metavar="REASON", help="a sentence for the user")
     stop.set_defaults(action=_stop)
-    reconcile = _command(
-        commands,
-        "reconcile",
-        "compare hub, database, launcher and gateway",
-        "Says what differs and what would mend it; control does so by itself every minute.",
-    )
-    reconcile.add_argument("--apply", action="store_true", help="act at once instead of a dry run")
-    reconcile.set_defaults(action=_reconcile)
 
 
 def _command(
@@ -147,20 +139,4 @@ def _stop(arguments: argparse.Namespace) -> int:
     answer = ask(arguments, stop)
     done = "is stopped" if answer["stopped"] else "is being stopped"
     print(json.dumps(answer) if arguments.json else f"{arguments.server} {done}: {arguments.why}")
-    return ExitStatus.OK
-
-
-def _reconcile(arguments: argparse.Namespace) -> int:
-    found = ask(arguments, lambda client: client.reconcile(arguments.apply))
-    if arguments.json:
-        print(json.dumps(found, indent=1))
-        return ExitStatus.OK
-    for state in ("due", "waiting"):
-        for action in found[state]:
-            name = f"{action['user']}/{action['server']}"
-            print(f"{state:<8} {action['verb']:<12} {name:<24} {action['sandbox']} {action['why']}")
-    for name in found["silent"]:
-        print(f"silent   {name} did not answer; nothing is decided without it.")
-    if not found["due"] and not found["waiting"]:
-        print("Everything agrees.")
     return ExitStatus.OK

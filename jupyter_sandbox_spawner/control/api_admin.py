@@ -25,12 +25,8 @@ from .reconciler import Reconciler
 from .records import SandboxRecord
 from .signals import Watcher
 from .usage_report import usage_document
-<<<<<<< HEAD
-from .views import summary, timestamp, verdict_view
-from .wish_views import extension_view
-=======
 from .views import event_view, summary, timestamp, verdict_view
->>>>>>> endings
+from .wish_views import extension_view
 
 __all__ = ["AdminApi", "StopRequest", "asking", "who_asks"]
 

@@ -117,7 +117,7 @@ class Registry:
                 self.routes.remove(found)
                 await found.close()
             if is_sandbox_id(sandbox):
-                await asyncio.to_thread(shutil.rmtree, self.directory(sandbox), ignore_errors=True)
+                await asyncio.to_thread(_take_away, Path(self.directory(sandbox)))
                 await self._state.remove(sandbox)
         self._locks.pop(sandbox, None)
 
@@ -199,6 +199,14 @@ class Registry:
         found.doors = open_doors(found, str(directory), self._carriers, self._reserve)
         self._open[sandbox] = found
         self.routes.add(found)
+
+
+def _take_away(doors: Path) -> None:
+    """No-op where there is nothing; a link is taken away and not followed."""
+    if doors.is_symlink():
+        doors.unlink(missing_ok=True)
+    else:
+        shutil.rmtree(doors, ignore_errors=True)
 
 
 def _instant(seconds: float) -> datetime:

@@ -123,7 +123,7 @@ class Strikes:
     def _delete_entry(self, seat: Seat) -> None:
         """The gateway's memory of it on disk; it is gone once the gateway restarts."""
         if seat.sandbox:
-            Path(self.small.site.state_dir, "gateway", f"{seat.sandbox}.json").unlink(missing_ok=True)
+            Path(self.small.site.run_dir, "gateway", f"{seat.sandbox}.json").unlink(missing_ok=True)
 
     async def _delete_container(self, seat: Seat) -> None:
         """`docker rm -f` by hand; `runc delete -f` on the local backend."""

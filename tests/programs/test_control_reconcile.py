@@ -154,6 +154,27 @@ async def test_an_adopted_sandbox_is_as_narrow_as_its_zone(
     assert other.id not in mending.here.gateway.opened
 
 
+@pytest.mark.parametrize(
+    ("label", "hours_ago", "left"),
+    [("172800", 20, 28 * 60), ("172800", 60, 30), ("172800", -5, 48 * 60), ("-5", 1, None), ("", 1, None)],
+)
+async def test_after_a_lost_database_time_goes_on(
+    mending: Mending, label: str, hours_ago: int, left: int | None
+) -> None:
+    """A TTL counts from the start by the launcher's record; one that is over leaves half an hour to be
+    warned in. A start in the future or a TTL that is no number gives nobody more time."""
+    other = spec("bob")
+    mending.here.running(other)
+    items, now = mending.here.launcher.items, mending.here.clock.now()
+    status = replace(items[other.id].status, started_at=now - timedelta(hours=hours_ago))
+    labels = {**items[other.id].labels, "ttl": label}
+    items[other.id] = replace(items[other.id], status=status, labels=labels)
+    await mending.reconciler.step()
+    found = await mending.parts.store.run(lambda db: records.by_id(db, other.id))
+    assert found is not None
+    assert found.deadline == (None if left is None else now + timedelta(minutes=left))
+
+
 async def test_an_adopted_sandbox_has_its_devices_again(mending: Mending) -> None:
     """What its labels name is not given to anybody else, also a device that is not found any more."""
     other = spec("bob", gpu_devices=("GPU-0", "GPU-gone"))
