@@ -31,6 +31,8 @@ __all__ = ["BLOCKS", "FullHub", "open_full_hub", "sandbox_name", "user_name"]
 
 BLOCKS = 10  # tenths of the servers; each was last used an hour later than the one before
 _BOOTS_WITHIN = 900.0
+# A stock hub with so many servers answers nobody for a minute now and then.
+_PATIENCE = aiohttp.ClientTimeout(total=600, sock_connect=600)
 _CONFIGURATION = """
 from benchmarks.cull_inside import HANDLERS, FakeSpawner
 
@@ -127,7 +129,7 @@ async def open_full_hub(directory: Path, servers: int, say: Callable[[str], None
         }
         await _start_proxy(stack, directory, (public, proxy), environment)
         session = await stack.enter_async_context(
-            aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+            aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=_PATIENCE)
         )
         began = time.perf_counter()
         command = (sys.executable, "-m", "jupyterhub", "-f", str(config))
