@@ -120,7 +120,8 @@ class SandboxSpawner(SandboxTraits, Spawner):  # type: ignore[misc]  # JupyterHu
             await self._undone()
             if self.farewells.has(user):
                 await self._say_farewell(lifecycle, user)
-            await self._clear_leftovers(lifecycle, user)
+            await lifecycle.clear(user, self.name)
+            self._stop_failed, self.sandbox_id = False, ""
             place = await lifecycle.place(user)
         plan = start_plan(self, choice, place, began)
         self.sandbox_id, self.profile_slug = plan.request.spec.id, choice.profile.slug
@@ -151,10 +152,6 @@ class SandboxSpawner(SandboxTraits, Spawner):  # type: ignore[misc]  # JupyterHu
             self.stages.note(choice.notice)
         self.user_options = saved_options(choice.profile.slug, choice.options)
         return choice
-
-    async def _clear_leftovers(self, lifecycle: Lifecycle, user: str) -> None:
-        await lifecycle.clear(user, self.name)
-        self._stop_failed, self.sandbox_id = False, ""
 
     async def _undo(self, started: str, news: Released) -> None:
         try:

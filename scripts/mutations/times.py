@@ -1,4 +1,4 @@
-"""Which guards of when a server ends, and of what may be written about it, must be missed when they are gone?"""
+"""Which guards of when a server ends, and of what is written about it, must be missed when they go?"""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ GUARDS = (
     Guard(
         name="times: a busy kernel delays idleness",
         file="jupyter_sandbox_spawner/rules/idleness.py",
-        pattern=r"    if busy:\n        ends = ",
-        replacement="    if False:\n        ends = ",
+        pattern=r"if not \(busy and end.kind in",
+        replacement="if not (False and end.kind in",
         tests="tests/rules/test_idleness_table.py -k running",
     ),
     Guard(

@@ -12,6 +12,7 @@ from jupyter_sandbox_spawner.rules.log_lines import LINES, LONGEST_LINE, last_li
 
 TOKEN = "0123456789abcdef0123456789abcdef"
 KEY = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSj"
+VAULT, AWS, FORGE = "CAESIJ2kq0aBcDeFgHiJkLmNoP", "IOSFODNN7EXAMPLE", "16C7e42F292c6912E7710c838347Ae178B4a"
 # Each with the part that must not be seen.
 SECRETS = {
     "hub token": (TOKEN, TOKEN),
@@ -19,9 +20,9 @@ SECRETS = {
     "headers": ("{'Authorization': 'token abc-def', 'X': 1}", "abc-def"),
     "bearer": ("curl -H 'bearer q.w-e_r'", "q.w-e_r"),
     "cookie": ("Set-Cookie: session=hushhush; Path=/", "hushhush"),
-    "vault": ("hvs.CAESIJ2kq0aBcDeFgHiJkLmNoP", "CAESIJ2kq0aBcDeFgHiJkLmNoP"),
-    "old vault": ("s.CAESIJ2kq0aBcDeFgHiJkLmN", "CAESIJ2kq0aBcDeFgHiJkLmN"),
-    "aws id": ("AKIAIOSFODNN7EXAMPLE", "AKIAIOSFODNN7EXAMPLE"),
+    "vault": (f"hvs.{VAULT}", VAULT),
+    "old vault": (f"s.{VAULT[:24]}", VAULT[:24]),
+    "aws id": (f"AKIA{AWS}", AWS),
     "aws key": ("aws_secret_access_key = wJalrXUtnFEMI/K7MDENG", "wJalrXUtnFEMI"),
     "query": ("GET /lab?token=hushhush&reset HTTP/1.1", "hushhush"),
     "json": ('{"password": "two words"}', "two words"),
@@ -30,7 +31,7 @@ SECRETS = {
     "option": ("mysql --password hushhush", "hushhush"),
     "url": ("postgresql://ada:hushhush@db/warehouse", "hushhush"),
     "jwt": ("eyJhbGciOi.eyJzdWIiOi.SflKxwRJSM", "SflKxwRJSM"),
-    "forge": ("ghp_16C7e42F292c6912E7710c838347Ae178B4a", "16C7e42F"),
+    "forge": (f"ghp_{FORGE}", FORGE),
     "key": (f"-----BEGIN PRIVATE KEY-----\n{KEY}\n{KEY}\n-----END PRIVATE KEY-----", KEY),
     "key, its beginning cut off": (f"{KEY}\n{KEY}\n-----END RSA PRIVATE KEY-----", KEY),
     "key, its end not written": (f"-----BEGIN OPENSSH PRIVATE KEY-----\n{KEY}", KEY),
