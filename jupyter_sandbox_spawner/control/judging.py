@@ -5,6 +5,7 @@ Law: where the rules cannot be read, those that were read before stay; none ever
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 from collections.abc import Sequence
@@ -25,6 +26,7 @@ __all__ = ["Judge", "Judged", "limits_of"]
 
 log = logging.getLogger("jupyter_sandbox_spawner.control")
 _VERSION = "lifetime"
+_IN_ONE_GO = 50
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +70,9 @@ class Judge:
         gpus = await self._parts.store.run(lambda db: ledger.gpus_of(db, ids)) if ids else {}
         signals = await self._watcher.look([record for record in found if record.status == "ready"], age)
         judged = {}
-        for record in found:
+        for number, record in enumerate(found, start=1):
+            if number % _IN_ONE_GO == 0:
+                await asyncio.sleep(0)  # others are answered meanwhile, however many are due
             # The time of each: to look at many takes a while.
             now, seen = self._parts.clock.now(), signals.get(record.id, Signals())
             held = self._limits(record, gpus.get(record.id, 0), now)

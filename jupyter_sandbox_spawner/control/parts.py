@@ -27,7 +27,8 @@ class Tuning:
     `max_age`: the longest a server without a TTL may live, None = no limit. `settle`: no stop for idleness
     so soon after control's own start, since servers must first say again that a kernel is busy.
     `hub_patience`: how long the hub may leave a decided stop undone before the launcher is asked.
-    `stops_at_once`: how many stops the hub is asked for at the same time. `patience`: how much of the
+    `stops_at_once`: how many stops the hub is asked for at the same time, `stops_apart`: how soon after
+    the last, so that what each costs its loop does not come in a heap. `patience`: how much of the
     reconciler's patience it has (1: all). `activity_every`: how rarely the hub is told that a server is used;
     `activity_per_second`: in how many calls at most.
     """
@@ -42,6 +43,7 @@ class Tuning:
     tick: float = 5.0
     usage_every: float = 60.0
     stops_at_once: int = 20
+    stops_apart: float = 0.08
     activity_every: float = 1800.0
     activity_look: float = 60.0
     activity_per_second: float = 10.0

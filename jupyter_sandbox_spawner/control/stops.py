@@ -44,6 +44,8 @@ class Stops:
         self._stopper = stopper
         self._again = again
         self._gate = asyncio.Semaphore(parts.tuning.stops_at_once)
+        self._pace = asyncio.Lock()
+        self._last = float("-inf")
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._began = parts.clock.elapsed()
 
@@ -71,6 +73,7 @@ class Stops:
         done = False
         try:
             async with self._gate:
+                await self._apart()
                 done = await self._end(record.id)
         except ProgramError as error:
             log.error("%s/%s: looked at again soon: %s", record.user, record.server, error)
@@ -80,6 +83,13 @@ class Stops:
             # the hub left undone is the reconciler's.
             if not done:
                 self._again(record.id, self._parts.clock.now() + _ASK_AGAIN)
+
+    async def _apart(self) -> None:
+        """Not at once with another: twenty together would hold the hub's loop for as long as all need."""
+        clock = asyncio.get_running_loop().time
+        async with self._pace:
+            await asyncio.sleep(self._last + self._parts.tuning.stops_apart - clock())
+            self._last = clock()
 
     async def _end(self, sandbox: str) -> bool:
         """True where nothing is left to do."""

@@ -84,7 +84,7 @@ async def test_many_due_at_once_are_ended_within_the_limit(here: Street) -> None
     """Never more than the limit are asked for together, each once, and another is warned meanwhile."""
     hub = await on_a_slow_hub(here)
     other = spec("other", ttl=1860)
-    async with parts_of(here, Tuning(settle=0, tick=0.05, stops_at_once=AT_ONCE)) as parts:
+    async with parts_of(here, Tuning(settle=0, tick=0.05, stops_at_once=AT_ONCE, stops_apart=0)) as parts:
         running = Running(parts)
         await many(running, here, DUE, ttl=60)
         await running.start(here, other)
@@ -101,6 +101,20 @@ async def test_many_due_at_once_are_ended_within_the_limit(here: Street) -> None
         await running.turn()
     assert hub.most == AT_ONCE
     assert sorted(hub.deleted) == sorted((f"u{number}", "") for number in range(DUE))
+
+
+async def test_stops_do_not_begin_in_a_heap(here: Street) -> None:
+    """The hub is not asked for the next one sooner than the pause after the last."""
+    asked: list[float] = []
+    here.hub.on_stop = lambda user, server: asked.append(asyncio.get_running_loop().time())
+    async with parts_of(here, Tuning(settle=0, tick=0.05, stops_apart=0.1)) as parts:
+        running = Running(parts)
+        await many(running, here, 4, ttl=60)
+        here.clock.pass_time(61)
+        await running.turn()
+    gaps = [after - before for before, after in zip(asked, asked[1:], strict=False)]
+    assert len(gaps) == 3
+    assert min(gaps) > 0.05
 
 
 async def test_use_that_comes_while_a_stop_waits_for_its_turn_counts(here: Street) -> None:
