@@ -26,6 +26,7 @@ __all__ = ["HubClient", "TokenOwner", "read_token"]
 
 _PAGED = "application/jupyterhub-pagination+json"
 _PAGE = 200
+_USERS = 50  # a page: the hub does nothing else while it writes one, a third of a millisecond each
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,7 +151,7 @@ class HubClient(PooledClient):
     async def _pages(self, path: str) -> AsyncIterator[Mapping[str, Any]]:
         offset = 0
         while True:
-            query = f"{path}&offset={offset}&limit={_PAGE}"
+            query = f"{path}&offset={offset}&limit={_USERS}"
             _, page = await self._call("GET", query, headers={"Accept": _PAGED})
             for item in page["items"]:
                 yield item

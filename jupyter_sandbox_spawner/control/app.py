@@ -179,7 +179,7 @@ def _loops(
 
     async def reconcile() -> None:
         await reconciler.step()
-        await asyncio.sleep(parts.tuning.reconcile_every)
+        await asyncio.sleep(reconciler.pause())
 
     async def keep_house() -> None:
         await asyncio.sleep(_SIGN_EVERY)

@@ -33,6 +33,7 @@ __all__ = ["Found", "Reconciler"]
 
 log = logging.getLogger("jupyter_sandbox_spawner.control")
 T = TypeVar("T")
+_PER_SERVER = 0.03  # seconds between passes for each server of the hub
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +80,10 @@ class Reconciler:
         for action in found.due if apply else ():
             await self._act(action)
         return found, silent
+
+    def pause(self) -> float:
+        """Seconds until the next pass by the clock: the hub lists its servers one by one, in its own loop."""
+        return max(self._parts.tuning.reconcile_every, _PER_SERVER * len(self._hub))
 
     async def _look(self) -> tuple[Inventories, tuple[str, ...]]:
         hub, launcher, gateway = await asyncio.gather(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -75,7 +76,7 @@ def test_three_minutes_end_when_it_was_said(house: House, control: Control) -> N
     assert 30 - LATE < told["save"] <= 31
     assert "time was up" in life.reason
     # From a few seconds after its start to its end, each second once.
-    gaps = [after - before for before, after in zip(life.printed, life.printed[1:], strict=False)]
+    gaps = [after - before for before, after in pairwise(life.printed)]
     assert max(gaps) < LATE
     assert end - life.printed[-1] < LATE
     assert end - life.printed[0] > TTL - 30

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -112,7 +113,7 @@ async def test_stops_do_not_begin_in_a_heap(here: Street) -> None:
         await many(running, here, 4, ttl=60)
         here.clock.pass_time(61)
         await running.turn()
-    gaps = [after - before for before, after in zip(asked, asked[1:], strict=False)]
+    gaps = [after - before for before, after in pairwise(asked)]
     assert len(gaps) == 3
     assert min(gaps) > 0.05
 
