@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -43,11 +44,13 @@ def write_clock(file: Path, now: datetime, elapsed: float, boot: str) -> None:
     draft.replace(file)
 
 
-def _quick(max_age: int | None) -> Tuning:
-    return Tuning(max_age=max_age, settle=0, tick=0.02)
+@dataclass(frozen=True, kw_only=True)
+class _Quick(Tuning):
+    settle: float = 0.0
+    tick: float = 0.02
 
 
 if __name__ == "__main__":
     app.SystemClock = FileClock  # type: ignore[misc,assignment]
-    program.Tuning = _quick  # type: ignore[misc,assignment]
+    program.Tuning = _Quick  # type: ignore[misc]
     sys.exit(program.main())

@@ -214,14 +214,14 @@ async def test_a_silent_witness_proves_no_idleness(here: Street, missing: str) -
 
 
 async def test_warnings_are_events(here: Street) -> None:
-    """Before the end its user can read when and why, each warning once."""
+    """Before the end its user can read when and why, each once, and is asked to save at last."""
     wanted = spec(ttl=3600)
     async with parts_of(here, TUNING) as parts:
         running = Running(parts)
         await running.start(here, wanted)
         await running.live(here, 3590, 30)
         events = await parts.store.run(lambda db: happenings.events_of(db, wanted.id, 0))
-    assert [event["kind"] for event in events] == ["warning"] * 3
+    assert [event["kind"] for event in events] == ["warning", "warning", "warning", "save"]
     assert "30 min" in events[0]["detail"]["why"]
 
 
