@@ -12,6 +12,7 @@ import pytest
 
 from hub_config.demo.endings import ending
 from hub_config.demo.kernel import Kernel
+from hub_config.demo.visitor import Visitor
 from hub_config.demo.working import insist
 from tests.chaos.instants import instant, why_of
 from tests.chaos.person import come_back, leave
@@ -40,8 +41,7 @@ class Life:
     printed: list[float]
 
 
-async def _live(house: House) -> Life:
-    alice = house.visitor("alice")
+async def _live(house: House, alice: Visitor) -> Life:
     await leave(alice)
     await come_back(alice, "three-minutes")
     kernel = await Kernel(alice).__aenter__()
@@ -62,7 +62,7 @@ async def _live(house: House) -> Life:
 @pytest.mark.timeout(500)
 def test_three_minutes_end_when_it_was_said(house: House, control: Control) -> None:
     """Neither idleness nor three restarts cut the cell before its time is up; the warnings are on time."""
-    life = house.wait(_live(house), 420)
+    life = house.wait(_live(house, house.visitor("alice")), 420)
     began, end = instant(life.over["admitted_at"]), instant(life.over["deadline"])
     control("it had an idle timeout of a ninth of its life", life.running["idle_timeout"] == IDLE)
     assert abs(end - began - TTL) < 1
