@@ -75,8 +75,8 @@ class ActivityRelay:
                 del memory[name]
         found = {}
         for name, item in servers.items():
-            known = [at for at in (item.last_activity, self._cpu_used.get(name)) if at is not None]
-            if known:
+            witnesses = (item.last_activity, item.egress_used_at, self._cpu_used.get(name))
+            if known := [at for at in witnesses if at is not None]:
                 found[name] = max(known)
         return found
 

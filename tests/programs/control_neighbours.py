@@ -276,8 +276,8 @@ class GatewayWithDoors:
     acknowledged: int = 0
     leftovers: list[Leftover] = field(default_factory=list)
 
-    def add(self, wanted: SandboxSpec, used: datetime | None = None) -> None:
-        """Open, ready doors."""
+    def add(self, wanted: SandboxSpec, used: datetime | None = None, egress: datetime | None = None) -> None:
+        """Open, ready doors, used then by a person, and by traffic out."""
         prefix = f"/user/{wanted.user}/{wanted.server}/" if wanted.server else f"/user/{wanted.user}/"
         self.entries[wanted.id] = GatewayInventory(
             id=wanted.id,
@@ -291,6 +291,7 @@ class GatewayWithDoors:
             bytes_out=1,
             denials=0,
             last_activity=used,
+            egress_used_at=egress,
         )
 
     def app(self) -> web.Application:
