@@ -214,14 +214,14 @@ async def test_a_silent_witness_proves_no_idleness(here: Street, missing: str) -
 
 
 async def test_warnings_are_events(here: Street) -> None:
-    """Before the end its user can read when and why, each warning once."""
+    """Before the end its user can read when and why, each once, and is asked to save at last."""
     wanted = spec(ttl=3600)
     async with parts_of(here, TUNING) as parts:
         running = Running(parts)
         await running.start(here, wanted)
         await running.live(here, 3590, 30)
         events = await parts.store.run(lambda db: happenings.events_of(db, wanted.id, 0))
-    assert [event["kind"] for event in events] == ["warning"] * 3
+    assert [event["kind"] for event in events] == ["warning", "warning", "warning", "save"]
     assert "30 min" in events[0]["detail"]["why"]
 
 
@@ -252,6 +252,20 @@ async def test_a_hub_that_stays_away_does_not_keep_a_server_alive(here: Street) 
     assert here.launcher.removed == [wanted.id]
     assert here.gateway.closed == [wanted.id]
     assert (found.status, found.stop_code) == ("released", "stop.ttl")
+
+
+async def test_who_is_looked_at_all_the_time_fills_no_memory(here: Street) -> None:
+    """Appointments that newer ones made void are thrown away, and the newest of each is kept."""
+    async with parts_of(here, TUNING) as parts:
+        lifetime = Running(parts).lifetime
+        later = here.clock.now() + timedelta(hours=1)
+        lifetime.watch("sb-b", later)
+        for seconds in range(20_000):
+            lifetime.watch("sb-a", here.clock.now() + timedelta(seconds=1 + seconds))
+        assert len(lifetime._heap) < 2000
+        assert {(later, "sb-b"), (here.clock.now() + timedelta(seconds=20_000), "sb-a")} <= set(
+            lifetime._heap
+        )
 
 
 async def test_a_pass_costs_what_is_due(here: Street) -> None:
