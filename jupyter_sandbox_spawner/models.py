@@ -263,8 +263,7 @@ class GatewayEntry:
 
 @dataclass(frozen=True, kw_only=True)
 class OpenDoors:
-    """What the gateway answers when it opens a sandbox: the doors' directory, and where the proxy sends
-    browsers (scheme, host and port only)."""
+    """An answer to opening a sandbox: its doors' directory; scheme, host and port to send browsers to."""
 
     directory: str
     front_url: str
@@ -272,7 +271,7 @@ class OpenDoors:
 
 @dataclass(frozen=True, kw_only=True)
 class GatewayInventory:
-    """One open sandbox as the gateway sees it; bytes are counted per door since it was opened."""
+    """One open sandbox as the gateway sees it, bytes since it was opened; `last_activity` is a person's."""
 
     id: str
     user: str
@@ -285,6 +284,7 @@ class GatewayInventory:
     bytes_out: int
     denials: int
     last_activity: datetime | None
+    egress_used_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

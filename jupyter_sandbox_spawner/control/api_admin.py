@@ -134,7 +134,8 @@ class AdminApi:
         answer = await self._extender.extend(record, wish)
         if not answer.granted:
             raise RefusedError(answer.message, code=answer.code, status=409)
-        self._lifetime.watch(record.id)
+        if not answer.repeated:
+            self._lifetime.watch(record.id)
         return web.json_response({"id": record.id, **extension_view(answer, self._parts.clock.now())})
 
     async def _named(self, request: web.Request) -> SandboxRecord:

@@ -104,7 +104,8 @@ class SelfApi:
         answer = await self._extender.extend(record, Wish(actor=actor, by=asked.by, key=asked.key))
         if not answer.granted:
             raise RefusedError(answer.message, code=answer.code, status=409)
-        self._lifetime.watch(record.id)
+        if not answer.repeated:
+            self._lifetime.watch(record.id)
         return _answer(extension_view(answer, self._parts.clock.now()))
 
     async def _keep(self, request: web.Request) -> web.Response:
@@ -115,7 +116,8 @@ class SelfApi:
         if not answer.granted:
             status = 429 if answer.code == "keep.too_often" else 409
             raise RefusedError(answer.message, code=answer.code, status=status)
-        self._lifetime.watch(record.id)
+        if answer.changed:
+            self._lifetime.watch(record.id)
         now = timestamp(self._parts.clock.now())
         return _answer({"keep_until": timestamp(answer.until), "now": now})
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -31,7 +31,9 @@ __all__ = ["Lifetime"]
 log = logging.getLogger("jupyter_sandbox_spawner.control")
 _ASK_AGAIN = timedelta(seconds=5)  # what could not be judged
 _FIGURES_KEPT = 5.0  # seconds that the gateway's figures are good enough to keep or warn by
+_NOTES = 200  # notices and uses in one transaction
 _PASS = 1.0  # seconds; what is due within one is judged together
+_VOID = 1000  # void appointments that a heap may hold beside four a sandbox
 _USE_STEP = timedelta(seconds=10)  # use is written down at most this often
 
 
@@ -56,6 +58,9 @@ class Lifetime:
         instant = at or self._parts.clock.now()
         self._due[sandbox] = instant
         heapq.heappush(self._heap, (instant, sandbox))
+        if len(self._heap) > 4 * len(self._due) + _VOID:
+            self._heap = [(at, name) for name, at in self._due.items()]
+            heapq.heapify(self._heap)
         self._wake.set()
 
     async def load(self) -> None:
@@ -67,8 +72,8 @@ class Lifetime:
         await self._watch_all()
 
     async def verdict_of(self, record: SandboxRecord) -> Judged:
-        """What would be decided about this one now, by fresh signals; nothing follows from it."""
-        return await self._judge.judge_one(record)
+        """What would be decided about this one now; nothing follows from it, so kept figures will do."""
+        return await self._judge.judge_one(record, _FIGURES_KEPT)
 
     async def settled(self) -> None:
         """Returns when no stop is under way."""
@@ -109,8 +114,9 @@ class Lifetime:
                 self._stops.begin(record)
             else:
                 self._follow(record, judged[record.id].verdict, notes)
-        if notes:
-            await self._parts.store.run(lambda db: [note(db) for note in notes])
+        for first in range(0, len(notes), _NOTES):
+            # In pieces, so that a flood of notices holds up nobody else who waits for the database.
+            await self._parts.store.run(partial(_write, notes[first : first + _NOTES]))
 
     def _follow(
         self, record: SandboxRecord, verdict: Verdict, notes: list[Callable[[Connection], None]]
@@ -199,3 +205,8 @@ class Lifetime:
             await asyncio.wait_for(self._wake.wait(), max(wait, min(_PASS, tick), 0.05))
         except asyncio.TimeoutError:
             return
+
+
+def _write(notes: Sequence[Callable[[Connection], None]], connection: Connection) -> None:
+    for note in notes:
+        note(connection)

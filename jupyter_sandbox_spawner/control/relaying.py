@@ -22,6 +22,8 @@ from .parts import Parts
 __all__ = ["ActivityRelay"]
 
 log = logging.getLogger("jupyter_sandbox_spawner.control")
+_STOPPED = (400, 404)
+_AWAY = (502, 503, 504)
 
 
 class ActivityRelay:
@@ -30,6 +32,7 @@ class ActivityRelay:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._told: dict[str, Told] = {}
+        self._said: dict[int, float] = {}  # which status was logged when; of thousands it may be the same
         self._cpu: dict[str, tuple[float, float]] = {}
         self._cpu_used: dict[str, datetime] = {}
         self._pace = Bucket(parts.tuning.activity_per_second, asyncio.get_running_loop().time(), burst=1.0)
@@ -40,7 +43,8 @@ class ActivityRelay:
         await asyncio.sleep(self._parts.tuning.activity_look)
 
     async def relay(self) -> int:
-        """Tell what is due; of how many servers. Raises ProgramError where gateway or hub are away."""
+        """Tell what is due; of how many servers. Raises ProgramError where gateway or hub are away; what the
+        hub refuses counts as told."""
         every = self._parts.tuning.activity_every
         servers = {item.id: item for item in await self._parts.gateway.inventory() if item.ready}
         used = await self._used(servers)
@@ -61,12 +65,22 @@ class ActivityRelay:
         try:
             await self._parts.hub.tell_activity(user, {item.server: used[item.id] for item in theirs})
         except AnswerError as error:
-            if error.status not in (400, 404):
+            if error.status in _AWAY:
                 raise
-            # Stopped at the hub meanwhile. It is asked again after the interval if it still stands open here.
-            log.debug("%s: the hub takes no activity: %s", user, error)
+            # Stopped at the hub meanwhile, or the hub fails at this user; others are told all the same. It is
+            # asked again after the interval if it still stands open here.
+            self._refused(user, error)
         for item in theirs:
             self._told[item.id] = Told(self._parts.clock.elapsed(), used[item.id])
+
+    def _refused(self, user: str, error: AnswerError) -> None:
+        elapsed = self._parts.clock.elapsed()
+        said = self._said.get(error.status, float("-inf"))
+        if error.status in _STOPPED or elapsed - said < self._parts.tuning.activity_every:
+            log.debug("%s: the hub takes no activity: %s", user, error)
+            return
+        self._said[error.status] = elapsed
+        log.warning("%s: the hub takes no activity: %s Others of whom it says so are not named.", user, error)
 
     async def _used(self, servers: Mapping[str, GatewayInventory]) -> Mapping[str, datetime]:
         await self._sample()
@@ -75,8 +89,8 @@ class ActivityRelay:
                 del memory[name]
         found = {}
         for name, item in servers.items():
-            known = [at for at in (item.last_activity, self._cpu_used.get(name)) if at is not None]
-            if known:
+            witnesses = (item.last_activity, item.egress_used_at, self._cpu_used.get(name))
+            if known := [at for at in witnesses if at is not None]:
                 found[name] = max(known)
         return found
 

@@ -186,13 +186,14 @@ class Watcher:
             said_used_at=seen.said_used_at,
             floor=record.idle_floor,
             keep_until=record.keep_until,
+            egress_used_at=doors[record.id].egress_used_at if doors and record.id in doors else None,
         )
 
     def _door_used_at(self, sandbox: str, doors: Mapping[str, GatewayInventory] | None) -> datetime | None:
         seen, now = self._of(sandbox), self._parts.clock.now()
         entry = doors.get(sandbox) if doors is not None else None
-        if entry is not None and entry.last_activity is not None:
-            seen.door_used_at = entry.last_activity
+        if entry is not None and (entry.last_activity or entry.egress_used_at):
+            seen.door_used_at = entry.last_activity or entry.egress_used_at
             return entry.last_activity
         if doors is None or seen.door_used_at is not None:
             # No answer, or a gateway that knew more before it was restarted.

@@ -174,6 +174,7 @@ def _witnesses(signals: Signals, now: datetime, traffic: Mapping[str, int] | Non
     busy = signals.said_at is not None and signals.busy
     found: list[tuple[str, datetime | None, int, Any]] = [
         ("doors", signals.door_used_at, 1, dict(traffic) if traffic is not None else None),
+        ("egress", signals.egress_used_at, 1, None),
         ("cpu", signals.cpu_used_at, 1, None),
         ("gpu", signals.gpu_used_at, 1, None),
         ("kernels", signals.said_at, 2, "busy" if busy else "idle" if signals.said_at else None),

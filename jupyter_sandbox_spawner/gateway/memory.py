@@ -30,6 +30,7 @@ class Use:
     """
 
     last_activity: datetime | None = None
+    egress_used_at: datetime | None = None
     egress_day: date | None = None
     egress_today: int = 0
     front_day: date | None = None

@@ -61,6 +61,7 @@ class OpenSandbox:
         self.denials = before.denials
         self.front_running = 0
         self.last_activity = before.last_activity
+        self.egress_used_at = before.egress_used_at
         self._enders: set[Callable[[], None]] = set()
         self._egress_day = DailyBytes(before.egress_day, before.egress_today)
         self._front_day = DailyBytes(before.front_day, before.front_today)
@@ -113,7 +114,7 @@ class OpenSandbox:
         self._egress_uncounted += up + down
         if self._egress_uncounted >= _EGRESS_IN_USE:
             self._egress_uncounted = 0
-            self.used()
+            self.egress_used_at = datetime.now(timezone.utc)
 
     def egress_allowance(self) -> int | None:
         """Bytes left today (UTC), both ways together; None without a cap."""
@@ -161,7 +162,7 @@ class OpenSandbox:
         return True
 
     def used(self) -> None:
-        """A person's request or message, or so many egress bytes, passed just now."""
+        """A person's request or message passed just now."""
         self.last_activity = datetime.now(timezone.utc)
 
     @property
@@ -169,6 +170,7 @@ class OpenSandbox:
         """What a restarted gateway should still know."""
         return Use(
             last_activity=self.last_activity,
+            egress_used_at=self.egress_used_at,
             egress_day=self._egress_day.day,
             egress_today=self._egress_day.today,
             front_day=self._front_day.day,
@@ -218,4 +220,5 @@ class OpenSandbox:
             bytes_out=self.bytes_out,
             denials=self.denials,
             last_activity=self.last_activity,
+            egress_used_at=self.egress_used_at,
         )

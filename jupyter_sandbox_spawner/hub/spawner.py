@@ -158,9 +158,9 @@ class SandboxSpawner(SandboxTraits, Spawner):  # type: ignore[misc]  # JupyterHu
             async with Lifecycle(self.site) as lifecycle:
                 await lifecycle.end(started, 0)
                 await lifecycle.released(started, news)
-        except SandboxError as error:
-            # The first error is the one to tell; the next start of this server ends what is left.
-            self.log.critical("%s: %s could not be undone: %s", self._log_name, started, error)
+        except Exception as error:  # the first is the one to tell; the next start ends what is left
+            trace = None if isinstance(error, SandboxError) else error
+            self.log.critical("%s: %s is not undone: %s", self._log_name, started, error, exc_info=trace)
             self._stop_failed = True
             return
         if self.sandbox_id == started:

@@ -77,9 +77,10 @@ class Limits:
 class Signals:
     """When was it last used, by each witness? None: never, or not measured here.
 
-    `door_used_at`: a person's request or message, or traffic out, through a door (a page's own polling does
-    not count); `cpu_used_at`: the end of the last interval with CPU above CPU_IN_USE; `said_used_at`,
-    `busy`, `said_at`: the server's own words; `floor`: idleness is not counted before it (a clock jumped).
+    `door_used_at`: a person's request or message through a door (a page's own polling does not count);
+    `egress_used_at`: so much traffic out that it counts; `cpu_used_at`: the end of the last interval with
+    CPU above CPU_IN_USE; `said_used_at`, `busy`, `said_at`: the server's own words; `floor`: idleness is not
+    counted before it (a clock jumped).
     `gpu_used_at`: the end of the last interval in which one of its GPUs worked, None where none is measured
     now (then no limit on idle GPUs ends it); `keep_until`: its user asked to be kept until then, which delays
     what idleness alone would end.
@@ -93,6 +94,7 @@ class Signals:
     floor: datetime | None = None
     gpu_used_at: datetime | None = None
     keep_until: datetime | None = None
+    egress_used_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,6 +190,7 @@ def _idle_since(now: datetime, limits: Limits, signals: Signals) -> datetime:
     witnesses = (
         signals.door_used_at,
         _unless_echo(signals.cpu_used_at, limits, (SAVE_AHEAD,)),
+        _unless_echo(signals.egress_used_at, limits, (SAVE_AHEAD,)),
         _unless_echo(signals.said_used_at, limits, limits.warnings),
         # A busy kernel is use while it is said, so the timeout begins when it was said last.
         signals.said_at if signals.busy else None,

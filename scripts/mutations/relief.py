@@ -53,6 +53,13 @@ GUARDS = (
         tests="tests/rules/test_activity_relay.py -k interval",
     ),
     Guard(
+        name="relief: an error at one user keeps nobody else waiting",
+        file="jupyter_sandbox_spawner/control/relaying.py",
+        pattern=r"if error\.status in _AWAY:",
+        replacement="if error.status not in _STOPPED:",
+        tests="tests/programs/test_control_relay.py -k keeps_nobody",
+    ),
+    Guard(
         name="relief: the hub is told of no future",
         file=_RELAY,
         pattern=r" or instant > now",

@@ -36,6 +36,13 @@ GUARDS = (
         tests="tests/rules/test_idleness_table.py -k saving",
     ),
     Guard(
+        name="times: what the hook before a stop sends is not use",
+        file="jupyter_sandbox_spawner/rules/idleness.py",
+        pattern=r"_unless_echo\(signals\.egress_used_at, limits, \(SAVE_AHEAD,\)\)",
+        replacement="signals.egress_used_at",
+        tests="tests/rules/test_idleness_table.py -k remote",
+    ),
+    Guard(
         name="times: the clock that is set twice a year",
         file="jupyter_sandbox_spawner/rules/weekly_hours.py",
         pattern=r"return last if fold else first",

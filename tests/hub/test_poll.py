@@ -15,8 +15,10 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 
+from jupyter_sandbox_spawner.clients.control import Released
 from jupyter_sandbox_spawner.errors import UnreachableError
 from jupyter_sandbox_spawner.hub import deaths
+from jupyter_sandbox_spawner.hub.lifecycle import Lifecycle
 from jupyter_sandbox_spawner.hub.running import BELIEVED, Running
 from jupyter_sandbox_spawner.hub.spawner import SandboxSpawner
 from jupyter_sandbox_spawner.models import Doors
@@ -39,6 +41,28 @@ async def test_a_start_is_not_an_end(control: Control) -> None:
     assert await spawner.poll() is None
     spawner.sandbox_id = ""
     assert await spawner.poll() is None
+
+
+async def test_an_undoing_that_broke_stops_no_later_start(
+    street: Street, monkeypatch: pytest.MonkeyPatch, control: Control
+) -> None:
+    """A fault of our own while a start is undone is raised once at most; its id is kept."""
+    spawner = await street.spawner("ada")
+    started = spawner.sandbox_id
+
+    async def broken(*_: object) -> None:
+        raise RuntimeError("a fault of our own")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Lifecycle, "released", broken)
+        spawner._undoing = asyncio.ensure_future(
+            spawner._undo(started, Released(code="start.failed", why=""))
+        )
+        await spawner._undone()
+    spawner.clear_state()
+    control("what is left is known", spawner.sandbox_id == started)
+    await spawner.stop()
+    assert spawner.sandbox_id == ""
 
 
 class Street:

@@ -93,6 +93,7 @@ class HubWithServers:
     told: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     checks: int = 0
     broken: bool = False
+    fails_at: dict[str, int] = field(default_factory=dict)
     on_stop: Callable[[str, str], None] = lambda user, server: None
     on_check: Callable[[], None] = lambda: None
 
@@ -150,6 +151,8 @@ class HubWithServers:
 
     async def _activity(self, request: web.Request) -> web.Response:
         user, body = request.match_info["user"], await request.json()
+        if user in self.fails_at:
+            return web.json_response({"message": "It failed"}, status=self.fails_at[user])
         if any((user, server) not in self.servers for server in body["servers"]):
             return web.json_response({"message": "No such server"}, status=400)
         self.told.append((user, body))
@@ -274,10 +277,11 @@ class GatewayWithDoors:
     opened: list[str] = field(default_factory=list)
     closed: list[str] = field(default_factory=list)
     acknowledged: int = 0
+    looks: int = 0
     leftovers: list[Leftover] = field(default_factory=list)
 
-    def add(self, wanted: SandboxSpec, used: datetime | None = None) -> None:
-        """Open, ready doors."""
+    def add(self, wanted: SandboxSpec, used: datetime | None = None, egress: datetime | None = None) -> None:
+        """Open, ready doors, used then by a person, and by traffic out."""
         prefix = f"/user/{wanted.user}/{wanted.server}/" if wanted.server else f"/user/{wanted.user}/"
         self.entries[wanted.id] = GatewayInventory(
             id=wanted.id,
@@ -291,6 +295,7 @@ class GatewayWithDoors:
             bytes_out=1,
             denials=0,
             last_activity=used,
+            egress_used_at=egress,
         )
 
     def app(self) -> web.Application:
@@ -309,6 +314,7 @@ class GatewayWithDoors:
         return app
 
     async def _list(self, request: web.Request) -> web.Response:
+        self.looks += 1
         return web.json_response([encode(entry) for entry in self.entries.values()])
 
     async def _leftovers(self, request: web.Request) -> web.Response:

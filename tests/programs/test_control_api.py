@@ -165,6 +165,17 @@ async def test_a_sandbox_sees_itself(control_program: Control) -> None:
     assert me["extension"]["code"] == "extend.not_yet"
 
 
+async def test_a_sandbox_that_asks_all_the_time_costs_the_gateway_little(control_program: Control) -> None:
+    """Its status takes the gateway's figures of the last seconds, which are those of all sandboxes."""
+    for _ in range(20):
+        assert (await control_program.ask("GET", "/api/self"))[0] == 200
+        control_program.here.clock.pass_time(0.2)
+    assert control_program.here.gateway.looks == 1
+    control_program.here.clock.pass_time(6)
+    await control_program.ask("GET", "/api/self")
+    assert control_program.here.gateway.looks == 2
+
+
 async def test_another_zones_end_tells_nothing_that_was_chosen_there(control_program: Control) -> None:
     """An exit code and words about an end stay in their zone; what ended and when is told."""
     for zone, nonce in (("phi", "1"), ("", "2")):

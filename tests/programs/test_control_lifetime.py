@@ -254,6 +254,20 @@ async def test_a_hub_that_stays_away_does_not_keep_a_server_alive(here: Street) 
     assert (found.status, found.stop_code) == ("released", "stop.ttl")
 
 
+async def test_who_is_looked_at_all_the_time_fills_no_memory(here: Street) -> None:
+    """Appointments that newer ones made void are thrown away, and the newest of each is kept."""
+    async with parts_of(here, TUNING) as parts:
+        lifetime = Running(parts).lifetime
+        later = here.clock.now() + timedelta(hours=1)
+        lifetime.watch("sb-b", later)
+        for seconds in range(20_000):
+            lifetime.watch("sb-a", here.clock.now() + timedelta(seconds=1 + seconds))
+        assert len(lifetime._heap) < 2000
+        assert {(later, "sb-b"), (here.clock.now() + timedelta(seconds=20_000), "sb-a")} <= set(
+            lifetime._heap
+        )
+
+
 async def test_a_pass_costs_what_is_due(here: Street) -> None:
     """Of two hundred servers only the one that is due is looked at."""
     async with parts_of(here, TUNING) as parts:

@@ -99,6 +99,25 @@ async def test_a_server_that_the_hub_stopped_meanwhile_is_left(here: Street, par
     assert await relay.relay() == 0
 
 
+@pytest.mark.parametrize("status", [500, 403])
+async def test_what_the_hub_fails_at_keeps_nobody_else_waiting(
+    here: Street, parts: Parts, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An error at one user, or at many, ends no pass; it is logged once and not asked again at once."""
+    for number in range(3):
+        here.running(spec(f"odd-{number}"), START - timedelta(hours=1))
+        here.hub.fails_at[f"odd-{number}"] = status
+    here.running(BOB, START)
+    relay = ActivityRelay(parts)
+    await relay.relay()
+    here.clock.pass_time(2 * EVERY)
+    assert await relay.relay() == 4
+    assert [user for user, _ in here.hub.told] == ["bob"]
+    assert await relay.relay() == 0
+    warnings = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert [str(status) in record.getMessage() for record in warnings] == [True]
+
+
 async def test_a_hub_that_is_away_is_told_later(here: Street, parts: Parts) -> None:
     """What could not be told is told as soon as the hub answers."""
     here.running(ALICE, START)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from jupyter_sandbox_spawner.clients.control import Claims
+from jupyter_sandbox_spawner.control import happenings
 from jupyter_sandbox_spawner.models import Usage
 
 from .control_neighbours import spec
@@ -41,6 +42,26 @@ async def test_an_instant_in_the_future_proves_nothing_ever(
             running.watcher.claim(honest.id, Claims(kernels=1, busy=0, last_activity=now))
             await running.live(here, 30, 30)
     control("the twin is kept by what it honestly says", ("bob", "") not in here.hub.deleted)
+    assert here.hub.deleted == [("alice", "")]
+
+
+async def test_traffic_of_the_hook_before_a_stop_is_no_use(
+    here: Street, control: Callable[[str, bool], None]
+) -> None:
+    """A server whose hook moves much at every request to save ends all the same; a download keeps one."""
+    saver, loader = spec(idle_timeout=600), spec("bob", idle_timeout=600)
+    async with parts_of(here, TUNING) as parts:
+        running = Running(parts)
+        for wanted in (saver, loader):
+            await running.start(here, wanted)
+            here.gateway.add(wanted)
+        for _ in range(70):
+            await running.live(here, 10, 10)
+            here.gateway.add(loader, egress=here.clock.now())
+            events = await parts.store.run(lambda db: happenings.events_of(db, saver.id, 0))
+            if [event["kind"] for event in events][-1:] == ["save"] and not here.hub.deleted:
+                here.gateway.add(saver, egress=here.clock.now())
+    control("outbound traffic is use", ("bob", "") not in here.hub.deleted)
     assert here.hub.deleted == [("alice", "")]
 
 
@@ -105,6 +126,7 @@ async def test_each_witness_is_shown_with_its_time_and_rank(control_program: Con
     found = {item["name"]: item for item in me["lifetime"]["witnesses"]}
     assert {name: item["rank"] for name, item in found.items()} == {
         "doors": 1,
+        "egress": 1,
         "cpu": 1,
         "gpu": 1,
         "kernels": 2,

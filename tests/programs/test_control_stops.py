@@ -104,6 +104,22 @@ async def test_many_due_at_once_are_ended_within_the_limit(here: Street) -> None
     assert sorted(hub.deleted) == sorted((f"u{number}", "") for number in range(DUE))
 
 
+async def test_many_warned_at_once_are_written_in_pieces(here: Street) -> None:
+    """No transaction holds up the database for all of them, and each is told once."""
+    async with parts_of(here, Tuning(settle=0, tick=0.05)) as parts:
+        running = Running(parts)
+        found = await many(running, here, 450, ttl=3600)
+        here.clock.pass_time(1801)
+        pieces: list[int] = []
+        parts.store.listen(lambda changed: pieces.append(len(changed)))
+        await running.lifetime.step()
+        told = await parts.store.run(
+            lambda db: [len(happenings.events_of(db, wanted.id, 0)) for wanted in found]
+        )
+    assert told == [1] * 450
+    assert [count for count in pieces if count] == [200, 200, 50]
+
+
 async def test_stops_do_not_begin_in_a_heap(here: Street) -> None:
     """The hub is not asked for the next one sooner than the pause after the last."""
     asked: list[float] = []

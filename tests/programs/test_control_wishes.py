@@ -265,6 +265,17 @@ async def test_keeping_is_audited_where_it_changes_something(site: Site) -> None
     assert untils == [None, "2026-11-25T12:55:00+00:00"]
 
 
+async def test_what_changes_nothing_is_no_reason_to_look(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of wishes that are repeated, each first one alone lets its server be judged again."""
+    looks: list[str] = []
+    monkeypatch.setattr(site.lifetime, "watch", looks.append)
+    for _ in range(3):
+        assert (await site.keep(300))[0] == 200
+        assert (await site.extend("wish"))[0] == 200
+        await site.admin.extend(ALICE.id, 24 * 3600, key="longer")
+    assert looks == [ALICE.id] * 3
+
+
 async def test_keeping_moves_no_other_end(site: Site) -> None:
     """Until the end of its time at most, whatever is asked for."""
     assert (await site.keep(10**12))[1]["keep_until"] == "2026-11-25T13:00:00Z"

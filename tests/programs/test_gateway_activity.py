@@ -95,7 +95,7 @@ def _wait_for(path: str, text: str) -> None:
 
 @in_one_loop
 async def test_use_survives_a_kill() -> None:
-    """After kill -9 and a restart the last activity, the bytes and today's egress sum are still known."""
+    """After kill -9 and a restart the last use, the bytes and today's egress sum are still known."""
     body = b"x" * (2 << 20)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -114,14 +114,15 @@ async def test_use_survives_a_kill() -> None:
         await house.client.set_egress(name, policy)
         assert (await _fetch(directory)).startswith(b"HTTP/1.1 200")
         before = await seen(house)
-        assert before.last_activity is not None  # so much egress is use
+        assert before.egress_used_at is not None  # so much egress is use, and told apart from a person's
+        assert before.last_activity is None
         path = f"{house.site.run_dir}/gateway/use"
         await asyncio.to_thread(_wait_for, path, name)
         house.end(signal.SIGKILL)
         await house.start()
         after = await seen(house)
-        assert (after.last_activity, after.bytes_in, after.denials) == (
-            before.last_activity,
+        assert (after.egress_used_at, after.bytes_in, after.denials) == (
+            before.egress_used_at,
             before.bytes_in,
             before.denials,
         )
