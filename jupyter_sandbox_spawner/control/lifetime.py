@@ -34,6 +34,7 @@ _FIGURES_KEPT = 5.0  # seconds that the gateway's figures are good enough to kee
 _NOTES = 200  # notices and uses in one transaction
 _PASS = 1.0  # seconds; what is due within one is judged together
 _VOID = 1000  # void appointments that a heap may hold beside four a sandbox
+_OF_IDLENESS = frozenset({"warning.idle", "warning.gpu_idle", "stop.idle", "stop.gpu_idle"})
 _USE_STEP = timedelta(seconds=10)  # use is written down at most this often
 
 
@@ -52,6 +53,7 @@ class Lifetime:
         self._jumps = JumpDetector(parts.clock)
         self._jump = timedelta()
         self._clock_kept = 0.0
+        self._began = parts.clock.elapsed()
 
     def watch(self, sandbox: str, at: datetime | None = None) -> None:
         """Look at this sandbox at that instant, or at once."""
@@ -122,12 +124,19 @@ class Lifetime:
         self, record: SandboxRecord, verdict: Verdict, notes: list[Callable[[Connection], None]]
     ) -> None:
         notes += self._use_to_remember(record, verdict)
+        if verdict.code in _OF_IDLENESS and not self._settled():
+            # Servers must first say again that a kernel is busy; until then nobody is warned of it either.
+            self.watch(record.id, self._parts.clock.now() + _ASK_AGAIN)
+            return
         if verdict.action == "stop":
             self._stops.begin(record)
             return
         if verdict.warned is not None:
             notes.append(self._notice(record, verdict, verdict.warned))
         self.watch(record.id, verdict.next_check)
+
+    def _settled(self) -> bool:
+        return self._parts.clock.elapsed() - self._began >= self._parts.tuning.settle
 
     def _use_to_remember(
         self, record: SandboxRecord, verdict: Verdict

@@ -198,6 +198,24 @@ async def test_no_idle_stop_before_servers_had_time_to_speak(here: Street) -> No
     assert here.hub.deleted == [("alice", "")]
 
 
+@pytest.mark.parametrize("busy", [True, False])
+async def test_no_warning_of_idleness_before_servers_had_time_to_speak(here: Street, busy: bool) -> None:
+    """After control's start nobody whose kernel is busy is warned; who says nothing is, a minute later."""
+    wanted = spec(idle_timeout=400)
+    async with parts_of(here, TUNING) as parts:
+        await Running(parts).start(here, wanted)
+    here.clock.pass_time(290)
+    async with parts_of(here, Tuning(settle=60, tick=0.05)) as parts:
+        running = Running(parts)
+        await running.lifetime.load()
+        await running.live(here, 20, 10)
+        if busy:
+            running.watcher.claim(wanted.id, Claims(kernels=1, busy=1))
+        await running.live(here, 50, 10)
+        events = await parts.store.run(lambda db: happenings.events_of(db, wanted.id, 0))
+    assert [event["kind"] for event in events] == ([] if busy else ["warning"])
+
+
 @pytest.mark.parametrize("missing", ["gateway", "launcher"])
 async def test_a_silent_witness_proves_no_idleness(here: Street, missing: str) -> None:
     """While gateway or launcher is away nobody is stopped for idleness."""
