@@ -121,12 +121,14 @@ class Reconciler:
             log.error("%s of %s did not work and is tried again: %s", action.verb, action.sandbox, error)
 
     async def _do(self, action: Action) -> None:
+        # Acts before this one took their time, so the record is read again.
         record = await self._parts.store.run(lambda db: records.by_id(db, action.sandbox))
+        is_open = record is not None and record.is_open
         if action.verb == "adopt":
             await self._adopt(action)
         elif action.verb == "confirm":
             await self._confirm(action)
-        elif action.verb == "reopen" and record is not None:
+        elif action.verb == "reopen" and record is not None and is_open:
             await self._reopen(record)
         elif action.verb in ("quarantine", "close_doors"):
             await self._parts.gateway.close_sandbox(action.sandbox)
@@ -197,7 +199,10 @@ class Reconciler:
 
     async def _stop_at_hub(self, action: Action, record: SandboxRecord | None) -> None:
         if record is None:
-            await self._parts.hub.stop_server(action.user, action.server)
+            user, server = action.user, action.server
+            newest = await self._parts.store.run(lambda db: records.latest_of(db, user, server))
+            if newest is None or not newest.is_open:
+                await self._parts.hub.stop_server(user, server)
             return
         entry = self._launcher.get(record.id)
         why = entry.status.reason if entry is not None and entry.status.reason else action.why
