@@ -153,6 +153,7 @@ class Reconciler:
             profile=slug,
             ttl=_seconds(labels.get("ttl", "")) or (profile.ttl if profile else None),
             since=item.status.started_at,
+            max_age=self._parts.tuning.max_age,
             idle_timeout=profile.idle_timeout if profile else None,
             zone=item.zone,
             secrets=profile.secrets if profile else (),
