@@ -20,7 +20,16 @@ from ..gpus import GpuDevice
 from ..models import GatewayInventory, InventoryItem
 from ..rules.audit import Entry
 from ..rules.leftovers import Judged
-from ..rules.reconcile import Action, HubServer, Inventories, LauncherEntry, OpenRecord, Plan, plan
+from ..rules.reconcile import (
+    Action,
+    HubServer,
+    Inventories,
+    LauncherEntry,
+    OpenRecord,
+    Plan,
+    plan,
+    still_due,
+)
 from . import records
 from .adopting import Adopted, adopt
 from .leftovers import LeftoverKeeper
@@ -33,6 +42,7 @@ __all__ = ["Found", "Reconciler"]
 
 log = logging.getLogger("jupyter_sandbox_spawner.control")
 T = TypeVar("T")
+_APART = 5.0  # seconds between the two looks of an admin who does not wait: longer than an answer takes
 _PER_SERVER = 0.03  # seconds between passes for each server of the hub
 
 
@@ -48,10 +58,11 @@ class Found:
 class Reconciler:
     """One pass at a time, by the clock or because an admin asked."""
 
-    def __init__(self, parts: Parts, stopper: Stopper, lifetime: Lifetime) -> None:
+    def __init__(self, parts: Parts, stopper: Stopper, lifetime: Lifetime, apart: float = _APART) -> None:
         self._parts = parts
         self._stopper = stopper
         self._lifetime = lifetime
+        self._apart = apart
         self._sightings: Mapping[Action, datetime] = {}
         self._lock = asyncio.Lock()
         self._leftovers = LeftoverKeeper(parts)
@@ -73,12 +84,20 @@ class Reconciler:
             return Found(plan=servers, leftovers=leftovers, silent=tuple(sorted({*silent, *more})))
 
     async def _compare(self, apply: bool, urgent: bool) -> tuple[Plan, tuple[str, ...]]:
-        seen, silent = await self._look()
-        now = self._parts.clock.now()
-        found = plan(now, seen, self._sightings, urgent, self._parts.tuning.patience)
-        self._sightings = found.sightings
+        found, silent = await self._plan(urgent)
+        if urgent and found.due:
+            # One look is no moment: the hub's pages and the database are read one after the other.
+            await asyncio.sleep(self._apart)
+            again, more = await self._plan(urgent)
+            found, silent = still_due(found, again), tuple(sorted({*silent, *more}))
         for action in found.due if apply else ():
             await self._act(action)
+        return found, silent
+
+    async def _plan(self, urgent: bool) -> tuple[Plan, tuple[str, ...]]:
+        seen, silent = await self._look()
+        found = plan(self._parts.clock.now(), seen, self._sightings, urgent, self._parts.tuning.patience)
+        self._sightings = found.sightings
         return found, silent
 
     def pause(self) -> float:
