@@ -38,12 +38,15 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         " Status 8: something was found, or somebody did not answer.",
     )
     common_options(reconcile)
-    reconcile.add_argument("--apply", action="store_true", help="act at once instead of a dry run")
+    reconcile.add_argument(
+        "--apply", action="store_true", help="look twice, and act at once on what both looks show"
+    )
     reconcile.set_defaults(action=_reconcile)
 
 
 def _reconcile(arguments: argparse.Namespace) -> int:
-    print("Asking hub, launcher, gateway and database ...", file=sys.stderr)
+    looks = ", and again before anything is done" if arguments.apply else ""
+    print(f"Asking hub, launcher, gateway and database{looks} ...", file=sys.stderr)
     found = ask(arguments, lambda client: client.reconcile(arguments.apply, users=True))
     if arguments.json:
         print(json.dumps(found, indent=1))

@@ -26,6 +26,7 @@ __all__ = ["HubClient", "TokenOwner", "read_token"]
 
 _PAGED = "application/jupyterhub-pagination+json"
 _PAGE = 200
+_OVERLAP = 5  # users that two pages share: who stops between them moves up those that come after
 _USERS = 50  # a page: the hub does nothing else while it writes one, a third of a millisecond each
 
 
@@ -72,7 +73,7 @@ class HubClient(PooledClient):
     async def servers(self) -> tuple[HubServer, ...]:
         """Every server that runs or is about to start or stop."""
         found = []
-        async for user in self._pages("/users?state=active"):
+        async for user in self._pages("sort=id&state=active"):
             for name, server in (user.get("servers") or {}).items():
                 found.append(
                     HubServer(
@@ -87,7 +88,7 @@ class HubClient(PooledClient):
 
     async def users(self) -> frozenset[str]:
         """The names of all users, also of those without a server."""
-        return frozenset([str(user["name"]) async for user in self._pages("/users?sort=id")])
+        return frozenset([str(user["name"]) async for user in self._pages("sort=id")])
 
     async def stop_server(self, user: str, server: str) -> bool:
         """Ask for an end; True when it is over, False while the hub works on it; no-op if not running."""
@@ -148,16 +149,21 @@ class HubClient(PooledClient):
         _, found = await self._call("POST", "/oauth2/token", form=form)
         return str(found["access_token"])
 
-    async def _pages(self, path: str) -> AsyncIterator[Mapping[str, Any]]:
+    async def _pages(self, which: str) -> AsyncIterator[Mapping[str, Any]]:
+        """Each user once; nobody is skipped because up to `_OVERLAP` others stop before the next page."""
         offset = 0
+        seen: set[str] = set()
         while True:
-            query = f"{path}&offset={offset}&limit={_USERS}"
+            query = f"/users?{which}&offset={offset}&limit={_USERS}"
             _, page = await self._call("GET", query, headers={"Accept": _PAGED})
             for item in page["items"]:
-                yield item
+                if str(item["name"]) not in seen:
+                    seen.add(str(item["name"]))
+                    yield item
             if page["_pagination"].get("next") is None:
                 return
-            offset = int(page["_pagination"]["next"]["offset"])
+            # A hub may allow smaller pages than those that were asked for.
+            offset = max(int(page["_pagination"]["next"]["offset"]) - _OVERLAP, offset + 1)
 
     async def _call(
         self,

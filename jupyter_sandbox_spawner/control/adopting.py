@@ -26,7 +26,7 @@ class Adopted:
 
     `gpus` are the devices that its backend's labels name; they are its own again. `zone` is the launcher's
     word: in one it is as narrow as one that was admitted there, whatever its profile says. `since`: when it
-    was started, by the launcher's record; None where that does not say.
+    was started, by the launcher's record; None where that does not say. `max_age`: the site's, in seconds.
     """
 
     id: str
@@ -37,6 +37,7 @@ class Adopted:
     idle_timeout: int | None
     zone: str = ""
     since: datetime | None = None
+    max_age: int | None = None
     secrets: tuple[Grant, ...] = ()
     resources: Resources | None = None
     gpus: tuple[GpuDevice, ...] = ()
@@ -44,7 +45,8 @@ class Adopted:
 
 def adopt(connection: Connection, found: Adopted, now: datetime) -> None:
     """Record it. Its time goes on from its start; what was over meanwhile ends after NOTICE, since an
-    extension may be lost with the record, and so that its user is warned."""
+    extension may be lost with the record, and so that its user is warned. Idleness counts from now: a wish
+    to be kept is lost, too."""
     # Of its groups nobody knows, so it counts for its user and its profile only.
     held = found.resources or Resources(cpu=0, memory=0)
     owner = ledger.Owner(sandbox=found.id, user=found.user, server=found.server, profile=found.profile)
@@ -63,7 +65,8 @@ def adopt(connection: Connection, found: Adopted, now: datetime) -> None:
             status="ready",
             spec={"zone": found.zone},
             admitted_at=since,
-            ready_at=since,
+            ready_at=since if found.max_age is None else _counted_from(now, since, found.max_age),
+            idle_floor=now,
             deadline=deadline,
             first_deadline=deadline,
             idle_timeout=found.idle_timeout,
@@ -72,6 +75,11 @@ def adopt(connection: Connection, found: Adopted, now: datetime) -> None:
             grants=[encode(item) for item in decide_grants(found.user, (), secrets).granted],
         )
     )
+
+
+def _counted_from(now: datetime, since: datetime, max_age: int) -> datetime:
+    """Where age begins, so that a max age that is over by now ends after NOTICE."""
+    return min(max(since, now + NOTICE - timedelta(seconds=max_age)), now)
 
 
 def _deadline(now: datetime, since: datetime, ttl: timedelta) -> datetime:

@@ -20,7 +20,16 @@ from ..gpus import GpuDevice
 from ..models import GatewayInventory, InventoryItem
 from ..rules.audit import Entry
 from ..rules.leftovers import Judged
-from ..rules.reconcile import Action, HubServer, Inventories, LauncherEntry, OpenRecord, Plan, plan
+from ..rules.reconcile import (
+    Action,
+    HubServer,
+    Inventories,
+    LauncherEntry,
+    OpenRecord,
+    Plan,
+    plan,
+    still_due,
+)
 from . import records
 from .adopting import Adopted, adopt
 from .leftovers import LeftoverKeeper
@@ -33,6 +42,7 @@ __all__ = ["Found", "Reconciler"]
 
 log = logging.getLogger("jupyter_sandbox_spawner.control")
 T = TypeVar("T")
+_APART = 5.0  # seconds between the two looks of an admin who does not wait: longer than an answer takes
 _PER_SERVER = 0.03  # seconds between passes for each server of the hub
 
 
@@ -48,10 +58,11 @@ class Found:
 class Reconciler:
     """One pass at a time, by the clock or because an admin asked."""
 
-    def __init__(self, parts: Parts, stopper: Stopper, lifetime: Lifetime) -> None:
+    def __init__(self, parts: Parts, stopper: Stopper, lifetime: Lifetime, apart: float = _APART) -> None:
         self._parts = parts
         self._stopper = stopper
         self._lifetime = lifetime
+        self._apart = apart
         self._sightings: Mapping[Action, datetime] = {}
         self._lock = asyncio.Lock()
         self._leftovers = LeftoverKeeper(parts)
@@ -73,12 +84,20 @@ class Reconciler:
             return Found(plan=servers, leftovers=leftovers, silent=tuple(sorted({*silent, *more})))
 
     async def _compare(self, apply: bool, urgent: bool) -> tuple[Plan, tuple[str, ...]]:
-        seen, silent = await self._look()
-        now = self._parts.clock.now()
-        found = plan(now, seen, self._sightings, urgent, self._parts.tuning.patience)
-        self._sightings = found.sightings
+        found, silent = await self._plan(urgent)
+        if urgent and found.due:
+            # One look is no moment: the hub's pages and the database are read one after the other.
+            await asyncio.sleep(self._apart)
+            again, more = await self._plan(urgent)
+            found, silent = still_due(found, again), tuple(sorted({*silent, *more}))
         for action in found.due if apply else ():
             await self._act(action)
+        return found, silent
+
+    async def _plan(self, urgent: bool) -> tuple[Plan, tuple[str, ...]]:
+        seen, silent = await self._look()
+        found = plan(self._parts.clock.now(), seen, self._sightings, urgent, self._parts.tuning.patience)
+        self._sightings = found.sightings
         return found, silent
 
     def pause(self) -> float:
@@ -121,12 +140,14 @@ class Reconciler:
             log.error("%s of %s did not work and is tried again: %s", action.verb, action.sandbox, error)
 
     async def _do(self, action: Action) -> None:
+        # Acts before this one took their time, so the record is read again.
         record = await self._parts.store.run(lambda db: records.by_id(db, action.sandbox))
+        is_open = record is not None and record.is_open
         if action.verb == "adopt":
             await self._adopt(action)
         elif action.verb == "confirm":
             await self._confirm(action)
-        elif action.verb == "reopen" and record is not None:
+        elif action.verb == "reopen" and record is not None and is_open:
             await self._reopen(record)
         elif action.verb in ("quarantine", "close_doors"):
             await self._parts.gateway.close_sandbox(action.sandbox)
@@ -151,6 +172,7 @@ class Reconciler:
             profile=slug,
             ttl=_seconds(labels.get("ttl", "")) or (profile.ttl if profile else None),
             since=item.status.started_at,
+            max_age=self._parts.tuning.max_age,
             idle_timeout=profile.idle_timeout if profile else None,
             zone=item.zone,
             secrets=profile.secrets if profile else (),
@@ -197,7 +219,10 @@ class Reconciler:
 
     async def _stop_at_hub(self, action: Action, record: SandboxRecord | None) -> None:
         if record is None:
-            await self._parts.hub.stop_server(action.user, action.server)
+            user, server = action.user, action.server
+            newest = await self._parts.store.run(lambda db: records.latest_of(db, user, server))
+            if newest is None or not newest.is_open:
+                await self._parts.hub.stop_server(user, server)
             return
         entry = self._launcher.get(record.id)
         why = entry.status.reason if entry is not None and entry.status.reason else action.why

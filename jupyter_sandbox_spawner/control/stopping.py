@@ -73,6 +73,10 @@ class Stopper:
         return True
 
     async def _ask(self, record: SandboxRecord) -> bool:
+        current = await self._parts.store.run(lambda db: records.by_id(db, record.id))
+        if current is None or not current.is_open:
+            # The hub knows servers by name: asked now, it would end the one that its user has started since.
+            return True
         try:
             done = await self._parts.hub.stop_server(record.user, record.server)
         except ProgramError as error:

@@ -11,8 +11,8 @@ import logging
 import os
 import shutil
 import subprocess
-from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
@@ -43,12 +43,22 @@ class HomeImages:
     def __init__(self, homes: str) -> None:
         self._homes = Path(homes)
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._starting: Counter[str] = Counter()
         self.missing: str | None = None  # not tried: most sites have no such profile
 
     async def verify(self) -> None:
         """Try it; `missing` then says why homes cannot be held to a size, empty where they can."""
         async with self._locks[_TRY]:
             self.missing = await asyncio.to_thread(self._try)
+
+    @contextmanager
+    def starting(self, home: str) -> Iterator[None]:
+        """For the block the home is used, though the backend does not list the sandbox yet."""
+        self._starting[home] += 1
+        try:
+            yield
+        finally:
+            self._starting[home] -= 1
 
     async def prepare(self, place: UserPlace, size: int | None) -> None:
         """Have the home on a file system of at most `size` bytes, or as it is where the profile names none.
@@ -63,10 +73,13 @@ class HomeImages:
                 await self.verify()
             await asyncio.to_thread(self._prepare, place, image, size)
 
-    async def release(self, home: str) -> None:
-        """Unmount a home that no sandbox uses any more; no-op where it is none of ours."""
+    async def release(self, home: str, used: Callable[[], Awaitable[Collection[str]]] | None = None) -> None:
+        """Unmount a home that no sandbox uses any more; no-op where it is none of ours, where a start has it
+        and where it is among what `used` answers then."""
         async with self._locks[home]:
-            await asyncio.to_thread(_unmount, home)
+            # In this order: a start that is over by now is listed; one that begins now waits for the lock.
+            if not self._starting[home] and (used is None or home not in await used()):
+                await asyncio.to_thread(_unmount, home)
 
     async def release_all_but(self, homes: Collection[str]) -> None:
         """Unmount what an earlier launcher left mounted; `homes` have sandboxes."""
@@ -75,8 +88,9 @@ class HomeImages:
             await self.release(home)
 
     async def mounted(self) -> frozenset[str]:
-        """Homes that have their file system mounted now."""
-        return frozenset(await asyncio.to_thread(self._mounted_homes))
+        """Homes that have their file system mounted now, without those that a start has."""
+        found = await asyncio.to_thread(self._mounted_homes)
+        return frozenset(home for home in found if not self._starting[home])
 
     def _mounted_homes(self) -> set[str]:
         return {str(home) for home in self._homes.iterdir() if home.is_mount()}

@@ -63,10 +63,14 @@ class HostLeftovers:
                 remedy="See the launcher's log.",
             ) from error
 
+    async def used_homes(self) -> set[str]:
+        """Homes of the sandboxes that the backend lists; a start's is not among them until then."""
+        places = [self._users.find(item.user, item.zone) for item in await self._backend.inventory()]
+        return {place.home for place in places if place is not None}
+
     async def _home_mounts(self) -> list[Leftover]:
         mounted = await self._homes.mounted()
-        places = [self._users.find(item.user, item.zone) for item in await self._backend.inventory()]
-        used = {place.home for place in places if place is not None}
+        used = await self.used_homes()
         return [
             Leftover(kind="home_mount", name=Path(home).name, detail=home) for home in sorted(mounted - used)
         ]
@@ -74,7 +78,7 @@ class HostLeftovers:
     async def _release(self, name: str) -> bool:
         found = [item.detail for item in await self._home_mounts() if item.name == name]
         for home in found:
-            await self._homes.release(home)
+            await self._homes.release(home, self.used_homes)
         return bool(found)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from contextlib import nullcontext
 from typing import Any
 
 from aiohttp import web
@@ -162,11 +163,12 @@ class LauncherRoutes:
         admit(asked.spec, asked.doors, books, place, asked.overlay)
         await self._data.verify(asked.spec)
         await self._canary.require(asked.spec.runtime)
-        if place is not None:
-            await self._homes.prepare(place, asked.spec.resources.disk)
         try:
-            async with self._gpus.giving(asked.spec, self._backend):
-                handle = await self._backend.create(asked.spec, asked.doors, asked.overlay)
+            with self._homes.starting(place.home) if place is not None else nullcontext():
+                if place is not None:
+                    await self._homes.prepare(place, asked.spec.resources.disk)
+                async with self._gpus.giving(asked.spec, self._backend):
+                    handle = await self._backend.create(asked.spec, asked.doors, asked.overlay)
         except SandboxError:
             await self._release(asked.spec.user, asked.spec.zone)
             raise
@@ -206,9 +208,8 @@ class LauncherRoutes:
     async def _release(self, user: str, zone: str) -> None:
         """The user's home in a zone is nobody's any more, unless another sandbox has it."""
         place = self._users.find(user, zone)
-        used = {(item.user, item.zone) for item in await self._backend.inventory()}
-        if place is not None and (user, zone) not in used:
-            await self._homes.release(place.home)
+        if place is not None:
+            await self._homes.release(place.home, self._remains.used_homes)
 
     async def ended(self, request: web.Request) -> web.Response:
         """Long poll for the end; 204 when the time is over first."""

@@ -7,11 +7,21 @@ disagreement acts only after it was seen for its patience, so a start or stop un
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
-__all__ = ["Action", "HubServer", "Inventories", "LauncherEntry", "OpenRecord", "Plan", "Verb", "plan"]
+__all__ = [
+    "Action",
+    "HubServer",
+    "Inventories",
+    "LauncherEntry",
+    "OpenRecord",
+    "Plan",
+    "Verb",
+    "plan",
+    "still_due",
+]
 
 Verb = Literal[
     "adopt",  # the database learns of a sandbox that hub and launcher both have
@@ -110,7 +120,8 @@ def plan(
     urgent: bool = False,
     share: float = 1.0,
 ) -> Plan:
-    """Compare once; `urgent` (an admin asked to apply now) shortens every patience but removal's.
+    """Compare once; `urgent` (an admin asked to apply now) shortens every patience but removal's; then
+    look twice and take what is `still_due`.
 
     `share` is how much of each patience is waited for.
     """
@@ -123,6 +134,14 @@ def plan(
         ripe = now - first >= timedelta(seconds=share * _patience(action, urgent))
         (due if ripe else waiting).append(action)
     return Plan(due=tuple(due), waiting=tuple(waiting), sightings=kept)
+
+
+def still_due(first: Plan, second: Plan) -> Plan:
+    """The second plan with what both looks agree on. What one of them shows may be a start or an end that
+    came between the questions to hub, launcher and database: it waits."""
+    due = tuple(action for action in second.due if action in first.due)
+    later = tuple(action for action in second.due if action not in first.due)
+    return replace(second, due=due, waiting=(*later, *second.waiting))
 
 
 def _patience(action: Action, urgent: bool) -> int:

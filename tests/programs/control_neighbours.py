@@ -96,6 +96,7 @@ class HubWithServers:
     fails_at: dict[str, int] = field(default_factory=dict)
     on_stop: Callable[[str, str], None] = lambda user, server: None
     on_check: Callable[[], None] = lambda: None
+    on_page: Callable[[], None] = lambda: None
 
     def add(self, user: str, server: str = "", **more: Any) -> None:
         """A ready server."""
@@ -135,7 +136,9 @@ class HubWithServers:
         users: dict[str, dict[str, Any]] = {}
         for (user, server), model in sorted(self.servers.items()):
             users.setdefault(user, {"name": user, "servers": {}})["servers"][server] = model
-        return _page(request, list(users.values()))
+        answer = _page(request, list(users.values()))
+        self.on_page()
+        return answer
 
     async def _user(self, request: web.Request) -> web.Response:
         return web.json_response(self.tokens[request.headers["Authorization"].removeprefix("token ")])

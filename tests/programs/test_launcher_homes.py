@@ -135,6 +135,22 @@ def test_a_second_sandbox_takes_it_as_it_is(homes: Homes) -> None:
     assert Path(place.home, "work").read_text() == "hours"
 
 
+def test_a_home_that_a_start_has_stays_mounted(homes: Homes, control: Control) -> None:
+    """Between its mount and the backend's list nobody takes it away; nor where the list is longer by then."""
+    place = homes.home("alice")
+
+    async def listed() -> list[str]:
+        return [place.home]
+
+    with homes.images.starting(place.home):
+        assert asyncio.run(homes.images.mounted()) == frozenset()
+        homes.release(place)
+    asyncio.run(homes.images.release(place.home, listed))
+    assert os.path.ismount(place.home)
+    homes.release(place)
+    control("else it is taken away", not os.path.ismount(place.home))
+
+
 def test_a_larger_quota_is_given_once_nobody_uses_the_home(homes: Homes) -> None:
     """The file system grows with its files in it at the next first start; it never shrinks."""
     place = homes.home("alice")

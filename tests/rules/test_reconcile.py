@@ -17,6 +17,7 @@ from jupyter_sandbox_spawner.rules.reconcile import (
     OpenRecord,
     Plan,
     plan,
+    still_due,
 )
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=timezone.utc)
@@ -108,6 +109,16 @@ def test_an_admin_need_not_wait_except_for_removal() -> None:
     """Applied by hand, acts are due at once; a sandbox the hub forgot is still not removed at once."""
     found = plan(NOW, replace(AGREED, hub=[]), {}, urgent=True)
     assert verbs(found) == [("quarantine", "orphan.hub_forgot")]
+
+
+def test_at_once_is_what_two_looks_show() -> None:
+    """A start that came between the questions of one look is not ended; what both show is done."""
+    missing = replace(AGREED, hub=[])
+    first = plan(NOW, missing, {}, urgent=True)
+    assert verbs(still_due(first, first)) == [("quarantine", "orphan.hub_forgot")]
+    assert still_due(first, plan(NOW, AGREED, {}, urgent=True)).due == ()
+    late = still_due(plan(NOW, AGREED, {}, urgent=True), first)
+    assert (late.due, late.waiting[:1]) == ((), first.due)
 
 
 hub_servers = st.builds(
