@@ -77,13 +77,12 @@ class Limits:
 class Signals:
     """When was it last used, by each witness? None: never, or not measured here.
 
-    `door_used_at`: a person's request or message through a door (a page's own polling does not count);
-    `egress_used_at`: so much traffic out that it counts; `cpu_used_at`: the end of the last interval with
-    CPU above CPU_IN_USE; `said_used_at`, `busy`, `said_at`: the server's own words; `floor`: idleness is not
-    counted before it (a clock jumped).
-    `gpu_used_at`: the end of the last interval in which one of its GPUs worked, None where none is measured
-    now (then no limit on idle GPUs ends it); `keep_until`: its user asked to be kept until then, which delays
-    what idleness alone would end.
+    `door_used_at`: a person's request or message (a page's own polling does not count); `egress_used_at`:
+    traffic out that counts; `cpu_used_at`: the end of the last interval with CPU above CPU_IN_USE;
+    `said_used_at`, `busy`, `said_at`: the server's own words; `floor`: idleness is not counted before it (a
+    clock jumped). `gpu_used_at`: the end of the last interval in which one of its GPUs worked, None where
+    none is measured now (then no limit on idle GPUs ends it); `keep_until`: its user asked to be kept until
+    then, which delays what idleness alone would end.
     """
 
     door_used_at: datetime | None = None
@@ -158,12 +157,11 @@ def _stop(now: datetime, limits: Limits, end: End, verdict: Verdict) -> Verdict:
 def _notify(now: datetime, limits: Limits, due: list[tuple[End, Warned]], verdict: Verdict) -> Verdict:
     end, notice = due[0]
     saving = notice.ahead == _save_ahead(end, limits)
-    left = (end.at - now).total_seconds()
     return replace(
         verdict,
         action="save" if saving else "warn",
         code=f"warning.{end.kind}",
-        why=why_warned(end, left, _when(end, now, limits), saving),
+        why=why_warned(end, (end.at - now).total_seconds(), _when(end, now, limits), saving),
         at=end.at,
         warned=notice,
         rule=end.rule,
@@ -214,9 +212,8 @@ def _unless_echo(instant: datetime | None, limits: Limits, notices: tuple[int, .
 def _is_asked(now: datetime, limits: Limits, signals: Signals, idle_since: datetime) -> bool:
     if signals.keep_until is None or signals.keep_until <= now:
         return False
-    bare = replace(signals, keep_until=None)
-    idle = [end.at for end in _idle_ends(now, limits, bare, idle_since)]
-    return any(at < signals.keep_until for at in idle)
+    idle = _idle_ends(now, limits, replace(signals, keep_until=None), idle_since)
+    return any(end.at < signals.keep_until for end in idle)
 
 
 def _ends(now: datetime, limits: Limits, signals: Signals, idle_since: datetime) -> Iterator[End]:
