@@ -83,7 +83,11 @@ def test_known_values_go_in_every_spelling() -> None:
 
 def test_the_last_lines_are_shown_as_they_are() -> None:
     """An ordinary traceback is shown whole."""
-    told = ["Traceback (most recent call last):", 'File "/opt/x.py", line 3', "Error: Basic authentication failed"]
+    told = [
+        "Traceback (most recent call last):",
+        'File "/opt/x.py", line 3',
+        "Error: Basic authentication failed",
+    ]
     assert last_lines("\n\n".join(told) + "\n") == "\n".join(told)
     assert last_lines("") == ""
 
