@@ -11,9 +11,10 @@ from ..clients.control import Ended, Refused, Released, Stages
 from ..names import is_sandbox_id
 from ..rules.admission import AdmissionRequest
 from ..wire import decode_json, encode
-from . import happenings, records, users
+from . import happenings, ledger, records, users
 from .admission import Admissions
 from .api_gpu import GpuApi
+from .judging import limits_of
 from .lifetime import Lifetime
 from .parts import Parts
 from .people import People, unknown_sandbox
@@ -102,12 +103,19 @@ class HubApi:
     async def _servers(self, request: web.Request) -> web.Response:
         user, now = request.match_info["user"], self._parts.clock.now()
 
-        soft = await self._parts.limits.soft()
+        soft, rules = await self._parts.limits.soft(), (await self._parts.terms.book()).lifetime
+        longest = self._parts.tuning.max_age
 
         def find(connection: Connection) -> list[Ended]:
             found = users.newest_of_servers(connection, user, now - _ENDED)
             told = happenings.told_of(connection, [record.id for record in found])
-            return [ended(record, now, told.get(record.id), soft) for record in found]
+            gpus = ledger.gpus_of(connection, [record.id for record in found if record.is_open])
+            held = {
+                record.id: limits_of(record, gpus.get(record.id, 0), rules, longest, now)
+                for record in found
+                if record.is_open
+            }
+            return [ended(record, now, told.get(record.id), soft, held.get(record.id)) for record in found]
 
         return web.json_response([encode(item) for item in await self._parts.store.run(find)])
 

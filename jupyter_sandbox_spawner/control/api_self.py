@@ -178,7 +178,7 @@ class SelfApi:
         found = await self._parts.audit.lines(user=record.user, limit=_MOST_EVENTS, before=before)
         since = await self._parts.store.run(lambda db: users.began_anew(db, record.user))
         # Lines of a deleted user of the same name are not this person's.
-        own = [line for line in found if since is None or datetime.fromisoformat(line["time"]) > since]
+        own = [line for line in found if since is None or _instant(line) > since]
         names = sorted({line["subject"]["sandbox"] for line in own} - {""})
         zones = await self._parts.store.run(
             lambda db: {item.id: item.zone for item in records.by_ids(db, names)}
@@ -237,6 +237,10 @@ def _last(connection: Connection, record: SandboxRecord, now: datetime) -> dict[
         return None
     told = happenings.told_of(connection, [before.id]).get(before.id)
     return previous_view(record, before, now, told.lines if told else "")
+
+
+def _instant(line: Mapping[str, Any]) -> datetime:
+    return datetime.fromisoformat(line["time"].replace("Z", "+00:00"))  # Python 3.10 knows no Z
 
 
 def _number(request: web.Request, name: str, default: int) -> int:

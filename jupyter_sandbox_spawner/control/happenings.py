@@ -40,6 +40,7 @@ _MANY_MORE = "(many more)"
 class Told:
     """What a user was told: at `said_at` of an end at `warned_at`, and why; the log's last lines."""
 
+    code: str = ""
     said_at: datetime | None = None
     warned_at: datetime | None = None
     warning: str = ""
@@ -74,8 +75,10 @@ def told_of(connection: Connection, wanted: Sequence[str]) -> dict[str, Told]:
         if row.kind == "ended":
             found[row.sandbox] = replace(before, lines=str(row.detail.get("lines", "")))
         else:
-            at = datetime.fromisoformat(row.detail["at"])
-            found[row.sandbox] = replace(before, warned_at=at, warning=row.detail["why"], said_at=row.at)
+            at, code = datetime.fromisoformat(row.detail["at"]), str(row.detail.get("code") or "")
+            found[row.sandbox] = replace(
+                before, code=code, warned_at=at, warning=row.detail["why"], said_at=row.at
+            )
     return found
 
 

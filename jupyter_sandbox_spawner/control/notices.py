@@ -17,9 +17,10 @@ from sqlalchemy import Connection, Row, select
 from ..clients.control import Notice
 from ..names import is_sandbox_id
 from . import records
+from .records import SandboxRecord
 from .tables import events
 
-__all__ = ["News", "live_notices", "live_warnings", "news_of"]
+__all__ = ["News", "is_delayed", "live_warnings", "news_of"]
 
 _KINDS = ("warning", "save", "stopping", "extended")
 _MOST = 20  # of the newest; what was said before them is no news
@@ -88,32 +89,38 @@ def news_of(
     record = records.by_id(connection, sandbox) if is_sandbox_id(sandbox) else None
     if record is None or not record.is_open:
         return None
-    live = live_notices(connection, sandbox, now)
+    live = [notice for notice, _ in _live(connection, record, now)]
     news.learn(sandbox, live[-1].id if live else 0)
     return tuple(notice for notice in live if notice.id > heard)
 
 
-def live_notices(connection: Connection, sandbox: str, now: datetime) -> tuple[Notice, ...]:
-    """What still matters, oldest first: no end that is over, none that an extension has moved."""
-    return tuple(notice for notice, _ in _live(connection, sandbox, now))
+def is_delayed(record: SandboxRecord, code: str, at: datetime, said_at: datetime) -> bool:
+    """Is a warning of idleness, given at `said_at`, no longer true? So once it was used since, or is kept
+    beyond the end at `at`. Use in general is not work on a GPU."""
+    used = code == "warning.idle" and record.used_at is not None and record.used_at > said_at
+    kept = record.keep_until is not None and record.keep_until > at
+    return used or (kept and code in ("warning.idle", "warning.gpu_idle"))
 
 
 def live_warnings(connection: Connection, sandbox: str, now: datetime) -> list[dict[str, Any]]:
-    """Warnings that still matter, with `told_at`, for people to read."""
+    """Warnings that still matter, with `told_at`, for people to read: no end that is over, or was delayed."""
+    record = records.by_id(connection, sandbox)
     return [
         {"id": notice.id, "told_at": told_at, "code": notice.code, "why": notice.why, "at": notice.at}
-        for notice, told_at in _live(connection, sandbox, now)
+        for notice, told_at in (_live(connection, record, now) if record else ())
         if notice.kind == "warning"
     ]
 
 
-def _live(connection: Connection, sandbox: str, now: datetime) -> list[tuple[Notice, datetime]]:
-    query = select(events).where(events.c.sandbox == sandbox, events.c.kind.in_(_KINDS))
+def _live(connection: Connection, record: SandboxRecord, now: datetime) -> list[tuple[Notice, datetime]]:
+    query = select(events).where(events.c.sandbox == record.id, events.c.kind.in_(_KINDS))
     found: list[tuple[Notice, datetime]] = []
     moved = False
     for row in connection.execute(query.order_by(events.c.id.desc()).limit(_MOST)):
         notice = _notice(row, now)
-        is_over = notice.at is not None and notice.at <= now
+        is_over = notice.at is not None and (
+            notice.at <= now or is_delayed(record, notice.code, notice.at, row.at)
+        )
         if not is_over and not (moved and notice.code == "warning.ttl"):
             found.append((notice, row.at))
         moved = moved or notice.kind == "extended"

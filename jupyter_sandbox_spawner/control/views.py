@@ -11,8 +11,9 @@ from ..models import SandboxSpec
 from ..rules.catalogue import Dataset
 from ..rules.datasets import Verdict as Mounting
 from ..rules.endings import sentence
-from ..rules.idleness import Signals, Verdict
+from ..rules.idleness import Limits, Signals, Verdict
 from .happenings import Told
+from .notices import is_delayed
 from .records import SandboxRecord
 
 __all__ = [
@@ -37,9 +38,17 @@ def timestamp(instant: datetime | None) -> str | None:
     return None if instant is None else instant.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def ended(record: SandboxRecord, now: datetime, told: Told | None = None, soft: Sequence[str] = ()) -> Ended:
-    """For the hub's pages: why it ended, or when it will, what its user was told, which limits are `soft`."""
+def ended(
+    record: SandboxRecord,
+    now: datetime,
+    told: Told | None = None,
+    soft: Sequence[str] = (),
+    held: Limits | None = None,
+) -> Ended:
+    """For the hub's pages: why it ended, or when it will by the limits `held`, what its user was told, which
+    limits are `soft`."""
     told = told or Told()
+    held = held or Limits(started_at=record.admitted_at)
     stands = _stands(told, record, now)
     return Ended(
         sandbox=record.id,
@@ -50,8 +59,8 @@ def ended(record: SandboxRecord, now: datetime, told: Told | None = None, soft: 
         code=record.stop_code or "",
         why=why_of(record),
         ended_at=record.released_at,
-        deadline=record.deadline,
-        idle_timeout=record.idle_timeout,
+        deadline=min((at for at in (held.deadline, held.max_age_at, held.closes_at) if at), default=None),
+        idle_timeout=held.idle_timeout,
         soft=tuple(soft),
         warned_at=told.warned_at if stands else None,
         warning=told.warning if stands else "",
@@ -68,10 +77,10 @@ def _stands(told: Told, record: SandboxRecord, now: datetime) -> bool:
     """Is it still true? Not once it was used since, was given more time, or the instant has passed."""
     if told.warned_at is None or told.said_at is None or not record.is_open or told.warned_at <= now:
         return False
-    used = record.used_at is not None and record.used_at > told.said_at
-    later = record.deadline is not None and record.deadline > told.warned_at
-    fixed = record.deadline is not None and abs(record.deadline - told.warned_at) < _SAME
-    return fixed or not (used or later)
+    if is_delayed(record, told.code, told.warned_at, told.said_at):
+        return False
+    later = record.deadline is not None and record.deadline - told.warned_at >= _SAME
+    return not (later and told.code == "warning.ttl")
 
 
 def summary(record: SandboxRecord, now: datetime) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """How does a server that is stopped take leave of its browsers? New requests are refused with the reason,
 running ones get a moment, WebSockets a close frame.
 
-Law: the first reason stays; nobody waits longer than the caller allows.
+Law: the first reason stays; nobody waits longer than the caller allows. Who waits for what runs is about to
+stop it: a server that is there a minute later was not stopped, since a killed hub takes nothing back.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ __all__ = ["Leaving", "close_frame", "sentence_of"]
 _GOING_AWAY = 1001  # ref: RFC 6455, section 7.4.1
 _LONGEST_REASON = 123  # bytes in a close frame, beside its code
 _LONGEST_SENTENCE = 150
+_FORGOTTEN = 60.0  # seconds after the time to finish
 _STOPPED = "This server is being stopped"
 
 
@@ -23,6 +25,7 @@ class Leaving:
 
     def __init__(self) -> None:
         self.why: str | None = None  # None: it is not leaving
+        self._return: asyncio.TimerHandle | None = None  # None: it does not come back
         self._running = 0
         self._quiet = asyncio.Event()
         self._quiet.set()
@@ -45,16 +48,31 @@ class Leaving:
         return lambda: self._hang_ups.discard(end)
 
     async def drain(self, why: str, timeout: float) -> int:
-        """Refuse what is new, wait for what runs, close the WebSockets; how many requests still run."""
+        """Refuse what is new, wait for what runs, close the WebSockets; how many requests still run.
+
+        Without a timeout (a stop that is decided) what is new is refused until the doors are closed.
+        """
+        self._stay_away(timeout)
         if self.why is None:
             self.why = sentence_of(why)
         if timeout > 0:
             with suppress(asyncio.TimeoutError):  # the answer says how many run on
                 await asyncio.wait_for(self._quiet.wait(), timeout)
-            frame = close_frame(self.why)
+            frame = close_frame(self.why or sentence_of(why))
             for end in tuple(self._hang_ups):
                 end(frame)
         return self._running
+
+    def _stay_away(self, timeout: float) -> None:
+        is_for_good = self.why is not None and self._return is None
+        if self._return is not None:
+            self._return.cancel()
+            self._return = None
+        if timeout > 0 and not is_for_good:
+            self._return = asyncio.get_running_loop().call_later(timeout + _FORGOTTEN, self._come_back)
+
+    def _come_back(self) -> None:
+        self.why = self._return = None
 
 
 def sentence_of(why: str) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -123,11 +124,9 @@ class Registry:
 
     def leftovers(self) -> tuple[Leftover, ...]:
         """Doors and records on disk of sandboxes that are not open; `close` takes them away."""
-        doors = {path.name: path for path in Path(self._around.doors_dir).iterdir()}
         found = [
-            Leftover(kind="doors", name=name, sandbox=name, since=_instant(path.lstat().st_mtime))
-            for name, path in sorted(doors.items())
-            if is_sandbox_id(name)
+            Leftover(kind="doors", name=name, sandbox=name, since=_instant(at))
+            for name, at in sorted(_doors(self._around.doors_dir).items())
         ]
         for name, at in sorted(self._state.ids().items()):
             found.append(Leftover(kind="entry", name=name, sandbox=name, since=_instant(at)))
@@ -199,6 +198,16 @@ class Registry:
         found.doors = open_doors(found, str(directory), self._carriers, self._reserve)
         self._open[sandbox] = found
         self.routes.add(found)
+
+
+def _doors(directory: str) -> dict[str, float]:
+    """Sandboxes that have doors; when they were last changed (epoch)."""
+    found: dict[str, float] = {}
+    for path in Path(directory).iterdir():
+        if is_sandbox_id(path.name):
+            with suppress(FileNotFoundError):  # closed meanwhile
+                found[path.name] = path.lstat().st_mtime
+    return found
 
 
 def _take_away(doors: Path) -> None:

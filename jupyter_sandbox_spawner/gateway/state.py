@@ -10,6 +10,7 @@ import logging
 import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,11 +71,12 @@ class StateDirectory:
 
     def ids(self) -> Mapping[str, float]:
         """The sandboxes that have a file here, also a half-written one; when it was written (epoch)."""
-        return {
-            path.stem: path.lstat().st_mtime
-            for path in self._path.iterdir()
-            if path.suffix in (".json", ".new") and is_sandbox_id(path.stem)
-        }
+        found: dict[str, float] = {}
+        for path in self._path.iterdir():
+            if path.suffix in (".json", ".new") and is_sandbox_id(path.stem):
+                with suppress(FileNotFoundError):  # one that has just been renamed or taken away
+                    found[path.stem] = path.lstat().st_mtime
+        return found
 
     def load(self) -> dict[str, Record]:
         """Every readable record by sandbox id; a damaged one is named in the log and left where it is."""

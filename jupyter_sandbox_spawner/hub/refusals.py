@@ -41,13 +41,11 @@ _OWN_DOING = frozenset({"boot.ended"})
 
 
 class BrokenStart(BootError):
-    """The server did not come up. `reason` is for every record; `lines` of its log are for its user only."""
+    """The server did not come up. `lines` of its log are for its user only: not in the text of the error,
+    which the hub logs."""
 
     def __init__(self, reason: str, lines: str, *, code: str, remedy: str) -> None:
-        shown = " | ".join(lines.splitlines()[-_SHOWN_LINES:])
-        told = f" Its last lines: {shown}" if shown else ""
-        super().__init__(f"{reason}{told}", code=code, remedy=remedy)
-        self.reason = reason
+        super().__init__(reason, code=code, remedy=remedy)
         self.lines = lines
 
 
@@ -57,7 +55,7 @@ class RefusedStart(SpawnException):  # type: ignore[misc]  # JupyterHub has no t
     def __init__(self, error: SandboxError) -> None:
         super().__init__(_one_line(str(error)), reason=error.code, status_code=error.status)
         self.code = error.code
-        self.jupyterhub_message = str(error)
+        self.jupyterhub_message = _for_its_user(error)
 
 
 class FailedStart(web.HTTPError):
@@ -66,7 +64,7 @@ class FailedStart(web.HTTPError):
     def __init__(self, error: SandboxError) -> None:
         super().__init__(max(error.status, 500), _one_line(str(error)))
         self.code = error.code
-        self.jupyterhub_message = str(error)
+        self.jupyterhub_message = _for_its_user(error)
 
 
 def start_error(error: SandboxError, spawner: Any) -> web.HTTPError:
@@ -82,7 +80,7 @@ def reason_of_failure(cause: BaseException, took: float, limit: float) -> Releas
     """Why control closes the record of a start that came to nothing after `took` of `limit` seconds."""
     if isinstance(cause, BrokenStart):
         # The server's own last lines stay with the user; they are not for the audit.
-        return Released(code=cause.code, why=cause.reason, lines=cause.lines)
+        return Released(code=cause.code, why=cause.message, lines=cause.lines)
     if isinstance(cause, SandboxError):
         return Released(code=cause.code, why=cause.message)
     if not isinstance(cause, asyncio.CancelledError):
@@ -125,6 +123,11 @@ def _do_not_count(refusal: web.HTTPError, spawner: Any) -> None:
 
 def _hub_knows_refusals() -> bool:
     return str(SpawnException.__module__) == "jupyterhub.spawner"
+
+
+def _for_its_user(error: SandboxError) -> str:
+    lines = error.lines.splitlines()[-_SHOWN_LINES:] if isinstance(error, BrokenStart) else ()
+    return f"{error.message} Its last lines: {' | '.join(lines)} {error.remedy}" if lines else str(error)
 
 
 def _one_line(text: str) -> str:

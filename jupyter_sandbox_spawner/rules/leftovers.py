@@ -112,6 +112,9 @@ def judge(
     reported: list[Step] = []
     kept: dict[tuple[str, str, str], datetime] = {}
     for source, item in found:
+        key = (source, item.kind, item.name)
+        if known.users is None and item.kind in _OF_USERS and key in sightings:
+            kept[key] = sightings[key]  # not asked about in this pass: what was seen before still counts
         if not _is_left_over(item, known):
             continue
         step = _step(source, item, known)

@@ -39,8 +39,10 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
         r"\1\2 " + _HIDDEN,
     ),
     (re.compile(r"(?i)\bbearer\s{1,8}[^\s\"',;]{1,8192}"), f"Bearer {_HIDDEN}"),
+    (re.compile(r"(?i)\bbasic\s{1,8}(?!authentication\b)[\w+/=-]{8,8192}"), f"Basic {_HIDDEN}"),
     (re.compile(r"(?i)\btoken\s{1,8}[\w.~+/=-]{16,8192}"), f"token {_HIDDEN}"),
-    (re.compile(r"(?<=://)[^\s/@]{1,4096}@"), _HIDDEN + "@"),
+    # To the last @: who forgot to escape a password has / and @ in it.
+    (re.compile(r"(?<=://)[^\s\"'<>]{1,4096}@"), _HIDDEN + "@"),
     (
         re.compile(
             rf"(?i)({_NAMED})([\w-]{{0,40}}[\"']?\]?\s{{0,8}}(?:=>|:=|=|:)\s{{0,8}}[bBrRuUfF]?)(?:{_VALUE})"
@@ -54,7 +56,7 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?<![A-Za-z0-9])eyJ[\w-]{4,8192}\.[\w-]{4,8192}(?:\.[\w-]{0,8192}){0,3}"), _HIDDEN),
     (
         re.compile(
-            r"(?<![A-Za-z0-9])(?:gh[pousr]_|github_pat_|glpat-|xox[a-z]-|sk-|hf_|pypi-)[\w-]{16,8192}"
+            r"(?<![A-Za-z0-9])(?:gh[pousr]_|github_pat_|glpat-|xox[a-z]-|sk-|hf_|npm_|pypi-|AIza)[\w-]{16,8192}"
         ),
         _HIDDEN,
     ),

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from jinja2 import ChoiceLoader, DictLoader, Environment, FileSystemLoader
+from jupyterhub.scopes import parse_scopes
 
 from hub_config.demo.visitor import Visitor
+from jupyter_sandbox_spawner.hub import notes
+from jupyter_sandbox_spawner.hub.notes import Note
 
 from .hub_process import PASSWORD, HubProcess
 
@@ -127,3 +133,31 @@ def test_deleting_a_named_server_keeps_the_home(hub: HubProcess) -> None:
     hub.wait_for("it is gone", lambda: "second" not in hub.servers("ossi"))
     assert "ossi" not in hub.launcher.retired
     assert hub.servers("ossi")[""]["ready"]
+
+
+@pytest.mark.parametrize(
+    ("scopes", "shown"),
+    [
+        ({"access:servers!server=uma/"}, False),
+        ({"access:servers", "servers!user=eve"}, False),
+        ({"servers!user=uma"}, True),
+        ({"servers"}, True),
+    ],
+    ids=["shared with", "another user", "owner", "admin"],
+)
+async def test_the_last_lines_are_not_shared(scopes: set[str], shown: bool) -> None:
+    """Who may only open a shared server reads why it ended, and no line of its log."""
+    pages = Path(notes.__file__).parent / "templates/pages"
+    base = DictLoader({"templates/not_running.html": "{% block message %}{% endblock %}"})
+    environment = Environment(
+        loader=ChoiceLoader([base, FileSystemLoader(pages)]), autoescape=True, enable_async=True
+    )
+    note = Note(server="", profile="short", running=False, why="It crashed.", lines=("my own words",))
+    page = await environment.get_template("not_running.html").render_async(
+        user=SimpleNamespace(name="uma"),
+        server_name="",
+        sandbox=SimpleNamespace(ending=lambda *_: note),
+        parsed_scopes=parse_scopes(frozenset(scopes)),
+    )
+    assert "It crashed." in page
+    assert ("my own words" in page) is shown

@@ -179,13 +179,16 @@ def test_a_crash_is_cleaned_up(hub: HubProcess) -> None:
 
 
 def test_a_crash_during_the_start_is_told_at_once(hub: HubProcess) -> None:
-    """A server that ends while it starts fails the start with exit status, reason and its last lines."""
+    """A server that ends while it starts fails the start with exit status, reason and its last lines; the
+    hub's log has no line of it."""
     hub.launcher.dies_with = (3, "Traceback\nModuleNotFoundError: No module named 'jupyterhub'\n")
     answer = hub.start("ida")
     assert answer.status == 500
     message = answer.document["message"]
     assert "ended with exit status 3 (the server ended)" in message
-    assert "No module named 'jupyterhub'" in message
+    assert "Its last lines: Traceback | ModuleNotFoundError: No module named 'jupyterhub'" in message
+    assert "ended with exit status 3 (the server ended)" in hub.log()
+    assert "No module named 'jupyterhub'" not in hub.log()
     assert _sandboxes(hub, "ida") == []
 
 

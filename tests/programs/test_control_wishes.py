@@ -8,18 +8,19 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from jupyter_sandbox_spawner.control import records, wish_records
+from jupyter_sandbox_spawner.control import happenings, records, wish_records
 from jupyter_sandbox_spawner.control.parts import Tuning
 from jupyter_sandbox_spawner.control.records import SandboxRecord
 from jupyter_sandbox_spawner.control.terms import OwnTerms
 from jupyter_sandbox_spawner.errors import AnswerError
 from jupyter_sandbox_spawner.models import Mount
-from jupyter_sandbox_spawner.rules.lifetimes import Lifetimes
+from jupyter_sandbox_spawner.rules.lifetimes import LifetimeRule, Lifetimes
 from jupyter_sandbox_spawner.rules.policy_settings import PolicySettings
 from jupyter_sandbox_spawner.rules.rulebook import Rulebook
 
@@ -252,6 +253,44 @@ async def test_a_kept_server_is_not_culled(site: Site) -> None:
     site.here.clock.pass_time(101)
     assert (await site.me())["keep_until"] is None
     assert (await site.lifetime.verdict_of(await site.record())).verdict.code == "stop.idle"
+
+
+async def test_a_warning_of_idleness_goes_when_it_is_kept_or_used(site: Site) -> None:
+    """What the pages and the server itself show of it is gone while it is kept beyond that end, and for good
+    once it was used; other ends stand, also where its time was extended."""
+    now, soon = site.here.clock.now(), site.here.clock.now() + timedelta(minutes=2)
+    detail = {"at": soon.isoformat(), "why": "It is not used.", "code": "warning.idle"}
+
+    async def shown() -> tuple[int, bool]:
+        (found,) = await site.hub.servers("alice")
+        return len((await site.me())["warnings"]), found.warned_at is not None
+
+    async def told(code: str) -> None:
+        event = partial(happenings.add_event, sandbox=ALICE.id, at=now, kind="warning")
+        await site.parts.store.run(lambda db: event(db, detail={**detail, "code": code}))
+
+    await told("warning.idle")
+    assert await shown() == (1, True)
+    await site.keep(300)
+    assert await shown() == (0, False)
+    await site.keep(60)
+    assert await shown() == (1, True)
+    later = now + timedelta(seconds=1)
+    await site.parts.store.run(lambda db: records.remember_use(db, ALICE.id, later))
+    assert await shown() == (0, False)
+    await told("warning.schedule")
+    await site.keep(300)
+    assert await shown() == (1, True)
+
+
+async def test_the_pages_tell_the_limits_in_force(here: Street) -> None:
+    """A rule's idle timeout and max age are told in the place of the profile's."""
+    rules = (LifetimeRule(name="short", profiles=(ALICE.profile,), idle_timeout=300, max_age=1200),)
+    for lifetime, idle, left in ((Lifetimes(), 600, 3600), (Lifetimes(rules=rules), 300, 1200)):
+        async with control_on(here, lifetime=lifetime) as site:
+            await site.start(ALICE)
+            (found,) = await site.hub.servers("alice")
+        assert (found.idle_timeout, found.deadline) == (idle, START + timedelta(seconds=left))
 
 
 async def test_keeping_is_audited_where_it_changes_something(site: Site) -> None:

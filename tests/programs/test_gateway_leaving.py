@@ -6,13 +6,16 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 
 import aiohttp
+import pytest
 import pytest_asyncio
 
-from jupyter_sandbox_spawner.gateway.leaving import close_frame, sentence_of
+from jupyter_sandbox_spawner.gateway import leaving
+from jupyter_sandbox_spawner.gateway.leaving import Leaving, close_frame, sentence_of
 from jupyter_sandbox_spawner.rules.frames import FrameReader
 from tests.programs.gateway_house import GatewayHouse, entry, gateway_house
 from tests.programs.notebook_stand_in import BEGUN, Server, notebook
 from tests.programs.streams import raw_request, shut
+from tests.support.waiting import until
 
 Control = Callable[[str, bool], None]
 WHO = b"GET /user/ada/who HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
@@ -58,13 +61,13 @@ async def test_what_runs_may_finish(house: GatewayHouse, ada: tuple[str, Server]
     await writer.drain()
     while not (await house.client.inventory())[0].bytes_in:
         continue
-    leaving = asyncio.create_task(house.client.drain(name, "", 20))
+    draining = asyncio.create_task(house.client.drain(name, "", 20))
     while b"front.draining" not in await raw_request(house.front_port, WHO):
-        assert not leaving.done()
-    assert not leaving.done()
+        assert not draining.done()
+    assert not draining.done()
     writer.write(b"cd")
     assert (await asyncio.wait_for(reader.read(), 10)).startswith(b"HTTP/1.1 200")
-    assert await leaving == 0
+    assert await draining == 0
     await shut(writer)
 
 
@@ -94,6 +97,23 @@ async def test_a_websocket_is_closed_with_code_and_reason(
         end = await asyncio.wait_for(socket.receive(), 5)
     assert (end.type, end.data) == (aiohttp.WSMsgType.CLOSE, 1001)
     assert end.extra == "This server is being stopped: Its time was up"
+
+
+async def test_a_stop_that_never_came_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hub killed after its drain leaves no server out of reach; what was decided stays."""
+    monkeypatch.setattr(leaving, "_FORGOTTEN", 0)
+    killed, decided, later = Leaving(), Leaving(), Leaving()
+    await decided.drain("Its time was up.", 0)
+    await later.drain("It was stopped at the hub.", 0.01)
+    await later.drain("Its time was up.", 0)
+    await decided.drain("It was stopped at the hub.", 0.01)
+    await killed.drain("It was stopped at the hub.", 0.01)
+    assert killed.why
+    await until(lambda: killed.why is None)
+    assert decided.why == "This server is being stopped: Its time was up"
+    assert later.why == "This server is being stopped: It was stopped at the hub"
+    await killed.drain("Its time was up.", 0)
+    assert killed.why == "This server is being stopped: Its time was up"
 
 
 def test_a_reason_fits_into_a_close_frame() -> None:

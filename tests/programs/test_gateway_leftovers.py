@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
+
+from jupyter_sandbox_spawner.gateway.registry import _doors
+from jupyter_sandbox_spawner.gateway.state import StateDirectory
 from jupyter_sandbox_spawner.names import sandbox_id
 from tests.programs.gateway_house import entry, gateway_house
 
@@ -45,3 +49,19 @@ async def test_strays_are_found_and_taken() -> None:
         await house.client.close_sandbox(STRAY)
         assert there(directory, "api.sock")
         assert await house.client.leftovers() == ()
+
+
+def test_what_goes_meanwhile_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files and doors that are taken away between two looks are left out, the others are found."""
+    stays, goes = sandbox_id("ada", "", "1"), sandbox_id("bob", "", "1")
+    state, real = StateDirectory(str(tmp_path / "state")), Path.iterdir
+    for name in (stays, goes):
+        (tmp_path / "state" / f"{name}.json").touch()
+        (tmp_path / "doors" / name).mkdir(parents=True)
+    gone = [path / name for path, name in ((tmp_path / "state", f"{goes}.json"), (tmp_path / "doors", goes))]
+    for path in gone:
+        path.rename(tmp_path / path.name)
+    monkeypatch.setattr(Path, "iterdir", lambda self: [*real(self), *(p for p in gone if p.parent == self)])
+    assert list(state.ids()) == [stays]
+    assert list(_doors(str(tmp_path / "doors"))) == [stays]
+    state.close()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import get_args
 
 import pytest
 
 from jupyter_sandbox_spawner.leftovers import Leftover, LeftoverKind
-from jupyter_sandbox_spawner.rules.leftovers import HANDLING, KEPT, Judged, Known, judge
+from jupyter_sandbox_spawner.rules.leftovers import HANDLING, KEPT, Judged, Known, Source, judge
 
 NOW = datetime(2026, 11, 29, 12, 0, tzinfo=timezone.utc)
 ID = "sb-" + "a" * 20
@@ -93,6 +94,17 @@ def test_quarantine_lasts_a_day_from_the_move() -> None:
     kept = item("quarantined", since=NOW - KEPT + timedelta(minutes=1))
     assert judge(NOW, [("launcher", kept)], GONE, {}).due == ()
     assert len(judge(NOW + timedelta(minutes=1), [("launcher", kept)], GONE, {}).due) == 1
+
+
+def test_a_pass_without_the_hubs_users_forgets_no_ticket() -> None:
+    """Most passes do not ask the hub for its users: a ticket seen in one that did is due in the next."""
+    found: list[tuple[Source, Leftover]] = [("control", item("ticket"))]
+    first = judge(NOW, found, GONE, {})
+    between = judge(NOW + timedelta(seconds=30), found, replace(GONE, users=None), first.sightings)
+    assert (between.due, between.waiting) == ((), ())
+    (late,) = judge(NOW + timedelta(seconds=60), found, GONE, between.sightings).due
+    assert late.item.kind == "ticket"
+    assert judge(NOW, [], replace(GONE, users=None), first.sightings).sightings == {}
 
 
 @pytest.mark.parametrize("kind", ["user", "ticket"])

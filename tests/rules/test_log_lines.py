@@ -18,6 +18,8 @@ SECRETS = {
     "hub token": (TOKEN, TOKEN),
     "authorization": ("Authorization: Basic YWRhOnNlY3JldA==", "YWRhOnNlY3JldA"),
     "headers": ("{'Authorization': 'token abc-def', 'X': 1}", "abc-def"),
+    "authorization without a colon": ("Authorization Basic dXNlcjpodXNoaHVzaA==", "dXNlcjpodXNo"),
+    "basic": ("curl -H 'basic dXNlcjpodXNoaHVzaA=='", "dXNlcjpodXNo"),
     "bearer": ("curl -H 'bearer q.w-e_r'", "q.w-e_r"),
     "cookie": ("Set-Cookie: session=hushhush; Path=/", "hushhush"),
     "vault": (f"hvs.{VAULT}", VAULT),
@@ -30,8 +32,12 @@ SECRETS = {
     "variable": ("DB_PASSWORD=hush,hush;more", "hush"),
     "option": ("mysql --password hushhush", "hushhush"),
     "url": ("postgresql://ada:hushhush@db/warehouse", "hushhush"),
+    "url with a slash in its password": ("http://ada:hush/husher@proxy:3128/", "hush/husher"),
+    "url with an at sign in its password": ("amqp://ada:hush@husher@broker", "husher"),
     "jwt": ("eyJhbGciOi.eyJzdWIiOi.SflKxwRJSM", "SflKxwRJSM"),
     "forge": (f"ghp_{FORGE}", FORGE),
+    "package registry": (f"npm_{FORGE}", FORGE),
+    "search key": (f"AIza{FORGE[:35]}", FORGE[:35]),
     "key": (f"-----BEGIN PRIVATE KEY-----\n{KEY}\n{KEY}\n-----END PRIVATE KEY-----", KEY),
     "key, its beginning cut off": (f"{KEY}\n{KEY}\n-----END RSA PRIVATE KEY-----", KEY),
     "key, its end not written": (f"-----BEGIN OPENSSH PRIVATE KEY-----\n{KEY}", KEY),
@@ -77,7 +83,11 @@ def test_known_values_go_in_every_spelling() -> None:
 
 def test_the_last_lines_are_shown_as_they_are() -> None:
     """An ordinary traceback is shown whole."""
-    told = ["Traceback (most recent call last):", 'File "/opt/x.py", line 3', "ModuleNotFoundError: No x"]
+    told = [
+        "Traceback (most recent call last):",
+        'File "/opt/x.py", line 3',
+        "Error: Basic authentication failed",
+    ]
     assert last_lines("\n\n".join(told) + "\n") == "\n".join(told)
     assert last_lines("") == ""
 
@@ -88,7 +98,8 @@ def test_a_huge_line_is_named_not_shown() -> None:
 
 
 @pytest.mark.parametrize(
-    "piece", ["eyJa-", "token-", "password", "\x1b]", "://", "sk-", 'secret="\\', "a ", "s."]
+    "piece",
+    ["eyJa-", "token-", "password", "\x1b]", "://", "://a@", "basic ", "sk-", 'secret="\\', "a ", "s."],
 )
 def test_no_log_keeps_the_hub_busy(piece: str) -> None:
     """The worst lines of 64 KiB of log are searched in a moment."""

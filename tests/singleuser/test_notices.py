@@ -7,9 +7,10 @@ import json
 import os
 import pty
 import select
+import socket
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,12 @@ import pytest
 
 from jupyter_sandbox_spawner.clients.control import Notice as Told
 from jupyter_sandbox_spawner.clients.control import Notices
+from jupyter_sandbox_spawner.singleuser.inside import claims
+from jupyter_sandbox_spawner.singleuser.inside import save as saving
 from jupyter_sandbox_spawner.singleuser.inside.notices import (
     FILE,
     Heard,
+    Notice,
     keep_for_kernels,
     next_wait,
     put_on_terminals,
@@ -195,6 +199,25 @@ async def _open_notebook(server: UserServer, events: list[Any] | None, warn: Any
 
 @pytest.mark.lane("userenv")
 @pytest.mark.timeout(240)
+@pytest.mark.parametrize("hangs", ["sessions", "checkpoints"])
+def test_a_server_that_hangs_costs_the_hook_no_time(hangs: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside a server that hangs all checkpoints together have one limit; then the save goes on."""
+    made: list[Mapping[str, str]] = []
+    monkeypatch.setattr(saving, "CHECKPOINT_LIMIT", 0.3)
+    monkeypatch.setattr(saving, "show", lambda *_: None)
+    monkeypatch.setattr(saving, "save", lambda _environment, _notice, notebooks: made.append(notebooks))
+    if hangs == "checkpoints":
+        sessions = [{"type": "notebook", "path": f"{number}.ipynb"} for number in range(9)]
+        monkeypatch.setattr(claims, "_models", lambda *_: sessions)
+    began = time.monotonic()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        server = claims._Address("127.0.0.1", silent.getsockname()[1], "/")
+        claims._act(server, "", [Notice(1, "save", "warning.ttl", WHY, 0.0)], Heard())
+    assert time.monotonic() - began < 2
+    assert [len(found) for found in made] == [9 if hangs == "checkpoints" else 0]
+    assert all(made[0].values())
+
+
 @pytest.mark.parametrize("lean", [pytest.param(True, id="lean"), pytest.param(False, id="ordinary")])
 def test_a_real_server_warns_and_saves(
     alice: UserServer, terminal: tuple[int, int, Path], lean: bool

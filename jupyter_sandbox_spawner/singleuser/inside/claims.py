@@ -149,40 +149,53 @@ def main(arguments: list[str]) -> int:
 
 
 def _act(server: _Address, token: str, new: list[Notice], heard: Heard) -> None:
-    from .save import open_notebooks, save, show
+    from .save import CHECKPOINT_LIMIT, open_notebooks, save, show
 
     show(new, heard.kept, os.environ)
     for notice in new:
         if notice.kind == "save":
-            sessions = _models(server, "sessions", token)
-            made = {path: _checkpoint(server, token, path) for path in open_notebooks(sessions)}
+            until, paths = time.monotonic() + CHECKPOINT_LIMIT, []
+            with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):
+                paths = open_notebooks(_models(server, "sessions", token, until))
+            made = {path: _checkpoint(server, token, path, until) for path in paths}
             save(os.environ, notice, made)
 
 
-def _checkpoint(server: _Address, token: str, notebook: str) -> str:
+def _checkpoint(server: _Address, token: str, notebook: str, until: float) -> str:
     path = f"{server.path.rstrip('/')}/api/contents/{quote(notebook)}/checkpoints?no_track_activity=1"
     try:
-        answer = _exchange(server, _request("POST", server._replace(path=path), token=token))
+        answer = _exchange(server, _request("POST", server._replace(path=path), token=token), until)
     except OSError as error:
         return str(error)
     status = answer.partition(b"\r\n")[0].decode("latin-1")
     return "" if " 201 " in status else f"The server answered: {status}"
 
 
-def _models(server: _Address, what: str, token: str) -> Any:
+def _models(server: _Address, what: str, token: str, until: float | None = None) -> Any:
     path = f"{server.path.rstrip('/')}/api/{what}?no_track_activity=1"
-    answer = _exchange(server, _request("GET", server._replace(path=path), token=token))
+    answer = _exchange(server, _request("GET", server._replace(path=path), token=token), until)
     head, _, body = answer.partition(b"\r\n\r\n")
     return json.loads(body) if b" 200 " in head.partition(b"\r\n")[0] else []
 
 
-def _exchange(address: _Address, request: bytes) -> bytes:
-    with socket.create_connection((address.host, address.port), PATIENCE) as connection:
+def _exchange(address: _Address, request: bytes, until: float | None = None) -> bytes:
+    """The whole answer; raises OSError when that is not there in time."""
+    until = time.monotonic() + PATIENCE if until is None else until
+    with socket.create_connection((address.host, address.port), _left(until)) as connection:
         connection.sendall(request)
-        answer = b""
-        while len(answer) < MAX_ANSWER and (chunk := connection.recv(65536)):
+        answer, chunk = b"", b"."
+        while chunk and len(answer) < MAX_ANSWER:
+            connection.settimeout(_left(until))
+            chunk = connection.recv(65536)
             answer += chunk
     return answer
+
+
+def _left(until: float) -> float:
+    left = until - time.monotonic()
+    if left <= 0:
+        raise TimeoutError("It took too long.")
+    return left
 
 
 # Both

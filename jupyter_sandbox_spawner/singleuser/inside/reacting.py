@@ -14,7 +14,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from .notices import Notice
-from .save import open_notebooks, save, show
+from .save import CHECKPOINT_LIMIT, open_notebooks, save, show
 
 __all__ = ["SCHEMA_ID", "offer_events", "react"]
 
@@ -35,7 +35,6 @@ SCHEMA: dict[str, Any] = {
     },
     "required": ["id", "kind", "code", "why", "at"],
 }
-CHECKPOINT_LIMIT = 10.0  # seconds; all of them
 
 
 def offer_events(app: Any) -> None:

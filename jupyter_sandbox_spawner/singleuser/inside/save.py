@@ -16,8 +16,9 @@ from typing import Any
 from .hook import hook_environment, hook_path, places, prepare_output
 from .notices import Notice, keep_for_kernels, printable, put_on_terminals, write_json
 
-__all__ = ["open_notebooks", "run_hook", "save", "show", "tell_saved"]
+__all__ = ["CHECKPOINT_LIMIT", "open_notebooks", "run_hook", "save", "show", "tell_saved"]
 
+CHECKPOINT_LIMIT = 10.0  # seconds; all of them
 HOOK_LIMIT = 20.0  # seconds
 MOST_NOTEBOOKS = 100
 
