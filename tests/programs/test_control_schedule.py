@@ -174,6 +174,28 @@ async def test_a_rule_for_gpus_holds_for_what_the_ledger_gave(here: Street) -> N
     assert (without.rule, without.idle_timeout) == ("", 3600)
 
 
+async def test_cpu_is_no_work_on_a_gpu_at_the_last_look_either(
+    here: Street, control: Callable[[str, bool], None]
+) -> None:
+    """A server that computes without its GPU ends by the limit for idle GPUs; one that uses it does not."""
+    file = here.directory / "profiles.yaml"
+    write_rules(file, {"name": "gpus", "gpu_idle_timeout": "10m"})
+    async with parts_of(here, TUNING, str(file)) as parts:
+        running = Running(parts)
+        idle, working = await request_for(parts, spec()), await request_for(parts, spec("bob"))
+        for request in (idle, working):
+            assert (await Admissions(parts, running.lifetime.watch).admit(request)).admitted
+            here.running(request.spec, START)
+            await parts.store.run(lambda db, one=request.spec.id: records.mark_ready(db, one, START, {}))
+        here.launcher.gpu_busy = {idle.spec.id: 0.0, working.spec.id: 0.9}
+        here.launcher.on_usage = lambda sandbox: (here.clock.pass_time(1), here.launcher.use(sandbox, 0.9))
+        await running.live(here, 660, 30)
+        found = await running.record(idle.spec)
+    control("the twin that works on its GPU is kept", ("bob", "") not in here.hub.deleted)
+    assert here.hub.deleted == [("alice", "")]
+    assert found.stop_code == "stop.gpu_idle"
+
+
 async def _any_record(running: Running, here: Street) -> SandboxRecord:
     wanted, now = spec(idle_timeout=3600), here.clock.now()
 
