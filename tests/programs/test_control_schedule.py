@@ -163,6 +163,43 @@ async def test_a_restart_of_control_gives_no_new_grace_after_an_edit(here: Stree
     assert since == [START, START, START + timedelta(seconds=120)]
 
 
+async def test_a_restart_with_a_broken_file_takes_no_exemption_away(
+    here: Street, control: Callable[[str, bool], None]
+) -> None:
+    """Until the rules are read only a TTL ends a server; after it, who is over a limit is warned first."""
+    file = here.directory / "profiles.yaml"
+    free = {"name": "free", "groups": ["staff"], "never_idle": True}
+    write_rules(file, free)
+    idle, short = spec(idle_timeout=600), spec("bob", idle_timeout=600, ttl=3600)
+
+    def write(connection: Connection) -> None:
+        for wanted in (idle, short):
+            deadline = START + timedelta(seconds=wanted.ttl) if wanted.ttl else None
+            records.admit(connection, asked(wanted), START, deadline)
+            records.mark_ready(connection, wanted.id, START, {})
+            here.running(wanted, START)
+
+    async with parts_of(here, TUNING, str(file)) as parts:
+        await parts.store.run(write)
+        await Judge(parts, Running(parts).watcher).refresh()
+    file.write_text("profiles: [")
+    here.clock.pass_time(3500)
+    async with parts_of(here, TUNING, str(file)) as parts:
+        running = Running(parts)
+        await running.lifetime.load()
+        await running.live(here, 120, 30)
+        control("its TTL ends a server all the same", here.hub.deleted == [("bob", "")])
+        events = await parts.store.run(lambda db: happenings.events_of(db, idle.id, 0))
+        assert events == []
+        write_rules(file, free)
+        await running.live(here, 110, 10)
+        assert set(here.hub.deleted) == {("bob", "")}
+        await running.live(here, 30, 10)
+        events = await parts.store.run(lambda db: happenings.events_of(db, idle.id, 0))
+    assert ("alice", "") in here.hub.deleted
+    assert [event["kind"] for event in events] == ["warning", "save", "stopping"]
+
+
 async def test_a_rule_for_gpus_holds_for_what_the_ledger_gave(here: Street) -> None:
     """A server with a GPU has the rule's limit, one without its profile's."""
     rules = Lifetimes(rules=(LifetimeRule(name="gpus", gpu=True, idle_timeout=300),))
