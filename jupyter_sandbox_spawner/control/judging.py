@@ -1,6 +1,7 @@
 """What holds for a sandbox at this moment, and what follows? The admin's rules, signals, one verdict.
 
-Law: where the rules cannot be read, those that were read before stay; none ever read: the profile's limits.
+Law: where the rules cannot be read, those that were read before stay. While none were read yet, only the TTL
+is known to hold: any other limit may be one that a rule takes away.
 """
 
 from __future__ import annotations
@@ -46,21 +47,29 @@ class Judge:
         self._watcher = watcher
         self._rules: Lifetimes | None = None
         self._since: datetime | None = None
+        self._was_blind = False  # there are rules, and none could be read yet
 
     async def refresh(self) -> bool:
         """Look at the rules again; True where others are in force now, so that all must be judged anew."""
         try:
-            rules = (await self._parts.terms.book()).lifetime
+            state = await self._parts.terms.state()
         except ProgramError as error:
             # An end that was promised is not put off because the audit cannot be written.
             log.debug("The rules of time stay as they are: %s", error)
+            self._was_blind = self._was_blind or self._rules is None
             return False
+        if state.book is None and state.file:
+            self._was_blind = True
+            return False
+        rules = state.book.lifetime if state.book else Lifetimes()
         if rules == self._rules:
             return False
         now, first = self._parts.clock.now(), self._rules is None
-        self._since = await self._parts.store.run(lambda db: _in_force_since(db, rules, now))
+        since = await self._parts.store.run(lambda db: _in_force_since(db, rules, now))
+        # What ended nothing so far ends nobody without a warning now, as after an edit.
+        self._since = now if first and self._was_blind else since
         self._rules = rules
-        return not first
+        return not first or self._was_blind
 
     async def judge(self, found: Sequence[SandboxRecord], age: float = 0) -> dict[str, Judged]:
         """Verdicts on sandboxes that start or run; what the gateway said may be `age` seconds old."""
@@ -84,7 +93,10 @@ class Judge:
         return (await self.judge([record], age))[record.id]
 
     def _limits(self, record: SandboxRecord, gpus: int, now: datetime) -> Limits:
-        found = limits_of(record, gpus, self._rules or Lifetimes(), self._parts.tuning.max_age, now)
+        if self._rules is None:
+            found = limits_of(record, gpus, Lifetimes(), None, now)
+            return replace(found, idle_timeout=None)
+        found = limits_of(record, gpus, self._rules, self._parts.tuning.max_age, now)
         since = self._since
         if since is None or since > now:
             return found

@@ -84,13 +84,13 @@ class Watcher:
         doors, _ = await asyncio.gather(self._ask_doors(age), self._sample([record.id for record in found]))
         return {record.id: self._signals(record, doors) for record in found}
 
-    async def working(self, sandboxes: Sequence[str]) -> set[str]:
-        """Which of them use CPU or a GPU at this very moment? Two looks a second apart, for all together."""
-        await self._sample(sandboxes)
-        before = {sandbox: self._use_of(sandbox) for sandbox in sandboxes}
+    async def is_working(self, sandbox: str, *, on_gpus: bool) -> bool:
+        """Does it use a GPU, or else CPU or a GPU, at this very moment? Two looks a second apart."""
+        await self._sample([sandbox])
+        before = self._use_of(sandbox, on_gpus)
         await asyncio.sleep(_SAMPLE)
-        await self._sample(sandboxes)
-        return {sandbox for sandbox in sandboxes if self._use_of(sandbox) != before[sandbox]}
+        await self._sample([sandbox])
+        return self._use_of(sandbox, on_gpus) != before
 
     def traffic(self, sandbox: str) -> dict[str, int] | None:
         """Connections and bytes through its doors by the last figures; None where there are none."""
@@ -106,9 +106,9 @@ class Watcher:
     def _of(self, sandbox: str) -> _Seen:
         return self._seen.setdefault(sandbox, _Seen())
 
-    def _use_of(self, sandbox: str) -> tuple[datetime | None, datetime | None]:
+    def _use_of(self, sandbox: str, on_gpus: bool) -> tuple[datetime | None, ...]:
         seen = self._of(sandbox)
-        return seen.cpu_used_at, seen.gpu_used_at
+        return (seen.gpu_used_at,) if on_gpus else (seen.cpu_used_at, seen.gpu_used_at)
 
     async def _ask_doors(self, age: float) -> Mapping[str, GatewayInventory] | None:
         asked = self._parts.clock.elapsed()
@@ -160,8 +160,9 @@ class Watcher:
     def _read(self, sandbox: str, usage: Usage) -> None:
         seen, now = self._of(sandbox), self._parts.clock.now()
         busy = usage.gpu_busy
-        # The first look counts as work: how its GPUs were used before nobody can tell.
-        if busy is not None and (busy > GPU_IN_USE or seen.gpu_used_at is None):
+        # The first look counts as work: how its GPUs were used before nobody can tell. Nor can anybody while
+        # they are not measured any more.
+        if (busy is None) != (seen.gpu_used_at is None) or (busy is not None and busy > GPU_IN_USE):
             seen.gpu_used_at = now
         if usage.cpu_seconds is None:
             return

@@ -111,7 +111,8 @@ class Stops:
         if verdict.action == "stop" and verdict.code in _IDLENESS:
             # Memory of the last minute may be gone, and CPU is a difference: look twice.
             settled = self._parts.clock.elapsed() - self._began >= self._parts.tuning.settle
-            if not settled or await self._watcher.working([record.id]):
+            on_gpus = verdict.code == "stop.gpu_idle"  # then no CPU keeps it
+            if not settled or await self._watcher.is_working(record.id, on_gpus=on_gpus):
                 return None
             verdict = (await self._judge.judge_one(record, _FRESH)).verdict
         return (verdict.code, verdict.why) if verdict.action == "stop" else None

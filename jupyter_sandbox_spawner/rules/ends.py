@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from ..units import format_duration
 
-__all__ = ["End", "EndKind", "clock_words", "why_kept", "why_stopped", "why_warned"]
+__all__ = ["End", "EndKind", "Warned", "clock_words", "why_kept", "why_stopped", "why_warned"]
 
 EndKind = Literal["ttl", "max_age", "idle", "gpu_idle", "schedule"]
 _UNTIL: dict[EndKind, str] = {
@@ -29,6 +29,15 @@ class End:
     at: datetime
     span: float
     rule: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Warned:
+    """The last warning of a kind, or request to save: what for, how many seconds ahead, of which end."""
+
+    kind: EndKind
+    ahead: int
+    at: datetime
 
 
 def clock_words(at: datetime, now: datetime, zone: str) -> str:

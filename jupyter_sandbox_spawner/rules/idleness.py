@@ -2,8 +2,8 @@
 
 Law: what we measure (requests of people through the doors, CPU, GPUs) ranks above what the sandbox says (a
 busy kernel), and what it says only delays until the TTL or the max age. A running cell is never stopped for
-idleness. An instant in the future proves nothing and is ignored. An end that a rule sets is never met without
-a warning, even where the rule came into force after it.
+idleness. An instant in the future proves nothing and is ignored. An end that a rule sets, or that holds again
+since a rule does not, is never met without a warning, even where it lies before that change.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
-from .ends import End, EndKind, clock_words, why_kept, why_stopped, why_warned
+from .ends import End, EndKind, Warned, clock_words, why_kept, why_stopped, why_warned
 
 __all__ = [
     "CLAIM_FRESH",
@@ -35,15 +35,6 @@ CLAIM_FRESH = 120  # seconds that "a kernel is busy" stays believed
 _ECHO = 60.0  # seconds in which a notice about idleness may itself look like use
 _SOONEST = 1.0
 _LATEST = 3600.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Warned:
-    """The last warning of a kind, or request to save: what for, how many seconds ahead, of which end."""
-
-    kind: EndKind
-    ahead: int
-    at: datetime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -240,8 +231,7 @@ def _idle_ends(now: datetime, limits: Limits, signals: Signals, idle_since: date
         counted.append(("gpu_idle", _latest(now, worked, limits.started_at), limits.gpu_idle_timeout))
     for kind, since, span in counted:
         at = since + timedelta(seconds=span)
-        if limits.since is not None and kind in limits.by_rule:
-            at = max(at, limits.since + timedelta(seconds=min(limits.warnings)))
+        at = max(at, _soonest(limits) or at)
         yield End(kind, max(at, signals.keep_until or at), span, _rule_of(kind, limits))
 
 
@@ -249,9 +239,17 @@ def _rule_of(kind: EndKind, limits: Limits) -> str:
     return limits.rule if kind in limits.by_rule else ""
 
 
+def _soonest(limits: Limits) -> datetime | None:
+    """Before then these limits, which may not have been the ones before, end nothing that is idle."""
+    return None if limits.since is None else limits.since + timedelta(seconds=min(limits.warnings, default=0))
+
+
 def _announced(now: datetime, end: End, limits: Limits) -> End:
-    """The end, or, where a rule set it and it passed unannounced, a new one that leaves time to be warned."""
-    if end.at > now or not end.rule:
+    """The end, or a new one that leaves time to be warned: it passed unannounced, and a rule set it, or it
+    would have come before these limits were in force."""
+    soonest = _soonest(limits)
+    is_new = end.kind != "ttl" and soonest is not None and end.at <= soonest
+    if end.at > now or not (end.rule or is_new):
         return end
     least = now + timedelta(seconds=min(_thresholds(end, limits)))
     told = [old.at for old in limits.warned if old.kind == end.kind and old.at <= least]

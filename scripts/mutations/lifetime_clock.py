@@ -24,6 +24,20 @@ GUARDS = (
         tests="tests/programs/test_control_stops.py -k waits_for_its_turn",
     ),
     Guard(
+        name="lifetime: CPU does not keep what its idle GPU ends",
+        file=f"{_CONTROL}/stops.py",
+        pattern=r'on_gpus = verdict\.code == "stop\.gpu_idle"',
+        replacement="on_gpus = False",
+        tests="tests/programs/test_control_schedule.py -k no_work_on_a_gpu",
+    ),
+    Guard(
+        name="lifetime: a GPU that is not measured any more is not idle",
+        file=f"{_CONTROL}/signals.py",
+        pattern=r"\(busy is None\) != \(seen\.gpu_used_at is None\)",
+        replacement="(seen.gpu_used_at is None and busy is not None)",
+        tests="tests/programs/test_control_signals.py -k counts_as_used",
+    ),
+    Guard(
         name="lifetime: so many stops at once",
         file=f"{_CONTROL}/stops.py",
         pattern=r"asyncio\.Semaphore\(parts\.tuning\.stops_at_once\)",

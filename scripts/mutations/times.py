@@ -24,9 +24,16 @@ GUARDS = (
     Guard(
         name="times: a rule's end is told first",
         file="jupyter_sandbox_spawner/rules/idleness.py",
-        pattern=r"if end\.at > now or not end\.rule:",
+        pattern=r"if end\.at > now or not \(end\.rule or is_new\):",
         replacement="if True:",
         tests="tests/rules/test_idleness_table.py -k told",
+    ),
+    Guard(
+        name="times: an end that holds again is told first",
+        file="jupyter_sandbox_spawner/rules/idleness.py",
+        pattern=r"end\.at <= soonest",
+        replacement="False",
+        tests="tests/rules/test_idleness_table.py -k morning",
     ),
     Guard(
         name="times: saving and warnings are not use",

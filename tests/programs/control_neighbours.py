@@ -180,10 +180,11 @@ def _page(request: web.Request, items: Any) -> web.Response:
 
 @dataclass
 class LauncherWithSandboxes:
-    """A launcher whose sandboxes use as much CPU as the test says."""
+    """A launcher whose sandboxes use as much CPU, and of their GPUs, as the test says."""
 
     items: dict[str, InventoryItem] = field(default_factory=dict)
     cpu: dict[str, float] = field(default_factory=dict)
+    gpu_busy: dict[str, float] = field(default_factory=dict)
     removed: list[str] = field(default_factory=list)
     on_usage: Callable[[str], object] = lambda sandbox: None
     limits: dict[str, bool] = field(default_factory=lambda: {"cpu": True, "memory": True, "pids": True})
@@ -250,15 +251,14 @@ class LauncherWithSandboxes:
         if name not in self.items:
             return web.json_response({"code": "sandbox.unknown", "message": "?"}, status=404)
         self.on_usage(name)
-        usage = Usage(cpu_seconds=self.cpu.get(name, 0.0), memory=1, memory_peak=1, pids=1)
-        return web.json_response(encode(usage))
+        return web.json_response(encode(self._used(name)))
 
     async def _usages(self, request: web.Request) -> web.Response:
-        found = {
-            name: Usage(cpu_seconds=seconds, memory=1, memory_peak=1, pids=1)
-            for name, seconds in self.cpu.items()
-        }
-        return web.json_response(encode(Usages(sandboxes=found)))
+        return web.json_response(encode(Usages(sandboxes={name: self._used(name) for name in self.cpu})))
+
+    def _used(self, name: str) -> Usage:
+        cpu, busy = self.cpu.get(name, 0.0), self.gpu_busy.get(name)
+        return Usage(cpu_seconds=cpu, memory=1, memory_peak=1, pids=1, gpu_busy=busy)
 
     async def _stop(self, request: web.Request) -> web.Response:
         if request.match_info["id"] not in self.items:

@@ -163,6 +163,43 @@ async def test_a_restart_of_control_gives_no_new_grace_after_an_edit(here: Stree
     assert since == [START, START, START + timedelta(seconds=120)]
 
 
+async def test_a_restart_with_a_broken_file_takes_no_exemption_away(
+    here: Street, control: Callable[[str, bool], None]
+) -> None:
+    """Until the rules are read only a TTL ends a server; after it, who is over a limit is warned first."""
+    file = here.directory / "profiles.yaml"
+    free = {"name": "free", "groups": ["staff"], "never_idle": True}
+    write_rules(file, free)
+    idle, short = spec(idle_timeout=600), spec("bob", idle_timeout=600, ttl=3600)
+
+    def write(connection: Connection) -> None:
+        for wanted in (idle, short):
+            deadline = START + timedelta(seconds=wanted.ttl) if wanted.ttl else None
+            records.admit(connection, asked(wanted), START, deadline)
+            records.mark_ready(connection, wanted.id, START, {})
+            here.running(wanted, START)
+
+    async with parts_of(here, TUNING, str(file)) as parts:
+        await parts.store.run(write)
+        await Judge(parts, Running(parts).watcher).refresh()
+    file.write_text("profiles: [")
+    here.clock.pass_time(3500)
+    async with parts_of(here, TUNING, str(file)) as parts:
+        running = Running(parts)
+        await running.lifetime.load()
+        await running.live(here, 120, 30)
+        control("its TTL ends a server all the same", here.hub.deleted == [("bob", "")])
+        events = await parts.store.run(lambda db: happenings.events_of(db, idle.id, 0))
+        assert events == []
+        write_rules(file, free)
+        await running.live(here, 110, 10)
+        assert set(here.hub.deleted) == {("bob", "")}
+        await running.live(here, 30, 10)
+        events = await parts.store.run(lambda db: happenings.events_of(db, idle.id, 0))
+    assert ("alice", "") in here.hub.deleted
+    assert [event["kind"] for event in events] == ["warning", "save", "stopping"]
+
+
 async def test_a_rule_for_gpus_holds_for_what_the_ledger_gave(here: Street) -> None:
     """A server with a GPU has the rule's limit, one without its profile's."""
     rules = Lifetimes(rules=(LifetimeRule(name="gpus", gpu=True, idle_timeout=300),))
@@ -172,6 +209,28 @@ async def test_a_rule_for_gpus_holds_for_what_the_ledger_gave(here: Street) -> N
     with_gpu, without = (limits_of(record, count, rules, None, START) for count in (1, 0))
     assert (with_gpu.rule, with_gpu.idle_timeout) == ("gpus", 300)
     assert (without.rule, without.idle_timeout) == ("", 3600)
+
+
+async def test_cpu_is_no_work_on_a_gpu_at_the_last_look_either(
+    here: Street, control: Callable[[str, bool], None]
+) -> None:
+    """A server that computes without its GPU ends by the limit for idle GPUs; one that uses it does not."""
+    file = here.directory / "profiles.yaml"
+    write_rules(file, {"name": "gpus", "gpu_idle_timeout": "10m"})
+    async with parts_of(here, TUNING, str(file)) as parts:
+        running = Running(parts)
+        idle, working = await request_for(parts, spec()), await request_for(parts, spec("bob"))
+        for request in (idle, working):
+            assert (await Admissions(parts, running.lifetime.watch).admit(request)).admitted
+            here.running(request.spec, START)
+            await parts.store.run(lambda db, one=request.spec.id: records.mark_ready(db, one, START, {}))
+        here.launcher.gpu_busy = {idle.spec.id: 0.0, working.spec.id: 0.9}
+        here.launcher.on_usage = lambda sandbox: (here.clock.pass_time(1), here.launcher.use(sandbox, 0.9))
+        await running.live(here, 660, 30)
+        found = await running.record(idle.spec)
+    control("the twin that works on its GPU is kept", ("bob", "") not in here.hub.deleted)
+    assert here.hub.deleted == [("alice", "")]
+    assert found.stop_code == "stop.gpu_idle"
 
 
 async def _any_record(running: Running, here: Street) -> SandboxRecord:

@@ -155,7 +155,7 @@ async def test_many_due_are_one_question_to_the_launcher(here: Street) -> None:
 
 
 async def test_a_gpu_counts_as_used_while_it_works(here: Street) -> None:
-    """The first look counts as work, later ones only above the threshold; without figures nothing is said."""
+    """The first look counts as work, later ones above the threshold, and all while it is not measured."""
     wanted, plain = spec(idle_timeout=3600), spec("bob", idle_timeout=3600)
     async with parts_of(here, TUNING) as parts:
         running = Running(parts)
@@ -164,13 +164,15 @@ async def test_a_gpu_counts_as_used_while_it_works(here: Street) -> None:
         pair = [await running.record(item) for item in (wanted, plain)]
         began = here.clock.now()
         used = []
-        for busy in (0.0, 0.9, 0.0):
-            await running.watcher.look(pair)
-            running.watcher.note({wanted.id: _usage(busy), "unknown": _usage(busy)})
+        for busy in (0.0, 0.9, 0.0, None, 0.0):
+            here.launcher.gpu_busy = {} if busy is None else {wanted.id: busy}
             signals = await running.watcher.look(pair)
             used.append(signals[wanted.id].gpu_used_at)
             here.clock.pass_time(60)
-    assert used == [began, began + timedelta(seconds=60), began + timedelta(seconds=60)]
+        running.watcher.note({wanted.id: _usage(0.9), "unknown": _usage(0.9)})
+        used.append(running.watcher._of(wanted.id).gpu_used_at)
+    minutes = [(at - began).total_seconds() / 60 for at in used if at is not None]
+    assert minutes == [0, 1, 1, 3, 3, 5]
     assert signals[plain.id].gpu_used_at is None
 
 

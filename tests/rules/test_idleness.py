@@ -97,7 +97,7 @@ def test_a_running_cell_is_never_stopped_for_idleness(now: datetime, limit: Limi
 @given(moments, limits, signals)
 def test_the_ttl_stops_whatever_the_signals(now: datetime, limit: Limits, said: Signals) -> None:
     """Past the TTL or the max age every server is stopped, busy or not."""
-    hard = replace(limit, by_rule=frozenset())
+    hard = replace(limit, by_rule=frozenset(), since=None)
     over = [end for end in (hard.deadline, hard.max_age_at) if end is not None and end <= now]
     limit = hard
     if over:

@@ -43,6 +43,8 @@ def site(*rules: LifetimeRule) -> Lifetimes:
 
 UNSEEN = Signals()
 NO_RULES = Lifetimes()
+OLD_NIGHTS = site(LifetimeRule(name="old", hours=hours(20, 6), max_age=90_000))
+FREE_NIGHTS = site(LifetimeRule(name="free", hours=hours(20, 6), never_idle=True))
 NIGHTS = site(LifetimeRule(name="nights", hours=hours(20, 6), closed=True))
 SHORT_NIGHTS = site(LifetimeRule(name="nights", hours=hours(20, 6), idle_timeout=900))
 STAFF = LifetimeRule(name="staff", groups=("staff",), never_idle=True)
@@ -202,6 +204,19 @@ ROWS = (
         gives="keep", ends=at(9.25), rule="nights"),
     Row(name="by day the profile's own", now=at(19), said=Signals(door_used_at=at(18.9)), book=SHORT_NIGHTS,
         gives="keep", ends=at(19.9)),
+    # A night in which idleness ends nothing is over at 05:00 UTC, `h` 17
+    Row(name="free night", now=at(16.9), said=Signals(door_used_at=at(6.9)), book=FREE_NIGHTS, gives="keep",
+        rule="free"),
+    Row(name="the morning after a free night: told first", now=at(17), said=Signals(door_used_at=at(6.9)),
+        book=FREE_NIGHTS, gives="warn idle 120", ends=at(17, m=2)),
+    Row(name="nobody looked that morning: told first", now=at(18), said=Signals(door_used_at=at(6.9)),
+        book=FREE_NIGHTS, gives="warn idle 120", ends=at(18, m=2)),
+    Row(name="told, and unused still", now=at(17, m=2), said=Signals(door_used_at=at(6.9)),
+        warned=told("idle", 30, at(17, m=2)), book=FREE_NIGHTS, gives="stop idle", ends=at(17, m=2)),
+    Row(name="unused by day after a free night", now=at(20), said=Signals(door_used_at=at(18)),
+        book=FREE_NIGHTS, gives="stop idle", ends=at(19)),
+    Row(name="the site's age after a rule's longer one", now=at(17), said=busy(at(17)), max_age=7200,
+        book=OLD_NIGHTS, gives="warn max_age 120", ends=at(17, m=2)),
     Row(name="weekend", now=at(3 * DAY), said=Signals(door_used_at=at(3 * DAY)), book=WEEKENDS, gives="keep",
         ends=at(3 * DAY, m=10), rule="weekends"),
     Row(name="no weekend", now=at(1 * DAY), said=Signals(door_used_at=at(1 * DAY)), book=WEEKENDS,
