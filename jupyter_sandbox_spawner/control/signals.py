@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from ..clients.control import Claims
 from ..errors import ProgramError
 from ..models import GatewayInventory, Usage
 from ..rules.idleness import CPU_IN_USE, Signals
+from .clock import TOLERANCE
 from .parts import Parts
 from .records import SandboxRecord
 
@@ -22,7 +23,9 @@ __all__ = ["GPU_IN_USE", "Watcher"]
 
 log = logging.getLogger("jupyter_sandbox_spawner.control")
 GPU_IN_USE = 0.05  # of the busiest GPU; a process that only holds memory there was measured at 0
-_ONE_BY_ONE = 8  # so many are asked for one by one; for more, the launcher is asked once for all of its own
+_ONE_BY_ONE = 8  # so many are asked for one by one, and so many at a time
+_FEW = 0.05  # of all that are known: for more than these the launcher is asked once, for all of its own
+_FAILED = 1.0  # seconds in which a gateway that did not answer is not asked again
 _SAMPLE = 1.0  # seconds between two looks before a stop for idleness
 _SHORTEST = 0.5  # seconds; over less than that the mean of CPU says nothing
 
@@ -51,6 +54,7 @@ class Watcher:
         self._doors: Mapping[str, GatewayInventory] | None = None
         self._doors_at = float("-inf")
         self._at_the_doors = asyncio.Lock()
+        self._at_the_launcher = asyncio.Semaphore(_ONE_BY_ONE)
 
     def claim(self, sandbox: str, claims: Claims) -> None:
         """The server inside says something of itself; the newest word counts, but for the future."""
@@ -113,19 +117,21 @@ class Watcher:
     async def _ask_doors(self, age: float) -> Mapping[str, GatewayInventory] | None:
         asked = self._parts.clock.elapsed()
         async with self._at_the_doors:
-            if self._doors is not None and (asked - self._doors_at <= age or self._doors_at > asked):
+            # That it did not answer is an answer too: who waited meanwhile need not wait for another.
+            fresh = age if self._doors is not None else max(age, _FAILED)
+            if asked - self._doors_at <= fresh or self._doors_at > asked:
                 return self._doors
             asked = self._parts.clock.elapsed()
             try:
                 self._doors = {item.id: item for item in await self._parts.gateway.inventory()}
             except ProgramError as error:
                 log.warning("No traffic figures now: %s", error)
-                self._doors = None
+                self._doors, asked = None, self._parts.clock.elapsed()
             self._doors_at = asked
             return self._doors
 
     async def _sample(self, sandboxes: Collection[str]) -> None:
-        if len(sandboxes) <= _ONE_BY_ONE:
+        if len(sandboxes) <= max(_ONE_BY_ONE, len(self._seen) * _FEW):
             await asyncio.gather(*(self._sample_one(sandbox) for sandbox in sandboxes))
             return
         try:
@@ -140,7 +146,8 @@ class Watcher:
 
     async def _sample_one(self, sandbox: str) -> None:
         try:
-            usage = await self._parts.launcher.usage(sandbox)
+            async with self._at_the_launcher:
+                usage = await self._parts.launcher.usage(sandbox)
         except ProgramError as error:
             log.debug("%s: no usage now: %s", sandbox, error)
             self._unasked([sandbox], error)
@@ -176,8 +183,11 @@ class Watcher:
             seen.cpu_used_at = now
 
     def _signals(self, record: SandboxRecord, doors: Mapping[str, GatewayInventory] | None) -> Signals:
-        seen = self._of(record.id)
-        known = [at for at in (record.used_at, self._door_used_at(record.id, doors)) if at is not None]
+        seen, now = self._of(record.id), self._parts.clock.now()
+        # The gateway's clock is this one, which may have been set back a little since; more is no word.
+        latest = now + timedelta(seconds=TOLERANCE)
+        found = (record.used_at, self._door_used_at(record.id, doors))
+        known = [min(at, now) for at in found if at is not None and at <= latest]
         return Signals(
             door_used_at=max(known, default=None),
             cpu_used_at=seen.cpu_used_at,

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from jupyter_sandbox_spawner.clients.control import Claims
+<<<<<<< HEAD
 from jupyter_sandbox_spawner.control import happenings
+=======
+from jupyter_sandbox_spawner.errors import ProgramError
+>>>>>>> fixA
 from jupyter_sandbox_spawner.models import Usage
 
 from .control_neighbours import spec
@@ -152,6 +158,65 @@ async def test_many_due_are_one_question_to_the_launcher(here: Street) -> None:
         running.lifetime.watch(found[0].id)
         await running.turn()
     assert single == [found[0].id]
+
+
+async def test_few_due_of_many_are_asked_for_one_by_one(here: Street) -> None:
+    """Ten of two hundred that are known, so many at a time; the launcher does not read all for them."""
+    single: list[str] = []
+    here.launcher.on_usage = single.append
+    async with parts_of(here, TUNING) as parts:
+        running = Running(parts)
+        found = [spec(f"u{number}", idle_timeout=3600) for number in range(10)]
+        for wanted in found:
+            await running.start(here, wanted)
+        for number in range(200):
+            running.watcher.claim(f"other-{number}", Claims(kernels=1, busy=0))
+        await running.watcher.look([await running.record(wanted) for wanted in found])
+    assert sorted(single) == sorted(wanted.id for wanted in found)
+
+
+async def test_a_door_used_a_moment_ahead_is_used_now(
+    here: Street, control: Callable[[str, bool], None]
+) -> None:
+    """A clock that was set back a little hides no use: neither the door's nor what was seen before it."""
+    wanted = spec(idle_timeout=600)
+    async with parts_of(here, TUNING) as parts:
+        running = Running(parts)
+        await running.start(here, wanted)
+        record = replace(await running.record(wanted), used_at=here.clock.now())
+        here.clock.pass_time(300)
+        ages = []
+        for ahead in (-1.0, 4.0, 6.0):
+            here.clock.pass_time(1)
+            now = here.clock.now()
+            here.gateway.add(wanted, now + timedelta(seconds=ahead))
+            used = (await running.watcher.look([record]))[wanted.id].door_used_at
+            ages.append(None if used is None else (now - used).total_seconds())
+    control("a use before now counts as it is", ages[0] == 1)
+    assert ages[1:] == [0, 303]
+
+
+async def test_a_gateway_that_does_not_answer_is_asked_once_for_all(here: Street) -> None:
+    """Who asks meanwhile, or within a second after it, shares the failure; then it is asked again."""
+    asked = 0
+    async with parts_of(here, TUNING) as parts:
+        running = Running(parts)
+        await running.start(here, spec())
+        record = await running.record(spec())
+
+        async def fail() -> Any:
+            nonlocal asked
+            asked += 1
+            here.clock.pass_time(10)
+            await asyncio.sleep(0)
+            raise ProgramError("It does not answer.", code="gateway.unreachable")
+
+        parts.gateway.inventory = fail  # type: ignore[method-assign]
+        await asyncio.gather(*(running.watcher.look([record]) for _ in range(5)))
+        assert asked == 1
+        here.clock.pass_time(1.1)
+        await running.watcher.look([record])
+    assert asked == 2
 
 
 async def test_a_gpu_counts_as_used_while_it_works(here: Street) -> None:
