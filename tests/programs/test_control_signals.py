@@ -11,11 +11,8 @@ from typing import Any
 import pytest
 
 from jupyter_sandbox_spawner.clients.control import Claims
-<<<<<<< HEAD
 from jupyter_sandbox_spawner.control import happenings
-=======
 from jupyter_sandbox_spawner.errors import ProgramError
->>>>>>> fixA
 from jupyter_sandbox_spawner.models import Usage
 
 from .control_neighbours import spec
