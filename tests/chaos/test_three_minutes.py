@@ -22,8 +22,21 @@ Control = Callable[[str, bool], None]
 TTL, IDLE = 180.0, 20.0
 LATE = 5.0  # seconds by which a program that was just killed may be late
 CELL = """
-import os, time
-with open(os.path.expanduser("~/each-second"), "w") as stream:
+import os, pty, threading, time
+home = os.path.expanduser("~/")
+hook = home + ".config/jupyter-sandbox/before-stop"
+os.makedirs(os.path.dirname(hook), exist_ok=True)
+with open(hook, "w") as stream:
+    stream.write("#!/bin/sh\\necho saved by $0 > ~/hooked\\n")
+os.chmod(hook, 0o755)
+terminal, _ = pty.openpty()
+
+def listen():
+    with open(home + "terminal", "wb", 0) as stream:
+        while True:
+            stream.write(os.read(terminal, 1000))
+threading.Thread(target=listen, daemon=True).start()
+with open(home + "each-second", "w") as stream:
     while True:
         print(time.time())
         print(time.time(), file=stream, flush=True)
@@ -33,12 +46,16 @@ with open(os.path.expanduser("~/each-second"), "w") as stream:
 
 @dataclass(frozen=True)
 class Life:
-    """What control tells of it while it runs and afterwards, the page's reason, and when the cell printed."""
+    """What control tells of it while it runs and afterwards, the page's reason, when the cell printed, what
+    stood on a terminal, what the user's hook left, and what the next server says."""
 
     running: Any
     over: Any
     reason: str
     printed: list[float]
+    terminal: str
+    hooked: str
+    status: str
 
 
 async def _live(house: House, alice: Visitor) -> Life:
@@ -54,9 +71,16 @@ async def _live(house: House, alice: Visitor) -> Life:
     reason = await ending(alice, TTL)
     over = await insist(lambda: why_of(house, "alice"))
     await come_back(alice, "small")
-    url = alice.server("api/contents/each-second")
-    text = (await insist(lambda: alice.call("GET", url)))["content"]
-    return Life(running, over, reason, [float(line) for line in text.split()])
+    text, terminal, hooked = [await _file(alice, name) for name in ("each-second", "terminal", "hooked")]
+    async with Kernel(alice) as fresh:
+        status = str(await fresh.execute("%sandbox status"))
+    return Life(running, over, reason, [float(line) for line in text.split()], terminal, hooked, status)
+
+
+async def _file(visitor: Visitor, name: str) -> str:
+    url = visitor.server(f"api/contents/{name}")
+    text: str = (await insist(lambda: visitor.call("GET", url)))["content"]
+    return text
 
 
 @pytest.mark.timeout(500)
@@ -75,6 +99,9 @@ def test_three_minutes_end_when_it_was_said(house: House, control: Control) -> N
     assert 120 - LATE < told["warning"] <= 121
     assert 30 - LATE < told["save"] <= 31
     assert "time was up" in life.reason
+    assert "time was up" in life.status
+    assert "because its time is up then" in life.terminal
+    assert life.hooked.startswith("saved by ")
     # From a few seconds after its start to its end, each second once.
     gaps = [after - before for before, after in pairwise(life.printed)]
     assert max(gaps) < LATE
