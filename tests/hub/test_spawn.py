@@ -180,13 +180,14 @@ def test_a_crash_is_cleaned_up(hub: HubProcess) -> None:
 
 def test_a_crash_during_the_start_is_told_at_once(hub: HubProcess) -> None:
     """A server that ends while it starts fails the start with exit status, reason and its last lines; the
-    hub's log has no line of it."""
+    hub's log has no line of it. The API of JupyterHub 5 says what its log says; its pages have the lines."""
     hub.launcher.dies_with = (3, "Traceback\nModuleNotFoundError: No module named 'jupyterhub'\n")
     answer = hub.start("ida")
     assert answer.status == 500
     message = answer.document["message"]
     assert "ended with exit status 3 (the server ended)" in message
-    assert "Its last lines: Traceback | ModuleNotFoundError: No module named 'jupyterhub'" in message
+    lines = "Its last lines: Traceback | ModuleNotFoundError: No module named 'jupyterhub'"
+    assert (lines in message) is not hub.version.startswith("5")
     assert "ended with exit status 3 (the server ended)" in hub.log()
     assert "No module named 'jupyterhub'" not in hub.log()
     assert _sandboxes(hub, "ida") == []
@@ -197,7 +198,7 @@ def test_the_token_is_not_in_the_last_lines(hub: HubProcess) -> None:
     hub.launcher.dies_with = (1, "I was given {token} and die")
     message = hub.start("jana").document["message"]
     document = list(hub.gateway.documents.values())[-1]
-    assert "I was given [token] and die" in message
+    assert ("I was given [token] and die" in message) is not hub.version.startswith("5")
     assert document.environment["JUPYTERHUB_API_TOKEN"] not in message
 
 
