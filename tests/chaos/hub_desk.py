@@ -12,7 +12,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 
-from jupyter_sandbox_spawner.clients.control import AdmissionRequest, ProfileTerms
+from jupyter_sandbox_spawner.clients.control import AdmissionRequest, ProfileTerms, Released
 from jupyter_sandbox_spawner.clients.gateway import entry_of
 from jupyter_sandbox_spawner.errors import SandboxError
 from jupyter_sandbox_spawner.hub.lifecycle import Lifecycle, to_its_end
@@ -95,7 +95,7 @@ class Desk:
 
     async def _undo(self, lifecycle: Lifecycle, seat: Seat) -> None:
         await lifecycle.end(seat.sandbox, 0)
-        await lifecycle.released(seat.sandbox, "start.failed", "It did not start.")
+        await lifecycle.released(seat.sandbox, Released(code="start.failed", why="It did not start."))
         seat.sandbox = ""
 
     async def stop(self, seat: Seat, grace: float = 1.0) -> None:
@@ -129,7 +129,7 @@ class Desk:
         try:
             async with _Lifecycle(self.site) as lifecycle:
                 await lifecycle.end(seat.sandbox, grace)
-                await lifecycle.released(seat.sandbox, code, "It was ended.")
+                await lifecycle.released(seat.sandbox, Released(code=code, why="It was ended."))
         except SandboxError as error:
             self.seen[f"stop failed {error.code}"] += 1
             return
