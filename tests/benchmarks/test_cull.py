@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -18,9 +19,10 @@ from benchmarks.cull import rows
 def test_both_end_every_server_that_is_due(tmp_path: Path) -> None:
     """Of 30 servers control and idle-culler end three each, control no more at once than it may."""
     file = tmp_path / "due.json"
-    # A program of its own: whoever measures goes before all others, with everything that it started.
+    # A program of its own that may not go before all others: here nothing is timed, and others work.
     asked = ["cull-due", "--servers", "30", "--rounds", "1", "--json", str(file)]
-    command_line = [sys.executable, "-m", "benchmarks", *asked]
+    humble = ["setpriv", "--bounding-set", "-sys_nice"] if os.geteuid() == 0 else []
+    command_line = [*humble, sys.executable, "-m", "benchmarks", *asked]
     done = subprocess.run(command_line, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     lines = {line["name"]: line for line in json.loads(file.read_text())["lines"]}
