@@ -10,8 +10,8 @@ from sqlalchemy import Connection
 from ..errors import ConfigurationError
 from ..rules.audit import Entry
 from ..rules.keeping import Keeping, keep
-from ..rules.lifetimes import InForce, Subject, in_force, limits
-from . import happenings, records, wish_records
+from . import happenings, ledger, records, wish_records
+from .judging import limits_of
 from .parts import Parts
 from .records import SandboxRecord
 
@@ -41,13 +41,15 @@ async def keep_now(parts: Parts, record: SandboxRecord, actor: str, by: int) -> 
     parts.audit.check()
     lifetimes = (await parts.terms.book()).lifetime
     now = parts.clock.now()
-    held = in_force(lifetimes, now, _subject(record))
 
     def transaction(connection: Connection) -> Keeping:
         current = records.by_id(connection, record.id) or record
         if wish_records.wishes_to_keep(connection, record.id, now - timedelta(hours=1)) >= _MOST_CHANGES:
             return _too_often(current)
-        answer = keep(now, kept_until(current, now), by, lifetimes.keep_alive, _ends(parts, current, held))
+        gpus = ledger.gpus_of(connection, [current.id]).get(current.id, 0)
+        held = limits_of(current, gpus, lifetimes, parts.tuning.max_age, now)
+        ends = (held.deadline, held.max_age_at, held.closes_at)  # every one that is not idleness
+        answer = keep(now, kept_until(current, now), by, lifetimes.keep_alive, ends)
         if answer.granted and answer.changed:
             wish_records.keep_until(connection, record.id, answer.until)
             detail = {"until": None if answer.until is None else answer.until.isoformat()}
@@ -65,23 +67,6 @@ async def keep_now(parts: Parts, record: SandboxRecord, actor: str, by: int) -> 
 def _too_often(record: SandboxRecord) -> Keeping:
     message = f"This was changed {_MOST_CHANGES} times within an hour; wait a while."
     return Keeping(granted=False, until=record.keep_until, code="keep.too_often", message=message)
-
-
-def _ends(parts: Parts, record: SandboxRecord, held: InForce) -> tuple[datetime | None, ...]:
-    """Every end that is not idleness."""
-    started, site = record.ready_at or record.admitted_at, parts.tuning.max_age
-    found = limits(held, started, record.deadline, site, record.status == "ready", ())
-    return found.deadline, found.max_age_at, found.closes_at
-
-
-def _subject(record: SandboxRecord) -> Subject:
-    spec = record.known_spec()
-    return Subject(
-        profile=record.profile,
-        groups=record.groups,
-        gpus=len(spec.gpu_devices) if spec else 0,
-        idle_timeout=record.idle_timeout,
-    )
 
 
 def _line(record: SandboxRecord, actor: str, answer: Keeping) -> Entry:

@@ -53,7 +53,6 @@ class Lifetime:
         self._jumps = JumpDetector(parts.clock)
         self._jump = timedelta()
         self._clock_kept = 0.0
-        self._began = parts.clock.elapsed()
 
     def watch(self, sandbox: str, at: datetime | None = None) -> None:
         """Look at this sandbox at that instant, or at once."""
@@ -124,7 +123,7 @@ class Lifetime:
         self, record: SandboxRecord, verdict: Verdict, notes: list[Callable[[Connection], None]]
     ) -> None:
         notes += self._use_to_remember(record, verdict)
-        if verdict.code in _OF_IDLENESS and not self._settled():
+        if verdict.code in _OF_IDLENESS and not self._stops.has_settled():
             # Servers must first say again that a kernel is busy; until then nobody is warned of it either.
             self.watch(record.id, self._parts.clock.now() + _ASK_AGAIN)
             return
@@ -134,9 +133,6 @@ class Lifetime:
         if verdict.warned is not None:
             notes.append(self._notice(record, verdict, verdict.warned))
         self.watch(record.id, verdict.next_check)
-
-    def _settled(self) -> bool:
-        return self._parts.clock.elapsed() - self._began >= self._parts.tuning.settle
 
     def _use_to_remember(
         self, record: SandboxRecord, verdict: Verdict

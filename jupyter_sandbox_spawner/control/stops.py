@@ -57,6 +57,10 @@ class Stops:
         if record.id not in self._tasks:
             self._tasks[record.id] = asyncio.create_task(self._in_turn(record))
 
+    def has_settled(self) -> bool:
+        """Had servers time to say again what they do? Before that nothing is judged idle."""
+        return self._parts.clock.elapsed() - self._began >= self._parts.tuning.settle
+
     async def settled(self) -> None:
         """Returns when nothing is under way."""
         while self._tasks:
@@ -110,9 +114,8 @@ class Stops:
         verdict = (await self._judge.judge_one(record, _FRESH)).verdict
         if verdict.action == "stop" and verdict.code in _IDLENESS:
             # Memory of the last minute may be gone, and CPU is a difference: look twice.
-            settled = self._parts.clock.elapsed() - self._began >= self._parts.tuning.settle
             on_gpus = verdict.code == "stop.gpu_idle"  # then no CPU keeps it
-            if not settled or await self._watcher.is_working(record.id, on_gpus=on_gpus):
+            if not self.has_settled() or await self._watcher.is_working(record.id, on_gpus=on_gpus):
                 return None
             verdict = (await self._judge.judge_one(record, _FRESH)).verdict
         return (verdict.code, verdict.why) if verdict.action == "stop" else None
