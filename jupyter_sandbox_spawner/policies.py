@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 __all__ = ["BrowserPolicy", "EgressPolicy", "EgressRule"]
 
@@ -13,13 +14,15 @@ class EgressRule:
 
     `pattern` is `example.com` (exact), `*.example.com` (sub-domains, not the apex) or an IP network
     in CIDR form; `ports` are never empty; `allow_private` are networks in CIDR form that the name may
-    resolve to although they are not global. `text` is the rule as the admin wrote it.
+    resolve to although they are not global. `text` is the rule as the admin wrote it. `until`: when it ends,
+    of one that an admin gave for a time; None for those of the profile.
     """
 
     pattern: str
     ports: tuple[int, ...]
     allow_private: tuple[str, ...] = ()
     text: str = ""
+    until: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

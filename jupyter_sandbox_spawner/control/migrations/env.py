@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from alembic import context
 
-from jupyter_sandbox_spawner.control import tables_data, tables_ledger, tables_usage
+from jupyter_sandbox_spawner.control import tables_data, tables_egress, tables_ledger, tables_usage
 from jupyter_sandbox_spawner.control.tables import METADATA
 
 __all__ = ["PARTS"]
 
 # Their tables are known to METADATA once they are imported.
-PARTS = (tables_data, tables_ledger, tables_usage)
+PARTS = (tables_data, tables_egress, tables_ledger, tables_usage)
 
 context.configure(
     connection=context.config.attributes["connection"],

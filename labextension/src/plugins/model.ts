@@ -1,0 +1,17 @@
+/* Who gives the model to the other plugins? This one; without a sandbox it is there and says so. */
+
+import { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
+import { SandboxModel } from '../model';
+import { ISandboxModel } from '../tokens';
+
+export const modelPlugin: JupyterFrontEndPlugin<ISandboxModel> = {
+  id: 'jupyter-sandbox-spawner:model',
+  description: 'Knows time left, limits and refusals of this sandbox.',
+  autoStart: true,
+  provides: ISandboxModel,
+  activate: (app: JupyterFrontEnd): ISandboxModel => {
+    const model = new SandboxModel(app.serviceManager);
+    void model.refresh();
+    return model;
+  }
+};

@@ -1,0 +1,55 @@
+/* How is the server asked? One function for every route below /sandbox; an error says what its document says. */
+
+import { URLExt } from '@jupyterlab/coreutils';
+import { ServerConnection } from '@jupyterlab/services';
+
+/** A refusal or failure: `status` 0 where nothing answered. */
+export class RequestError extends Error {
+  constructor(
+    readonly status: number,
+    readonly code: string,
+    message: string,
+    readonly remedy: string = ''
+  ) {
+    super(message);
+  }
+}
+
+/** The JSON document at `sandbox/` + path; a body makes it a POST. Rejects with RequestError. */
+export async function request<T>(
+  path: string,
+  body?: unknown,
+  settings: ServerConnection.ISettings = ServerConnection.makeSettings()
+): Promise<T> {
+  const url = URLExt.join(settings.baseUrl, 'sandbox', path);
+  const init: RequestInit =
+    body === undefined ? { cache: 'no-store' } : { method: 'POST', body: JSON.stringify(body) };
+  let response: Response;
+  try {
+    response = await ServerConnection.makeRequest(url, init, settings);
+  } catch (error) {
+    throw new RequestError(0, 'server.away', String(error instanceof Error ? error.message : error));
+  }
+  const document = await json(response);
+  if (!response.ok) {
+    throw new RequestError(
+      response.status,
+      text(document?.code, 'server.failed'),
+      text(document?.message, response.statusText),
+      text(document?.remedy, '')
+    );
+  }
+  return document as T;
+}
+
+async function json(response: Response): Promise<any> {
+  try {
+    return await response.json();
+  } catch {
+    return null; // an answer of something else, such as a proxy's page
+  }
+}
+
+function text(value: unknown, otherwise: string): string {
+  return typeof value === 'string' && value ? value : otherwise;
+}

@@ -1,0 +1,55 @@
+/* What do the plugins share? The model of this server's sandbox, behind one token. */
+
+import { Token } from '@lumino/coreutils';
+import { ISignal } from '@lumino/signaling';
+import { IView } from './view';
+
+/** What is known, and since when; `skew` is the server's clock less the browser's, in milliseconds. */
+export interface IKnown {
+  view: IView;
+  /** performance-independent instant (Date.now()) at which `view` came */
+  heard: number;
+  skew: number;
+}
+
+/** Why nothing newer is known. `gone`: the server has ended; `login`: the browser's login has. */
+export interface ITrouble {
+  kind: 'away' | 'gone' | 'login';
+  message: string;
+  /** Date.now() of the first failure in a row */
+  since: number;
+}
+
+export interface ISandboxModel {
+  readonly known: IKnown | null;
+  readonly trouble: ITrouble | null;
+  /** false: this is no sandbox, and nothing is shown */
+  readonly isActive: boolean;
+  readonly changed: ISignal<ISandboxModel, void>;
+  /** Now by the server's clock, in milliseconds since 1970. */
+  now(): number;
+  /** Ask now, whatever the pace is. */
+  refresh(): Promise<void>;
+  /** Each resolves with the answer's document; rejects with RequestError (code, message, remedy, status). */
+  extend(by?: number): Promise<{ deadline: string | null; left: number | null; cap: string | null }>;
+  keep(by: number): Promise<{ keep_until: string | null }>;
+  stop(): Promise<void>;
+  askForAccess(host: string, port: number, why: string): Promise<void>;
+  withdraw(request: number): Promise<void>;
+}
+
+export const ISandboxModel = new Token<ISandboxModel>(
+  'jupyter-sandbox-spawner:ISandboxModel',
+  "Time left, limits, secrets and refusals of this server's sandbox."
+);
+
+export namespace CommandIDs {
+  export const extend = 'sandbox:extend';
+  export const openPanel = 'sandbox:open-panel';
+  export const stop = 'sandbox:stop';
+  export const refresh = 'sandbox:refresh';
+  export const ask = 'sandbox:ask-for-access';
+}
+
+/** The name that catalogues of translations have. */
+export const DOMAIN = 'jupyter_sandbox_spawner';
