@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
+from typing import ClassVar
 
-from setuptools import Distribution, find_packages, setup
+from setuptools import Command, Distribution, find_packages, setup
+from setuptools.command.build import build
+from setuptools.command.sdist import sdist
+from setuptools.errors import SetupError
 
 HERE = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "jupyter_sandbox_spawner/__init__.py").read_text())[1]
@@ -45,6 +52,86 @@ TEST = [
 ]
 
 SINGLEUSER = "jupyter_sandbox_spawner/singleuser"
+LABEXTENSION = "jupyter_sandbox_spawner/labextension"
+LAB_SHARE = "share/jupyter/labextensions/jupyter-sandbox-spawner"
+MODES = ("auto", "skip", "require")
+
+
+def data_files(with_lab: bool) -> list[tuple[str, list[str]]]:
+    """What is installed below sys.prefix; of the JupyterLab extension what is built by now."""
+    found = {
+        "etc/ipython/startup": [f"{SINGLEUSER}/startup/20-jupyter-sandbox.py"],
+        "etc/jupyter/jupyter_server_config.d": [f"{SINGLEUSER}/lab/jupyter_sandbox_spawner.json"],
+    }
+    if with_lab:
+        found[LAB_SHARE] = [f"{SINGLEUSER}/lab/install.json"]
+        for file in sorted((HERE / LABEXTENSION).rglob("*")):
+            if file.is_file() and not file.name.startswith(".") and file.suffix != ".orig":
+                below = file.relative_to(HERE / LABEXTENSION).parent
+                name = file.relative_to(HERE).as_posix()
+                found.setdefault((LAB_SHARE / below).as_posix(), []).append(name)
+    return list(found.items())
+
+
+def lab_mode() -> str:
+    """SANDBOX_LABEXT: is the JupyterLab extension built where Node is, left out, or required?"""
+    mode = os.environ.get("SANDBOX_LABEXT") or "auto"
+    if mode not in MODES:
+        raise SetupError(f"SANDBOX_LABEXT is {mode!r}; it can be {', '.join(MODES)}.")
+    return mode
+
+
+class BuildLabext(Command):
+    """Builds the JupyterLab extension with Node, unless it is built already."""
+
+    description = "build the JupyterLab extension (SANDBOX_LABEXT=auto|skip|require)"
+    user_options: ClassVar[list[tuple[str, str | None, str]]] = []
+
+    def initialize_options(self) -> None:
+        """It has no options."""
+
+    def finalize_options(self) -> None:
+        """It has no options."""
+
+    def run(self) -> None:
+        """Build, then tell what there is to install: at setup() time the files were not there yet."""
+        mode = lab_mode()
+        here = mode != "skip" and self.build(mode) and (HERE / LABEXTENSION / "package.json").is_file()
+        if mode == "require" and not here:
+            raise SetupError(
+                f"SANDBOX_LABEXT is 'require', but {LABEXTENSION} is missing: build where Node is."
+            )
+        self.distribution.data_files[:] = data_files(here)
+
+    def build(self, mode: str) -> bool:
+        """Build where there are sources; may what lies there be installed?"""
+        script = HERE / "labextension/build.py"
+        # A source distribution brings the built files: who installs it needs no Node.
+        if (HERE / "PKG-INFO").is_file() or not script.is_file():
+            return True
+        command = [sys.executable, "-I", "-B", script]
+        done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
+        said = done.stderr.strip()
+        if done.returncode == 3 and mode == "auto":
+            self.warn(f"{said} Installed without the JupyterLab extension.")
+        elif done.returncode:
+            raise SetupError(f"{said}\nSANDBOX_LABEXT=skip installs without the JupyterLab extension.")
+        return not done.returncode
+
+
+class Build(build):
+    """Builds the extension too; an editable installation asks the sub-commands alone."""
+
+    sub_commands: ClassVar = [("build_labext", None), *build.sub_commands]
+
+
+class Sdist(sdist):
+    """Carries the built extension, so that who installs it needs no Node."""
+
+    def run(self) -> None:
+        """Build first: the list of files is made at the start."""
+        self.run_command("build_labext")
+        super().run()
 
 
 class WithData(Distribution):
@@ -72,11 +159,14 @@ setup(
         "jupyter_sandbox",
     ],
     package_dir={"jupyter_sandbox": f"{SINGLEUSER}/jupyter_sandbox"},
-    data_files=[("etc/ipython/startup", [f"{SINGLEUSER}/startup/20-jupyter-sandbox.py"])],
+    cmdclass={"build": Build, "build_labext": BuildLabext, "sdist": Sdist},
+    data_files=data_files(with_lab=False),
     package_data={
-        "jupyter_sandbox_spawner": ["py.typed"],
+        # Not labextension/: it is installed once, below share/.
+        "jupyter_sandbox_spawner": ["py.typed", "locale/**/*.json"],
         "jupyter_sandbox_spawner.backends": ["seccomp.json"],
-        "jupyter_sandbox_spawner.hub": ["templates/*.html", "templates/pages/*.html"],
+        "jupyter_sandbox_spawner.control": ["pages/**/*"],
+        "jupyter_sandbox_spawner.hub": ["templates/**/*"],
         "jupyter_sandbox_spawner.singleuser": [
             "inside/**/*.py",
             "inside/**/*.json",
@@ -120,6 +210,7 @@ setup(
             "jupyter-sandbox = jupyter_sandbox_spawner.singleuser.commands:main",
             "jupyter-sandbox-admin = jupyter_sandbox_spawner.admin.cli:main",
         ],
+        "jupyterlab.locale": ["jupyter_sandbox_spawner = jupyter_sandbox_spawner"],
         "keyring.backends": ["sandbox = jupyter_sandbox_spawner.singleuser.keyring_backend"],
         "mlflow.request_auth_provider": [
             "sandbox = jupyter_sandbox_spawner.singleuser.mlflow_auth:SandboxAuth"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -16,7 +18,19 @@ from jupyter_sandbox_spawner.backends.oci.runtime import unfit
 from jupyter_sandbox_spawner.ordinary import has_own_namespace, look_at_host
 from jupyter_sandbox_spawner.rules.subids import first_obstacle
 
-__all__ = ["CHECKOUT", "FAKETIME", "HUB_PYTHONPATH", "LANES", "VENVS", "missing", "required"]
+__all__ = [
+    "AXE",
+    "CHECKOUT",
+    "FAKETIME",
+    "HUB_PYTHONPATH",
+    "LABEXTENSION",
+    "LABEXTENSION_OUTPUT",
+    "LANES",
+    "UI_TESTS",
+    "VENVS",
+    "missing",
+    "required",
+]
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 VENVS = Path(os.environ.get("SANDBOX_VENVS", CHECKOUT / ".venv"))
@@ -25,6 +39,10 @@ FAKETIME = next(map(str, Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), 
 BUILD_OPA = CHECKOUT / "hub_config/policy/build-opa"
 BUILD_VAULT = CHECKOUT / "hub_config/vault/build-vault"
 PROXY = VENVS / "proxy/node_modules/.bin/configurable-http-proxy"
+LABEXTENSION = CHECKOUT / "labextension"
+LABEXTENSION_OUTPUT = CHECKOUT / "jupyter_sandbox_spawner/labextension"
+UI_TESTS = LABEXTENSION / "ui-tests"
+AXE = UI_TESTS / "node_modules/axe-core/axe.min.js"  # finds what is not accessible; to be put into a page
 
 
 def required(environ: Mapping[str, str]) -> frozenset[str]:
@@ -178,6 +196,37 @@ def _browser() -> str:
     return "" if server.exists() else f"no {server}; run: scripts/prepare browser"
 
 
+def _labext() -> str:
+    """Is the JupyterLab extension built as its sources are, with what builds it?"""
+    absent = [name for name in ("node", "npm") if not shutil.which(name)]
+    if absent:
+        return f"no {absent[0]}; run: apt-get install nodejs npm"
+    asked = [sys.executable, "-I", "-B", LABEXTENSION / "build.py", "--check"]
+    if subprocess.run(asked, check=False).returncode or not (LABEXTENSION / "node_modules").is_dir():
+        return "the JupyterLab extension is not built as its sources are; run: scripts/prepare labext"
+    return ""
+
+
+def _galata() -> str:
+    """Can Galata look at this JupyterLab extension in Chromium?"""
+    reason = missing("browser") or missing("labext")
+    if reason:
+        return reason
+    if not (UI_TESTS / "node_modules/.bin/playwright").exists():
+        return f"no {UI_TESTS}/node_modules; run: scripts/prepare galata"
+    share = VENVS / "browser/share/jupyter/labextensions/jupyter-sandbox-spawner"
+    ours, theirs = _build_of(LABEXTENSION_OUTPUT), _build_of(share)
+    return "" if ours == theirs else f"{share} is not what is built here; run: scripts/prepare browser"
+
+
+def _build_of(directory: Path) -> str:
+    """Which build of the extension lies there? Its entry file's name has a hash."""
+    try:
+        return str(json.loads((directory / "package.json").read_text())["jupyterlab"]["_build"]["load"])
+    except (OSError, KeyError):
+        return ""
+
+
 def _loop() -> str:
     """Can a file be mounted, which a home with a quota needs?"""
     if os.geteuid() != 0:
@@ -241,6 +290,8 @@ LANES: Mapping[str, Callable[[], str]] = {
     "science": _science,
     "loop": _loop,
     "browser": _browser,
+    "labext": _labext,
+    "galata": _galata,
     "hub6": lambda: _hub("hub", "6"),
     "hub5": lambda: _hub("hub5", "5"),
     "userenv": _userenv,

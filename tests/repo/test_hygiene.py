@@ -59,9 +59,22 @@ def test_no_path_of_a_machine() -> None:
     assert places(MACHINES) == []
 
 
-def test_the_npm_lock_has_no_addresses() -> None:
-    """The proxy's lock pins versions and hashes, not where they were downloaded from."""
-    lock = json.loads((CHECKOUT / "hub_config/proxy/package-lock.json").read_text())
+LOCKS = [name for name in tracked() if name.endswith("package-lock.json")]
+
+
+def test_every_npm_project_is_locked() -> None:
+    """Beside each package.json of ours lies its lock, and the .npmrc that keeps addresses out of it."""
+    projects = {name.removesuffix("package.json") for name in tracked() if name.endswith("/package.json")}
+    assert len(projects) >= 3
+    assert projects == {name.removesuffix("package-lock.json") for name in LOCKS}
+    for project in projects:
+        assert "omit-lockfile-registry-resolved=true" in (CHECKOUT / project / ".npmrc").read_text()
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_the_npm_lock_has_no_addresses(name: str) -> None:
+    """A lock pins versions and hashes, not where they were downloaded from."""
+    lock = json.loads((CHECKOUT / name).read_text())
     packages = {name: entry for name, entry in lock["packages"].items() if name}
     assert all("integrity" in entry for entry in packages.values())
     assert [name for name, entry in packages.items() if "resolved" in entry] == []
