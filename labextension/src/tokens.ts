@@ -12,6 +12,16 @@ export interface IKnown {
   skew: number;
 }
 
+/** Something that control has just told: `at` is the end that it is about, by the server's clock. */
+export interface INotice {
+  id: number;
+  /** warning, save, stopping, extended, egress_request; others may come */
+  kind: string;
+  code: string;
+  why: string;
+  at: string | null;
+}
+
 /** Why nothing newer is known. `gone`: the server has ended; `login`: the browser's login has. */
 export interface ITrouble {
   kind: 'away' | 'gone' | 'login';
@@ -26,6 +36,8 @@ export interface ISandboxModel {
   /** false: this is no sandbox, and nothing is shown */
   readonly isActive: boolean;
   readonly changed: ISignal<ISandboxModel, void>;
+  /** Each notice once, by the event bus or, where that was missed, by the document. */
+  readonly noticed: ISignal<ISandboxModel, INotice>;
   /** Now by the server's clock, in milliseconds since 1970. */
   now(): number;
   /** Ask now, whatever the pace is. */

@@ -11,7 +11,7 @@ export const modelPlugin: JupyterFrontEndPlugin<ISandboxModel> = {
   provides: ISandboxModel,
   activate: (app: JupyterFrontEnd): ISandboxModel => {
     const model = new SandboxModel(app.serviceManager);
-    void model.refresh();
+    void app.started.then(() => model.start());
     return model;
   }
 };
