@@ -14,19 +14,9 @@ from ..units import format_duration, format_size
 from .notices import GivenWarning, where_files_are
 from .view import Shown, Table, clock, when
 
-__all__ = ["Denial", "Egress", "EndKind", "Extension", "PreviousStop", "Quota", "Status", "TimeLeft"]
+__all__ = ["EndKind", "Extension", "PreviousStop", "Quota", "Status", "TimeLeft"]
 
 EndKind = Literal["ttl", "idle", "max_age", "gpu_idle", "schedule", ""]
-_WHY_DENIED = {
-    "egress.not_allowed": "not on the allowlist",
-    "egress.port_not_allowed": "another port is allowed",
-    "egress.ip_literal": "an address instead of a name",
-    "egress.resolved_private": "resolves to a private address",
-    "egress.sni_mismatch": "TLS asks for another name",
-    "egress.bad_host": "not a host name",
-    "egress.bad_request": "not a proxy request",
-    "egress.unresolved": "no address in DNS",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,13 +69,14 @@ class TimeLeft(Shown):
         """`Stops at 16:42 UTC, in 41 min, because sandbox TTL 8 h.`"""
         if self.expires_at is None:
             return "It has no time limit."
-        reason = self._reason()
+        reason = self.reason()
         latest = ""
         if self.deadline is not None and self.deadline != self.expires_at:
             latest = f"; {when(self.deadline, self.now)} in any case"
         return f"Stops {when(self.expires_at, self.now)}, {reason}{latest}.".replace(", .", ".")
 
-    def _reason(self) -> str:
+    def reason(self) -> str:
+        """`because sandbox TTL 8 h`; "" where nothing ends it."""
         span = format_duration(self.span or 0)
         rule = f"rule {self.rule}" if self.rule else ""
         of_rule = f" ({rule})" if rule else ""
@@ -221,54 +212,6 @@ class Status(Shown):
         first, *rest = (block for block in self.time.blocks() if isinstance(block, str))
         yield "Time", first
         yield from (("", line) for line in rest)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Denial:
-    """Attempts to reach one host and port that were refused; `rule` is the one that refused, if any."""
-
-    host: str
-    port: int
-    code: str
-    rule: str
-    count: int
-    first_at: datetime
-    last_at: datetime
-
-    def place(self) -> str:
-        """`example.com:443`."""
-        return f"{self.host}:{self.port}" if self.port else self.host or "-"
-
-    def reason(self) -> str:
-        """Words, the rule where one refused, and the code for an admin."""
-        words = _WHY_DENIED.get(self.code, "refused")
-        rule = f", rule {self.rule}" if self.rule else ""
-        return f"{words}{rule} ({self.code})"
-
-
-@dataclass(frozen=True, kw_only=True, repr=False)
-class Egress(Shown):
-    """What this sandbox may reach, and what it was refused, the latest first."""
-
-    allowed: tuple[str, ...]
-    denied: tuple[Denial, ...]
-
-    def blocks(self) -> Iterator[str | Table]:
-        """The rules, then the denials."""
-        if self.allowed:
-            yield Table([(rule,) for rule in self.allowed], ("Allowed",))
-        else:
-            yield "This sandbox may reach nothing outside."
-        if not self.denied:
-            yield "Nothing was denied."
-            return
-        latest = self.denied[0].last_at
-        rows = [
-            (item.place(), str(item.count), clock(item.last_at, latest), item.reason())
-            for item in self.denied
-        ]
-        yield Table(rows, ("Denied", "Times", "Last", "Why"))
-        yield "Ask the hub's admin for a host that your work needs."
 
 
 def _count(number: int, what: str) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from enum import IntEnum
 
 from ..errors import ProgramError, RefusedError, SandboxError
-from . import data, doctor, questions, secret_commands, tracking
+from . import data, doctor, network, questions, secret_commands, tracking
 from .view import Shown
 
 __all__ = ["ExitStatus", "answer", "main", "parser"]
@@ -55,8 +55,7 @@ def parser(
     keep = _command(add, "keep", "keep this server although it is not used; its other limits stay")
     _set(keep, lambda options: questions.keep(options.by))
     keep.add_argument("by", metavar="BY|off", help='time from now, as "45m" or "2h"; off: no longer')
-    egress = _command(add, "egress", "what may be reached, and what was denied")
-    _set(egress, lambda _options: questions.egress())
+    _add_egress(add)
     _set(
         _command(add, "datasets", "which data is mounted where, and what its tags take away"),
         lambda _options: data.datasets(),
@@ -68,6 +67,20 @@ def parser(
     _set(_command(add, "doctor", "what is wrong in here, and what to do"), lambda _options: doctor.examine())
     secret_commands.add_commands(add, _command, _set)
     return top
+
+
+def _add_egress(add: Callable[..., argparse.ArgumentParser]) -> None:
+    says = "what may be reached, what was denied, and what was asked for"
+    egress = _set(_command(add, "egress", says), lambda _options: network.egress())
+    below = egress.add_subparsers(title="commands", metavar="COMMAND").add_parser
+    wish = _command(below, "ask", "ask the admins to open a host for a while")
+    _set(wish, lambda options: network.ask_for_access(options.host, " ".join(options.why)))
+    wish.add_argument("host", metavar="HOST[:PORT]", help="such as example.org; the port is 443 if not said")
+    what_for = "what for; the admins read it"
+    wish.add_argument("--why", metavar="TEXT", nargs="+", required=True, help=what_for)
+    back = _command(below, "withdraw", "take back a request that waits")
+    _set(back, lambda options: network.withdraw(options.request))
+    back.add_argument("request", metavar="N", type=int, help="its number, as in: %(prog)s 7")
 
 
 _STATUS = "profile, time left, quotas, and why the last server stopped (the default)"

@@ -107,7 +107,9 @@ def _refusal(status: int, document: Mapping[str, Any], who: str) -> SandboxError
     if status >= 500:
         message = f"{_capital(who)} does not answer at the moment ({code})."
         return UnreachableError(message, code=code, remedy=_AWAY)
-    return RefusedError(message or f"{_capital(who)} refused it (HTTP {status}).", code=code, remedy=remedy)
+    told = message or f"{_capital(who)} refused it (HTTP {status})."
+    field = str(document.get("field") or "")
+    return RefusedError(told, code=code, remedy=remedy, field=field, status=status)
 
 
 def _capital(text: str) -> str:

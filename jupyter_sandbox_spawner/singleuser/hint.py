@@ -9,8 +9,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ..errors import SandboxError
-from .answers import Denial, Egress
+from .egress_answers import ASKABLE, Denial, Egress
 from .mlflow_auth import HOST
+from .plain_text import plain
 
 __all__ = ["hint"]
 
@@ -18,6 +19,7 @@ _TOLD = re.compile(r"Blocked by sandbox: ([^\s;]+)")
 _SAID = re.compile(
     r"\((?:tracking|identity|hub)\.\w+\)"
 )  # the code at the end of a sentence of MLflow's guard
+_NAME = re.compile(r"(?=[^:]*[a-z])[a-z0-9-]+(\.[a-z0-9-]+)+(:[0-9]+)?")  # no address, nothing hostile
 _MLFLOW = "MLflow did not answer; run the cell again in a minute. See %sandbox mlflow"
 _SPEAK_HTTP = {
     "aiohttp",
@@ -55,9 +57,17 @@ def hint(error: BaseException, began: datetime, ask: Callable[[], Egress]) -> st
         denied = ()
     for item in denied:
         if item.host == host or (not host and _belongs(item, began, text)):
-            return f"Blocked by sandbox: {item.place()} ({_rule(item)}); see %sandbox egress"
+            asked = item.place() if item.code in ASKABLE else ""
+            return f"Blocked by sandbox: {item.place()} ({_rule(item)}); {_advice(asked)}"
     # Control may not know yet, but the gateway has said it.
-    return f"Blocked by sandbox: {host}; see %sandbox egress" if host else ""
+    return f"Blocked by sandbox: {plain(host)}; {_advice(host)}" if host else ""
+
+
+def _advice(place: str) -> str:
+    """Where to look; and how to ask for it, where it is a name."""
+    if not _NAME.fullmatch(place):
+        return "see %sandbox egress"
+    return f'see %sandbox egress, or ask for it: %sandbox egress ask {place} --why "what for"'
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -97,4 +107,4 @@ def _belongs(item: Denial, began: datetime, text: str) -> bool:
 
 
 def _rule(item: Denial) -> str:
-    return f"rule {item.rule}" if item.rule else item.code
+    return plain(f"rule {item.rule}" if item.rule else item.code)

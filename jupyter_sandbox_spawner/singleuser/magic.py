@@ -25,6 +25,7 @@ _FOLLOWING = {
     (): _WORDS,
     ("ttl",): ("extend",),
     ("keep",): ("off",),
+    ("egress",): ("ask", "withdraw"),
     ("secrets",): ("status", "renew", "revoke", "vault", "env", "use"),
 }
 
@@ -96,7 +97,9 @@ def sandbox(line: str, cell: str | None = None) -> Any:
     %sandbox ttl                 when this server stops, and why then
     %sandbox ttl extend [BY]     move the end: "45m", "2h", or the profile's own step
     %sandbox keep BY             keep it for "2h" although it is not used; off: no longer
-    %sandbox egress              what may be reached, and what was denied
+    %sandbox egress              what may be reached, what was denied, what was asked for
+    %sandbox egress ask HOST --why "what for"
+                                 ask the admins to open a host for a while; withdraw N: no longer
     %sandbox datasets            which data is mounted where, and what its tags take away
     %sandbox mlflow              where runs go, and whether MLflow answers
     %sandbox doctor              what is wrong in here, and what to do
@@ -154,7 +157,7 @@ def _complete(_shell: Any, event: Any) -> list[str]:
 
 def _tell(error: BaseException, began: float) -> None:
     from .hint import hint
-    from .questions import egress
+    from .network import egress
 
     ask: Callable[[], Any] = functools.partial(egress, _HINT_PATIENCE)
     line = hint(error, datetime.fromtimestamp(began, timezone.utc), ask)

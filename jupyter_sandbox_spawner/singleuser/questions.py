@@ -1,4 +1,4 @@
-"""Which questions may a program ask about its own sandbox? These five; the answers show themselves."""
+"""Which questions may a program ask about its own sandbox? These four; the answers show themselves."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any, TypeVar, get_args
 
 from ..errors import AnswerError, UnreachableError
 from ..units import format_duration, parse_duration
-from .answers import Denial, Egress, EndKind, Extension, PreviousStop, Quota, Status, TimeLeft
-from .door import PATIENCE, ask
+from .answers import EndKind, Extension, PreviousStop, Quota, Status, TimeLeft
+from .door import ask
 from .notices import GivenWarning, last_save
 
-__all__ = ["egress", "extend", "keep", "status", "ttl"]
+__all__ = ["extend", "keep", "status", "time_left", "ttl", "wished"]
 
 _Document = Mapping[str, Any]
 _Answer = TypeVar("_Answer")
@@ -29,7 +29,7 @@ def status() -> Status:
 
 def ttl() -> TimeLeft:
     """When this server stops and why then. Raises SandboxError."""
-    return _read(_time_left, ask())
+    return _read(time_left, ask())
 
 
 def extend(by: int | str | None = None) -> TimeLeft:
@@ -40,9 +40,9 @@ def extend(by: int | str | None = None) -> TimeLeft:
     """
     seconds = None if by is None else parse_duration(by, "by")
     wish = {"key": token_hex(16), **({} if seconds is None else {"by": seconds})}
-    answer = _wished("/extend", wish)
+    answer = wished("/extend", wish)
     note = _read(lambda document: _differs(document, seconds), answer)
-    return _read(lambda document: _time_left(document, note), ask())
+    return _read(lambda document: time_left(document, note), ask())
 
 
 def keep(by: int | str) -> TimeLeft:
@@ -52,17 +52,13 @@ def keep(by: int | str) -> TimeLeft:
     Raises RefusedError `keep.*`, ConfigurationError for what is no duration.
     """
     seconds = 0 if by in (0, "off") else parse_duration(by, "by")
-    answer = _wished("/keep", {"by": seconds})
+    answer = wished("/keep", {"by": seconds})
     note = _read(lambda document: _kept_less(document, seconds), answer)
-    return _read(lambda document: _time_left(document, note), ask())
+    return _read(lambda document: time_left(document, note), ask())
 
 
-def egress(timeout: float = PATIENCE) -> Egress:
-    """What may be reached and what was refused. Raises SandboxError."""
-    return _read(_egress, ask("/egress", timeout=timeout))
-
-
-def _wished(path: str, wish: Mapping[str, Any]) -> dict[str, Any]:
+def wished(path: str, wish: Mapping[str, Any]) -> dict[str, Any]:
+    """Control's answer to a wish that is the same when it is made twice. Raises SandboxError."""
     try:
         return ask(path, wish)
     except UnreachableError:
@@ -109,7 +105,8 @@ def _kept_less(document: _Document, asked: int) -> str:
     return f"You asked for {format_duration(asked)} from now; it is kept for {format_duration(given)}."
 
 
-def _time_left(document: _Document, note: str = "") -> TimeLeft:
+def time_left(document: _Document, note: str = "") -> TimeLeft:
+    """What control's document says of the end. Raises what a document of another version makes it raise."""
     now, deadline = _time(document["now"]), _instant(document["deadline"])
     lifetime = document.get("lifetime") or {}
     expires_at = _instant(lifetime.get("ends_at")) or deadline
@@ -201,7 +198,7 @@ def _status(document: _Document) -> Status:
         profile=str(document["profile"]),
         status="running" if document["status"] == "ready" else str(document["status"]),
         started_at=_instant(document["ready_at"]),
-        time=_time_left(document),
+        time=time_left(document),
         quota=_quota(document, document.get("limits") or {}, document.get("usage") or {}),
         allowed=tuple(map(str, document["egress"])),
         denials=int(document["denials"]),
@@ -245,19 +242,3 @@ def _previous(last: _Document, now: datetime) -> PreviousStop | None:
     began = _instant(last.get("admitted_at"))
     saved = last_save(str(last["server"]), os.environ, began, now) if began else ""
     return PreviousStop(at=at, code=str(stop["code"]), why=str(stop["why"] or ""), saved=saved)
-
-
-def _egress(document: _Document) -> Egress:
-    denied = tuple(
-        Denial(
-            host=str(item["host"]),
-            port=int(item["port"]),
-            code=str(item["code"]),
-            rule=str(item["rule"] or ""),
-            count=int(item["count"]),
-            first_at=_time(item["first_at"]),
-            last_at=_time(item["last_at"]),
-        )
-        for item in document["denied"]
-    )
-    return Egress(allowed=tuple(map(str, document["allowed"])), denied=denied)

@@ -18,6 +18,7 @@ from .secret_answers import Ended, GrantedSecret, Renewed, SecretList, SecretSta
 
 __all__ = [
     "PATIENCE",
+    "ask_now",
     "instant",
     "listing",
     "proxy_url",
@@ -34,15 +35,19 @@ _REMEMBERED = 60.0  # seconds
 def listing() -> SecretList:
     """The list. Raises SandboxError, unless the broker is away and was there in the last minute."""
     try:
-        document = ask(timeout=PATIENCE, of="secrets")
+        found = ask_now(PATIENCE)
     except UnreachableError as error:
         known = _memory.recall()
         if known is None:
             raise
         return replace(known, note=f"{error.message} These are the names of a moment ago.")
-    found = _listed(document)
     _memory.keep(found)
     return found
+
+
+def ask_now(patience: float) -> SecretList:
+    """The list as the broker says it now. Raises SandboxError."""
+    return _listed(ask(timeout=patience, of="secrets"))
 
 
 def status() -> SecretStatus:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,10 +18,10 @@ from .door import check_inside
 from .mlflow_auth import HOST
 from .view import Shown, Table
 
-__all__ = ["Tracking", "tracking"]
+__all__ = ["Tracking", "call", "tracking"]
 
 _PATIENCE = 5.0  # seconds
-_MOST_BYTES = 1 << 16
+_MOST_BYTES = 4 << 20
 _URI = f"http://{HOST}"
 _REMEDY = "Try again in a minute; your kernels and files are not affected. Tell the hub's admin if it stays."
 
@@ -59,14 +59,14 @@ class Tracking(Shown):
         return f"{self.pages} at the hub's address" if self.pages.startswith("/") else self.pages
 
 
-def tracking() -> Tracking:
+def tracking(patience: float = _PATIENCE) -> Tracking:
     """Raises SandboxError: `sandbox.outside`, `tracking.away`, or what MLflow's guard refuses."""
-    token = check_inside()
+    check_inside()
     uri = os.environ.get("MLFLOW_TRACKING_URI", "").rstrip("/")
     experiment = os.environ.get("MLFLOW_EXPERIMENT_NAME", "")
     if uri != _URI:
         return Tracking(uri=uri, workspace="", user="", experiment=experiment)
-    document = _ask(token)
+    document = call("/sandbox/self", None, patience)
     return Tracking(
         uri=uri,
         workspace=str(document.get("workspace", "")),
@@ -76,13 +76,16 @@ def tracking() -> Tracking:
     )
 
 
-def _ask(token: str) -> dict[str, Any]:
+def call(path: str, body: Mapping[str, Any] | None, patience: float) -> dict[str, Any]:
+    """The document at a path of this hub's MLflow; a body makes it a POST. Raises SandboxError."""
     proxy = urlsplit(os.environ.get("HTTP_PROXY", "http://127.0.0.1:3128"))
-    connection = http.client.HTTPConnection(
-        proxy.hostname or "127.0.0.1", proxy.port or 80, timeout=_PATIENCE
-    )
+    headers = {"Authorization": f"Bearer {check_inside()}"}
+    raw = None
+    if body is not None:
+        raw, headers["Content-Type"] = json.dumps(body).encode(), "application/json"
+    connection = http.client.HTTPConnection(proxy.hostname or "127.0.0.1", proxy.port or 80, timeout=patience)
     try:
-        connection.request("GET", f"{_URI}/sandbox/self", headers={"Authorization": f"Bearer {token}"})
+        connection.request("GET" if raw is None else "POST", f"{_URI}{path}", raw, headers)
         answer = connection.getresponse()
         content = answer.read(_MOST_BYTES)
     except (OSError, http.client.HTTPException) as error:
@@ -105,10 +108,12 @@ def _document(status: int, content: bytes) -> dict[str, Any]:
         )
     if status == 200:
         return document
-    code, message = str(document.get("code") or "tracking.away"), str(document.get("message") or "")
+    # MLflow itself says `error_code`, as for an experiment that is not there yet.
+    said = document.get("code") or document.get("error_code") or "tracking.away"
+    code, message = str(said), str(document.get("message") or "")
     if status >= 500 or code in ("tracking.away", "hub.unreachable"):
         raise _away("MLflow does not answer now; it may be starting, which takes half a minute.")
-    raise RefusedError(message, code=code)
+    raise RefusedError(message, code=code, status=status)
 
 
 def _away(message: str) -> UnreachableError:

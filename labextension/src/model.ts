@@ -1,13 +1,35 @@
 /* What is known of this sandbox, and since when? Polls while the page is seen; views only draw it. */
 
 import { ServiceManager } from '@jupyterlab/services';
+import { IDisposable } from '@lumino/disposable';
 import { ISignal, Signal } from '@lumino/signaling';
+import { applied, Heard, noticeOf } from './notices';
+import { IClock, Pace } from './pace';
 import { request, RequestError } from './request';
-import { IKnown, ISandboxModel, ITrouble } from './tokens';
+import { instant, ISkew, skewOf } from './time';
+import { IKnown, INotice, ISandboxModel, ITrouble } from './tokens';
+import { troubleKind } from './trouble';
 import { IView } from './view';
 
-export class SandboxModel implements ISandboxModel {
-  constructor(private readonly services: ServiceManager.IManager) {}
+type IExtended = { deadline: string | null; left: number | null; cap: string | null };
+
+/** The browser's clock and page. */
+const BROWSER: IClock = {
+  now: () => Date.now(),
+  visible: () => document.visibilityState !== 'hidden',
+  random: () => Math.random(),
+  later: (act, after) => window.setTimeout(act, after),
+  forget: timer => window.clearTimeout(timer as number)
+};
+
+export class SandboxModel implements ISandboxModel, IDisposable {
+  constructor(private readonly services: ServiceManager.IManager) {
+    document.addEventListener('visibilitychange', this.wake);
+    for (const event of ['online', 'pageshow', 'focus']) {
+      window.addEventListener(event, this.wake);
+    }
+    services.events?.stream.connect(this.onEvent, this);
+  }
 
   get known(): IKnown | null {
     return this._known;
@@ -25,50 +47,137 @@ export class SandboxModel implements ISandboxModel {
     return this._changed;
   }
 
+  get noticed(): ISignal<ISandboxModel, INotice> {
+    return this._noticed;
+  }
+
+  get isDisposed(): boolean {
+    return this._isDisposed;
+  }
+
+  dispose(): void {
+    if (this._isDisposed) {
+      return;
+    }
+    this._isDisposed = true;
+    this.pace.stop();
+    document.removeEventListener('visibilitychange', this.wake);
+    for (const event of ['online', 'pageshow', 'focus']) {
+      window.removeEventListener(event, this.wake);
+    }
+    Signal.clearData(this);
+  }
+
   now(): number {
     return Date.now() + (this._known?.skew ?? 0);
   }
 
-  async refresh(): Promise<void> {
-    try {
-      const view = await request<IView>('view', undefined, this.services.serverSettings);
-      const heard = Date.now();
-      this._known = { view, heard, skew: Date.parse(view.now) - heard };
-      this._trouble = null;
-    } catch (error) {
-      const message = error instanceof RequestError ? error.message : String(error);
-      this._trouble = { kind: 'away', message, since: this._trouble?.since ?? Date.now() };
-    }
-    this._changed.emit(undefined);
+  /** Ask now, and from now on at the pace; elsewhere than in a sandbox, once. */
+  start(): Promise<void> {
+    this.isStarted = true;
+    return this._polls ? this.pace.start() : this.pace.askNow();
   }
 
-  extend(by?: number): Promise<{ deadline: string | null; left: number | null; cap: string | null }> {
-    return this.ask('extend', by === undefined ? {} : { by });
+  /** Poll by the setting: without it, events and clicks alone bring news. */
+  set polls(polls: boolean) {
+    const isNew = polls !== this._polls;
+    this._polls = polls;
+    if (isNew && this.isStarted) {
+      void (polls ? this.pace.start() : this.pace.stop());
+    }
+  }
+
+  refresh(): Promise<void> {
+    return this.pace.askNow();
+  }
+
+  async extend(by?: number): Promise<IExtended> {
+    const answer = await this.act<IExtended>('extend', by === undefined ? {} : { by });
+    const notice = { id: 0, kind: 'extended', code: '', why: '', at: answer.deadline };
+    if (this.heard.notice(notice)) {
+      this._noticed.emit(notice); // the bus tells it later, to other tabs too
+    }
+    return answer;
   }
 
   keep(by: number): Promise<{ keep_until: string | null }> {
-    return this.ask('keep', { by });
+    return this.act('keep', { by });
   }
 
   async stop(): Promise<void> {
-    await this.ask('stop', {});
+    await this.act('stop', {});
   }
 
   async askForAccess(host: string, port: number, why: string): Promise<void> {
-    await this.ask('egress/ask', { host, port, why });
+    await this.act('egress/ask', { host, port, why });
   }
 
   async withdraw(id: number): Promise<void> {
-    await this.ask('egress/withdraw', { id });
+    await this.act('egress/withdraw', { id });
   }
 
-  private async ask<T>(path: string, body: unknown): Promise<T> {
+  private async act<T>(path: string, body: unknown): Promise<T> {
     const answer = await request<T>(path, body, this.services.serverSettings);
     await this.refresh();
     return answer;
   }
 
+  private async ask(): Promise<boolean> {
+    const sent = Date.now();
+    try {
+      const view = await request<IView>('view', undefined, this.services.serverSettings);
+      this.learn(view, sent);
+    } catch (error) {
+      this.fail(error, sent);
+    }
+    if (!this._isDisposed) {
+      this._changed.emit(undefined);
+    }
+    return this._trouble === null;
+  }
+
+  private learn(view: IView, sent: number): void {
+    const heard = Date.now();
+    this.clock = skewOf(sent, heard, instant(view.now), this.clock);
+    this._known = { view, heard, skew: this.clock.skew };
+    this._trouble = null;
+    this.heard.warnings(view).forEach(notice => this._noticed.emit(notice));
+  }
+
+  private fail(error: unknown, sent: number): void {
+    const { status, code } = error instanceof RequestError ? error : { status: 0, code: '' };
+    const kind = troubleKind(status, code, this._known !== null);
+    if (kind === 'none') {
+      this.pace.stop(); // this server has no such routes: it is no sandbox of ours
+      this._known = this._trouble = null;
+      return;
+    }
+    const message = error instanceof Error ? error.message : String(error);
+    this._trouble = { kind, message, since: this._trouble?.since ?? sent };
+  }
+
+  private onEvent(_: unknown, event: { schema_id: string; [name: string]: any }): void {
+    const notice = noticeOf(event);
+    if (notice === null || !this.heard.notice(notice)) {
+      return;
+    }
+    if (this._known) {
+      this._known = { ...this._known, view: applied(this._known.view, notice) };
+      this._changed.emit(undefined);
+    }
+    this._noticed.emit(notice);
+    this.pace.wake();
+  }
+
+  private readonly wake = () => this.pace.wake();
+  private readonly pace = new Pace(BROWSER, () => this.ask());
+  private readonly heard = new Heard();
+  private clock: ISkew | null = null;
   private _known: IKnown | null = null;
   private _trouble: ITrouble | null = null;
+  private isStarted = false;
+  private _polls = true;
+  private _isDisposed = false;
   private _changed = new Signal<this, void>(this);
+  private _noticed = new Signal<this, INotice>(this);
 }

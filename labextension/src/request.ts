@@ -15,6 +15,9 @@ export class RequestError extends Error {
   }
 }
 
+/** After so many milliseconds without an answer there is none: a socket of before a sleep never says so itself. */
+const LIMIT = 25_000;
+
 /** The JSON document at `sandbox/` + path; a body makes it a POST. Rejects with RequestError. */
 export async function request<T>(
   path: string,
@@ -26,10 +29,14 @@ export async function request<T>(
     body === undefined ? { cache: 'no-store' } : { method: 'POST', body: JSON.stringify(body) };
   let response: Response;
   try {
-    response = await ServerConnection.makeRequest(url, init, settings);
+    response = await ServerConnection.makeRequest(url, { ...init, signal: limit() }, settings);
   } catch (error) {
-    throw new RequestError(0, 'server.away', String(error instanceof Error ? error.message : error));
+    throw new RequestError(0, 'server.away', error instanceof Error ? error.message : String(error));
   }
+  return answer<T>(response);
+}
+
+async function answer<T>(response: Response): Promise<T> {
   const document = await json(response);
   if (!response.ok) {
     throw new RequestError(
@@ -39,7 +46,17 @@ export async function request<T>(
       text(document?.remedy, '')
     );
   }
+  if (document === null || typeof document !== 'object') {
+    // A page in place of the document: where it was reached by a redirect, that is the hub's login.
+    throw new RequestError(response.redirected ? 401 : 502, 'server.no_document', response.statusText);
+  }
   return document as T;
+}
+
+function limit(): AbortSignal {
+  const controller = new AbortController();
+  setTimeout(() => controller.abort(), LIMIT);
+  return controller.signal;
 }
 
 async function json(response: Response): Promise<any> {

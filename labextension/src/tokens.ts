@@ -2,6 +2,7 @@
 
 import { Token } from '@lumino/coreutils';
 import { ISignal } from '@lumino/signaling';
+import { IPreferencesValues } from './preferences';
 import { IView } from './view';
 
 /** What is known, and since when; `skew` is the server's clock less the browser's, in milliseconds. */
@@ -10,6 +11,16 @@ export interface IKnown {
   /** performance-independent instant (Date.now()) at which `view` came */
   heard: number;
   skew: number;
+}
+
+/** Something that control has just told: `at` is the end that it is about, by the server's clock. */
+export interface INotice {
+  id: number;
+  /** warning, save, stopping, extended, egress_request; others may come */
+  kind: string;
+  code: string;
+  why: string;
+  at: string | null;
 }
 
 /** Why nothing newer is known. `gone`: the server has ended; `login`: the browser's login has. */
@@ -26,6 +37,8 @@ export interface ISandboxModel {
   /** false: this is no sandbox, and nothing is shown */
   readonly isActive: boolean;
   readonly changed: ISignal<ISandboxModel, void>;
+  /** Each notice once, by the event bus or, where that was missed, by the document. */
+  readonly noticed: ISignal<ISandboxModel, INotice>;
   /** Now by the server's clock, in milliseconds since 1970. */
   now(): number;
   /** Ask now, whatever the pace is. */
@@ -43,13 +56,27 @@ export const ISandboxModel = new Token<ISandboxModel>(
   "Time left, limits, secrets and refusals of this server's sandbox."
 );
 
+/** What its user set, with the signal of a change. */
+export interface IPreferences extends IPreferencesValues {
+  readonly changed: ISignal<IPreferences, void>;
+}
+
+export const IPreferences = new Token<IPreferences>(
+  'jupyter-sandbox-spawner:IPreferences',
+  'When time left turns amber and red, and what is told.'
+);
+
 export namespace CommandIDs {
   export const extend = 'sandbox:extend';
   export const openPanel = 'sandbox:open-panel';
+  export const keep = 'sandbox:keep';
   export const stop = 'sandbox:stop';
   export const refresh = 'sandbox:refresh';
   export const ask = 'sandbox:ask-for-access';
 }
+
+/** The id of the panel's widget in the shell. */
+export const PANEL_ID = 'jp-sandbox-panel';
 
 /** The name that catalogues of translations have. */
 export const DOMAIN = 'jupyter_sandbox_spawner';

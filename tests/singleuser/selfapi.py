@@ -59,7 +59,29 @@ DENIED: dict[str, Any] = {
     "first_at": "2026-11-25T15:00:00Z",
     "last_at": "2026-11-25T15:10:00Z",
 }
-EGRESS: dict[str, Any] = {"allowed": ["idx.test", "*.example.org:443"], "denied": [DENIED]}
+REQUEST: dict[str, Any] = {
+    "id": 7,
+    "sandbox": "sb-aaaaaaaaaaaaaaaaaaaa",
+    "user": "ada",
+    "server": "",
+    "profile": "small",
+    "groups": [],
+    "host": "example.com",
+    "port": 443,
+    "why": "the data of the course",
+    "status": "waiting",
+    "asked_at": "2026-11-25T15:11:00Z",
+    "decided_at": None,
+    "decided_by": None,
+    "answer": "",
+    "scope": None,
+    "until": None,
+}
+EGRESS: dict[str, Any] = {
+    "allowed": ["idx.test", "*.example.org:443"],
+    "denied": [DENIED],
+    "requests": [REQUEST],
+}
 
 
 class SelfApi(ThreadingHTTPServer):
@@ -75,6 +97,8 @@ class SelfApi(ThreadingHTTPServer):
         self.answers: dict[str, tuple[int, Any]] = {
             f"GET {SELF}": (200, self.me),
             f"GET {SELF}/egress": (200, copy.deepcopy(EGRESS)),
+            f"POST {SELF}/egress/ask": (200, copy.deepcopy(REQUEST)),
+            f"POST {SELF}/egress/withdraw": (200, {**REQUEST, "status": "withdrawn"}),
         }
         self.asked: list[tuple[str, dict[str, str], bytes]] = []
         self.drops: set[str] = set()

@@ -12,11 +12,13 @@ from types import SimpleNamespace
 import pytest
 
 from jupyter_sandbox_spawner.errors import UnreachableError
-from jupyter_sandbox_spawner.singleuser.answers import Denial, Egress
+from jupyter_sandbox_spawner.singleuser.egress_answers import Denial, Egress
 from jupyter_sandbox_spawner.singleuser.hint import hint
 
 BEGAN = datetime(2026, 11, 25, 12, 0, 0, 900_000, tzinfo=timezone.utc)
 BEFORE, AFTER = datetime(2026, 11, 25, 11, tzinfo=timezone.utc), BEGAN.replace(microsecond=0)
+ASK = "or ask for it: %sandbox egress ask"
+WHY = '--why "what for"'
 TUNNEL = "Tunnel connection failed: 403 Blocked by sandbox: example.com; see %sandbox egress"
 
 
@@ -61,18 +63,20 @@ def test_a_refused_tunnel_names_host_and_code() -> None:
     """urllib's refused tunnel gives the host with its port and why."""
     error = urllib.error.URLError(OSError(TUNNEL))
     line = hint(error, BEGAN, told(denied()))
-    assert line == "Blocked by sandbox: example.com:443 (egress.not_allowed); see %sandbox egress"
+    place = "example.com:443 (egress.not_allowed)"
+    assert line == f"Blocked by sandbox: {place}; see %sandbox egress, {ASK} example.com:443 {WHY}"
 
 
 def test_a_rule_is_named() -> None:
     """Where a rule allows another port only, the line names that rule."""
     line = hint(OSError(TUNNEL), BEGAN, told(denied(rule="example.com:80")))
-    assert line == "Blocked by sandbox: example.com:443 (rule example.com:80); see %sandbox egress"
+    place = "example.com:443 (rule example.com:80)"
+    assert line == f"Blocked by sandbox: {place}; see %sandbox egress, {ASK} example.com:443 {WHY}"
 
 
 def test_without_control_the_gateway_is_believed() -> None:
     """The line comes from the error alone when control is away or does not know yet."""
-    expected = "Blocked by sandbox: example.com; see %sandbox egress"
+    expected = f"Blocked by sandbox: example.com; see %sandbox egress, {ASK} example.com {WHY}"
     assert hint(OSError(TUNNEL), BEGAN, away) == expected
     assert hint(OSError(TUNNEL), BEGAN, told()) == expected
 
@@ -141,3 +145,21 @@ def test_the_cause_behind_an_error_counts() -> None:
 def test_mlflow_that_is_silent_is_no_denial(message: str, line: str) -> None:
     """A cell whose MLflow did not answer is told what to do; what its guard said stands as it is."""
     assert hint(ValueError(message), BEGAN, nobody) == line
+
+
+@pytest.mark.parametrize("code", ["egress.ip_literal", "egress.resolved_private", "egress.capped"])
+def test_what_no_request_opens_is_not_offered(code: str) -> None:
+    """An address, a private place and a cap are not an admin's to open for a while."""
+    item = Denial(host="example.com", port=443, code=code, rule="", count=1, first_at=AFTER, last_at=AFTER)
+    line = hint(OSError(TUNNEL), BEGAN, told(item))
+    assert line == f"Blocked by sandbox: example.com:443 ({code}); see %sandbox egress"
+
+
+@pytest.mark.proves("H06")
+@pytest.mark.parametrize("host", ["10.0.0.1", "\x1b[2Jexample.com", "$(reboot).example.com", "a.b'--why"])
+def test_only_a_name_is_written_into_a_command(host: str) -> None:
+    """What is no host name is never in a line to copy, and moves no cursor."""
+    line = hint(OSError(f"403 Blocked by sandbox: {host}; see"), BEGAN, away)
+    assert line.startswith("Blocked by sandbox: ")
+    assert line.endswith("; see %sandbox egress")
+    assert "\x1b" not in line

@@ -17,7 +17,7 @@ from jupyter_sandbox_spawner.errors import (
     UnreachableError,
 )
 from jupyter_sandbox_spawner.singleuser import door, questions
-from tests.singleuser.selfapi import DENIED, SELF, TOKEN, SelfApi
+from tests.singleuser.selfapi import SELF, TOKEN, SelfApi
 
 
 def test_the_token_goes_to_the_door_and_no_proxy_sees_it(api: SelfApi) -> None:
@@ -217,28 +217,6 @@ def test_nonsense_is_refused_before_it_is_sent(api: SelfApi) -> None:
     with pytest.raises(ConfigurationError, match="not a duration"):
         questions.extend("soon")
     assert api.asked == []
-
-
-def test_egress_shows_rules_and_denials(api: SelfApi) -> None:
-    """The rules as the admin wrote them; each denied place with how often, when and why."""
-    shown = questions.egress()
-    assert repr(shown).splitlines() == [
-        "Allowed",
-        "idx.test",
-        "*.example.org:443",
-        "Denied           Times  Last       Why",
-        "example.com:443  3      15:10 UTC  not on the allowlist (egress.not_allowed)",
-        "Ask the hub's admin for a host that your work needs.",
-    ]
-    api.answers[f"GET {SELF}/egress"] = (200, {"allowed": [], "denied": []})
-    assert repr(questions.egress()) == "This sandbox may reach nothing outside.\nNothing was denied."
-
-
-def test_the_rule_that_refused_is_shown(api: SelfApi) -> None:
-    """A port that the rule of a host does not list names that rule."""
-    item = {**DENIED, "code": "egress.port_not_allowed", "rule": "example.com:443", "port": 80}
-    api.answers[f"GET {SELF}/egress"] = (200, {"allowed": [], "denied": [item]})
-    assert "rule example.com:443 (egress.port_not_allowed)" in repr(questions.egress())
 
 
 @pytest.mark.parametrize("missing", ["JUPYTER_SANDBOX", "JUPYTERHUB_API_URL", "JUPYTERHUB_API_TOKEN"])

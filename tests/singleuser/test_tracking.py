@@ -21,9 +21,13 @@ from tests.singleuser.selfapi import TOKEN, SelfApi
 
 
 class Proxy:
-    """What answers at the relay's port: `answer` is sent to whatever is asked, `asked` is remembered."""
+    """What answers at the relay's port: `answer` is sent to whatever is asked, `asked` is remembered.
+
+    `answers` are documents by what a path holds; the first that fits is taken before `answer`.
+    """
 
     def __init__(self) -> None:
+        self.answers: dict[str, object] = {}
         self.answer: tuple[int, bytes] = (200, b'{"user": "ada", "workspace": "u-ada-x"}')
         self.asked: list[tuple[str, str]] = []
         proxy = self
@@ -35,10 +39,20 @@ class Proxy:
                 """Answer it."""
                 proxy.asked.append((self.path, self.headers.get("Authorization", "")))
                 status, body = proxy.answer
+                for part, document in proxy.answers.items():
+                    if part in self.path:
+                        unknown = isinstance(document, dict) and "error_code" in document
+                        status, body = 404 if unknown else 200, json.dumps(document).encode()
+                        break
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
+
+            def do_POST(self) -> None:
+                """Answer it."""
+                self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                self.do_GET()
 
             def log_message(self, *_: object) -> None:
                 """Silent."""

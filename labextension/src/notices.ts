@@ -1,0 +1,60 @@
+/* What has control told that this page has not shown yet? Pure: events of the bus, and what the document still says. */
+
+import { instant } from './time.js';
+import type { INotice } from './tokens';
+import type { IView } from './view';
+
+/** The schema of notices on jupyter_server's event bus: any version, since a field more does not hurt. */
+const SCHEMA = /^https:\/\/events\.jupyter-sandbox\.example\/notice\/v\d+$/;
+
+/** The notice in an event of the bus; null where it is none. */
+export function noticeOf(event: { schema_id?: unknown; [name: string]: unknown }): INotice | null {
+  if (typeof event.schema_id !== 'string' || !SCHEMA.test(event.schema_id)) {
+    return null;
+  }
+  const { id, kind, code, why, at } = event;
+  if (typeof id !== 'number' || typeof kind !== 'string') {
+    return null;
+  }
+  return { id, kind, code: word(code), why: word(why), at: word(at) || null };
+}
+
+/** Which notices are news? Remembers what it was given: one may come twice, by the bus and by the document. */
+export class Heard {
+  /** Is this notice of the bus news? */
+  notice(notice: INotice): boolean {
+    const isExtension = notice.kind === 'extended' && notice.at !== null;
+    return this.first(isExtension ? `extended ${instant(notice.at)}` : `number ${notice.id}`);
+  }
+
+  /** The document's warnings that are news, oldest first. */
+  warnings(view: IView): INotice[] {
+    const warnings = view.sandbox?.warnings ?? [];
+    return warnings
+      .filter(({ id, code, at, told_at }) => this.first(id ? `number ${id}` : `${code} ${at} ${told_at}`))
+      .map(({ id, kind, code, why, at }) => ({ id: id ?? 0, kind: kind || 'warning', code, why, at }));
+  }
+
+  private first(key: string): boolean {
+    const isNew = !this.keys.has(key);
+    this.keys.add(key);
+    return isNew;
+  }
+
+  private readonly keys = new Set<string>();
+}
+
+/** The document as the notice changes it, until the next question says more. */
+export function applied(view: IView, notice: INotice): IView {
+  const { sandbox } = view;
+  if (!sandbox || !notice.at || !['warning', 'save', 'extended'].includes(notice.kind)) {
+    return view;
+  }
+  const ending = { ...sandbox.ending, at: notice.at };
+  const warnings = notice.kind === 'extended' ? [] : sandbox.warnings;
+  return { ...view, sandbox: { ...sandbox, ending, warnings } };
+}
+
+function word(value: unknown): string {
+  return typeof value === 'string' ? value : '';
+}
