@@ -47,6 +47,10 @@ class Desk(Control):
         """What a sandbox reads of its network."""
         return (await self.ask("GET", "/api/self/egress", spec(user).id))[1]
 
+    async def seen_by(self, sandbox: str) -> Any:
+        """What one of these ids reads of its network."""
+        return (await self.ask("GET", "/api/self/egress", sandbox))[1]
+
     async def lines(self, *actions: str) -> list[dict[str, Any]]:
         """Lines of the audit, newest first."""
         return [line for line in await self.parts.audit.lines() if line["action"] in actions]
