@@ -76,7 +76,7 @@ setup(
     package_data={
         "jupyter_sandbox_spawner": ["py.typed"],
         "jupyter_sandbox_spawner.backends": ["seccomp.json"],
-        "jupyter_sandbox_spawner.hub": ["templates/*.html", "templates/pages/*.html"],
+        "jupyter_sandbox_spawner.hub": ["templates/**/*.html", "templates/**/*.css", "templates/**/*.js"],
         "jupyter_sandbox_spawner.singleuser": [
             "inside/**/*.py",
             "inside/**/*.json",
