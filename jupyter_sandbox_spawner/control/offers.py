@@ -20,6 +20,7 @@ from ..rules.queue_words import Pool, free_words, none_refusal, place_words, too
 from ..rules.quotas import Asked, Caps, Refusal, Share, shares_of
 from ..rules.rulebook import Rulebook
 from . import waiting
+from .offer_prices import with_prices
 from .records import OPEN
 from .sums import Sums
 from .tables import sandboxes
@@ -62,7 +63,13 @@ def offers(connection: Connection, now: datetime, looking: Looking) -> list[Offe
     found = [(profile, _by_default(profile, looking)) for profile in looking.book.profiles]
     line = _Line(connection, now, looking, leaving, any(first.gpu for _, first in found))
     return [
-        _while_closed(first, looking, now) or _offer(profile, first, looking, sums, line)
+        with_prices(
+            _while_closed(first, looking, now) or _offer(profile, first, looking, sums, line),
+            profile,
+            first,
+            looking.book.prices,
+            looking.groups,
+        )
         for profile, first in found
     ]
 

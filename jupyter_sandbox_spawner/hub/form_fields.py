@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["OWN_TEXT", "option_field", "options_from_form", "text_field"]
+__all__ = ["OWN_TEXT", "option_field", "fields_of", "options_from_form", "text_field"]
 
 # No slug has a dot, so no two options share a field.
 _CHOICE, _TEXT = "option", "text"
@@ -45,6 +45,18 @@ def options_from_form(form_data: Mapping[str, list[Any]]) -> dict[str, Any]:
     options = {option: value for option, value in options.items() if value != ""}
     # A field of that name is nobody's, and is left to be refused.
     return {"options": options, **found} if options else found
+
+
+def fields_of(user_options: object) -> list[tuple[str, str]]:
+    """The fields that post a saved choice again; none where it names no profile or is of another shape."""
+    if not isinstance(user_options, Mapping) or not isinstance(user_options.get("profile"), str):
+        return []
+    profile, options = user_options["profile"], user_options.get("options")
+    found = [("profile", profile)]
+    if isinstance(options, Mapping):
+        # A text is taken for the choice of that name as well, so one kind of field does for both.
+        found += [(text_field(profile, str(name)), str(value)) for name, value in options.items()]
+    return found
 
 
 def _place(name: str) -> tuple[str, str, str]:

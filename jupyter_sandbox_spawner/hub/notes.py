@@ -17,6 +17,7 @@ from ..rules.endings import FILES
 from ..settings import SITE_VARIABLE, Site
 from ..units import format_duration
 from .catalogue import alarm, site_of
+from .ways_on import Starting, WaysOn, starting, ways_on
 
 __all__ = ["Note", "Notes", "last_ending", "note_of", "page_variables"]
 
@@ -64,6 +65,14 @@ class Notes:
         """What admins must know of the profiles file: why its last edit is refused; "" for all others."""
         site = _site()
         return alarm(site.profiles, site.environments) if is_admin and site.profiles else ""
+
+    def starting(self, spawner: Any) -> Starting:
+        """How far the start of this server is."""
+        return starting(spawner)
+
+    def again(self, user: Any, server: str) -> WaysOn:
+        """How this server could be started as it was the last time; `user` is the hub's object."""
+        return ways_on(user, server)
 
     async def ending(self, user: str, server: str) -> Note | None:
         """See `last_ending`."""

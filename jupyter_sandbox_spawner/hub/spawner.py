@@ -13,19 +13,16 @@ from typing import Any
 from jupyterhub.spawner import Spawner
 
 from ..clients.control import Released
-from ..errors import BackendError, ProfileRefusedError, SandboxError
+from ..errors import BackendError, SandboxError
 from ..models import SandboxSpec, Status
 from ..names import canonical_username
 from ..rules.choosing import Choice, decide
 from ..rules.user_options import saved_options
-from .capacity import current_offers
-from .catalogue import alarm
 from .choice import asked_now
 from .deaths import follow_deaths, is_replaced, is_running
 from .environment import ServerPlan, unknown_image
-from .form import Heading, profile_form
+from .form_page import form_of
 from .lifecycle import Lifecycle, to_its_end
-from .notes import last_ending
 from .planning import start_plan
 from .refusals import reason_of_death, reason_of_failure, start_error
 from .stages import Stages
@@ -78,18 +75,7 @@ class SandboxSpawner(SandboxTraits, Spawner):  # type: ignore[misc]  # JupyterHu
     async def render_form(self) -> str:
         """The form, with the saved choice or the default checked and why the server ended the last time.
         HTML, everything escaped."""
-        offered, groups = self.offered, self.groups
-        ending = await last_ending(self.site, self.user.name, self.name)
-        free = await current_offers(self.site, self.user.name, groups, self.name)
-        source = self.profiles or self.site.profiles
-        told = alarm(source, self.site.environments) if self.user.admin else ""
-        try:
-            current = decide(offered, self.orm_spawner.user_options, False, self.user.name, groups)
-        except ProfileRefusedError as error:
-            heading = Heading(notice=str(error), ending=ending, alarm=told)
-            return profile_form(offered, groups, None, heading, free)
-        heading = Heading(notice=current.notice, ending=ending, alarm=told)
-        return profile_form(offered, groups, current, heading, free)
+        return await form_of(self)
 
     async def start(self) -> str:
         """Decide, prepare, start, wait for the answer; the URL of the one front.

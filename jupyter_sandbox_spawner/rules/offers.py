@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 __all__ = ["Offer"]
@@ -16,6 +17,10 @@ class Offer:
 
     `eta` is when it is likely to be free; `position` is the user's place in the queue, 0 where a device is
     reserved, None where they do not wait.
+
+    `price` is that of an hour with the default choices, in `currency`; None where the admin wrote no prices.
+    `choice_adds` is what each choice that may be taken adds to the price of the profile without it, by
+    `OPTION.CHOICE`.
     """
 
     slug: str
@@ -25,3 +30,6 @@ class Offer:
     free: str = ""
     eta: datetime | None = None
     position: int | None = None
+    price: float | None = None
+    currency: str = ""
+    choice_adds: Mapping[str, float] = field(default_factory=dict)

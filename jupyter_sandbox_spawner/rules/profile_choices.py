@@ -10,7 +10,6 @@ import difflib
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from typing import Any
 
 from ..errors import ProfileRefusedError
 from .profile_nodes import node_of
@@ -19,7 +18,15 @@ from .profile_templates import deciding_group, fill
 from .profiles import Profile, profile_digest
 from .sandbox_keys import SandboxReading, worked_in
 
-__all__ = ["chosen", "may_choose", "named_datasets", "reason_against_choice", "resolve"]
+__all__ = [
+    "chosen",
+    "may_choose",
+    "named_datasets",
+    "reason_against_choice",
+    "resolve",
+    "text_remedy",
+    "with_choice",
+]
 
 
 def resolve(profile: Profile, options: Mapping[str, str], user: str, groups: Collection[str]) -> Profile:
@@ -33,7 +40,7 @@ def resolve(profile: Profile, options: Mapping[str, str], user: str, groups: Col
     for option in profile.options:
         choice = chosen(option, options.get(option.slug), groups)
         if isinstance(choice, OptionChoice):
-            found = worked_in(found, _values(choice.overrides))
+            found = with_choice(found, choice)
         elif choice and option.free_text:
             texts[option.free_text.variable] = choice
     filled = _filled(found, user, deciding_group(profile.allowed_groups, groups))
@@ -112,9 +119,10 @@ def _default(option: ProfileOption, groups: Collection[str]) -> OptionChoice | s
     )
 
 
-def _values(overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """They were checked when the file was read, with the environments of the site."""
-    return SandboxReading().values(node_of(overrides).keys or {})
+def with_choice(profile: Profile, choice: OptionChoice) -> Profile:
+    """The profile as this choice alone changes it; names are not filled in."""
+    # They were checked when the file was read, with the environments of the site.
+    return worked_in(profile, SandboxReading().values(node_of(choice.overrides).keys or {}))
 
 
 def _filled(profile: Profile, user: str, group: str) -> Profile:
@@ -131,14 +139,19 @@ def _text(option: ProfileOption, rule: FreeText, value: str) -> str:
     right = len(value) <= rule.longest and value.isprintable()
     if right and re.fullmatch(rule.pattern, value):
         return value
-    remedy = rule.message or f"It must match {rule.pattern}"
     raise ProfileRefusedError(
         f"{value[:80]!r} is not right for {option.display_name!r}.",
         code="options.text",
         field=f"options.{option.slug}",
-        remedy=f"{remedy.rstrip('.')}, in at most {rule.longest} characters.",
+        remedy=text_remedy(rule),
         status=400,
     )
+
+
+def text_remedy(rule: FreeText) -> str:
+    """What somebody reads whose text is refused, in the admin's words: the form says it while they type."""
+    remedy = rule.message or f"It must match {rule.pattern}"
+    return f"{remedy.rstrip('.')}, in at most {rule.longest} characters."
 
 
 def _no_choice(option: ProfileOption, value: str, groups: Collection[str]) -> ProfileRefusedError:
