@@ -59,6 +59,7 @@ _MORE = frozenset(
 )
 _SELF = "custom:sandbox:self"
 _ADMIN = "custom:sandbox:admin"
+_ADMIN_PAGE = "access:services!service=sandbox"
 _USER_SCOPES = ["self", "custom:sandbox:self!user"]
 _SERVER_SCOPES = ["users:activity!user", "access:servers!server", "custom:sandbox:self!server"]
 _TEMPLATES = str(Path(__file__).resolve().parent / "hub" / "templates" / "pages")
@@ -282,7 +283,7 @@ def _add_own_scope(c: Any, wanted: Sequence[str]) -> None:
 def _add_admins(c: Any) -> None:
     """A role for admins of sandboxes; the authenticator's admins have it from the start."""
     admins = _given(c, "Authenticator").get("admin_users", ())
-    role = {"name": "sandbox-admin", "scopes": [_ADMIN], "users": sorted(admins)}
+    role = {"name": "sandbox-admin", "scopes": [_ADMIN, _ADMIN_PAGE], "users": sorted(admins)}
     c.JupyterHub.load_roles.append(role)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from .errors import ConfigurationError
+from .rules.admin_page import ADMIN_SCOPE
 from .rules.tracking_pages import ACCESS_SCOPE, SERVICE
 from .settings import Site
 
@@ -46,12 +47,15 @@ _CONTROL_SCOPES = [
 def add_services(c: Any, site: Site) -> None:
     """Control asks who runs and for ends and routes, and tells what is used; by MLflow's pages people log in.
 
-    Control may see and do nothing else; the proxy takes `/services/sandbox/` to its API for admins, which
-    judges every token by its scopes. The pages may do nothing at the hub.
+    Control may see and do nothing else; the proxy takes `/services/sandbox/` to its page and API for admins,
+    which judges every token by its scopes. The pages may do nothing at the hub.
     """
     token = os.environ.get(CONTROL_TOKEN)
     if token:
-        _add(c, _CONTROL, token, site.control_port, display=False)
+        # Only who has the access scope sees it in the menu. No consent: the token that it gets names an admin
+        # and may do nothing at the hub.
+        more = {"oauth_no_confirm": True, "oauth_client_allowed_scopes": [ADMIN_SCOPE]}
+        _add(c, _CONTROL, token, site.control_port, display=True, **more)
         role = {"name": _CONTROL, "scopes": list(_CONTROL_SCOPES), "services": [_CONTROL]}
         c.JupyterHub.load_roles.append(role)
     token = os.environ.get(TRACKING_TOKEN)

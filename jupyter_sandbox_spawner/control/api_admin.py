@@ -16,6 +16,7 @@ from ..serving import peer_credentials
 from ..wire import decode_json
 from . import happenings, records
 from .api_gpu import GpuApi
+from .api_lists import ListsApi
 from .extending import AdminWish, Extender, Wish
 from .found_view import found_view
 from .lifetime import Lifetime
@@ -77,8 +78,8 @@ class AdminApi:
                 web.get(f"{prefix}/api/usage", self._usage),
             ]
         )
-
         GpuApi(self._parts, who_asks).add_shared(app, prefix)
+        ListsApi(self._parts, self._lifetime).add_shared(app, prefix)
 
     async def _health(self, request: web.Request) -> web.Response:
         trouble = self._parts.audit.trouble

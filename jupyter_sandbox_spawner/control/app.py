@@ -21,6 +21,7 @@ from ..clients.hub import HubClient, read_token
 from ..clients.launcher import LauncherClient
 from ..errors import ProgramError
 from ..rules.audit import Entry
+from ..rules.page_cookies import Place
 from ..rules.profiles import Defaults
 from ..serving import application, listening_socket, loopback_socket, private_directory
 from ..settings import Site
@@ -98,7 +99,12 @@ async def run(
                 datasets.add_to(app)
             await _serve(stack, app, _listener(site, caller, sockets))
         public = application(None)
-        PublicApi(parts, admin_api, site.admin_prefix).add_to(public)
+        place = Place(
+            prefix=site.admin_prefix,
+            hub=f"{site.subdomain_host}{site.base_url}hub",
+            own_host=bool(site.subdomain_host),
+        )
+        PublicApi(parts, admin_api, place).add_to(public)
         datasets.add_to(public, site.admin_prefix)
         await _serve(stack, public, _public_listener(site, sockets))
         await lifetime.load()

@@ -71,13 +71,16 @@ class Judge:
         self._rules = rules
         return not first or self._was_blind
 
-    async def judge(self, found: Sequence[SandboxRecord], age: float = 0) -> dict[str, Judged]:
-        """Verdicts on sandboxes that start or run; what the gateway said may be `age` seconds old."""
+    async def judge(
+        self, found: Sequence[SandboxRecord], age: float = 0, *, sample: bool = True
+    ) -> dict[str, Judged]:
+        """Verdicts on sandboxes that start or run; `age` and `sample` as in Watcher.look."""
         if self._rules is None:
             await self.refresh()
         ids = [record.id for record in found]
         gpus = await self._parts.store.run(lambda db: ledger.gpus_of(db, ids)) if ids else {}
-        signals = await self._watcher.look([record for record in found if record.status == "ready"], age)
+        ready = [record for record in found if record.status == "ready"]
+        signals = await self._watcher.look(ready, age, sample=sample)
         judged = {}
         for number, record in enumerate(found, start=1):
             if number % _IN_ONE_GO == 0:

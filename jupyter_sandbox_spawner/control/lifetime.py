@@ -31,6 +31,7 @@ __all__ = ["Lifetime"]
 log = logging.getLogger("jupyter_sandbox_spawner.control")
 _ASK_AGAIN = timedelta(seconds=5)  # what could not be judged
 _FIGURES_KEPT = 5.0  # seconds that the gateway's figures are good enough to keep or warn by
+_FIGURES_SHOWN = 60.0  # and to show a page of a list
 _NOTES = 200  # notices and uses in one transaction
 _PASS = 1.0  # seconds; what is due within one is judged together
 _VOID = 1000  # void appointments that a heap may hold beside four a sandbox
@@ -75,6 +76,12 @@ class Lifetime:
     async def verdict_of(self, record: SandboxRecord) -> Judged:
         """What would be decided about this one now; nothing follows from it, so kept figures will do."""
         return await self._judge.judge_one(record, _FIGURES_KEPT)
+
+    async def shown(self, found: Sequence[SandboxRecord]) -> dict[str, Verdict]:
+        """What would be decided about those that start or run, by figures of the last minute; for lists."""
+        live = [record for record in found if record.status in ("admitted", "ready")]
+        judged = await self._judge.judge(live, _FIGURES_SHOWN, sample=False)
+        return {sandbox: item.verdict for sandbox, item in judged.items()}
 
     async def settled(self) -> None:
         """Returns when no stop is under way."""

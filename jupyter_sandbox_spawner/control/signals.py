@@ -81,11 +81,17 @@ class Watcher:
             seen.gpu_used_at = None if seen.gpu_used_at is None else now
             seen.said_at = None if seen.said_at is None else now
 
-    async def look(self, found: Sequence[SandboxRecord], age: float = 0) -> dict[str, Signals]:
-        """Signals of these sandboxes; figures of the doors may be `age` seconds old."""
+    async def look(
+        self, found: Sequence[SandboxRecord], age: float = 0, *, sample: bool = True
+    ) -> dict[str, Signals]:
+        """Signals of these sandboxes; figures of the doors may be `age` seconds old.
+
+        `sample` False: processors and GPUs are not looked at anew, for what only shows.
+        """
         if not found:
             return {}
-        doors, _ = await asyncio.gather(self._ask_doors(age), self._sample([record.id for record in found]))
+        ids = [record.id for record in found if sample]
+        doors, _ = await asyncio.gather(self._ask_doors(age), self._sample(ids))
         return {record.id: self._signals(record, doors) for record in found}
 
     async def is_working(self, sandbox: str, *, on_gpus: bool) -> bool:

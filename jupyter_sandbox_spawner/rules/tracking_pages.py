@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
+from .page_requests import is_own_page
 from .tracking import Call, decide, refusal
 
-__all__ = ["ACCESS_SCOPE", "SERVER_INFO", "SERVICE", "check_sender", "decide_page", "is_navigation", "policy"]
+__all__ = ["ACCESS_SCOPE", "SERVER_INFO", "SERVICE", "check_sender", "decide_page", "policy"]
 
 SERVICE = "mlflow"
 ACCESS_SCOPE = f"access:services!service={SERVICE}"
@@ -20,7 +20,6 @@ _STATIC = "/static-files/"
 # Files of runs, models and traces, as the pages ask for them.
 _FILES = re.compile(r"/(?:model-versions/)?get-artifact|/ajax-api/[23]\.0/mlflow/get-trace-artifact")
 _READ = ("GET", "HEAD")
-_FOREIGN = ("cross-site", "same-site")
 # MLflow's own script asks for nothing outside (seen in Chromium, charts too). A frame shows a run's file.
 _PAGE = (
     "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
@@ -48,29 +47,7 @@ def policy(call: Call) -> str:
     return _FILE if call.kind in ("file", "artifact") else _PAGE
 
 
-def is_navigation(method: str, headers: Mapping[str, str]) -> bool:
-    """Does somebody open a page, so that a login may come first? `headers` are lower-case."""
-    mode = headers.get("sec-fetch-mode")
-    if mode is not None:
-        return method == "GET" and mode == "navigate"
-    return method == "GET" and "text/html" in headers.get("accept", "")
-
-
 def check_sender(method: str, headers: Mapping[str, str]) -> None:
-    """Raises RefusedError `tracking.foreign_page` where another site's page sent it, or may have.
-
-    The cookie is SameSite=Lax; servers of other users are the same site, so the browser's own word decides
-    (Fetch Metadata, and RFC 6454's Origin for what changes something).
-    """
-    site = headers.get("sec-fetch-site")
-    if method in _READ:
-        is_own = site not in _FOREIGN or _opens_a_tab(headers)
-    else:
-        host = urlsplit(headers.get("origin", "")).netloc
-        is_own = site in (None, "same-origin") and bool(host) and host == headers.get("host")
-    if not is_own:
+    """Raises RefusedError `tracking.foreign_page` where another site's page sent it, or may have."""
+    if not is_own_page(method, headers):
         raise refusal("tracking.foreign_page", "Another site's page asked for this; open MLflow's own page.")
-
-
-def _opens_a_tab(headers: Mapping[str, str]) -> bool:
-    return headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"

@@ -16,11 +16,12 @@ from typing import Any
 
 from ..clients.hub import HubClient, read_token
 from ..errors import ConfigurationError
+from ..rules.page_cookies import Place
 from ..serving import listening_socket, loopback_socket, peer_credentials, private_directory
 from ..settings import Site
 from .guard import App, Guard, Receive, Scope, Send
 from .identity import People
-from .pages import Pages, Place
+from .pages import Pages
 
 __all__ = ["Held", "run"]
 

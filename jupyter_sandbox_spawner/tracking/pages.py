@@ -10,19 +10,19 @@ import asyncio
 import html
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
-from http.cookies import CookieError, SimpleCookie
 from typing import Any, Protocol
-from urllib.parse import parse_qs, urlencode
+from urllib.parse import parse_qs
 
 from ..errors import SandboxError, UnreachableError
+from ..rules.page_cookies import PageCookies, Place
+from ..rules.page_requests import is_navigation
 from ..rules.tracking import Call, Visitor, refusal
-from ..rules.tracking_pages import SERVER_INFO, SERVICE, check_sender, decide_page, is_navigation, policy
+from ..rules.tracking_pages import SERVER_INFO, SERVICE, check_sender, decide_page, policy
+from ..sessions import Sessions
 from .guard import Guard, Message, Receive, Scope, Send, answer, headers_of, refuse
 from .identity import People
-from .sessions import Sessions
 
-__all__ = ["Codes", "Pages", "Place"]
+__all__ = ["Codes", "Pages"]
 
 log = logging.getLogger("jupyter_sandbox_spawner.tracking")
 _CALLBACK = "/oauth_callback"
@@ -39,18 +39,6 @@ class Codes(Protocol):
         """The token for a code. Raises AnswerError where the hub refuses it, UnreachableError."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Place:
-    """Where the pages are. `prefix` is their path without a last slash, `hub` the hub's address for browsers.
-
-    `own_host`: no other program of the site answers on this host name.
-    """
-
-    prefix: str
-    hub: str
-    own_host: bool = False
-
-
 class Pages:
     """An ASGI application for the proxy's connections. `info` is what MLflow says about itself."""
 
@@ -61,6 +49,7 @@ class Pages:
         self._people = people
         self._codes = codes
         self._place = place
+        self._cookies = PageCookies(place)
         # Its pages would offer to choose a workspace, and each person has one.
         self._info = {**info, "workspaces_enabled": False}
         self._sessions = Sessions()
@@ -102,7 +91,7 @@ class Pages:
         await self._guard.admit(visitor, call, _inside(scope, path), receive, dressed)
 
     async def _visitor(self, headers: Mapping[str, str]) -> Visitor | None:
-        session = self._cookie(headers, _COOKIE)
+        session = self._cookies.read(headers, _COOKIE)
         token = self._sessions.token(session, _now())
         visitor = await self._people.person(token, _now()) if token else None
         if token and visitor is None:
@@ -113,21 +102,14 @@ class Pages:
         query = scope["query_string"].decode("latin-1")
         # As it was sent: decoded, it could hold what ends a header.
         then = scope["raw_path"].decode("latin-1") + (f"?{query}" if query else "")
-        login = self._sessions.begin(self._cookie(headers, _BROWSER), then, _now())
-        wanted = {
-            "client_id": f"service-{SERVICE}",
-            "response_type": "code",
-            "state": login.state,
-            "code_challenge": login.challenge,
-            "code_challenge_method": "S256",
-        }
-        address = f"{self._place.hub}/api/oauth2/authorize?{urlencode(wanted)}"
-        await _redirect(send, address, self._set_cookie(headers, _BROWSER, login.browser, 600))
+        login = self._sessions.begin(self._cookies.read(headers, _BROWSER), then, _now())
+        address = login.address(self._place.hub, f"service-{SERVICE}")
+        await _redirect(send, address, self._cookies.written(headers, _BROWSER, login.browser, 600))
 
     async def _finish(self, scope: Scope, headers: Mapping[str, str], send: Send) -> None:
         query = parse_qs(scope["query_string"].decode("latin-1"))
         state, code = (query.get(name, [""])[0] for name in ("state", "code"))
-        login = self._sessions.finish(state, self._cookie(headers, _BROWSER), _now())
+        login = self._sessions.finish(state, self._cookies.read(headers, _BROWSER), _now())
         if login is None or not code:
             raise refusal("tracking.login_failed", "This login was not begun here, or it took too long.", 403)
         token = await self._codes.token_for(f"service-{SERVICE}", code, login.verifier)
@@ -136,27 +118,7 @@ class Pages:
             raise refusal("tracking.login_failed", "The hub does not know the token that it gave.", 403)
         log.info("%s logged in by the hub.", visitor.user)
         session = self._sessions.open(token, _now())
-        await _redirect(send, login.then, self._set_cookie(headers, _COOKIE, session, None))
-
-    def _cookie(self, headers: Mapping[str, str], name: str) -> str:
-        try:
-            found = SimpleCookie(headers.get("cookie", ""))
-        except CookieError:
-            return ""
-        name = self._full_name(headers, name)
-        return found[name].value if name in found else ""
-
-    def _full_name(self, headers: Mapping[str, str], name: str) -> str:
-        """With the prefix that keeps pages of sister hosts from setting it, where browsers allow it."""
-        return f"__Host-{name}" if self._place.own_host and _is_secure(headers) else name
-
-    def _set_cookie(self, headers: Mapping[str, str], name: str, value: str, seconds: int | None) -> str:
-        full = self._full_name(headers, name)
-        path = "/" if full != name else f"{self._place.prefix}/"
-        parts = [f"{full}={value}", f"Path={path}", "HttpOnly", "SameSite=Lax"]
-        parts += ["Secure"] if _is_secure(headers) else []
-        parts += [f"Max-Age={seconds}"] if seconds is not None else []
-        return "; ".join(parts)
+        await _redirect(send, login.then, self._cookies.written(headers, _COOKIE, session, None))
 
     async def _say(self, scope: Scope, send: Send, error: SandboxError) -> None:
         """A refusal as a page for who opens one, else as MLflow's script understands it."""
@@ -225,11 +187,6 @@ async def _redirect(send: Send, address: str, cookie: str = "") -> None:
         headers.append((b"set-cookie", cookie.encode()))
     await send({"type": "http.response.start", "status": 302, "headers": headers})
     await send({"type": "http.response.body", "body": b""})
-
-
-def _is_secure(headers: Mapping[str, str]) -> bool:
-    """Does the browser speak TLS? By the hub's proxy."""
-    return headers.get("x-forwarded-proto", "").split(",")[0].strip() == "https"
 
 
 def _now() -> float:

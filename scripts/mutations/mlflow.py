@@ -8,7 +8,7 @@ __all__ = ["GUARDS"]
 
 _TRACKING = "jupyter_sandbox_spawner/rules/tracking.py"
 _OWN = "jupyter_sandbox_spawner/gateway/egress/own.py"
-_PAGES = "jupyter_sandbox_spawner/rules/tracking_pages.py"
+_PAGES = "jupyter_sandbox_spawner/rules/page_requests.py"
 _TESTS = "tests/tracking/test_pages.py"
 
 GUARDS = (
@@ -70,7 +70,7 @@ GUARDS = (
     ),
     Guard(
         name="mlflow pages: a login is the browser's that began it",
-        file="jupyter_sandbox_spawner/tracking/sessions.py",
+        file="jupyter_sandbox_spawner/sessions.py",
         pattern=r"if login is None or not secrets\.compare_digest[^\n]*",
         replacement="if login is None:",
         tests=f"{_TESTS} -k good_once",

@@ -136,7 +136,8 @@ def test_the_authenticators_admins_have_the_admin_scope(setup: Setup, control: A
     c.Authenticator.admin_users = {"root", "ada"}
     roles = {role["name"]: role for role in setup(c).JupyterHub.load_roles}
     assert roles["sandbox-admin"]["users"] == ["ada", "root"]
-    control("the role holds the scope", roles["sandbox-admin"]["scopes"] == ["custom:sandbox:admin"])
+    scopes = ["custom:sandbox:admin", "access:services!service=sandbox"]
+    control("the role holds the scope, and opens the page", roles["sandbox-admin"]["scopes"] == scopes)
     assert "custom:sandbox:admin" not in roles["user"]["scopes"]
 
 

@@ -16,6 +16,7 @@ from jupyter_sandbox_spawner.control.api_admin import AdminApi
 from jupyter_sandbox_spawner.control.api_public import PublicApi
 from jupyter_sandbox_spawner.control.parts import Tuning
 from jupyter_sandbox_spawner.control.reconciler import Reconciler
+from jupyter_sandbox_spawner.rules.page_cookies import Place
 from jupyter_sandbox_spawner.serving import application, loopback_socket
 
 from .control_street import parts_of, street
@@ -63,7 +64,8 @@ async def public() -> AsyncIterator[Public]:
         await control.start(ALICE)
         reconciler = Reconciler(parts, control.stopper, control.lifetime)
         app = application(None)
-        PublicApi(parts, AdminApi(parts, control.lifetime, reconciler, control.watcher), PREFIX).add_to(app)
+        admin = AdminApi(parts, control.lifetime, reconciler, control.watcher)
+        PublicApi(parts, admin, Place(prefix=PREFIX, hub="/hub/base/hub")).add_to(app)
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)

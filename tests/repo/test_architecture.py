@@ -15,7 +15,7 @@ FLOORS = (
     WORDS,
     {"wire", "settings", "vault_site"},
     {"rules"},
-    {"serving", "held", "clients", "kept_book", "ordinary"},
+    {"serving", "held", "clients", "kept_book", "ordinary", "sessions"},
     {"backends"},
     {"hub", "launcher", "gateway", "control", "tracking", "broker"},
     {"admin", "setup_backend", "setup_hub", "setup_services", "setup_vault"},

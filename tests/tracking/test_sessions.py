@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from jupyter_sandbox_spawner.tracking import sessions as module
-from jupyter_sandbox_spawner.tracking.sessions import Sessions
+from jupyter_sandbox_spawner import sessions as module
+from jupyter_sandbox_spawner.sessions import Sessions
 
 HOUR = 3600.0
 

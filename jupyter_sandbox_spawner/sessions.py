@@ -11,6 +11,7 @@ import secrets
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Generic, TypeVar
+from urllib.parse import urlencode
 
 __all__ = ["Login", "Sessions"]
 
@@ -33,6 +34,17 @@ class Login:
     def challenge(self) -> str:
         """The verifier's hash for the hub (RFC 7636, S256)."""
         return base64.urlsafe_b64encode(hashlib.sha256(self.verifier.encode()).digest()).rstrip(b"=").decode()
+
+    def address(self, hub: str, client: str) -> str:
+        """Where the browser goes to log in; `hub` is the hub's address for browsers, `client` who asks."""
+        wanted = {
+            "client_id": client,
+            "response_type": "code",
+            "state": self.state,
+            "code_challenge": self.challenge,
+            "code_challenge_method": "S256",
+        }
+        return f"{hub}/api/oauth2/authorize?{urlencode(wanted)}"
 
 
 class Sessions:
