@@ -42,7 +42,15 @@ export function stop(item, done) {
   ask({
     title: 'Stop this server?',
     facts: aboutServer(item),
-    fields: [{ name: 'why', label: 'Reason', kind: 'long', required: 'its user reads it.', hint: 'A sentence for its user; at most 500 characters.' }],
+    fields: [
+      {
+        name: 'why',
+        label: 'Reason',
+        kind: 'long',
+        required: 'its user reads it.',
+        hint: 'A sentence for its user; at most 500 characters.',
+      },
+    ],
     will: ({ why }) => [
       'The server ends now, with its kernels and what is only in memory; files stay. ',
       quote(item, why),
@@ -137,14 +145,33 @@ export function approve(item, done) {
       { name: 'why', label: 'Answer', kind: 'long', hint: 'They read it; may be empty.' },
     ],
     will: (values) =>
-      h('span', {}, 'At once and for ', duration(Number(values.for) * 1000), ', ', said(text[values.scope], 80), ' may reach ', said(`${item.host}:${item.port}`, 120), '; then it ends by itself. Private addresses stay closed.'),
+      h(
+        'span',
+        {},
+        'At once and for ',
+        duration(Number(values.for) * 1000),
+        ', ',
+        said(text[values.scope], 80),
+        ' may reach ',
+        said(`${item.host}:${item.port}`, 120),
+        '; then it ends by itself. Private addresses stay closed.',
+      ),
     confirm: 'Approve',
     command: (values) => {
       const { scope, name } = scopeOf(values.scope);
-      return command(['egress', 'approve', item.id], { for: short(values.for), scope, name, why: values.why });
+      return command(['egress', 'approve', item.id], {
+        for: short(values.for),
+        scope,
+        name,
+        why: values.why,
+      });
     },
     send: async (values) => {
-      const body = { for: Number(values.for), ...scopeOf(values.scope), ...(values.why ? { why: values.why } : {}) };
+      const body = {
+        for: Number(values.for),
+        ...scopeOf(values.scope),
+        ...(values.why ? { why: values.why } : {}),
+      };
       return approved(item, await call('POST', `api/egress/requests/${path(item.id)}/approve`, body));
     },
     done,
@@ -156,9 +183,19 @@ function approved(item, answer) {
   return h(
     'div',
     {},
-    h('p', {}, said(`${item.host}:${item.port}`, 120), ` is open until ${clock(answer.grant?.until)}; `, `in force in ${answer.applied} running server${answer.applied === 1 ? '' : 's'}.`),
+    h(
+      'p',
+      {},
+      said(`${item.host}:${item.port}`, 120),
+      ` is open until ${clock(answer.grant?.until)}; `,
+      `in force in ${answer.applied} running server${answer.applied === 1 ? '' : 's'}.`,
+    ),
     missed.length > 0
-      ? h('ul', {}, ...missed.map((one) => h('li', {}, 'Not in ', said(one.sandbox), ': ', said(one.message, 300))))
+      ? h(
+          'ul',
+          {},
+          ...missed.map((one) => h('li', {}, 'Not in ', said(one.sandbox), ': ', said(one.message, 300))),
+        )
       : null,
   );
 }
@@ -168,7 +205,15 @@ export function deny(item, done) {
   ask({
     title: 'Refuse this request?',
     facts: aboutRequest(item),
-    fields: [{ name: 'why', label: 'Reason', kind: 'long', required: 'its user reads it.', hint: 'A sentence for its user.' }],
+    fields: [
+      {
+        name: 'why',
+        label: 'Reason',
+        kind: 'long',
+        required: 'its user reads it.',
+        hint: 'A sentence for its user.',
+      },
+    ],
     will: ({ why }) => ['The host stays closed. ', quote(item, why)],
     confirm: 'Refuse',
     danger: true,
@@ -191,7 +236,9 @@ export function revoke(item, done) {
       ['Open since', h('span', {}, instant(item.since), ' by ', said(item.by))],
       ['Until', instant(item.until)],
     ],
-    fields: [{ name: 'why', label: 'Reason', kind: 'long', hint: 'For its user and the audit; may be empty.' }],
+    fields: [
+      { name: 'why', label: 'Reason', kind: 'long', hint: 'For its user and the audit; may be empty.' },
+    ],
     will: () => 'Every server it holds for loses the host at once; new connections are refused.',
     confirm: 'Close it',
     danger: true,
@@ -215,7 +262,8 @@ export function propose(item) {
       ['For', said(item.user)],
     ],
     will: () => [
-      'Put this into the profile in profiles.yaml; it holds for everybody with that profile, from their next start. ',
+      'Put this into the profile in profiles.yaml. ',
+      'It holds for everybody with that profile, from their next start. ',
       h('pre', { tabindex: '0', 'aria-label': 'Lines for profiles.yaml' }, lines),
       'Check it with the command below. Nothing is changed here.',
     ],

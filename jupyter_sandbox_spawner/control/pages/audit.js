@@ -8,7 +8,14 @@ import { follow, state } from './state.js';
 import { Table } from './table.js';
 
 const SIZE = 50;
-const TONES = { done: 'good', allowed: 'good', granted: 'good', refused: 'bad', denied: 'bad', failed: 'bad' };
+const TONES = {
+  done: 'good',
+  allowed: 'good',
+  granted: 'good',
+  refused: 'bad',
+  denied: 'bad',
+  failed: 'bad',
+};
 const NAMES = ['text', 'user', 'actor', 'action', 'outcome', 'code', 'sandbox'];
 
 /** Lines of the audit. */
@@ -20,7 +27,18 @@ export class AuditView {
         { name: 'user', label: 'User', hint: 'any' },
         { name: 'actor', label: 'Who did it', hint: 'any' },
         { name: 'action', label: 'Action', hint: 'any' },
-        { name: 'outcome', label: 'Outcome', hint: 'any' },
+        {
+          name: 'outcome',
+          label: 'Outcome',
+          kind: 'select',
+          options: [
+            ['', 'any'],
+            ['done', 'done'],
+            ['allowed', 'allowed'],
+            ['denied', 'denied'],
+            ['failed', 'failed'],
+          ],
+        },
         { name: 'code', label: 'Code', hint: 'any' },
         { name: 'sandbox', label: 'Sandbox', hint: 'an id' },
         { name: 'since', label: 'From', kind: 'date' },
@@ -38,7 +56,13 @@ export class AuditView {
     this._newest = h('a', {}, 'Newest');
     this._older = h('a', {}, 'Older');
     this._line = h('div', {});
-    const pager = h('nav', { class: 'pager', 'aria-label': 'Pages of the audit' }, this._newest, ' ', this._older);
+    const pager = h(
+      'nav',
+      { class: 'pager', 'aria-label': 'Pages of the audit' },
+      this._newest,
+      ' ',
+      this._older,
+    );
     this._section = new Section('Audit', this._table.element, pager, this._line);
     this.element = h('div', {}, this._filters.element, this._section.element);
   }
@@ -52,7 +76,9 @@ export class AuditView {
   async load() {
     await this._section.load(async () => {
       const wanted = state();
-      const asked = Object.fromEntries([...NAMES, 'since', 'until', 'before'].map((name) => [name, wanted[name]]));
+      const asked = Object.fromEntries(
+        [...NAMES, 'since', 'until', 'before'].map((name) => [name, wanted[name]]),
+      );
       const told = await get('api/audit', { ...asked, limit: SIZE });
       this._table.update(told.items);
       this._page(told, wanted);
@@ -61,7 +87,10 @@ export class AuditView {
 
   _page(told, wanted) {
     const older = told.next !== null && told.items.length === SIZE;
-    for (const [name, hidden, before] of [['_newest', !wanted.before, ''], ['_older', !older, told.next]]) {
+    for (const [name, hidden, before] of [
+      ['_newest', !wanted.before, ''],
+      ['_older', !older, told.next],
+    ]) {
       const label = this[name].textContent;
       const focused = document.activeElement === this[name];
       const link = follow(h('a', { hidden }, label), { before });
@@ -75,18 +104,38 @@ export class AuditView {
     const line = command(['audit', 'show'], { ...given, limit: SIZE });
     if (line !== this._said) {
       this._said = line;
-      put(this._line, h('p', { class: 'faint' }, 'The same at a terminal of the host:'), copyable(line, 'the command'));
+      put(
+        this._line,
+        h('p', { class: 'faint' }, 'The same at a terminal of the host:'),
+        copyable(line, 'the command'),
+      );
     }
   }
 }
 
 function columns() {
   return [
-    { label: 'When', head: true, text: (item) => item.at ?? item.time, show: (item) => instant(item.at ?? item.time) },
+    {
+      label: 'When',
+      head: true,
+      text: (item) => item.at ?? item.time,
+      show: (item) => instant(item.at ?? item.time),
+    },
     { label: 'Who', text: (item) => item.actor, show: (item) => said(item.actor, 40) },
     { label: 'Action', text: (item) => item.action, show: (item) => h('code', {}, said(item.action, 40)) },
     { label: 'To', text: (item) => JSON.stringify(item.subject), show: subject },
-    { label: 'Outcome', text: (item) => `${item.outcome}|${item.code}`, show: (item) => h('div', {}, chip(item.outcome, TONES[item.outcome] ?? ''), ' ', h('code', { class: 'faint' }, cut(item.code, 50))) },
+    {
+      label: 'Outcome',
+      text: (item) => `${item.outcome}|${item.code}`,
+      show: (item) =>
+        h(
+          'div',
+          {},
+          chip(item.outcome, TONES[item.outcome] ?? ''),
+          ' ',
+          h('code', { class: 'faint' }, cut(item.code, 50)),
+        ),
+    },
     { label: 'Detail', wide: true, text: (item) => JSON.stringify(item.detail), show: detail },
   ];
 }
@@ -97,10 +146,20 @@ function subject(item) {
 }
 
 function detail(item) {
-  const text = JSON.stringify(item.detail ?? {});
-  if (text === '{}') {
+  const pairs = Object.entries(item.detail ?? {});
+  const text = pairs.map(([name, value]) => `${name}: ${shown(value)}`).join(', ');
+  if (pairs.length === 0) {
     return '';
   }
   const full = JSON.stringify(item, null, 1).slice(0, 20_000);
-  return h('details', {}, h('summary', {}, said(text, 70)), h('pre', { tabindex: '0', 'aria-label': `Line ${item.seq}` }, full));
+  return h(
+    'details',
+    {},
+    h('summary', {}, said(text, 70)),
+    h('pre', { tabindex: '0', 'aria-label': `Line ${item.seq}` }, full),
+  );
+}
+
+function shown(value) {
+  return typeof value === 'object' ? JSON.stringify(value) : String(value);
 }

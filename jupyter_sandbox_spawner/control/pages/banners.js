@@ -1,4 +1,4 @@
-// What stands above every view? That control is away, the login has ended, or that nothing can be changed here.
+// What stands above every view? That control is away, the login has ended, or nothing can be changed here.
 
 import { h, put, said } from './dom.js';
 import { duration, skewed } from './time.js';
@@ -20,7 +20,13 @@ export class Banners {
 
   /** Why nothing can be changed; said once, where each button is off. */
   readOnly(why) {
-    const told = h('p', {}, h('strong', {}, 'Read only. '), said(why, 600), ' Each dialog’s command works at a terminal of the host.');
+    const told = h(
+      'p',
+      {},
+      h('strong', {}, 'Read only. '),
+      said(why, 600),
+      ' Each dialog’s command works at a terminal of the host.',
+    );
     put(this._fixed, h('div', { class: 'note', id: 'read-only', role: 'note' }, told));
   }
 
@@ -63,7 +69,8 @@ export class Banners {
     const skew = skewed();
     this._skew.hidden = Math.abs(skew) < NOTABLE_SKEW;
     const way = skew > 0 ? 'behind' : 'ahead of';
-    this._skew.textContent = `This computer’s clock is ${duration(Math.abs(skew))} ${way} the server’s; times here go by the server’s.`;
+    const far = duration(Math.abs(skew));
+    this._skew.textContent = `This computer’s clock is ${far} ${way} the server’s; times here go by the server’s.`;
   }
 }
 

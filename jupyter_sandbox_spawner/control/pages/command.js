@@ -24,7 +24,9 @@ function escaped(sign) {
     return sign;
   }
   const code = sign.codePointAt(0);
-  return code < 0x80 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u${code.toString(16).padStart(4, '0')}`;
+  return code < 0x80
+    ? `\\x${code.toString(16).padStart(2, '0')}`
+    : `\\u${code.toString(16).padStart(4, '0')}`;
 }
 
 /** A line of the admin command; what is empty of its options falls away. */

@@ -7,8 +7,8 @@ let serial = 0;
 
 /**
  * Open it. `spec`: {title, facts: [[label, node]], fields, will(values), confirm, danger, command(values),
- * send(values) -> what is shown after it, done()}. A field: {name, label, kind, options, value, hint, required,
- * most}. Without `send` it only shows.
+ * send(values) -> what is shown after it, done()}. A field: {name, label, kind, options, value, hint, most,
+ * required}. Without `send` it only shows.
  */
 export function ask(spec) {
   const dialog = new Dialog(spec);
@@ -60,7 +60,12 @@ class Dialog {
     const values = this._values();
     put(this._will, this._spec.will?.(values) ?? '');
     const line = this._spec.command?.(values);
-    put(this._twin, ...(line ? [h('p', { class: 'faint' }, 'The same at a terminal of the host:'), copyable(line, 'the command')] : []));
+    put(
+      this._twin,
+      ...(line
+        ? [h('p', { class: 'faint' }, 'The same at a terminal of the host:'), copyable(line, 'the command')]
+        : []),
+    );
   }
 
   async _submitted(event) {

@@ -44,7 +44,7 @@ export function cut(text, most = 60) {
   return signs.length > most ? `${signs.slice(0, most - 1).join('')}…` : signs.join('');
 }
 
-/** What a user may have written: apart from the direction of what stands around it, cut, whole in the title. */
+/** What a user may have written: its direction does not turn what is around it; cut, more in the title. */
 export function said(text, most = 60) {
   const short = cut(text, most);
   const whole = String(text ?? '');

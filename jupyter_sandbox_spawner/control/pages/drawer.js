@@ -26,8 +26,17 @@ export class Drawer {
     this._name = '';
     this._title = h('h2', { tabindex: '-1', id: 'drawer-title' });
     this._content = h('div', {});
-    const close = h('button', { type: 'button', class: 'quiet', onclick: () => this._close() }, 'Close details');
-    this.element = h('aside', { class: 'drawer', hidden: true, 'aria-labelledby': 'drawer-title' }, h('div', { class: 'drawer-head' }, this._title, close), this._content);
+    const close = h(
+      'button',
+      { type: 'button', class: 'quiet', onclick: () => this._close() },
+      'Close details',
+    );
+    this.element = h(
+      'aside',
+      { class: 'drawer', hidden: true, 'aria-labelledby': 'drawer-title' },
+      h('div', { class: 'drawer-head' }, this._title, close),
+      this._content,
+    );
     document.addEventListener('keydown', (event) => {
       if (event.key === 'Escape' && this._name && !document.querySelector('dialog[open]')) {
         this._close();
@@ -89,10 +98,20 @@ export class Drawer {
     }
     this._drawn = drawn;
     const focused = this._content.contains(document.activeElement) ? document.activeElement.textContent : '';
-    put(this._content, this._newer(item), this._buttons(item), facts(item), running(item), events(item), twin(item));
+    put(
+      this._content,
+      this._newer(item),
+      this._buttons(item),
+      facts(item),
+      running(item),
+      events(item),
+      twin(item),
+    );
     if (focused) {
       const again = [...this._content.querySelectorAll('button, summary, [tabindex]')];
-      (again.find((element) => element.textContent === focused) ?? this._title).focus({ preventScroll: true });
+      (again.find((element) => element.textContent === focused) ?? this._title).focus({
+        preventScroll: true,
+      });
     }
   }
 
@@ -153,7 +172,13 @@ function running(item) {
   return [
     h('h3', {}, 'Why it still runs'),
     h('p', {}, said(life.why, 500), ' ', h('code', {}, cut(life.code))),
-    h('table', { class: 'small' }, h('caption', { class: 'unseen' }, 'What each witness says'), h('thead', {}, h('tr', {}, ...head)), h('tbody', {}, ...rows)),
+    h(
+      'table',
+      { class: 'small' },
+      h('caption', { class: 'unseen' }, 'What each witness says'),
+      h('thead', {}, h('tr', {}, ...head)),
+      h('tbody', {}, ...rows),
+    ),
   ];
 }
 
@@ -164,17 +189,34 @@ function value(told) {
   if (typeof told === 'boolean') {
     return told ? 'yes' : 'no';
   }
-  return typeof told === 'object' ? said(Object.entries(told).map(([key, count]) => `${key} ${count}`).join(', '), 80) : said(told, 60);
+  return typeof told === 'object'
+    ? said(
+        Object.entries(told)
+          .map(([key, count]) => `${key} ${count}`)
+          .join(', '),
+        80,
+      )
+    : said(told, 60);
 }
 
 function events(item) {
   const found = [...(item.events ?? [])].reverse();
   const rows = found.map((one) =>
-    h('li', {}, instant(one.at), ' ', h('strong', {}, cut(String(one.kind).replaceAll('_', ' '))), ' ', said(detail(one.detail), 300)),
+    h(
+      'li',
+      {},
+      instant(one.at),
+      ' ',
+      h('strong', {}, cut(String(one.kind).replaceAll('_', ' '))),
+      ' ',
+      said(detail(one.detail), 300),
+    ),
   );
   return [
     h('h3', {}, 'What happened'),
-    rows.length ? h('ol', { class: 'events', reversed: true }, ...rows) : h('p', { class: 'faint' }, 'Nothing is recorded.'),
+    rows.length
+      ? h('ol', { class: 'events', reversed: true }, ...rows)
+      : h('p', { class: 'faint' }, 'Nothing is recorded.'),
   ];
 }
 
@@ -184,10 +226,15 @@ function detail(known) {
     return plain;
   }
   const pairs = Object.entries(known ?? {}).filter(([, one]) => one !== null && one !== '');
-  return pairs.map(([name, one]) => `${name}: ${typeof one === 'object' ? JSON.stringify(one) : one}`).join(', ');
+  return pairs
+    .map(([name, one]) => `${name}: ${typeof one === 'object' ? JSON.stringify(one) : one}`)
+    .join(', ');
 }
 
 function twin(item) {
   const name = item.server ? `${item.user}/${item.server}` : item.user;
-  return [h('p', { class: 'faint' }, 'The same at a terminal of the host:'), copyable(command(['why', name]), 'the command')];
+  return [
+    h('p', { class: 'faint' }, 'The same at a terminal of the host:'),
+    copyable(command(['why', name]), 'the command'),
+  ];
 }

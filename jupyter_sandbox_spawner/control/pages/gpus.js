@@ -24,22 +24,42 @@ export class GpusView {
       empty: 'Nobody waits.',
     });
     this._devices = new Section('GPUs', this._counts, this._board, this._notes);
-    this.element = h('div', {}, this._devices.element, h('section', {}, h('h2', {}, 'Queue'), this._queue.element));
+    this.element = h(
+      'div',
+      {},
+      this._devices.element,
+      h('section', {}, h('h2', {}, 'Queue'), this._queue.element),
+    );
   }
 
   _columns() {
     return [
       { label: 'Place', number: true, text: (item) => String(item.position) },
       { label: 'User', head: true, text: (item) => item.user, show: (item) => said(item.user) },
-      { label: 'Server', text: (item) => item.server || 'default', show: (item) => said(item.server || 'default', 30) },
+      {
+        label: 'Server',
+        text: (item) => item.server || 'default',
+        show: (item) => said(item.server || 'default', 30),
+      },
       { label: 'Profile', text: (item) => item.profile, show: (item) => said(item.profile, 40) },
-      { label: 'Wants', text: (item) => `${item.count} × ${item.kind}`, show: (item) => said(`${item.count} × ${item.kind}`, 40) },
+      {
+        label: 'Wants',
+        text: (item) => `${item.count} × ${item.kind}`,
+        show: (item) => said(`${item.count} × ${item.kind}`, 40),
+      },
       { label: 'Waits', text: (item) => since(item.since).textContent, show: (item) => since(item.since) },
       { label: 'Turn', wide: true, text: (item) => turn(item).textContent, show: turn },
       {
         label: '',
         text: () => String(this._context.canWrite),
-        show: (item) => doing(this._context, 'Take out', `ticket of ${item.user}`, () => dropTicket(item, () => this._context.refresh()), 'danger'),
+        show: (item) =>
+          doing(
+            this._context,
+            'Take out',
+            `ticket of ${item.user}`,
+            () => dropTicket(item, () => this._context.refresh()),
+            'danger',
+          ),
       },
     ];
   }
@@ -61,8 +81,12 @@ export class GpusView {
 
   _draw(told) {
     const count = (state) => told.devices.filter((device) => device.state === state).length;
-    const parts = Object.keys(TONES).filter(count).map((state) => `${count(state)} ${state}`);
-    this._counts.textContent = told.devices.length ? `${told.devices.length} GPUs: ${parts.join(', ')}.` : 'The launcher found no GPU.';
+    const parts = Object.keys(TONES)
+      .filter(count)
+      .map((state) => `${count(state)} ${state}`);
+    this._counts.textContent = told.devices.length
+      ? `${told.devices.length} GPUs: ${parts.join(', ')}.`
+      : 'The launcher found no GPU.';
     put(this._board, ...told.devices.map(tile));
     put(this._notes, ...(told.notes ?? []).map((note) => h('li', { class: 'faint' }, said(note, 300))));
   }
@@ -80,9 +104,24 @@ function tile(device) {
   return h(
     'li',
     { class: `tile ${TONES[device.state] ?? ''}` },
-    h('div', { class: 'tile-head' }, h('code', { title: device.id }, cut(device.id, 18)), chip(device.state, TONES[device.state])),
+    h(
+      'div',
+      { class: 'tile-head' },
+      h('code', { title: device.id }, cut(device.id, 18)),
+      chip(device.state, TONES[device.state]),
+    ),
     h('div', { class: 'faint' }, said(room, 60)),
-    device.user ? h('div', {}, serverLink({ ...device, view: 'sandboxes' }), ' · ', said(device.profile, 30)) : null,
-    device.user ? h('div', { class: 'faint' }, 'since ', instant(device.since), device.until ? [', until ', instant(device.until)] : '') : null,
+    device.user
+      ? h('div', {}, serverLink({ ...device, view: 'sandboxes' }), ' · ', said(device.profile, 30))
+      : null,
+    device.user
+      ? h(
+          'div',
+          { class: 'faint' },
+          'since ',
+          instant(device.since),
+          device.until ? [', until ', instant(device.until)] : '',
+        )
+      : null,
   );
 }

@@ -11,7 +11,13 @@ export class HealthView {
     this._summary = h('p', {});
     this._list = h('ul', { class: 'findings' });
     const line = copyable(command(['doctor']), 'the command');
-    this._section = new Section('Health', this._summary, this._list, h('p', { class: 'faint' }, 'More, at a terminal of the host:'), line);
+    this._section = new Section(
+      'Health',
+      this._summary,
+      this._list,
+      h('p', { class: 'faint' }, 'More, at a terminal of the host:'),
+      line,
+    );
     this.element = h('div', {}, this._section.element);
   }
 
@@ -23,7 +29,9 @@ export class HealthView {
       const told = await get('api/health');
       const parts = [...(told.parts ?? [])].sort((one, other) => Number(one.fine) - Number(other.fine));
       const bad = parts.filter((part) => !part.fine).length;
-      this._summary.textContent = bad ? `${bad} of ${parts.length} parts are not well.` : `All ${parts.length} parts are well.`;
+      this._summary.textContent = bad
+        ? `${bad} of ${parts.length} parts are not well.`
+        : `All ${parts.length} parts are well.`;
       const drawn = JSON.stringify(parts);
       if (drawn !== this._drawn) {
         this._drawn = drawn;

@@ -63,6 +63,7 @@ function route() {
       link.toggleAttribute('aria-current', false);
       if (key === name) {
         link.setAttribute('aria-current', 'page');
+        link.scrollIntoView({ block: 'nearest', inline: 'nearest' });
       }
     }
     document.title = `${VIEWS[name][0]} · Sandboxes`;
@@ -105,7 +106,12 @@ async function count() {
   const { open = 0, waiting_requests: asked = 0, queue = 0 } = told.counts ?? {};
   const bad = (told.parts ?? []).filter((part) => !part.fine).length;
   const number = (value) => Number(value).toLocaleString();
-  put(place('counts'), `${number(open)} open · ${number(asked)} request${asked === 1 ? '' : 's'} · ${number(queue)} waiting for GPUs · `, bad ? h('strong', {}, `${bad} part${bad === 1 ? '' : 's'} not well`) : 'all parts well');
+  put(
+    place('counts'),
+    `${number(open)} open · ${number(asked)} request${asked === 1 ? '' : 's'} · `,
+    `${number(queue)} waiting for GPUs · `,
+    bad ? h('strong', {}, `${bad} part${bad === 1 ? '' : 's'} not well`) : 'all parts well',
+  );
   badge('network', asked, 'waiting');
   badge('gpus', queue, 'in the queue');
   badge('health', bad, 'not well');

@@ -38,7 +38,15 @@ export class Filters {
 
   _changed(field, quiet) {
     const value = this.values()[field.name];
-    go({ ...field.also?.(value), [field.name]: value === (field.fallback ?? '') ? '' : value, page: '', before: '' }, { quiet });
+    go(
+      {
+        ...field.also?.(value),
+        [field.name]: value === (field.fallback ?? '') ? '' : value,
+        page: '',
+        before: '',
+      },
+      { quiet },
+    );
   }
 
   /** What stands in them. */
@@ -69,6 +77,15 @@ export class Filters {
   _offer(input, value) {
     if (input.tagName === 'SELECT' && ![...input.options].some((option) => option.value === value)) {
       input.append(h('option', { value }, cut(value, 40)));
+    }
+  }
+
+  /** What a field shows while the address says nothing of it. */
+  usually(name, value) {
+    const place = this._fields.findIndex((field) => field.name === name);
+    this._fields[place].fallback = value;
+    if (!state()[name] && this._inputs[place] !== document.activeElement) {
+      this._inputs[place].value = value;
     }
   }
 
@@ -144,7 +161,7 @@ export function serverLink(item, label = item.user) {
   return follow(link, { ...change });
 }
 
-/** A button for something that changes the world; off, and described by the reason, where that is not allowed. */
+/** A button for something that changes the world; off, and described by why, where that is not allowed. */
 export function doing(context, label, about, act, tone = '') {
   const off = context.canWrite !== true;
   return h(

@@ -1,9 +1,9 @@
-// How does a sum over days look? Stacked bars, one colour and one pattern a name; the numbers stand beside it.
+// How does a sum over days look? Stacked bars, one colour a name; the same numbers in a table below.
 
 import { cut, h, s, said } from './dom.js';
 
-const WIDTH = 760;
-const HEIGHT = 240;
+const WIDTH = 960;
+const HEIGHT = 230;
 const LEFT = 52;
 const BOTTOM = 26;
 const TOP = 10;
@@ -17,7 +17,9 @@ export function stacked(series, measure, shown = COLOURS - 1) {
     const values = days.map((day) => byDay.get(day) ?? 0);
     return { name: one.name, values, sum: values.reduce((all, value) => all + value, 0) };
   });
-  const named = rows.filter((row) => row.name !== null && row.sum > 0).sort((one, other) => other.sum - one.sum);
+  const named = rows
+    .filter((row) => row.name !== null && row.sum > 0)
+    .sort((one, other) => other.sum - one.sum);
   const rest = [...named.slice(shown), ...rows.filter((row) => row.name === null)];
   const found = named.slice(0, shown);
   if (rest.some((row) => row.sum > 0)) {
@@ -38,17 +40,27 @@ export function plot({ days, rows }, title, format) {
     'svg',
     { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: 'img', class: 'plot' },
     s('title', {}, title),
-    s('desc', {}, `From ${days[0]} to ${days.at(-1)}; the most on one day: ${format(Math.max(...sums))}. The numbers are in the table below.`),
+    s(
+      'desc',
+      {},
+      `From ${days[0]} to ${days.at(-1)}; the most on one day: ${format(Math.max(...sums))}. `,
+      'The numbers are in the table below.',
+    ),
     ...scale(top, format),
     ...bars(days, rows, top, format),
     ...labels(days),
   );
-  return h('figure', {}, h('div', { class: 'plot-box' }, drawing), legend(rows, format));
+  return h(
+    'figure',
+    {},
+    h('div', { class: 'plot-box', tabindex: '0', role: 'group', 'aria-label': title }, drawing),
+    legend(rows, format),
+  );
 }
 
 function nice(value) {
   const power = 10 ** Math.floor(Math.log10(value || 1));
-  const step = [1, 2, 5, 10].find((factor) => value <= factor * power);
+  const step = [1, 1.5, 2, 3, 4, 5, 6, 8, 10].find((factor) => value <= factor * power) ?? 10;
   return step * power;
 }
 
@@ -73,7 +85,13 @@ function bars(days, rows, top, format) {
       y -= tall;
       return s(
         'rect',
-        { x: LEFT + place * step + gap / 2, y, width: Math.max(step - gap, 0.5), height: tall, class: tone(row, colour) },
+        {
+          x: LEFT + place * step + gap / 2,
+          y,
+          width: Math.max(step - gap, 0.5),
+          height: tall,
+          class: tone(row, colour),
+        },
         s('title', {}, `${day}, ${nameOf(row)}: ${format(row.values[place])}`),
       );
     });
@@ -86,7 +104,13 @@ function labels(days) {
   const every = Math.ceil(days.length / 8);
   return days.flatMap((day, place) =>
     place % every === 0
-      ? [s('text', { x: LEFT + (place + 0.5) * step, y: HEIGHT - 8, 'text-anchor': 'middle', class: 'tick' }, day.slice(5))]
+      ? [
+          s(
+            'text',
+            { x: LEFT + (place + 0.5) * step, y: HEIGHT - 8, 'text-anchor': 'middle', class: 'tick' },
+            day.slice(5),
+          ),
+        ]
       : [],
   );
 }
@@ -101,7 +125,11 @@ function nameOf(row) {
 
 function legend(rows, format) {
   const items = rows.map((row, colour) => {
-    const box = s('svg', { width: 12, height: 12, 'aria-hidden': 'true' }, s('rect', { width: 12, height: 12, class: tone(row, colour) }));
+    const box = s(
+      'svg',
+      { width: 12, height: 12, 'aria-hidden': 'true' },
+      s('rect', { width: 12, height: 12, class: tone(row, colour) }),
+    );
     return h('li', {}, box, ' ', said(nameOf(row), 40), h('span', { class: 'faint' }, ` ${format(row.sum)}`));
   });
   return h('figcaption', {}, h('ul', { class: 'legend' }, ...items));
@@ -109,11 +137,27 @@ function legend(rows, format) {
 
 /** The same numbers to read, copy and hear. */
 export function twin({ days, rows }, caption, format) {
-  const head = h('tr', {}, h('th', { scope: 'col' }, 'Day'), ...rows.map((row) => h('th', { scope: 'col' }, said(nameOf(row), 30))));
-  const lines = days.map((day, place) =>
-    h('tr', {}, h('th', { scope: 'row' }, day), ...rows.map((row) => h('td', { class: 'number' }, format(row.values[place])))),
+  const head = h(
+    'tr',
+    {},
+    h('th', { scope: 'col' }, 'Day'),
+    ...rows.map((row) => h('th', { scope: 'col' }, said(nameOf(row), 30))),
   );
-  const table = h('table', { class: 'small' }, h('caption', { class: 'unseen' }, caption), h('thead', {}, head), h('tbody', {}, ...lines));
+  const lines = days.map((day, place) =>
+    h(
+      'tr',
+      {},
+      h('th', { scope: 'row' }, day),
+      ...rows.map((row) => h('td', { class: 'number' }, format(row.values[place]))),
+    ),
+  );
+  const table = h(
+    'table',
+    { class: 'small' },
+    h('caption', { class: 'unseen' }, caption),
+    h('thead', {}, head),
+    h('tbody', {}, ...lines),
+  );
   const box = h('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': caption }, table);
   return h('details', {}, h('summary', {}, 'The numbers of the picture'), box);
 }

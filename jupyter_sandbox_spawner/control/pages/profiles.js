@@ -9,7 +9,8 @@ import { bytes, duration } from './time.js';
 
 /** The file's state, the profiles, and what they give to whom. */
 export class ProfilesView {
-  constructor() {
+  constructor(context) {
+    this._context = context;
     this._file = h('div', {});
     this._cards = h('ul', { class: 'cards' });
     this._filters = new Filters(
@@ -39,7 +40,16 @@ export class ProfilesView {
       }),
       this._explain.load(async () => {
         if (!user) {
-          this._once('answer', null, () => put(this._answer, h('p', { class: 'faint' }, 'Write a name to see what each profile would give them, and why not.')));
+          this._once('answer', null, () =>
+            put(
+              this._answer,
+              h(
+                'p',
+                { class: 'faint' },
+                'Write a name to see what each profile would give them, and why not.',
+              ),
+            ),
+          );
           return;
         }
         const { now: _, ...told } = await get('api/profiles/explain', { user, groups });
@@ -58,13 +68,26 @@ export class ProfilesView {
 
   _draw(told) {
     const file = told.file
-      ? h('p', {}, 'From ', h('code', {}, said(told.file, 120)), ', in force since ', instant(told.loaded_at), '.')
+      ? h(
+          'p',
+          {},
+          'From ',
+          h('code', {}, said(told.file, 120)),
+          ', in force since ',
+          instant(told.loaded_at),
+          '.',
+        )
       : h('p', {}, 'This site has no profiles file; the hub’s configuration gives them.');
     const problem = told.problem
-      ? h('div', { class: 'note bad', role: 'note' }, h('p', {}, h('strong', {}, 'The file as it is now is refused; the one before stays in force.')), h('pre', { tabindex: '0', 'aria-label': 'What is wrong in the file' }, told.problem))
+      ? h(
+          'div',
+          { class: 'note bad', role: 'note' },
+          h('p', {}, h('strong', {}, 'The file as it is now is refused; the one before stays in force.')),
+          h('pre', { tabindex: '0', 'aria-label': 'What is wrong in the file' }, told.problem),
+        )
       : null;
     put(this._file, file, problem);
-    put(this._cards, ...(told.profiles ?? []).map((profile) => card(profile, told.currency)));
+    put(this._cards, ...(told.profiles ?? []).map((profile) => card(profile, this._context.me.currency)));
   }
 
   _draw_answer(told, user, groups) {
@@ -82,7 +105,9 @@ export class ProfilesView {
 
 function limits(item) {
   const gpu = item.gpu ? `${item.gpu.count} × ${item.gpu.kind}` : null;
-  const network = Array.isArray(item.egress) ? item.egress.map((rule) => (typeof rule === 'string' ? rule : (rule.text ?? rule.pattern))) : null;
+  const network = Array.isArray(item.egress)
+    ? item.egress.map((rule) => (typeof rule === 'string' ? rule : (rule.text ?? rule.pattern)))
+    : null;
   return [
     ['CPU', item.cpu && String(item.cpu)],
     ['Memory', bytes(item.memory)],
@@ -98,7 +123,11 @@ function limits(item) {
 }
 
 function list(pairs) {
-  return h('dl', {}, ...pairs.flatMap(([label, value]) => [h('dt', {}, label), h('dd', {}, said(value, 200))]));
+  return h(
+    'dl',
+    {},
+    ...pairs.flatMap(([label, value]) => [h('dt', {}, label), h('dd', {}, said(value, 200))]),
+  );
 }
 
 function who(profile) {
@@ -116,12 +145,22 @@ function card(profile, currency) {
   const price = profile.price_per_hour;
   const pairs = [['Who', who(profile)], ...limits(profile)];
   if (price !== null && price !== undefined) {
-    pairs.push(['Price an hour', `${price.toLocaleString(undefined, { maximumFractionDigits: 4 })} ${profile.currency ?? currency ?? ''}`.trim()]);
+    pairs.push([
+      'Price an hour',
+      `${price.toLocaleString(undefined, { maximumFractionDigits: 4 })} ${currency ?? ''}`.trim(),
+    ]);
   }
   return h(
     'li',
     { class: 'card' },
-    h('h3', {}, said(profile.display_name ?? profile.slug, 60), ' ', h('code', {}, cut(profile.slug, 40)), profile.default ? [' ', chip('default')] : ''),
+    h(
+      'h3',
+      {},
+      said(profile.display_name ?? profile.slug, 60),
+      ' ',
+      h('code', {}, cut(profile.slug, 40)),
+      profile.default ? [' ', chip('default')] : '',
+    ),
     profile.description ? h('p', { class: 'faint' }, said(profile.description, 300)) : null,
     profile.unavailable ? h('p', {}, chip('not now', 'warn'), ' ', said(profile.unavailable, 300)) : null,
     list(pairs),
@@ -130,12 +169,24 @@ function card(profile, currency) {
 
 function verdict(item) {
   const choices = (item.choices ?? []).map((one) =>
-    h('li', {}, said(`${one.option} = ${one.choice}`, 80), one.default ? ' (default)' : '', one.why ? [': no. ', said(one.why, 200)] : ': yes'),
+    h(
+      'li',
+      {},
+      said(`${one.option} = ${one.choice}`, 80),
+      one.default ? ' (default)' : '',
+      one.why ? [': no. ', said(one.why, 200)] : ': yes',
+    ),
   );
   return h(
     'li',
     { class: 'card' },
-    h('h3', {}, said(item.display_name ?? item.slug, 60), ' ', item.why ? chip('no', 'bad') : chip('yes', 'good')),
+    h(
+      'h3',
+      {},
+      said(item.display_name ?? item.slug, 60),
+      ' ',
+      item.why ? chip('no', 'bad') : chip('yes', 'good'),
+    ),
     item.why ? h('p', {}, said(item.why, 300)) : null,
     item.gives ? list(limits({ ...item.gives, time: item.time })) : null,
     choices.length ? h('ul', {}, ...choices) : null,

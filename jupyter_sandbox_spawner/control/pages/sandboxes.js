@@ -29,10 +29,27 @@ export class SandboxesView {
     this._filters = new Filters(
       [
         { name: 'search', label: 'Search', kind: 'search', hint: 'user, server or id' },
-        { name: 'status', label: 'Show', kind: 'select', options: [['open', 'open'], ['ended', 'ended'], ['all', 'all']], fallback: 'open' },
+        {
+          name: 'status',
+          label: 'Show',
+          kind: 'select',
+          options: [
+            ['open', 'open'],
+            ['ended', 'ended'],
+            ['all', 'all'],
+          ],
+          fallback: 'open',
+        },
         { name: 'profile', label: 'Profile', kind: 'select', options: [['', 'any']] },
         { name: 'group', label: 'Group', hint: 'any' },
-        { name: 'ordered', label: 'Order', kind: 'select', options: [['', 'as clicked'], ...ORDERS], narrow: true, also: ordered },
+        {
+          name: 'ordered',
+          label: 'Order',
+          kind: 'select',
+          options: [['', 'as clicked'], ...ORDERS],
+          narrow: true,
+          also: ordered,
+        },
       ],
       'Find sandboxes',
     );
@@ -48,7 +65,14 @@ export class SandboxesView {
     this.element = h(
       'div',
       { class: 'with-drawer' },
-      h('div', { class: 'main-part' }, h('h2', { class: 'unseen' }, 'Sandboxes'), this._filters.element, this._table.element, this._pager.element),
+      h(
+        'div',
+        { class: 'main-part' },
+        h('h2', { class: 'unseen' }, 'Sandboxes'),
+        this._filters.element,
+        this._table.element,
+        this._pager.element,
+      ),
       this._drawer.element,
     );
     this._learnProfiles();
@@ -56,16 +80,77 @@ export class SandboxesView {
 
   _columns() {
     return [
-      { name: 'user', label: 'User', sort: 'user', head: true, text: (item) => `${item.user}|${item.server}`, show: (item) => serverLink(item) },
-      { name: 'server', label: 'Server', sort: 'server', text: (item) => item.server || 'default', show: (item) => (item.server ? said(item.server, 30) : h('span', { class: 'faint' }, 'default')) },
-      { name: 'profile', label: 'Profile', sort: 'profile', text: (item) => item.profile, show: (item) => said(item.profile, 40) },
-      { name: 'status', label: 'Status', text: (item) => item.status, show: (item) => chip(WORDS[item.status] ?? item.status, TONES[item.status] ?? '') },
-      { name: 'gpus', label: 'GPUs', sort: 'gpus', first: 'desc', number: true, text: (item) => (item.gpus ?? []).join(' '), show: gpus },
-      { name: 'room', label: 'CPU, memory', text: (item) => [item.cpu && `${item.cpu} cpu`, bytes(item.memory)].filter(Boolean).join(', ') },
-      { name: 'started', label: 'Started', sort: 'started', first: 'desc', text: (item) => clock(item.admitted_at), show: (item) => instant(item.admitted_at) },
-      { name: 'used', label: 'Last used', sort: 'used', text: (item) => ago(item.used_at), show: (item) => since(item.used_at) },
-      { name: 'ends', label: 'Ends', sort: 'ends', wide: true, text: (item) => `${end(item)}|${why(item)}`, show: ends },
-      { name: 'do', label: '', text: (item) => `${item.status}|${this._context.canWrite}`, show: (item) => this._buttons(item) },
+      {
+        name: 'user',
+        label: 'User',
+        sort: 'user',
+        head: true,
+        text: (item) => `${item.user}|${item.server}`,
+        show: (item) => serverLink(item),
+      },
+      {
+        name: 'server',
+        label: 'Server',
+        sort: 'server',
+        text: (item) => item.server || 'default',
+        show: (item) => (item.server ? said(item.server, 30) : h('span', { class: 'faint' }, 'default')),
+      },
+      {
+        name: 'profile',
+        label: 'Profile',
+        sort: 'profile',
+        text: (item) => item.profile,
+        show: (item) => said(item.profile, 40),
+      },
+      {
+        name: 'status',
+        label: 'Status',
+        text: (item) => item.status,
+        show: (item) => chip(WORDS[item.status] ?? item.status, TONES[item.status] ?? ''),
+      },
+      {
+        name: 'gpus',
+        label: 'GPUs',
+        sort: 'gpus',
+        first: 'desc',
+        number: true,
+        text: (item) => (item.gpus ?? []).join(' '),
+        show: gpus,
+      },
+      {
+        name: 'room',
+        label: 'CPU, memory',
+        text: (item) => [item.cpu && `${item.cpu} cpu`, bytes(item.memory)].filter(Boolean).join(', '),
+      },
+      {
+        name: 'started',
+        label: 'Started',
+        sort: 'started',
+        first: 'desc',
+        text: (item) => clock(item.admitted_at),
+        show: (item) => instant(item.admitted_at),
+      },
+      {
+        name: 'used',
+        label: 'Last used',
+        sort: 'used',
+        text: (item) => ago(item.used_at),
+        show: (item) => since(item.used_at),
+      },
+      {
+        name: 'ends',
+        label: 'Ends',
+        sort: 'ends',
+        wide: true,
+        text: (item) => `${end(item)}|${why(item)}`,
+        show: ends,
+      },
+      {
+        name: 'do',
+        label: '',
+        text: (item) => `${item.status}|${this._context.canWrite}`,
+        show: (item) => this._buttons(item),
+      },
     ];
   }
 
@@ -89,7 +174,10 @@ export class SandboxesView {
   async _learnProfiles() {
     try {
       const told = await get('api/profiles');
-      this._filters.choices('profile', (told.profiles ?? []).map((profile) => profile.slug));
+      this._filters.choices(
+        'profile',
+        (told.profiles ?? []).map((profile) => profile.slug),
+      );
     } catch {
       this._filters.choices('profile', []);
     }
@@ -135,7 +223,9 @@ export function isOpen(item) {
 
 function gpus(item) {
   const found = item.gpus ?? [];
-  return found.length ? h('span', { title: found.join('\n') }, String(found.length)) : h('span', { class: 'faint' }, '–');
+  return found.length
+    ? h('span', { title: found.join('\n') }, String(found.length))
+    : h('span', { class: 'faint' }, '–');
 }
 
 function why(item) {

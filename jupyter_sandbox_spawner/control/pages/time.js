@@ -38,14 +38,19 @@ export function duration(milliseconds) {
   return hours % 24 ? `${days} d ${hours % 24} h` : `${days} d`;
 }
 
-const _sameDay = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit' });
+const _sameDay = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
 const _otherDay = new Intl.DateTimeFormat(undefined, {
   month: 'short',
   day: 'numeric',
   hour: '2-digit',
   minute: '2-digit',
+  hourCycle: 'h23',
 });
-const _whole = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' });
+const _whole = new Intl.DateTimeFormat(undefined, {
+  dateStyle: 'medium',
+  timeStyle: 'medium',
+  hourCycle: 'h23',
+});
 
 /** An instant as people here read it; without the day where it is today. */
 export function clock(instant) {

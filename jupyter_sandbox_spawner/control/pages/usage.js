@@ -22,11 +22,28 @@ export class UsageView {
     this._context = context;
     this._filters = new Filters(
       [
-        { name: 'by', label: 'By', kind: 'select', options: [['user', 'user'], ['group', 'group'], ['profile', 'profile'], ['day', 'day']], fallback: 'user' },
+        {
+          name: 'by',
+          label: 'By',
+          kind: 'select',
+          options: [
+            ['user', 'user'],
+            ['group', 'group'],
+            ['profile', 'profile'],
+            ['day', 'day'],
+          ],
+          fallback: 'user',
+        },
         { name: 'since', label: 'From', kind: 'date' },
         { name: 'until', label: 'Until', kind: 'date' },
         { name: 'user', label: 'User', kind: 'search', hint: 'all' },
-        { name: 'measure', label: 'Picture', kind: 'select', options: [...MEASURES, ['cost', 'Cost']], fallback: 'server_hours' },
+        {
+          name: 'measure',
+          label: 'Picture',
+          kind: 'select',
+          options: [...MEASURES, ['cost', 'Cost']],
+          fallback: 'server_hours',
+        },
       ],
       'Which use',
     );
@@ -42,16 +59,42 @@ export class UsageView {
     this._picture = h('div', {});
     this._more = h('p', { class: 'faint' });
     this._line = h('div', {});
-    this._section = new Section('Use', this._total, this._picture, this._table.element, this._more, this._line);
+    this._section = new Section(
+      'Use',
+      this._total,
+      this._picture,
+      this._table.element,
+      this._more,
+      this._line,
+    );
     this.element = h('div', {}, this._filters.element, this._section.element);
   }
 
   _columns() {
-    const hours = ([name, label]) => ({ label, sort: name, first: 'desc', number: true, text: (item) => amount(item[name]) });
+    const hours = ([name, label]) => ({
+      label,
+      sort: name,
+      first: 'desc',
+      number: true,
+      text: (item) => amount(item[name]),
+    });
     return [
-      { label: 'Name', sort: 'name', head: true, text: (item) => item.name, show: (item) => (item.name === '' ? h('span', { class: 'faint' }, 'none') : said(item.name, 60)) },
+      {
+        label: 'Name',
+        sort: 'name',
+        head: true,
+        text: (item) => item.name,
+        show: (item) => (item.name === '' ? h('span', { class: 'faint' }, 'none') : said(item.name, 60)),
+      },
       ...MEASURES.map(hours),
-      { label: 'Cost', sort: 'cost', first: 'desc', number: true, text: (item) => (item.cost === null || item.cost === undefined ? '–' : `${amount(item.cost)} ${this._currency}`) },
+      {
+        label: 'Cost',
+        sort: 'cost',
+        first: 'desc',
+        number: true,
+        text: (item) =>
+          item.cost === null || item.cost === undefined ? '–' : `${amount(item.cost)} ${this._currency}`,
+      },
     ];
   }
 
@@ -67,6 +110,8 @@ export class UsageView {
       const { by = 'user', since, until, user } = state();
       const told = await get('api/usage', { by, since, until, user, over: 'day' });
       this._currency = told.currency ?? '';
+      this._filters.usually('since', told.since);
+      this._filters.usually('until', told.until);
       this._draw(told);
     });
   }
@@ -78,8 +123,13 @@ export class UsageView {
     this._table.update(sorted.slice(0, SHOWN));
     const more = sorted.length - SHOWN;
     this._more.textContent = more > 0 ? `${more.toLocaleString()} more; the command below prints all.` : '';
-    const cost = told.total.cost === null || told.total.cost === undefined ? 'no prices are set' : `${amount(told.total.cost)} ${this._currency}`;
-    this._total.textContent = `${told.since} to ${told.until} (UTC): ${amount(told.total.server_hours)} server hours, ${amount(told.total.gpu_hours)} GPU hours, ${cost}.`;
+    const cost =
+      told.total.cost === null || told.total.cost === undefined
+        ? 'no prices are set'
+        : `${amount(told.total.cost)} ${this._currency}`;
+    const { server_hours: servers, gpu_hours: gpus } = told.total;
+    const hours = `${amount(servers)} server hours, ${amount(gpus)} GPU hours`;
+    this._total.textContent = `${told.since} to ${told.until} (UTC): ${hours}, ${cost}.`;
     const drawn = JSON.stringify([told.series, measure]);
     if (drawn !== this._drawn) {
       this._drawn = drawn;
@@ -89,19 +139,31 @@ export class UsageView {
     const line = command(['usage'], words);
     if (line !== this._said) {
       this._said = line;
-      put(this._line, h('p', { class: 'faint' }, 'The same at a terminal of the host:'), copyable(line, 'the command'));
+      put(
+        this._line,
+        h('p', { class: 'faint' }, 'The same at a terminal of the host:'),
+        copyable(line, 'the command'),
+      );
     }
   }
 
   _paint(told, measure) {
-    const label = measure === 'cost' ? `Cost in ${this._currency || 'no currency'}` : MEASURES.find(([name]) => name === measure)?.[1];
+    const label =
+      measure === 'cost'
+        ? `Cost in ${this._currency || 'no currency'}`
+        : MEASURES.find(([name]) => name === measure)?.[1];
     const title = `${label ?? measure} a day`;
     if (measure === 'cost' && !this._currency) {
       put(this._picture, h('p', { class: 'empty' }, 'No prices are set: see prices in profiles.yaml.'));
       return;
     }
     const data = stacked(told.series ?? [], measure);
-    put(this._picture, h('h3', {}, title), plot(data, title, amount), data.rows.length ? twin(data, title, amount) : null);
+    put(
+      this._picture,
+      h('h3', {}, title),
+      plot(data, title, amount),
+      data.rows.length ? twin(data, title, amount) : null,
+    );
   }
 }
 
