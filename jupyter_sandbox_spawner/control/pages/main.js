@@ -1,0 +1,144 @@
+// How do the views come together? Tabs, the address, one clock that asks again, and what holds for all.
+
+import { get } from './api.js';
+import { AuditView } from './audit.js';
+import { Banners } from './banners.js';
+import { announce, cut, h, put, said } from './dom.js';
+import { GpusView } from './gpus.js';
+import { HealthView } from './health.js';
+import { Live } from './live.js';
+import { NetworkView } from './network.js';
+import { trouble } from './parts.js';
+import { ProfilesView } from './profiles.js';
+import { SandboxesView } from './sandboxes.js';
+import { follow, listen, state } from './state.js';
+import { useTheme } from './theme.js';
+import { UsageView } from './usage.js';
+
+const VIEWS = {
+  sandboxes: ['Sandboxes', SandboxesView],
+  gpus: ['GPUs', GpusView],
+  network: ['Network', NetworkView],
+  usage: ['Usage', UsageView],
+  profiles: ['Profiles', ProfilesView],
+  audit: ['Audit', AuditView],
+  health: ['Health', HealthView],
+};
+const COUNTS_EVERY = 30_000;
+
+const place = (id) => document.getElementById(id);
+const views = new Map();
+const tabs = new Map();
+const context = { canWrite: undefined, me: {}, refresh: () => live.ask() };
+const banners = new Banners(place('banners'), place('freshness'), place('skew'), () => live.ask());
+const live = new Live(load, told);
+let current = null;
+let countedAt = 0;
+
+function drawTabs() {
+  for (const [name, [label]] of Object.entries(VIEWS)) {
+    const count = h('span', { class: 'count' });
+    const link = follow(h('a', {}, label, count), { view: name }, { fresh: true });
+    tabs.set(name, { link, count });
+    place('tabs').append(h('li', {}, link));
+  }
+}
+
+function viewOf(name) {
+  if (!views.has(name)) {
+    views.set(name, new VIEWS[name][1](context));
+  }
+  return views.get(name);
+}
+
+function route() {
+  const wanted = state().view ?? 'sandboxes';
+  const name = wanted in VIEWS ? wanted : 'sandboxes';
+  const view = viewOf(name);
+  if (view !== current) {
+    const first = current === null;
+    current = view;
+    put(place('view'), view.element);
+    for (const [key, { link }] of tabs) {
+      link.toggleAttribute('aria-current', false);
+      if (key === name) {
+        link.setAttribute('aria-current', 'page');
+        link.scrollIntoView({ block: 'nearest', inline: 'nearest' });
+      }
+    }
+    document.title = `${VIEWS[name][0]} · Sandboxes`;
+    if (!first) {
+      announce(VIEWS[name][0]);
+    }
+  }
+  view.show();
+  live.ask();
+}
+
+async function load() {
+  const view = current;
+  const known = context.canWrite === undefined ? learnMe() : null;
+  await Promise.all([view.load(), known]);
+  place('trouble')?.remove();
+  if (Date.now() - countedAt > COUNTS_EVERY) {
+    countedAt = Date.now();
+    count().catch(() => put(place('counts'), 'Counts are not known now.'));
+  }
+}
+
+async function learnMe() {
+  const me = await get('api/me');
+  context.me = me;
+  context.canWrite = me.can_write === true;
+  put(place('who'), said(me.name, 40));
+  if (typeof me.hub === 'string' && me.hub.startsWith('/')) {
+    place('hub').href = `${me.hub.replace(/\/$/, '')}/home`;
+  }
+  if (!context.canWrite) {
+    banners.readOnly(me.why_not ?? 'This page may not change anything here.');
+  }
+  // The buttons of what is drawn already hang on it.
+  queueMicrotask(() => live.ask());
+}
+
+async function count() {
+  const told = await get('api/health');
+  const { open = 0, waiting_requests: asked = 0, queue = 0 } = told.counts ?? {};
+  const bad = (told.parts ?? []).filter((part) => !part.fine).length;
+  const number = (value) => Number(value).toLocaleString();
+  put(
+    place('counts'),
+    `${number(open)} open · ${number(asked)} request${asked === 1 ? '' : 's'} · `,
+    `${number(queue)} waiting for GPUs · `,
+    bad ? h('strong', {}, `${bad} part${bad === 1 ? '' : 's'} not well`) : 'all parts well',
+  );
+  badge('network', asked, 'waiting');
+  badge('gpus', queue, 'in the queue');
+  badge('health', bad, 'not well');
+}
+
+function badge(name, value, words) {
+  put(tabs.get(name).count, ...(value ? [String(value), h('span', { class: 'unseen' }, ` ${words}`)] : []));
+}
+
+function told(step) {
+  banners.told(step);
+  place('view').setAttribute('aria-busy', String(Boolean(step.busy)));
+  if (step.busy) {
+    return;
+  }
+  place('trouble')?.remove();
+  if (step.error?.kind === 'refused') {
+    place('view').prepend(h('div', { id: 'trouble' }, trouble(step.error)));
+  }
+}
+
+addEventListener('unhandledrejection', (event) => {
+  const text = cut(event.reason?.message ?? 'unknown', 200);
+  put(place('counts'), `Something in this page broke: ${text}. Reload it.`);
+});
+
+drawTabs();
+useTheme(place('theme'));
+listen(route);
+route();
