@@ -2,7 +2,8 @@
 
 import { JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { modelPlugin } from './plugins/model';
+import { panelPlugin } from './plugins/panel';
 
-const plugins: JupyterFrontEndPlugin<any>[] = [modelPlugin];
+const plugins: JupyterFrontEndPlugin<any>[] = [modelPlugin, panelPlugin];
 
 export default plugins;
