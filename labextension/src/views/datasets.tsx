@@ -3,7 +3,7 @@
 import * as React from 'react';
 import type { IDataset, ILeftOut, ISandbox } from '../view';
 import { usePanel } from './context';
-import { few, More, Nothing, Section } from './section';
+import { counted, few, More, Nothing, Section } from './section';
 import { Badge, Code, Copy, Text } from './text';
 
 const MOST = 50;
@@ -15,7 +15,7 @@ export function DatasetSection(props: { sandbox: ISandbox }): JSX.Element {
   const here = few(datasets, MOST);
   const out = few(left_out, MOST);
   return (
-    <Section name="datasets" title={trans.__('Datasets')} count={datasets.length}>
+    <Section name="datasets" title={trans.__('Datasets')} count={counted(datasets.length)}>
       {here.shown.length + out.shown.length === 0 && (
         <Nothing>{trans.__('This profile has no datasets.')}</Nothing>
       )}

@@ -3,7 +3,7 @@
 import * as React from 'react';
 import type { IExperiments, IRun } from '../view';
 import { usePanel } from './context';
-import { few, More, Nothing, PartAway, Section } from './section';
+import { counted, few, More, Nothing, PartAway, Section } from './section';
 import { Away, Badge, Instant, Text } from './text';
 
 const MOST = 20;
@@ -15,7 +15,7 @@ export function ExperimentSection(props: { experiments: IExperiments }): JSX.Ele
   const { shown, more } = few(runs, MOST);
   const absent = part.ok && url === null;
   return (
-    <Section name="experiments" title={trans.__('Experiments')} count={runs.length}>
+    <Section name="experiments" title={trans.__('Experiments')} count={counted(runs.length)}>
       <PartAway part={part} />
       {absent && <Nothing>{trans.__('This site tracks no experiments.')}</Nothing>}
       {experiment && !absent && (

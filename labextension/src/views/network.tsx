@@ -8,7 +8,7 @@ import { AskForm, AskOpener, IWish } from './ask';
 import { usePanel } from './context';
 import { Requests, StatusBadge } from './requests';
 import { few, More, Nothing, Section } from './section';
-import { Badge, Code, Instant, Text } from './text';
+import { Code, Instant, Sign, Text } from './text';
 
 const MOST = 50;
 
@@ -20,8 +20,9 @@ export function NetworkSection(props: { egress: IView['egress']; wish: IWish | n
   const [filter, setFilter] = React.useState<Filter>('all');
   const action = useAction();
   const { allowed, denied, requests } = props.egress;
+  const refused = denied.length ? trans._n('%1 denied', '%1 denied', denied.length) : '';
   return (
-    <Section name="network" title={trans.__('Network')} count={denied.length}>
+    <Section name="network" title={trans.__('Network')} count={refused}>
       <FilterChoice value={filter} choose={setFilter} />
       <Denials denied={denied} requests={requests} action={action} />
       {filter === 'all' && (
@@ -96,9 +97,9 @@ function Denial(props: { denial: IDenial; asked: IEgressRequest | null; action: 
   return (
     <li>
       <div className="jp-sandbox-row">
-        <Badge kind="denied" sign="✗">
+        <Sign kind="denied" sign="✗">
           {trans.__('denied')}
-        </Badge>
+        </Sign>
         <strong>
           <Text value={`${denial.host}:${denial.port}`} most={100} />
         </strong>

@@ -46,14 +46,11 @@ function Request(props: { request: IEgressRequest; action: IAction }): JSX.Eleme
     });
   return (
     <li>
-      <div className="jp-sandbox-row">
-        <StatusBadge status={request.status} />
-        <strong>
-          <Text value={host} most={100} />
-        </strong>
-      </div>
+      <strong>
+        <Text value={host} most={100} />
+      </strong>
       <div className="jp-sandbox-quiet">
-        {trans.__('asked')} <Instant at={request.asked_at} />
+        <StatusBadge status={request.status} /> {trans.__('asked')} <Instant at={request.asked_at} />
         {request.status === 'approved' && request.until && (
           <>
             {', '}

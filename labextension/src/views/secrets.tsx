@@ -3,7 +3,7 @@
 import * as React from 'react';
 import type { IPart, ISecret } from '../view';
 import { usePanel } from './context';
-import { few, More, Nothing, PartAway, Section } from './section';
+import { counted, few, More, Nothing, PartAway, Section } from './section';
 import { Badge, Code, Copy, Instant, Text } from './text';
 
 const MOST = 50;
@@ -13,7 +13,7 @@ export function SecretSection(props: { secrets: ISecret[]; broker: IPart }): JSX
   const { trans } = usePanel();
   const { shown, more } = few(props.secrets, MOST);
   return (
-    <Section name="secrets" title={trans.__('Secrets')} count={props.secrets.length}>
+    <Section name="secrets" title={trans.__('Secrets')} count={counted(props.secrets.length)}>
       <PartAway part={props.broker} />
       {shown.length === 0 && props.broker.ok && <Nothing>{trans.__('This profile has no secrets.')}</Nothing>}
       <ul className="jp-sandbox-list">

@@ -1,6 +1,6 @@
 /* How does one section look? A region with a heading that opens and closes it. */
 
-import { caretDownIcon, caretRightIcon } from '@jupyterlab/ui-components';
+import { caretDownIcon, caretLeftIcon } from '@jupyterlab/ui-components';
 import * as React from 'react';
 import type { IPart } from '../view';
 import { usePanel } from './context';
@@ -10,7 +10,7 @@ interface ISectionProps {
   name: string;
   title: string;
   /** how many there are, where that is worth saying */
-  count?: number;
+  count?: string;
   children: React.ReactNode;
 }
 
@@ -18,7 +18,7 @@ interface ISectionProps {
 export function Section(props: ISectionProps): JSX.Element {
   const [open, setOpen] = React.useState(true);
   const id = `jp-sandbox-${props.name}`;
-  const Caret = open ? caretDownIcon : caretRightIcon;
+  const Caret = open ? caretDownIcon : caretLeftIcon;
   return (
     <section className="jp-sandbox-section" role="region" aria-labelledby={id} data-section={props.name}>
       <h3 className="jp-sandbox-heading">
@@ -29,9 +29,14 @@ export function Section(props: ISectionProps): JSX.Element {
           aria-controls={`${id}-body`}
           onClick={() => setOpen(!open)}
         >
-          <Caret.react tag="span" className="jp-sandbox-caret" />
           {props.title}
-          {props.count ? <span className="jp-sandbox-count">{props.count}</span> : null}
+          {props.count && (
+            <>
+              {' '}
+              <span className="jp-sandbox-count">{props.count}</span>
+            </>
+          )}
+          <Caret.react tag="span" className="jp-sandbox-caret" />
         </button>
       </h3>
       <div id={`${id}-body`} className="jp-sandbox-body" hidden={!open}>
@@ -39,6 +44,11 @@ export function Section(props: ISectionProps): JSX.Element {
       </div>
     </section>
   );
+}
+
+/** How many, as a heading has it; none are not counted. */
+export function counted(count: number): string {
+  return count ? String(count) : '';
 }
 
 /** What stands where there is nothing. */

@@ -54,6 +54,16 @@ export function Badge(props: { kind: string; sign: string; children: React.React
   );
 }
 
+/** A coloured sign; its word is for those who listen, where a heading says it to those who see. */
+export function Sign(props: { kind: string; sign: string; children: React.ReactNode }): JSX.Element {
+  return (
+    <span className="jp-sandbox-sign" data-kind={props.kind}>
+      <span aria-hidden="true">{props.sign}</span>
+      <span className="jp-sr-only">{props.children}</span>
+    </span>
+  );
+}
+
 /** A button that copies; it says so for two seconds. `what` is what those who listen hear. */
 export function Copy(props: { value: string; what: string }): JSX.Element {
   const { trans } = usePanel();

@@ -39,6 +39,9 @@ function Left(props: { sandbox: ISandbox }): JSX.Element {
   const stale = model.known !== null && staleSince(model.known, model.trouble) !== null;
   return (
     <div className="jp-sandbox-left" data-level={loud} data-stale={stale || undefined}>
+      <span className="jp-sandbox-left-profile">
+        {trans.__('Profile')} <Text value={profile} most={60} />
+      </span>
       <span className="jp-sandbox-left-time" role="timer" aria-label={trans.__('Time left')}>
         {left === null ? trans.__('no end') : leftText(left, loud, trans)}
       </span>
@@ -50,9 +53,6 @@ function Left(props: { sandbox: ISandbox }): JSX.Element {
             {stale ? trans.__('last known: stops') : trans.__('stops')} <Instant at={ending.at} />
           </>
         )}
-      </span>
-      <span className="jp-sandbox-left-profile">
-        {trans.__('Profile')} <Text value={profile} most={60} />
       </span>
     </div>
   );
@@ -175,21 +175,22 @@ function Keep(props: IDoing): JSX.Element | null {
   const unused = spanText(Math.max(MINUTE, (idle_timeout ?? 0) * 1000), trans);
   return (
     <div className="jp-sandbox-doing">
-      <label className="jp-sandbox-joined">
-        <span className="jp-sr-only">{trans.__('Keep it for')}</span>
-        <select value={span} onChange={event => setSpan(Number(event.target.value))}>
-          {SPANS.map(value => (
-            <option key={value} value={value}>
-              {spanText(value, trans)}
-            </option>
-          ))}
-        </select>
-      </label>
       <Button onClick={() => void keep(span)} off={off} reason="jp-sandbox-keep-why">
-        {trans.__('Keep')}
+        {trans.__('Keep for')}
       </Button>
+      <select
+        aria-label={trans.__('How long it is kept')}
+        value={span}
+        onChange={event => setSpan(Number(event.target.value))}
+      >
+        {SPANS.map(value => (
+          <option key={value} value={value}>
+            {spanText(value, trans)}
+          </option>
+        ))}
+      </select>
       <span className="jp-sandbox-quiet" id="jp-sandbox-keep-why">
-        {trans.__('else it ends after %1 unused', unused)}
+        {trans.__('unused, it ends after %1', unused)}
       </span>
     </div>
   );
