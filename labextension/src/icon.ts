@@ -1,11 +1,9 @@
-/* What stands for the sandbox in tabs and the status bar? A box seen from its corner, in the theme's colours. */
+/* Which sign stands for a sandbox? A hexagon, in the colour of the text beside it. */
 
 import { LabIcon } from '@jupyterlab/ui-components';
 
-export const sandboxIcon = new LabIcon({
-  name: 'jupyter-sandbox-spawner:sandbox',
-  svgstr: `<svg xmlns="http://www.w3.org/2000/svg" width="16" viewBox="0 0 24 24">
-  <path class="jp-icon3" fill="#616161" fill-rule="evenodd"
-    d="M12 1.6 21 6.7v10.6l-9 5.1-9-5.1V6.7zM5.9 7.3 12 10.8l6.1-3.5L12 3.9zM5 9.1v7.1l6 3.4v-7.1zM13 12.5v7.1l6-3.4V9.1z"/>
-</svg>`
-});
+const SVG = `<svg xmlns="http://www.w3.org/2000/svg" width="16" height="16" viewBox="0 0 16 16" fill="none"
+ stroke="currentColor" stroke-width="1.6" stroke-linejoin="round" aria-hidden="true">
+<path d="M8 1.5 13.6 4.75v6.5L8 14.5l-5.6-3.25v-6.5z"/><path d="M8 5v3.2l2.2 1.3" stroke-linecap="round"/></svg>`;
+
+export const sandboxIcon = new LabIcon({ name: 'jupyter-sandbox-spawner:sandbox', svgstr: SVG });

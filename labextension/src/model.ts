@@ -11,6 +11,8 @@ import { IKnown, INotice, ISandboxModel, ITrouble } from './tokens';
 import { troubleKind } from './trouble';
 import { IView } from './view';
 
+type IExtended = { deadline: string | null; left: number | null; cap: string | null };
+
 /** The browser's clock and page. */
 const BROWSER: IClock = {
   now: () => Date.now(),
@@ -89,8 +91,13 @@ export class SandboxModel implements ISandboxModel, IDisposable {
     return this.pace.askNow();
   }
 
-  extend(by?: number): Promise<{ deadline: string | null; left: number | null; cap: string | null }> {
-    return this.act('extend', by === undefined ? {} : { by });
+  async extend(by?: number): Promise<IExtended> {
+    const answer = await this.act<IExtended>('extend', by === undefined ? {} : { by });
+    const notice = { id: 0, kind: 'extended', code: '', why: '', at: answer.deadline };
+    if (this.heard.notice(notice)) {
+      this._noticed.emit(notice); // the bus tells it later, to other tabs too
+    }
+    return answer;
   }
 
   keep(by: number): Promise<{ keep_until: string | null }> {

@@ -1,7 +1,8 @@
 /* What has control told that this page has not shown yet? Pure: events of the bus, and what the document still says. */
 
-import { INotice } from './tokens';
-import { IView } from './view';
+import { instant } from './time.js';
+import type { INotice } from './tokens';
+import type { IView } from './view';
 
 /** The schema of notices on jupyter_server's event bus: any version, since a field more does not hurt. */
 const SCHEMA = /^https:\/\/events\.jupyter-sandbox\.example\/notice\/v\d+$/;
@@ -22,7 +23,8 @@ export function noticeOf(event: { schema_id?: unknown; [name: string]: unknown }
 export class Heard {
   /** Is this notice of the bus news? */
   notice(notice: INotice): boolean {
-    return this.first(`number ${notice.id}`);
+    const isExtension = notice.kind === 'extended' && notice.at !== null;
+    return this.first(isExtension ? `extended ${instant(notice.at)}` : `number ${notice.id}`);
   }
 
   /** The document's warnings that are news, oldest first. */

@@ -57,6 +57,18 @@ export function level(left: number, thresholds: IThresholds = THRESHOLDS): Level
   return left <= thresholds.amber * MINUTE ? 'amber' : 'plain';
 }
 
+/**
+ * The thresholds for an end of this kind. An end by idleness moves with each use, and is never further off than
+ * the idle timeout (in seconds): it is loud only where half of it, and a sixth, is left.
+ */
+export function thresholdsOf(kind: string, idleTimeout: number | null, wished: IThresholds): IThresholds {
+  if (kind !== 'idle' || !idleTimeout) {
+    return wished;
+  }
+  const minutes = idleTimeout / 60;
+  return { amber: Math.min(wished.amber, minutes / 2), red: Math.min(wished.red, minutes / 6) };
+}
+
 /** What of an answer says how old it is (IKnown fits). */
 export interface IHeard {
   heard: number;

@@ -2,6 +2,7 @@
 
 import { Token } from '@lumino/coreutils';
 import { ISignal } from '@lumino/signaling';
+import { IPreferencesValues } from './preferences';
 import { IView } from './view';
 
 /** What is known, and since when; `skew` is the server's clock less the browser's, in milliseconds. */
@@ -55,13 +56,27 @@ export const ISandboxModel = new Token<ISandboxModel>(
   "Time left, limits, secrets and refusals of this server's sandbox."
 );
 
+/** What its user set, with the signal of a change. */
+export interface IPreferences extends IPreferencesValues {
+  readonly changed: ISignal<IPreferences, void>;
+}
+
+export const IPreferences = new Token<IPreferences>(
+  'jupyter-sandbox-spawner:IPreferences',
+  'When time left turns amber and red, and what is told.'
+);
+
 export namespace CommandIDs {
   export const extend = 'sandbox:extend';
   export const openPanel = 'sandbox:open-panel';
+  export const keep = 'sandbox:keep';
   export const stop = 'sandbox:stop';
   export const refresh = 'sandbox:refresh';
   export const ask = 'sandbox:ask-for-access';
 }
+
+/** The id of the panel's widget in the shell. */
+export const PANEL_ID = 'jp-sandbox-panel';
 
 /** The name that catalogues of translations have. */
 export const DOMAIN = 'jupyter_sandbox_spawner';

@@ -2,15 +2,19 @@
 
 import { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { SandboxModel } from '../model';
-import { ISandboxModel } from '../tokens';
+import { IPreferences, ISandboxModel } from '../tokens';
 
 export const modelPlugin: JupyterFrontEndPlugin<ISandboxModel> = {
   id: 'jupyter-sandbox-spawner:model',
   description: 'Knows time left, limits and refusals of this sandbox.',
   autoStart: true,
+  optional: [IPreferences],
   provides: ISandboxModel,
-  activate: (app: JupyterFrontEnd): ISandboxModel => {
+  activate: (app: JupyterFrontEnd, preferences: IPreferences | null): ISandboxModel => {
     const model = new SandboxModel(app.serviceManager);
+    preferences?.changed.connect(() => {
+      model.polls = preferences.poll;
+    });
     void app.started.then(() => model.start());
     return model;
   }

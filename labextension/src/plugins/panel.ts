@@ -5,10 +5,10 @@ import { PageConfig, URLExt } from '@jupyterlab/coreutils';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 import { localeName } from '../format';
 import { sandboxIcon } from '../icon';
-import { CommandIDs, DOMAIN, ISandboxModel } from '../tokens';
+import { DEFAULTS } from '../preferences';
+import { CommandIDs, DOMAIN, IPreferences, ISandboxModel, PANEL_ID } from '../tokens';
 import { SandboxPanel } from '../views/panel';
 
-const PANEL_ID = 'jp-sandbox-panel';
 const RANK = 800;
 const UNKNOWN = 'jp-sandbox-unknown';
 
@@ -17,43 +17,29 @@ export const panelPlugin: JupyterFrontEndPlugin<void> = {
   description: 'Time, quotas, secrets, network, datasets and experiments of this sandbox, at the side.',
   autoStart: true,
   requires: [ISandboxModel],
-  optional: [ITranslator, ILayoutRestorer],
+  optional: [ITranslator, ILayoutRestorer, IPreferences],
   activate: (
     app: JupyterFrontEnd,
     model: ISandboxModel,
     translator: ITranslator | null,
-    restorer: ILayoutRestorer | null
+    restorer: ILayoutRestorer | null,
+    preferences: IPreferences | null
   ): void => {
     const trans = (translator ?? nullTranslator).load(DOMAIN);
     const panel = new SandboxPanel({
       model,
       trans,
       place: { locale: localeName(translator?.languageCode) },
+      preferences: preferences ?? DEFAULTS,
       baseUrl: PageConfig.getBaseUrl(),
-      hubUrl: hubUrl()
+      hubUrl: hubUrl(),
+      stop: async () => (await app.commands.execute(CommandIDs.stop)) === true
     });
     panel.id = PANEL_ID;
     panel.title.icon = sandboxIcon;
     panel.title.caption = trans.__('Sandbox: time, quotas, secrets, network');
     restorer?.add(panel, PANEL_ID);
     follow(app, model, panel);
-    app.commands.addCommand(CommandIDs.ask, {
-      label: trans.__('Ask for Access to a Host…'),
-      isVisible: () => model.isActive,
-      describedBy: { args: ASK_ARGS },
-      execute: args => {
-        app.shell.activateById(PANEL_ID);
-        panel.ask(String(args.host ?? ''), Number(args.port ?? 443));
-      }
-    });
-  }
-};
-
-const ASK_ARGS = {
-  type: 'object',
-  properties: {
-    host: { type: 'string', description: 'The name of the host' },
-    port: { type: 'number', description: 'Its port, 443 unless it is said' }
   }
 };
 

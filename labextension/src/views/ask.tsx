@@ -7,13 +7,6 @@ import { visible } from './hostile';
 
 const LONGEST = 500;
 
-/** A host that a command asks the form for; `at` tells two wishes apart. */
-export interface IWish {
-  host: string;
-  port: number;
-  at: number;
-}
-
 interface IOpenerProps {
   host: string;
   port: number;
@@ -64,7 +57,7 @@ interface IFields {
 }
 
 /** The form. Escape closes it; what is wrong is said beside its field. */
-export function AskForm(props: IFormProps): JSX.Element {
+function AskForm(props: IFormProps): JSX.Element {
   const { model, trans } = usePanel();
   const [fields, setFields] = React.useState<IFields>({ host: props.host, port: String(props.port), why: '' });
   const [tried, setTried] = React.useState(false);

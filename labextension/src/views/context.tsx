@@ -3,18 +3,23 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import * as React from 'react';
 import type { IPlace } from '../format';
+import type { IThresholds } from '../time';
 import type { ISandboxModel } from '../tokens';
 
 export interface IPanelContext {
   model: ISandboxModel;
   trans: TranslationBundle;
   place: IPlace;
+  /** what its user set: when it turns amber and red */
+  preferences: { readonly thresholds: IThresholds };
   /** false while the panel is behind another one: nothing ticks then */
   shown: boolean;
   /** where the server is: logging in again begins there */
   baseUrl: string;
   /** the hub's pages; empty where there is no hub */
   hubUrl: string;
+  /** Asks whether to stop, and what to save; true: it was told to stop. */
+  stop: () => Promise<boolean>;
 }
 
 export const PanelContext = React.createContext<IPanelContext | null>(null);

@@ -4,7 +4,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import * as React from 'react';
 import type { IDenial, IEgressRequest, IView } from '../view';
 import { IAction, Result, useAction } from './action';
-import { AskForm, AskOpener, IWish } from './ask';
+import { AskOpener } from './ask';
 import { usePanel } from './context';
 import { Requests, StatusBadge } from './requests';
 import { few, More, Nothing, Section } from './section';
@@ -15,7 +15,7 @@ const MOST = 50;
 type Filter = 'all' | 'denied';
 
 /** Refused hosts with a way to ask for them, own requests, and the allowed list. */
-export function NetworkSection(props: { egress: IView['egress']; wish: IWish | null }): JSX.Element {
+export function NetworkSection(props: { egress: IView['egress'] }): JSX.Element {
   const { trans } = usePanel();
   const [filter, setFilter] = React.useState<Filter>('all');
   const action = useAction();
@@ -31,7 +31,7 @@ export function NetworkSection(props: { egress: IView['egress']; wish: IWish | n
           <Allowed allowed={allowed} />
         </>
       )}
-      <Another action={action} wish={props.wish} />
+      <AskOpener host="" port={443} action={action} words={trans.__('Ask for another host…')} />
       <Result of={action} />
     </Section>
   );
@@ -144,19 +144,6 @@ function Allowed(props: { allowed: string[] }): JSX.Element {
       <More more={more} />
     </>
   );
-}
-
-/** For a host that was not tried yet; a command may have wished for one. */
-function Another(props: { action: IAction; wish: IWish | null }): JSX.Element {
-  const { trans } = usePanel();
-  const [answered, setAnswered] = React.useState<IWish | null>(null);
-  const { wish, action } = props;
-  if (wish !== null && wish !== answered) {
-    return (
-      <AskForm key={wish.at} host={wish.host} port={wish.port} action={action} close={() => setAnswered(wish)} />
-    );
-  }
-  return <AskOpener host="" port={443} action={action} words={trans.__('Ask for another host…')} />;
 }
 
 function latest(requests: IEgressRequest[], denial: IDenial): IEgressRequest | null {

@@ -4,7 +4,6 @@ import { ReactWidget, refreshIcon } from '@jupyterlab/ui-components';
 import type { Message } from '@lumino/messaging';
 import * as React from 'react';
 import { agoText } from '../format';
-import type { IWish } from './ask';
 import { IPanelContext, PanelContext, useNow, usePanel } from './context';
 import { DatasetSection } from './datasets';
 import { ExperimentSection } from './experiments';
@@ -22,12 +21,6 @@ export class SandboxPanel extends ReactWidget {
     super();
     this.addClass('jp-sandbox-panel');
     around.model.changed.connect(this.update, this);
-  }
-
-  /** Open the form that asks for a host. */
-  ask(host: string, port: number): void {
-    this._wish = { host, port, at: Date.now() };
-    this.update();
   }
 
   dispose(): void {
@@ -48,29 +41,27 @@ export class SandboxPanel extends ReactWidget {
   protected render(): JSX.Element {
     return (
       <PanelContext.Provider value={{ ...this.around, shown: this.isVisible }}>
-        <Panel wish={this._wish} />
+        <Panel />
       </PanelContext.Provider>
     );
   }
-
-  private _wish: IWish | null = null;
 }
 
-function Panel(props: { wish: IWish | null }): JSX.Element {
+function Panel(): JSX.Element {
   const { trans } = usePanel();
   return (
     <>
       <h2 className="jp-sandbox-title">{trans.__('Sandbox')}</h2>
       <div className="jp-sandbox-scroll" tabIndex={0} role="group" aria-label={trans.__('Sandbox: all sections')}>
         <Trouble />
-        <Sections wish={props.wish} />
+        <Sections />
       </div>
       <Footer />
     </>
   );
 }
 
-function Sections(props: { wish: IWish | null }): JSX.Element | null {
+function Sections(): JSX.Element | null {
   const { model, trans } = usePanel();
   const { known, trouble } = model;
   if (known === null) {
@@ -85,7 +76,7 @@ function Sections(props: { wish: IWish | null }): JSX.Element | null {
       <TimeSection sandbox={sandbox} />
       <QuotaSection sandbox={sandbox} />
       <SecretSection secrets={secrets} broker={broker} />
-      <NetworkSection egress={egress} wish={props.wish} />
+      <NetworkSection egress={egress} />
       <DatasetSection sandbox={sandbox} />
       <ExperimentSection experiments={experiments} />
       <p className="jp-sandbox-quiet">

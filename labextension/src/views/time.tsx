@@ -1,9 +1,8 @@
 /* How long does this server live, and what can be done about it? */
 
-import { Dialog, showDialog } from '@jupyterlab/apputils';
 import * as React from 'react';
 import { instantText, leftText, spanText } from '../format';
-import { HOUR, instant, level, MINUTE, staleSince } from '../time';
+import { HOUR, instant, level, MINUTE, staleSince, thresholdsOf } from '../time';
 import type { ISandbox } from '../view';
 import { Button, IAction, Result, useAction } from './action';
 import { useNow, usePanel } from './context';
@@ -30,12 +29,12 @@ export function TimeSection(props: { sandbox: ISandbox }): JSX.Element {
 
 /** The one part that is drawn each second. */
 function Left(props: { sandbox: ISandbox }): JSX.Element {
-  const { model, trans } = usePanel();
+  const { model, trans, preferences } = usePanel();
   const now = useNow();
-  const { ending, profile } = props.sandbox;
+  const { ending, profile, idle_timeout } = props.sandbox;
   const at = instant(ending.at);
   const left = at === null ? null : at - now;
-  const loud = left === null ? 'plain' : level(left);
+  const loud = left === null ? 'plain' : level(left, thresholdsOf(ending.kind, idle_timeout, preferences.thresholds));
   const stale = model.known !== null && staleSince(model.known, model.trouble) !== null;
   return (
     <div className="jp-sandbox-left" data-level={loud} data-stale={stale || undefined}>
@@ -197,24 +196,7 @@ function Keep(props: IDoing): JSX.Element | null {
 }
 
 function StopNow(props: IDoing): JSX.Element {
-  const { model, trans } = usePanel();
-  const stop = async () => {
-    const answer = await showDialog({
-      title: trans.__('Stop this server now?'),
-      body: trans.__('Kernels and terminals end, and what is in memory is lost. Files in your home stay.'),
-      buttons: [
-        Dialog.cancelButton({ label: trans.__('Let it run') }),
-        Dialog.warnButton({ label: trans.__('Stop now') })
-      ],
-      defaultButton: 0
-    });
-    if (answer.button.accept) {
-      await props.action.run(async () => {
-        await model.stop();
-        return trans.__('It is being stopped.');
-      });
-    }
-  };
+  const { trans, stop } = usePanel();
   return (
     <div className="jp-sandbox-doing">
       <Button kind="warn" onClick={() => void stop()} off={props.sandbox.stop !== null || props.action.busy}>
