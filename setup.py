@@ -74,7 +74,7 @@ setup(
     package_dir={"jupyter_sandbox": f"{SINGLEUSER}/jupyter_sandbox"},
     data_files=[("etc/ipython/startup", [f"{SINGLEUSER}/startup/20-jupyter-sandbox.py"])],
     package_data={
-        "jupyter_sandbox_spawner": ["py.typed", "locale/*/LC_MESSAGES/*.json"],
+        "jupyter_sandbox_spawner": ["py.typed", "locale/**/*.json"],
         "jupyter_sandbox_spawner.backends": ["seccomp.json"],
         "jupyter_sandbox_spawner.hub": ["templates/*.html", "templates/pages/*.html"],
         "jupyter_sandbox_spawner.singleuser": [

@@ -64,9 +64,11 @@ for (const language of readdirSync(LOCALES)) {
   });
 
   test(`${language}: a translation has the same places for values.`, () => {
-    const wrong = Object.entries(catalogue).filter(
-      ([key, forms]) => key && forms.some(form => !form || marks(form).join() !== marks(key).join())
-    );
+    const wrong = texts.filter(([key, many]) => {
+      const forms = catalogue[key] ?? [];
+      const places = many ? ['', '%1', marks(key).join()] : [marks(key).join()];
+      return forms.some(form => !form || !places.includes(marks(form).join()));
+    });
     assert.deepEqual(wrong, []);
   });
 
