@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-from dataclasses import asdict
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -116,7 +115,7 @@ async def _state(site: Site) -> Any:
 
 
 def _explain(arguments: argparse.Namespace) -> int:
-    from ..rules.profile_explain import explain, time_words
+    from ..rules.profile_explain import explain, time_words, verdict_view
     from ..rules.profiles import for_runtimes
     from .profiles import read_book
 
@@ -132,7 +131,7 @@ def _explain(arguments: argparse.Namespace) -> int:
     now = datetime.now(timezone.utc)
     times = [time_words(book.lifetime, now, item.gives, groups) if item.gives else "" for item in found]
     if arguments.json:
-        offered = [{**_document(item), "time": time} for item, time in zip(found, times, strict=True)]
+        offered = [verdict_view(item, time) for item, time in zip(found, times, strict=True)]
         print(json.dumps({"user": arguments.user, "groups": groups, "profiles": offered}, indent=1))
         return ExitStatus.OK
     print(f"As for {arguments.user} in: {', '.join(groups) or 'no group'}.")
@@ -161,31 +160,6 @@ def _groups(arguments: argparse.Namespace) -> list[str]:
     if arguments.file and not arguments.site:
         return []
     return sorted(asyncio.run(last_groups(load_site(arguments.site), arguments.user)) or ())
-
-
-def _document(verdict: ProfileVerdict) -> dict[str, Any]:
-    document = asdict(verdict)
-    if verdict.gives is not None:
-        document["gives"] = _given(verdict.gives)
-    return document
-
-
-def _given(profile: Profile) -> dict[str, Any]:
-    limits = profile.resources
-    return {
-        "cpu": limits.cpu,
-        "memory": limits.memory,
-        "pids": limits.pids,
-        "disk": limits.disk,
-        "gpu": asdict(profile.gpu) if profile.gpu else None,
-        "ttl": profile.ttl,
-        "idle_timeout": profile.idle_timeout,
-        "egress": [rule.text or rule.pattern for rule in profile.egress.rules],
-        "datasets": list(profile.datasets),
-        "variables": dict(profile.variables),
-        "runtime": profile.runtime,
-        "environment": profile.environment,
-    }
 
 
 def _print(verdict: ProfileVerdict) -> None:
