@@ -1,4 +1,4 @@
-"""Which hosts do users ask for, and who gets them? `jupyter-sandbox-admin egress requests | approve | ...`."""
+"""Which hosts do users ask for, and who gets them? `jupyter-sandbox-admin egress requests | approve ...`."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     egress = commands.add_parser(
         "egress",
         help="answer requests for hosts",
-        description="Shows hosts that users ask for and answers them. What is approved holds at once, also for"
-        " servers that run, and ends by itself.",
+        description="Shows hosts that users ask for and answers them. What is approved holds at once, also"
+        " for servers that run, and ends by itself.",
     )
     verbs = egress.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_requests(verbs)
