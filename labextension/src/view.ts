@@ -44,6 +44,8 @@ export interface IEnding {
 }
 
 export interface IWarning {
+  /** the event's number, as on the event bus */
+  id?: number;
   kind: string;
   code: string;
   why: string;
