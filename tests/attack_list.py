@@ -119,7 +119,7 @@ _HUB = (
     Attack("H03", "activity in the future, of others, too often"),
     Attack("H04", "options with image, environment, mounts, 10 MB", shared=True),
     Attack("H05", "the server's start changed by files of the home", shared=True),
-    Attack("H06", "hostile text in names, shown to people", elsewhere=_due("due with what people see")),
+    Attack("H06", "hostile text in names, shown to people", shared=True),
     Attack("H07", "a server that answers with poison", shared=True),
     Attack("H08", "every program killed, in every state", shared=True),
 )

@@ -17,6 +17,7 @@ from aiohttp import web
 from jupyter_sandbox_spawner.backends.memory import MemoryBackend
 from jupyter_sandbox_spawner.clients.launcher import CreateRequest
 from jupyter_sandbox_spawner.errors import BackendError, UnreachableError
+from jupyter_sandbox_spawner.gpus import GpuInventory
 from jupyter_sandbox_spawner.models import (
     BootDocument,
     GatewayEntry,
@@ -86,6 +87,7 @@ class LauncherOverMemory:
     immortal: bool = False
     dies_with: tuple[int, str] | None = None
     token: Callable[[], str] = lambda: ""
+    gpus: GpuInventory = field(default_factory=GpuInventory)
     requests: list[CreateRequest] = field(default_factory=list)
     retired: list[str] = field(default_factory=list)
 
@@ -104,6 +106,7 @@ class LauncherOverMemory:
         app.router.add_post("/sandboxes/{id}/stop", self._guarded(self._stop))
         app.router.add_delete("/sandboxes/{id}", self._guarded(self._remove))
         app.router.add_get("/sandboxes", self._guarded(self._inventory))
+        app.router.add_get("/gpus", self._guarded(self._gpus))
         app.router.add_get("/running", self._guarded(self._running))
         return app
 
@@ -175,6 +178,9 @@ class LauncherOverMemory:
 
     async def _inventory(self, request: web.Request) -> web.Response:
         return web.json_response([encode(item) for item in await self.backend.inventory()])
+
+    async def _gpus(self, request: web.Request) -> web.Response:
+        return web.json_response(encode(self.gpus))
 
     async def _running(self, request: web.Request) -> web.Response:
         over = ("stopped", "failed")

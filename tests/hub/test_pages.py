@@ -148,7 +148,7 @@ def test_deleting_a_named_server_keeps_the_home(hub: HubProcess) -> None:
 async def test_the_last_lines_are_not_shared(scopes: set[str], shown: bool) -> None:
     """Who may only open a shared server reads why it ended, and no line of its log."""
     pages = Path(notes.__file__).parent / "templates/pages"
-    base = DictLoader({"templates/not_running.html": "{% block message %}{% endblock %}"})
+    base = DictLoader({"templates/not_running.html": "{% block main %}{% endblock %}"})
     environment = Environment(
         loader=ChoiceLoader([base, FileSystemLoader(pages)]), autoescape=True, enable_async=True
     )
@@ -156,7 +156,7 @@ async def test_the_last_lines_are_not_shared(scopes: set[str], shown: bool) -> N
     page = await environment.get_template("not_running.html").render_async(
         user=SimpleNamespace(name="uma"),
         server_name="",
-        sandbox=SimpleNamespace(ending=lambda *_: note),
+        sandbox=SimpleNamespace(ending=lambda *_: note, again=lambda *_: None),
         parsed_scopes=parse_scopes(frozenset(scopes)),
     )
     assert "It crashed." in page

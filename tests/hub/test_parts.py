@@ -124,6 +124,22 @@ async def test_a_failed_stage_releases_the_watchers() -> None:
     assert [event["message"] for event in events] == ["Checking the profile"]
 
 
+async def test_an_event_tells_the_stages_as_a_page_draws_them() -> None:
+    """Each event has the stage that goes on with its number, and the seconds of those that are over."""
+    stages = Stages()
+    with stages.stage("profile"):
+        stages.note("Beware.")
+    with pytest.raises(RuntimeError), stages.stage("place"):
+        raise RuntimeError
+    stages.close()
+    first, note, second = await _collect(stages)
+    assert [event["stage"] for event in (first, note, second)] == ["profile", "profile", "place"]
+    assert (second["number"], second["of"]) == (2, 7)
+    assert [item["name"] for item in second["done"]] == ["profile"]
+    assert (note["message"], note["notice"], note["progress"]) == ("Beware.", True, first["progress"])
+    assert [line.state for line in stages.lines()] == ["done", "failed", *["ahead"] * 5]
+
+
 async def _collect(stages: Stages) -> list[dict[str, Any]]:
     return [event async for event in stages.follow()]
 

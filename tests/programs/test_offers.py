@@ -12,6 +12,7 @@ from jupyter_sandbox_spawner.control.tables_ledger import tickets
 from jupyter_sandbox_spawner.gpus import GpuInventory, GpuWish
 from jupyter_sandbox_spawner.models import Resources
 from jupyter_sandbox_spawner.rules.offers import Offer
+from jupyter_sandbox_spawner.rules.prices import Prices
 from jupyter_sandbox_spawner.rules.profile_options import OptionChoice, ProfileOption
 from jupyter_sandbox_spawner.rules.profiles import Profile
 from jupyter_sandbox_spawner.rules.quotas import Caps, Quotas, UserQuota
@@ -157,3 +158,22 @@ def test_no_gpu_is_told_from_no_answer(gpus: GpuInventory | None, allowed: bool)
     looking = Looking(user="alice", server="", groups=(), book=book, gpus=gpus)
     (offer,) = here.within(lambda db: offers(db, here.now, looking))
     assert (offer.allowed, offer.code) == (allowed, "" if allowed else "gpu.none")
+
+
+def test_an_offer_has_the_price_of_an_hour() -> None:
+    """With prices: the default choices', and what each choice that may be taken adds; without: none."""
+    large = OptionChoice(slug="large", display_name="Large", overrides={"cpu": 5})
+    small = OptionChoice(slug="small", display_name="Small", default=True, overrides={"cpu": 2})
+    shut = OptionChoice(slug="shut", display_name="Shut", allowed_groups=(), overrides={"cpu": 9})
+    sized = replace(CPU, slug="sized", options=(option(small, large, shut),))
+    here = desk(1)
+    prices = Prices(currency="EUR", cpu_hour=0.1, gpu_hour={"any": 2.0})
+    book = Rulebook(profiles=(CPU, GPU, CLOSED, sized), prices=prices)
+    looking = Looking(user="alice", server="", groups=("lab",), book=book, gpus=here.gpus)
+    found = {offer.slug: offer for offer in here.within(lambda db: offers(db, here.now, looking))}
+    assert {slug: offer.price for slug, offer in found.items()} == pytest.approx(
+        {"cpu": 0.1, "lab": 2.1, "closed": 0.1, "sized": 0.2}
+    )
+    assert found["sized"].choice_adds == pytest.approx({"size.small": 0.1, "size.large": 0.4})
+    assert {offer.currency for offer in found.values()} == {"EUR"}
+    assert looked(here)["cpu"].price is None

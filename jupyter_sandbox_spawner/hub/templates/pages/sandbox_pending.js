@@ -49,8 +49,7 @@
     const at = event.at === undefined ? "" : `${event.at.toFixed(1).padStart(6)} s  `;
     log.append(`${at}${text}\n`);
     if (event.notice) {
-      const line = document.createElement("p");
-      line.className = "alert alert-warning";
+      const line = document.createElement("li");
       line.textContent = text;
       notices.append(line);
     }
