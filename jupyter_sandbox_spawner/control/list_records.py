@@ -82,7 +82,8 @@ def _wanted(connection: Connection, query: TableQuery, now: datetime) -> list[Co
 def _ids(connection: Connection, query: TableQuery, wanted: Sequence[ColumnElement[bool]]) -> list[str]:
     asked = select(_S.id).where(*wanted)
     if query.sort == "gpus":
-        mine = and_(holdings.c.scope == "user", holdings.c.sandbox == _S.id)
+        # By its whole key; the name is the user's.
+        mine = and_(holdings.c.scope == "user", holdings.c.name == _S.user, holdings.c.sandbox == _S.id)
         asked = asked.outerjoin(holdings, mine)
     columns: dict[str, tuple[Any, ...]] = {
         "user": (_S.user, _S.server),
@@ -128,7 +129,8 @@ def denied_page(connection: Connection, query: DenialQuery) -> tuple[int, list[d
         wanted.append(denials.c.host.icontains(query.host, autoescape=True))
     if query.code:
         wanted.append(denials.c.code == query.code)
-    total = connection.execute(select(func.count()).select_from(joined).where(*wanted)).scalar_one()
+    counted = joined if query.user else denials
+    total = connection.execute(select(func.count()).select_from(counted).where(*wanted)).scalar_one()
     asked = select(_S.user, _S.server, denials).select_from(joined).where(*wanted)
     key = (denials.c.last_at.desc(), denials.c.sandbox, denials.c.host, denials.c.port, denials.c.code)
     first = (query.page - 1) * query.size
