@@ -15,6 +15,7 @@ from ..names import is_sandbox_id
 from ..serving import peer_credentials
 from ..wire import decode_json
 from . import happenings, records
+from .api_egress_admin import AdminEgressApi
 from .api_gpu import GpuApi
 from .api_lists import ListsApi
 from .extending import AdminWish, Extender, Wish
@@ -80,6 +81,7 @@ class AdminApi:
         )
         GpuApi(self._parts, who_asks).add_shared(app, prefix)
         ListsApi(self._parts, self._lifetime).add_shared(app, prefix)
+        AdminEgressApi(self._parts, self._reconciler.egress, who_asks).add_shared(app, prefix)
 
     async def _health(self, request: web.Request) -> web.Response:
         trouble = self._parts.audit.trouble

@@ -211,7 +211,7 @@ def test_a_request_is_approved_for_a_time_and_a_scope(page: Page, control_stand_
     page.get_by_label("Who").select_option("everybody in research")
     dialog = page.get_by_role("dialog")
     expect(dialog.locator(".command")).to_have_text(
-        "jupyter-sandbox-admin egress approve 7 --for 1d --scope group --name research"
+        "jupyter-sandbox-admin egress approve 7 --for 1d --scope group --group research"
     )
     dialog.get_by_role("button", name="Approve").click()
     expect(dialog).to_contain_text("in force in 1 running server")
