@@ -85,7 +85,13 @@ class StandIn:
         total = len(found) if self.total is None else self.total
         shown = found[(page - 1) * size : page * size] if self.total is None else found[:size]
         items = [self.row(number + (page - 1) * size, name) for number, name in shown]
-        return {"items": items, "total": total, "page": page, "size": size, "pages": max(1, -(-total // size))}
+        return {
+            "items": items,
+            "total": total,
+            "page": page,
+            "size": size,
+            "pages": max(1, -(-total // size)),
+        }
 
     def why(self, user: str, server: str) -> dict[str, Any]:
         """One server's story."""
@@ -141,12 +147,20 @@ class StandIn:
                 "user": query.get("user", ""),
                 "groups": ["research"],
                 "profiles": [
-                    {"slug": "small", "display_name": first, "why": "", "gives": {"cpu": 1, "memory": 1 << 30}}
+                    {
+                        "slug": "small",
+                        "display_name": first,
+                        "why": "",
+                        "gives": {"cpu": 1, "memory": 1 << 30},
+                    }
                     | {"choices": [], "secrets": [], "withheld": []},
                     {"slug": "gpu", "display_name": "GPU", "why": "Only members of gpu may.", "gives": None},
                 ],
             },
-            "audit": {"items": [self._line(first, n) for n in range(50, 0, -1)], "next": 1},
+            "audit": {
+                "items": [self._line(first, n) for n in range(50 if len(first) < 1000 else 2, 0, -1)],
+                "next": 1,
+            },
         }
         return known[path]
 
@@ -192,7 +206,13 @@ class StandIn:
     def _line(self, name: str, number: int) -> dict[str, Any]:
         about = {"actor": "admin root", "action": "server.stop", "outcome": "done", "code": "stop.by_admin"}
         subject = {"user": name, "server": "", "sandbox": "box-0"}
-        return {"seq": number, "at": self.stamp(-number), **about, "subject": subject, "detail": {"why": name}}
+        return {
+            "seq": number,
+            "time": self.stamp(-number),
+            **about,
+            "subject": subject,
+            "detail": {"why": name},
+        }
 
 
 def _application(it: StandIn) -> web.Application:

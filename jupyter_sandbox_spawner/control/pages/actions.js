@@ -162,7 +162,7 @@ export function approve(item, done) {
       return command(['egress', 'approve', item.id], {
         for: short(values.for),
         scope,
-        name,
+        group: name,
         why: values.why,
       });
     },

@@ -25,7 +25,7 @@ export class Banners {
       {},
       h('strong', {}, 'Read only. '),
       said(why, 600),
-      ' Each dialog’s command works at a terminal of the host.',
+      ' What is shown at “terminal of the host” works there.',
     );
     put(this._fixed, h('div', { class: 'note', id: 'read-only', role: 'note' }, told));
   }
@@ -70,7 +70,8 @@ export class Banners {
     this._skew.hidden = Math.abs(skew) < NOTABLE_SKEW;
     const way = skew > 0 ? 'behind' : 'ahead of';
     const far = duration(Math.abs(skew));
-    this._skew.textContent = `This computer’s clock is ${far} ${way} the server’s; times here go by the server’s.`;
+    const why = 'times here go by the server’s';
+    this._skew.textContent = `This computer’s clock is ${far} ${way} the server’s; ${why}.`;
   }
 }
 
