@@ -74,7 +74,7 @@ setup(
     package_dir={"jupyter_sandbox": f"{SINGLEUSER}/jupyter_sandbox"},
     data_files=[("etc/ipython/startup", [f"{SINGLEUSER}/startup/20-jupyter-sandbox.py"])],
     package_data={
-        "jupyter_sandbox_spawner": ["py.typed"],
+        "jupyter_sandbox_spawner": ["py.typed", "locale/**/*.json"],
         "jupyter_sandbox_spawner.backends": ["seccomp.json"],
         "jupyter_sandbox_spawner.hub": ["templates/*.html", "templates/pages/*.html"],
         "jupyter_sandbox_spawner.singleuser": [
@@ -116,6 +116,7 @@ setup(
         ],
     },
     entry_points={
+        "jupyterlab.locale": ["jupyter_sandbox_spawner = jupyter_sandbox_spawner"],
         "console_scripts": [
             "jupyter-sandbox = jupyter_sandbox_spawner.singleuser.commands:main",
             "jupyter-sandbox-admin = jupyter_sandbox_spawner.admin.cli:main",
