@@ -1,9 +1,8 @@
 /* Is what somebody hostile wrote shown as text, cut, and where it belongs? (attack H06) */
 
-import { expect, test } from '@jupyterlab/galata';
-import { openPanel, section, Server } from './sandbox';
-
-test.use({ autoGoto: false });
+import { expect } from '@playwright/test';
+import { test } from './lab';
+import { section } from './sandbox';
 
 const HTML = '<img src=x onerror="window.pwned=1"><script>window.pwned=1</script>';
 const ANSI = '\u001b[31mred\u001b]0;title\u0007\u009b0m';
@@ -33,10 +32,12 @@ function poison(view: any): void {
   view.control.message = HOSTILE;
 }
 
-test('markup, escapes and long names are drawn as cut text, and addresses that run code are no links', async ({ page }) => {
-  const server = new Server();
+test('markup, escapes and long names are drawn as cut text, and addresses that run code are no links', async ({ lab }) => {
+  const { server } = lab;
+  await lab.begin();
   server.say = poison;
-  const panel = await openPanel(page, server);
+  const { panel } = lab;
+  await lab.refresh();
   await expect(section(panel, 'Experiments')).toContainText('Open MLflow');
   const found = await panel.evaluate(node => ({
     made: node.querySelectorAll('img, script, iframe').length,
@@ -58,13 +59,15 @@ test('markup, escapes and long names are drawn as cut text, and addresses that r
   await expect(section(panel, 'Datasets').getByTitle(/^A{1000}…$/).first()).toBeVisible();
 });
 
-test('a refusal in markup is text too', async ({ page }) => {
-  const server = new Server();
+test('a refusal in markup is text too', async ({ lab }) => {
+  const { server } = lab;
+  await lab.begin();
   server.answers.extend = () => ({ status: 409, body: { code: HOSTILE, message: HOSTILE + LONG, remedy: HOSTILE } });
-  const panel = await openPanel(page, server);
+  const { panel } = lab;
+  await lab.refresh();
   await section(panel, 'Time').getByRole('button', { name: /^Extend/ }).click();
   const status = section(panel, 'Time').getByRole('status');
   await expect(status).toContainText('<img src=x onerror=');
   expect(await status.evaluate(node => node.querySelectorAll('img, script').length)).toBe(0);
-  expect(await page.evaluate(() => (window as any).pwned)).toBeUndefined();
+  expect(await lab.page.evaluate(() => (window as any).pwned)).toBeUndefined();
 });

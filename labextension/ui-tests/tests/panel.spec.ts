@@ -1,12 +1,12 @@
 /* Does the panel say what the server said, and do what its buttons say? */
 
-import { expect, test } from '@jupyterlab/galata';
-import { document, openPanel, section, Server, tab, wish } from './sandbox';
+import { expect } from '@playwright/test';
+import { load, test } from './lab';
+import { document, section, tab, wish } from './sandbox';
 
-test.use({ autoGoto: false });
-
-test('every section shows what the server said', async ({ page }) => {
-  const panel = await openPanel(page, new Server());
+test('every section shows what the server said', async ({ lab }) => {
+  const { panel } = lab;
+  await lab.begin();
   const time = section(panel, 'Time');
   await expect(time.getByRole('timer')).toHaveText(/^4[01] min$/);
   await expect(time).toContainText('GPU small');
@@ -31,26 +31,30 @@ test('every section shows what the server said', async ({ page }) => {
   await expect(link).toHaveAttribute('rel', /noopener/);
 });
 
-test('elsewhere than in a sandbox nothing is shown', async ({ page }) => {
-  const server = new Server();
-  server.view = { status: 404, body: { code: 'lab.no_sandbox', message: 'This server is no sandbox.' } };
-  await server.attach(page);
-  await page.goto();
-  await expect.poll(() => server.count('view')).toBe(1);
-  await expect(tab(page)).toBeHidden();
-  await expect(page.locator('#jp-sandbox-panel')).toHaveCount(0);
+test('elsewhere than in a sandbox nothing is shown, and nothing more is asked', async ({ lab }) => {
+  await lab.begin();
+  lab.server.view = { status: 404, body: { code: 'lab.no_sandbox', message: 'This server is no sandbox.' } };
+  await lab.refresh();
+  await expect(tab(lab.page)).toHaveCount(0);
+  await expect(lab.panel).toHaveCount(0);
+  const asked = lab.server.count('view');
+  await lab.page.clock.fastForward(10 * 60_000);
+  expect(lab.server.count('view')).toBe(asked);
 });
 
-test('an open panel is open again after a reload', async ({ page }) => {
-  const panel = await openPanel(page, new Server());
-  await page.waitForTimeout(1500); // JupyterLab saves its layout a second after the last change
-  await page.reload({ waitForIsReady: true } as any);
-  await expect(panel).toBeVisible();
-  await expect(section(panel, 'Time')).toBeVisible();
+test('an open panel is open again after a reload', async ({ lab, baseURL }) => {
+  const saved = lab.page.waitForRequest(request => request.method() === 'PUT' && /workspaces/.test(request.url()));
+  await lab.begin();
+  await lab.page.clock.runFor(5000);
+  await saved;
+  await load(lab.page, baseURL!);
+  await expect(lab.panel).toBeVisible();
+  await expect(section(lab.panel, 'Time')).toBeVisible();
 });
 
-test('extending shows the new end, and a refusal the reason of the server', async ({ page }) => {
-  const server = new Server();
+test('extending shows the new end, and a refusal the reason of the server', async ({ lab }) => {
+  const { server } = lab;
+  await lab.begin();
   const later = new Date(server.started + 100.5 * 60_000).toISOString();
   server.answers.extend = () => {
     server.say = view => {
@@ -58,7 +62,8 @@ test('extending shows the new end, and a refusal the reason of the server', asyn
     };
     return { status: 200, body: { deadline: later, left: 1, cap: null } };
   };
-  const panel = await openPanel(page, server);
+  const { panel } = lab;
+  await lab.refresh();
   const time = section(panel, 'Time');
   await time.getByRole('button', { name: /^Extend to/ }).click();
   await expect(time.getByRole('timer')).toHaveText(/^1 h (39|40) min$/);
@@ -71,12 +76,14 @@ test('extending shows the new end, and a refusal the reason of the server', asyn
   await expect(time.getByRole('status')).toContainText('The profile allows no further extension. Ask your admin.');
 });
 
-test('where no extension is possible the button says why and does nothing', async ({ page }) => {
-  const server = new Server();
+test('where no extension is possible the button says why and does nothing', async ({ lab }) => {
+  const { server } = lab;
+  await lab.begin();
   server.say = view => {
     view.sandbox.extension = { possible: false, until: null, code: 'extend.at_cap', message: 'All 8 h are used up.', left: 0, cap: null };
   };
-  const panel = await openPanel(page, server);
+  const { panel } = lab;
+  await lab.refresh();
   const button = section(panel, 'Time').getByRole('button', { name: 'Extend' });
   await expect(button).toHaveAttribute('aria-disabled', 'true');
   await expect(button).toHaveAccessibleDescription('All 8 h are used up.');
@@ -84,32 +91,35 @@ test('where no extension is possible the button says why and does nothing', asyn
   expect(server.count('extend')).toBe(0);
 });
 
-test('keeping and stopping ask the server, stopping only after a confirmation', async ({ page }) => {
-  const server = new Server();
+test('keeping and stopping ask the server, stopping only after a confirmation', async ({ lab }) => {
+  const { server } = lab;
+  await lab.begin();
   server.answers.keep = body => ({
     status: 200,
     body: { keep_until: new Date(server.started + body.by * 1000).toISOString() }
   });
-  const panel = await openPanel(page, server);
+  const { panel } = lab;
+  await lab.refresh();
   const time = section(panel, 'Time');
   await time.getByRole('combobox').selectOption({ label: '4 h' });
   await time.getByRole('button', { name: 'Keep for' }).click();
   await expect(time.getByRole('status')).toContainText('Kept until');
   expect(server.asked.find(question => question.path === 'keep')!.body).toEqual({ by: 4 * 3600 });
   await time.getByRole('button', { name: 'Stop now' }).click();
-  await page.getByRole('dialog').getByRole('button', { name: 'Cancel' }).click();
+  await lab.page.getByRole('dialog').getByRole('button', { name: 'Cancel' }).click();
   expect(server.count('stop')).toBe(0);
   await time.getByRole('button', { name: 'Stop now' }).click();
   server.say = view => {
     view.sandbox.stop = { code: 'stop', why: 'You stopped it.', actor: 'ada', decided_at: view.now };
   };
-  await page.getByRole('dialog').getByRole('button', { name: 'Stop', exact: true }).click();
+  await lab.page.getByRole('dialog').getByRole('button', { name: 'Stop', exact: true }).click();
   await expect(time).toContainText('It is being stopped: You stopped it. By ada.');
   expect(server.count('stop')).toBe(1);
 });
 
-test('a denied host is asked for in the panel, waits, is withdrawn', async ({ page }) => {
-  const server = new Server();
+test('a denied host is asked for in the panel, waits, is withdrawn', async ({ lab }) => {
+  const { server } = lab;
+  await lab.begin();
   const asked = wish({ id: 9, host: 'files.example.com', port: 443, why: 'Weights', asked_at: new Date().toISOString() });
   server.answers['egress/ask'] = () => {
     server.say = view => {
@@ -123,7 +133,8 @@ test('a denied host is asked for in the panel, waits, is withdrawn', async ({ pa
     };
     return { status: 200, body: {} };
   };
-  const panel = await openPanel(page, server);
+  const { panel } = lab;
+  await lab.refresh();
   const network = section(panel, 'Network');
   await network.getByRole('button', { name: 'Ask for access to files.example.com:443' }).click();
   const form = network.getByRole('form');
@@ -144,13 +155,15 @@ test('a denied host is asked for in the panel, waits, is withdrawn', async ({ pa
   expect(server.asked.find(question => question.path === 'egress/withdraw')!.body).toEqual({ id: 9 });
 });
 
-test('a refused request keeps the form and says why', async ({ page }) => {
-  const server = new Server();
+test('a refused request keeps the form and says why', async ({ lab }) => {
+  const { server } = lab;
+  await lab.begin();
   server.answers['egress/ask'] = () => ({
     status: 409,
     body: { code: 'egress.data', message: 'Data of this sandbox must not leave it.', remedy: '' }
   });
-  const panel = await openPanel(page, server);
+  const { panel } = lab;
+  await lab.refresh();
   const network = section(panel, 'Network');
   await network.getByRole('button', { name: 'Ask for another host' }).click();
   await network.getByLabel('Host').fill('example.com');
@@ -160,8 +173,9 @@ test('a refused request keeps the form and says why', async ({ page }) => {
   await expect(network.getByLabel('Why')).toHaveValue('Data');
 });
 
-test('only what was denied is shown if one wants', async ({ page }) => {
-  const panel = await openPanel(page, new Server());
+test('only what was denied is shown if one wants', async ({ lab }) => {
+  const { panel } = lab;
+  await lab.begin();
   const network = section(panel, 'Network');
   await expect(network.locator('[data-list=allowed] li')).toHaveCount(document(0).egress.allowed.length);
   await network.getByLabel('Denied only').check();
