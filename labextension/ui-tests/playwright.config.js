@@ -16,10 +16,11 @@ const url = `http://127.0.0.1:${port}`;
 module.exports = {
   ...galata,
   testDir: './tests',
+  testMatch: process.env.SANDBOX_PICTURES ? /\.(spec|pictures)\.ts$/ : /\.spec\.ts$/,
   reporter: [['list']],
   workers: Number(process.env.SANDBOX_LAB_WORKERS || 1),
   retries: 0,
-  timeout: 90_000,
+  timeout: 120_000,
   expect: { timeout: 15_000 },
   use: {
     ...galata.use,

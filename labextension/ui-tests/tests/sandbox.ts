@@ -1,6 +1,5 @@
 /* What does a server say in these tests, and how is its panel opened? A stub of the routes below /sandbox. */
 
-import { IJupyterLabPageFixture } from '@jupyterlab/galata';
 import { BrowserContext, Locator, Page, Request, Route } from '@playwright/test';
 
 const MINUTE = 60_000;
@@ -152,7 +151,17 @@ export class Server {
   /** by path below sandbox/ */
   answers: Record<string, (body: any) => IAnswer> = {};
   asked: { path: string; body: any }[] = [];
-  readonly started = Date.now();
+  started = Date.now();
+
+  /** As it was at first, by now. */
+  reset(): void {
+    this.skew = 0;
+    this.say = () => undefined;
+    this.view = undefined;
+    this.answers = {};
+    this.asked = [];
+    this.started = Date.now();
+  }
 
   async attach(to: Page | BrowserContext): Promise<void> {
     await to.route(/\/sandbox\/(view|extend|keep|stop|egress\/\w+)(\?|$)/, (route, request) => this.answer(route, request));
@@ -186,18 +195,6 @@ export class Server {
     this.say(view);
     await route.fulfill({ json: view });
   }
-}
-
-/** The open panel of a page that is loaded after the server is there. */
-export async function openPanel(page: IJupyterLabPageFixture, server: Server): Promise<Locator> {
-  await server.attach(page);
-  await page.goto();
-  const panel = page.locator('#jp-sandbox-panel');
-  if (!(await panel.isVisible())) {
-    await tab(page).click();
-  }
-  await panel.waitFor();
-  return panel;
 }
 
 /** The tab of the panel in the left bar. */
