@@ -47,6 +47,14 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     _add_site(status)
     status.add_argument("--json", action="store_true", help="print control's JSON answer")
     status.set_defaults(action=_status)
+    listed = verbs.add_parser(
+        "list",
+        help="list the profiles in force with what each gives and costs",
+        description="Asks control; whose profiles these are, what an hour of each costs, and its limits.",
+    )
+    _add_site(listed)
+    listed.add_argument("--json", action="store_true", help="print control's JSON answer")
+    listed.set_defaults(action=_list)
     _add_explain(verbs)
 
 
@@ -112,6 +120,24 @@ async def _state(site: Site) -> Any:
         return await client.profiles()
     finally:
         await client.close()
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    from .ps import ask
+
+    found = ask(arguments, lambda client: client.profile_list())
+    if arguments.json:
+        print(json.dumps(found, indent=1))
+        return ExitStatus.OK
+    for item in found["profiles"]:
+        groups = item["allowed_groups"]
+        whose = "everybody" if groups is None else f"group {' or '.join(groups)}" if groups else "nobody"
+        price = item["price_per_hour"]
+        cost = "" if price is None else f", {price:.2f} {found['currency']} an hour"
+        gpu = f", {item['gpu']['count']} GPU ({item['gpu']['kind']})" if item["gpu"] else ""
+        print(f"{item['slug']} ({item['display_name']}): for {whose}{cost}")
+        print(f"  {item['cpu']:g} cores, {format_size(item['memory'])}{gpu}")
+    return ExitStatus.OK
 
 
 def _explain(arguments: argparse.Namespace) -> int:
