@@ -20,11 +20,13 @@ FIRST = (
     "tests/programs/test_admin_sandboxes.py",
     "tests/docker",
     "tests/browser",
+    "tests/stories",
 )
 HOUSE = "tests/attacks"
 VAULT = "tests/attacks/vault"
 DOCKER = "tests/docker"
 BROWSER = "tests/browser"
+STORIES = "tests/stories"
 
 
 def group(name: str) -> str:
@@ -38,6 +40,8 @@ def group(name: str) -> str:
         return DOCKER  # one daemon, with one copy of the user image
     if file.startswith(BROWSER + "/"):
         return BROWSER  # one hub with subdomains
+    if file.startswith(STORIES + "/"):
+        return STORIES  # another one
     version = re.search(r"\b(hub\d*)\b", rest.partition("[")[2]) if file.startswith("tests/hub/") else None
     return f"{file}[{version[1]}]" if version else file
 

@@ -7,13 +7,14 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
 from tests.browser.sink import Sink, foreign_host
 from tests.lanes import VENVS
-from tests.support.house import House, open_house
+from tests.support.house import PROFILES, House, open_house
 
 NEEDS = ("browser", "sandboxes", "runc", "npm", "userenv", "hub6")
 _HOST = "hub.localhost"  # browsers take every name below localhost to loopback
@@ -87,11 +88,13 @@ def sink() -> Iterator[Sink]:
         yield server
 
 
-@pytest.fixture(scope="package")
-def people(
-    browser: Browser, clean_environ: None, evidence: Callable[[str, Callable[[], str]], Callable[[], None]]
+@contextmanager
+def hub_of_people(
+    browser: Browser,
+    evidence: Callable[[str, Callable[[], str]], Callable[[], None]],
+    profiles: Path = PROFILES,
 ) -> Iterator[People]:
-    """The whole product with subdomains."""
+    """The whole product with subdomains, for the block."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = int(probe.getsockname()[1])
     variables = {
@@ -100,9 +103,18 @@ def people(
         "SANDBOX_USER_ENV": str((VENVS / "browser").resolve()),
     }
     with ExitStack() as stack:
-        house = stack.enter_context(open_house(variables=variables))
+        house = stack.enter_context(open_house(profiles, variables=variables))
         stack.callback(evidence("the house's programs", house.running.log))
         yield People(house, port, browser)
+
+
+@pytest.fixture(scope="package")
+def people(
+    browser: Browser, clean_environ: None, evidence: Callable[[str, Callable[[], str]], Callable[[], None]]
+) -> Iterator[People]:
+    """The hub of the tests here."""
+    with hub_of_people(browser, evidence) as found:
+        yield found
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
