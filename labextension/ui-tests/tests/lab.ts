@@ -57,7 +57,7 @@ export class Lab {
   async theme(name: 'light' | 'dark'): Promise<void> {
     const title = name === 'dark' ? 'JupyterLab Dark' : 'JupyterLab Light';
     await this.command('apputils:change-theme', { theme: title });
-    await this.page.locator(`body[data-jp-theme-name="${title}"]`).waitFor();
+    await this.page.locator(`body[data-jp-theme-name="${title}"]`).waitFor({ state: 'attached' });
   }
 }
 
