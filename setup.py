@@ -206,6 +206,7 @@ setup(
         ],
     },
     entry_points={
+        "jupyterlab.locale": ["jupyter_sandbox_spawner = jupyter_sandbox_spawner"],
         "console_scripts": [
             "jupyter-sandbox = jupyter_sandbox_spawner.singleuser.commands:main",
             "jupyter-sandbox-admin = jupyter_sandbox_spawner.admin.cli:main",

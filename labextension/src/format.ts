@@ -108,11 +108,23 @@ export function numberText(value: number, digits: number, locale?: string): stri
   return new Intl.NumberFormat(locale || undefined, { maximumFractionDigits: digits }).format(value);
 }
 
-/** The catalogue's `de_DE` as Intl wants it: `de-DE`; undefined where it is no name of a language. */
-export function localeName(code: string | undefined): string | undefined {
+/**
+ * The catalogue's `de_DE` as Intl wants it: `de-DE`; undefined where it is no name of a language.
+ *
+ * The browser's own is taken where it is of the same language, since it knows the country: 16:42 or 4:42 PM.
+ */
+export function localeName(
+  code: string | undefined,
+  browser: string | undefined = globalThis.navigator?.language
+): string | undefined {
   try {
-    return code ? Intl.getCanonicalLocales(code.replace(/_/g, '-'))[0] : undefined;
+    const name = code ? Intl.getCanonicalLocales(code.replace(/_/g, '-'))[0] : undefined;
+    return browser && name && languageOf(browser) === languageOf(name) ? browser : name;
   } catch {
     return undefined;
   }
+}
+
+function languageOf(name: string): string {
+  return new Intl.Locale(name).language;
 }

@@ -1,6 +1,6 @@
 /* What has control told that this page has not shown yet? Pure: events of the bus, and what the document still says. */
 
-import { instant } from './time.js';
+import { instant, SECOND } from './time.js';
 import type { INotice } from './tokens';
 import type { IView } from './view';
 
@@ -23,8 +23,13 @@ export function noticeOf(event: { schema_id?: unknown; [name: string]: unknown }
 export class Heard {
   /** Is this notice of the bus news? */
   notice(notice: INotice): boolean {
-    const isExtension = notice.kind === 'extended' && notice.at !== null;
-    return this.first(isExtension ? `extended ${instant(notice.at)}` : `number ${notice.id}`);
+    const at = notice.kind === 'extended' ? instant(notice.at) : null;
+    if (at === null) {
+      return this.first(`number ${notice.id}`);
+    }
+    const isNew = Math.abs(at - this.extended) > 2 * SECOND;
+    this.extended = at;
+    return isNew;
   }
 
   /** The document's warnings that are news, oldest first. */
@@ -41,6 +46,7 @@ export class Heard {
     return isNew;
   }
 
+  private extended = -Infinity;
   private readonly keys = new Set<string>();
 }
 

@@ -23,7 +23,7 @@ export function pause(failures: number, chance: number): number {
   return Math.round(base * (1 + 0.1 * chance));
 }
 
-/** Asks at its pace; `ask` resolves with whether there was an answer. */
+/** Asks at its pace; `ask` never rejects, and resolves with whether there was an answer. */
 export class Pace {
   constructor(
     private readonly clock: IClock,
@@ -68,15 +68,11 @@ export class Pace {
     this.rest();
     this.asked = this.clock.now();
     this.due = this.asked + INTERVAL;
-    let answered = false;
-    try {
-      answered = await this.ask();
-    } finally {
-      this.failures = answered ? 0 : this.failures + 1;
-      this.due = this.asked + pause(Math.max(0, this.failures - 1), this.clock.random());
-      this.asking = null;
-      this.look();
-    }
+    const answered = await this.ask();
+    this.failures = answered ? 0 : this.failures + 1;
+    this.due = this.asked + pause(Math.max(0, this.failures - 1), this.clock.random());
+    this.asking = null;
+    this.look();
   }
 
   /* Short steps and not one long timer: a laptop that slept finds its timers late, but its clock right. */

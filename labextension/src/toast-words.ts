@@ -8,14 +8,22 @@ import { visible } from './views/hostile.js';
 
 const MOST = 100;
 
-export function warning(ending: IEnding, at: number, now: number, trans: IWords, place: IPlace): string {
+/** `saved`: what was saved for it, in place of the advice. */
+export function warning(
+  ending: Pick<IEnding, 'why'>,
+  at: number,
+  now: number,
+  trans: IWords,
+  place: IPlace,
+  saved = ''
+): string {
   const when = instantText(at, now, place);
   const left = at - now;
   const ends =
     left > 0
       ? trans.__('This sandbox stops in %1, at %2.', spokenText(left, trans), when)
       : trans.__('This sandbox stops now.');
-  return lines(ends, trans.__('What is only in memory is lost.'), shown(ending.why));
+  return lines(ends, saved || trans.__('What is only in memory is lost.'), shown(ending.why));
 }
 
 export function stopping(notice: INotice, trans: IWords): string {

@@ -6,6 +6,7 @@ import { IDocumentManager } from '@jupyterlab/docmanager';
 import { ITranslator, TranslationBundle } from '@jupyterlab/translation';
 import { decided, requestsOf } from './decided';
 import { IPlace, localeName } from './format';
+import { OneToast } from './one-toast';
 import { DEFAULTS } from './preferences';
 import { ISaved, saveChanged } from './saving';
 import { Ticker } from './ticker';
@@ -36,7 +37,7 @@ export class Toasts {
       case 'extended':
         return this.tellExtended(notice);
       case 'stopping':
-        return this.show('error', words.stopping(notice, this.options.trans), []);
+        return this.tellStopping(notice);
     }
   }
 
@@ -67,12 +68,17 @@ export class Toasts {
     const loud = at === null ? 'plain' : level(at - now, thresholdsOf(kind, sandbox.idle_timeout, wished));
     const act = this.warned.next({ now, at, level: loud, moves: SLIDES.includes(kind), told });
     if (act === 'dismiss') {
-      this.dismiss();
-    } else if (act !== null && at !== null && this.isWanted) {
-      this.message = words.warning(sandbox.ending, at, now, trans, this.place);
-      const type = loud === 'red' ? 'error' : 'warning';
-      this.show(type, this.message, this.actions(SLIDES.includes(kind)), act === 'update');
+      this.ending.dismiss();
     }
+    if (at === null || !this.isWanted || (act !== 'show' && !(act === 'update' && this.ending.stands))) {
+      return;
+    }
+    this.put = (saved = '') => {
+      const message = words.warning(sandbox.ending, at, model.now(), trans, this.place, saved);
+      const actions = this.actions(SLIDES.includes(kind));
+      this.ending.put(message, loud === 'red' ? 'error' : 'warning', { actions, autoClose: false });
+    };
+    this.put();
   }
 
   private actions(slides: boolean): Notification.IAction[] {
@@ -107,49 +113,28 @@ export class Toasts {
     const { app, documents, trans } = this.options;
     const done: ISaved = documents ? await saveChanged(app.shell, documents) : { saved: [], failed: [] };
     const message = words.saved(done, trans);
-    if (!this.isWanted && !done.failed.length) {
-      return;
-    }
-    if (this.id && Notification.manager.has(this.id)) {
-      this.show(null, `${this.message}\n${message}`, null);
-    } else {
+    if (this.ending.stands) {
+      this.put(message);
+    } else if (this.isWanted || done.failed.length) {
       Notification.emit(message, done.failed.length ? 'error' : 'success', { autoClose: SHORT });
     }
   }
 
   private tellExtended(notice: INotice): void {
     const { model, trans } = this.options;
-    this.dismiss();
+    this.ending.dismiss();
     if (this.isWanted || notice.id === 0) {
       const extension = model.known?.view.sandbox?.extension;
       const message = words.extended(notice, extension, model.now(), trans, this.place);
-      Notification.success(message, { autoClose: SHORT });
+      this.moved.put(message, 'success', { autoClose: SHORT });
     }
   }
 
-  /** Puts the one toast of the end up, or changes it; null: as it was. */
-  private show(
-    type: 'warning' | 'error' | null,
-    message: string,
-    actions: Notification.IAction[] | null,
-    onlyIfThere = false
-  ): void {
-    if (!this.isWanted) {
-      return;
-    }
-    this.last = { type: type ?? this.last.type, actions: actions ?? this.last.actions };
-    const { type: shown, actions: offered } = this.last;
-    if (this.id && Notification.manager.has(this.id)) {
-      Notification.update({ id: this.id, message, type: shown, actions: offered, autoClose: false });
-    } else if (!onlyIfThere) {
-      this.id = Notification.emit(message, shown, { actions: offered, autoClose: false });
-    }
-  }
-
-  private dismiss(): void {
-    if (this.id) {
-      Notification.dismiss(this.id);
-      this.id = '';
+  private tellStopping(notice: INotice): void {
+    if (this.isWanted) {
+      const message = words.stopping(notice, this.options.trans);
+      this.put = () => this.ending.put(message, 'error', { actions: [], autoClose: false });
+      this.put();
     }
   }
 
@@ -157,12 +142,12 @@ export class Toasts {
     return this.options.preferences?.toasts ?? DEFAULTS.toasts;
   }
 
-  private id = '';
-  private message = '';
-  private last: { type: 'warning' | 'error'; actions: Notification.IAction[] } = { type: 'warning', actions: [] };
+  private put: (saved?: string) => void = () => undefined;
   private requests = requestsOf(undefined);
   private readonly place: IPlace;
   private readonly warned = new Warned();
+  private readonly ending = new OneToast();
+  private readonly moved = new OneToast();
 }
 
 export namespace Toasts {

@@ -7,6 +7,7 @@ import { ISettingRegistry } from '@jupyterlab/settingregistry';
 import { ITranslator, nullTranslator, TranslationBundle } from '@jupyterlab/translation';
 import { askForAccess } from '../ask';
 import { sandboxIcon } from '../icon';
+import { OneToast } from '../one-toast';
 import { saveChanged } from '../saving';
 import { refusal } from '../toast-words';
 import { CommandIDs, DOMAIN, ISandboxModel, PANEL_ID } from '../tokens';
@@ -153,12 +154,16 @@ function stopCommand(
   };
 }
 
+const refused = new OneToast();
+
 /** The answer, or null after the refusal was shown. */
 async function told<T>(act: () => Promise<T>): Promise<T | null> {
   try {
-    return await act();
+    const answer = await act();
+    refused.dismiss();
+    return answer;
   } catch (error) {
-    Notification.error(refusal(error as Error), { autoClose: false });
+    refused.put(refusal(error as Error), 'error', { autoClose: false });
     return null;
   }
 }
