@@ -271,7 +271,10 @@ class OpenDoors:
 
 @dataclass(frozen=True, kw_only=True)
 class GatewayInventory:
-    """One open sandbox as the gateway sees it, bytes since it was opened; `last_activity` is a person's."""
+    """One open sandbox as the gateway sees it, bytes since it was opened; `last_activity` is a person's.
+
+    `timed`: the digest of what its egress policy gives for a time (rules/egress.py), "" for nothing.
+    """
 
     id: str
     user: str
@@ -285,6 +288,7 @@ class GatewayInventory:
     denials: int
     last_activity: datetime | None
     egress_used_at: datetime | None = None
+    timed: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ from . import (
     audit,
     canary,
     datasets,
+    egress,
     exits,
     extend,
     gpu,
@@ -48,6 +49,7 @@ def parser() -> argparse.ArgumentParser:
     secrets.add_commands(commands)
     policy.add_commands(commands)
     datasets.add_commands(commands)
+    egress.add_commands(commands)
     usage.add_command(commands)
     _add_site(commands)
     _add_unshare(commands)

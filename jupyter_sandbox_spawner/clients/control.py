@@ -218,6 +218,29 @@ class ControlAdminClient(UnixClient):
         """Take a ticket out of the queue."""
         await self.call("DELETE", f"/api/gpu/tickets/{quote(ticket, safe='')}")
 
+    async def egress_requests(
+        self, status: str = "", user: str = "", before: int | None = None, limit: int = 100
+    ) -> Any:
+        """A page `{items, next, now, waiting}` of hosts that users asked for, the latest first."""
+        query = {"status": status, "user": user, "before": "" if before is None else before, "limit": limit}
+        return await self.call("GET", f"/api/egress/requests?{urlencode(query)}")
+
+    async def approve_egress(self, request: int, terms: Mapping[str, Any]) -> Any:
+        """Open it: `for` seconds, `scope` sandbox, user or group (`name`), perhaps `why` and `pattern`."""
+        return await self.call("POST", f"/api/egress/requests/{request}/approve", dict(terms), timeout=300)
+
+    async def deny_egress(self, request: int, why: str) -> Any:
+        """Answer with no; its user reads why."""
+        return await self.call("POST", f"/api/egress/requests/{request}/deny", {"why": why})
+
+    async def egress_grants(self, active: bool = True) -> Any:
+        """`{items, now}` of what was given; `active` leaves out what is over."""
+        return await self.call("GET", f"/api/egress/grants?active={int(active)}")
+
+    async def revoke_egress(self, grant: int, why: str = "") -> Any:
+        """Take a grant back at once; its user reads why."""
+        return await self.call("POST", f"/api/egress/grants/{grant}/revoke", {"why": why}, timeout=300)
+
     async def reconcile(self, apply: bool = False, users: bool = False) -> Any:
         """Compare all inventories; `apply` acts on what was found, otherwise it is a dry run."""
         return await self.call("POST", f"/api/reconcile?apply={int(apply)}&users={int(users)}", timeout=300)

@@ -23,7 +23,7 @@ from ..rules.audit import Entry
 from ..rules.policy import Decision
 from ..rules.policy_effects import kept_back
 from ..rules.policy_record import recorded
-from . import data, records, waiting
+from . import data, egress_granting, records, waiting
 from .granting import Asking, grant
 from .parts import Parts
 from .policy import record_denials
@@ -141,6 +141,7 @@ async def _asking(parts: Parts, request: AdmissionRequest, terms: ProfileTerms) 
         book=book,
         rulings=await parts.policy.on_admission(request, terms, book),
         dataset_rulings=await data.questions(parts, request, terms, book),
+        egress=await egress_granting.allowed(parts, request, book),
         internal_services=parts.internal_services,
         gpus=await parts.launcher.gpus() if terms.gpu else GpuInventory(),
     )
@@ -179,6 +180,7 @@ async def _announce(
             **({"zone": answer.spec.zone} if answer.spec and answer.spec.zone else {}),
             "idle_timeout": spec.idle_timeout,
             **({"gpus": list(spec.gpu_devices)} if spec.gpu_devices else {}),
+            **egress_granting.told(spec),
             **({"soft_limits": list(soft)} if soft else {}),
             **({"options": dict(request.options)} if request.options else {}),
         },

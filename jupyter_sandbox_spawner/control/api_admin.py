@@ -15,6 +15,7 @@ from ..names import is_sandbox_id
 from ..serving import peer_credentials
 from ..wire import decode_json
 from . import happenings, records
+from .api_egress_admin import AdminEgressApi
 from .api_gpu import GpuApi
 from .extending import AdminWish, Extender, Wish
 from .found_view import found_view
@@ -79,6 +80,7 @@ class AdminApi:
         )
 
         GpuApi(self._parts, who_asks).add_shared(app, prefix)
+        AdminEgressApi(self._parts, self._reconciler.egress, who_asks).add_shared(app, prefix)
 
     async def _health(self, request: web.Request) -> web.Response:
         trouble = self._parts.audit.trouble

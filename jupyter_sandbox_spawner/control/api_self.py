@@ -18,6 +18,8 @@ from ..models import Usage
 from ..rules.profile_choices import named_datasets
 from ..wire import decode_json, encode
 from . import data, happenings, records, users
+from .api_egress import SelfEgressApi
+from .egress_views import allowed_view
 from .extending import Extender, ExtensionWish, Wish, possible_extension
 from .keeping import KeepWish, keep_now, kept_until
 from .lifetime import Lifetime
@@ -65,10 +67,10 @@ class SelfApi:
                 web.post("/api/self/stop", self._stop),
                 web.post("/api/self/claims", self._claims),
                 web.get("/api/self/events", self._events),
-                web.get("/api/self/egress", self._egress),
                 web.get("/api/self/audit", self._audit),
             ]
         )
+        SelfEgressApi(self._parts, self._people, self._reader).add_to(app)
 
     async def _self(self, request: web.Request) -> web.Response:
         record = await self._reader(request)
@@ -87,7 +89,7 @@ class SelfApi:
             "runtime": spec.get("runtime"),
             "isolation": spec.get("isolation"),
             "soft_limits": list(await self._parts.limits.soft()),
-            "egress": [rule.get("text") for rule in (spec.get("egress") or {}).get("rules", [])],
+            "egress": allowed_view(record, now),
             "browser": spec.get("browser"),
             **await self._data(record),
             "usage": await self._usage(record),
@@ -161,16 +163,6 @@ class SelfApi:
         items = [{**item, "at": timestamp(item["at"])} for item in found]
         now = timestamp(self._parts.clock.now())
         return _answer({"items": items, "next": items[-1]["id"] if items else after, "now": now})
-
-    async def _egress(self, request: web.Request) -> web.Response:
-        record = await self._reader(request)
-        found = await self._parts.store.run(lambda db: happenings.denials_of(db, record.id, _MOST_EVENTS))
-        rules = [rule.get("text") for rule in (record.spec.get("egress") or {}).get("rules", [])]
-        denied = [
-            {**item, "first_at": timestamp(item["first_at"]), "last_at": timestamp(item["last_at"])}
-            for item in found
-        ]
-        return _answer({"allowed": rules, "denied": denied})
 
     async def _audit(self, request: web.Request) -> web.Response:
         record = await self._reader(request)

@@ -105,7 +105,11 @@ async def run(
         routes = RouteKeeper(parts, site.front_url, site.proxy_api_port, site.base_url)
         loops = _loops(parts, lifetime, reconciler, routes)
         accounting = Accounting(parts, site.usage_days, watcher.note)
-        further = {"usage": accounting.step, "activity": ActivityRelay(parts).step}
+        further = {
+            "usage": accounting.step,
+            "activity": ActivityRelay(parts).step,
+            "egress": reconciler.egress.step,
+        }
         await _until_signal({**loops, **further})
 
 

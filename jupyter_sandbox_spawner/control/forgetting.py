@@ -1,4 +1,4 @@
-"""What does the ledger forget? What ended so long ago that no cap of GPU-hours looks back at it."""
+"""What is forgotten? What ended so long ago that no cap of GPU-hours, and no admin, looks back at it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, delete
 
+from . import egress_records
 from .tables_ledger import allocations, holdings
 
 __all__ = ["KEPT", "forget_ended"]
@@ -14,6 +15,7 @@ KEPT = timedelta(days=400)  # a cap looks back at most 366 days (rules/quota_fil
 
 
 def forget_ended(connection: Connection, now: datetime) -> None:
-    """Drop holdings and allocations that ended longer ago than `KEPT`; usage has rows of its own."""
+    """Drop holdings, allocations and requests for hosts that ended longer ago than `KEPT`."""
+    egress_records.forget(connection, now - KEPT)
     for table in (holdings, allocations):
         connection.execute(delete(table).where(table.c.until < now - KEPT))

@@ -21,7 +21,7 @@ from ..rules.policy import Decision
 from ..rules.policy_effects import kept_back, refusal
 from ..rules.policy_words import explain, way_out
 from ..rules.rulebook import Rulebook
-from . import data, ledger, records
+from . import data, egress_granting, ledger, records
 
 __all__ = ["Asking", "grant"]
 
@@ -32,6 +32,7 @@ class Asking:
 
     `terms` are control's own where it has the file; `rulings` is what policy said at each point, all of which
     must allow; `dataset_rulings` what it said to each dataset, which is left out where it did not allow;
+    `egress` are the numbers of the grants of hosts that it allows;
     `leaving` are sandboxes of the same server that this admission closes.
     """
 
@@ -40,6 +41,7 @@ class Asking:
     book: Rulebook
     rulings: tuple[Decision, ...] = ()
     dataset_rulings: Mapping[str, Decision] = field(default_factory=dict)
+    egress: frozenset[int] = frozenset()
     internal_services: Mapping[str, str] = field(default_factory=dict)
     gpus: GpuInventory = field(default_factory=GpuInventory)
     leaving: tuple[str, ...] = ()
@@ -62,6 +64,7 @@ def grant(connection: Connection, now: datetime, asking: Asking, answer: Admissi
     if isinstance(found, Admission):
         return found
     answer = replace(answer, notices=(*answer.notices, *_notices(asking)))
+    found = egress_granting.opened(connection, now, asking, found)
     return replace(data.noted(answer, mounted), spec=found, deadline=_deadline(now, found))
 
 

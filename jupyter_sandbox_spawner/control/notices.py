@@ -22,7 +22,8 @@ from .tables import events
 
 __all__ = ["News", "is_delayed", "live_warnings", "news_of"]
 
-_KINDS = ("warning", "save", "stopping", "extended")
+_KINDS = ("warning", "save", "stopping", "extended", "egress_request")
+_OWN_ACT = frozenset({"egress_request.waiting", "egress_request.withdrawn"})  # no news to who did it
 _MOST = 20  # of the newest; what was said before them is no news
 _MOST_WAITING = 32  # of one sandbox
 _MOST_WORDS = 500
@@ -121,7 +122,8 @@ def _live(connection: Connection, record: SandboxRecord, now: datetime) -> list[
         is_over = notice.at is not None and (
             notice.at <= now or is_delayed(record, notice.code, notice.at, row.at)
         )
-        if not is_over and not (moved and notice.code == "warning.ttl"):
+        is_void = notice.code in _OWN_ACT or (moved and notice.code == "warning.ttl")
+        if not is_over and not is_void:
             found.append((notice, row.at))
         moved = moved or notice.kind == "extended"
     return found[::-1]
@@ -137,6 +139,8 @@ def _notice(row: Row[Any], now: datetime) -> Notice:
 
 
 def _sentence(kind: str, why: str, at: datetime | None, now: datetime) -> str:
+    if kind == "egress_request":
+        return why
     if kind == "stopping":
         return f"It is being stopped: {why}"
     if at is None:

@@ -32,6 +32,7 @@ from ..rules.reconcile import (
 )
 from . import records
 from .adopting import Adopted, adopt
+from .egress_keeping import EgressKeeper
 from .leftovers import LeftoverKeeper
 from .lifetime import Lifetime
 from .parts import Parts
@@ -68,6 +69,9 @@ class Reconciler:
         self._leftovers = LeftoverKeeper(parts)
         self._hub: dict[tuple[str, str], HubServer] = {}
         self._launcher: dict[str, InventoryItem] = {}
+        self._open: Sequence[SandboxRecord] = ()
+        self._doors: Mapping[str, str] = {}
+        self.egress = EgressKeeper(parts)
 
     async def step(self, apply: bool = True, urgent: bool = False) -> tuple[Plan, tuple[str, ...]]:
         """Compare, and act unless it is a dry run. Also: which sources did not answer."""
@@ -92,6 +96,8 @@ class Reconciler:
             found, silent = still_due(found, again), tuple(sorted({*silent, *more}))
         for action in found.due if apply else ():
             await self._act(action)
+        if apply:
+            await self.egress.mend(self._open, self._doors)
         return found, silent
 
     async def _plan(self, urgent: bool) -> tuple[Plan, tuple[str, ...]]:
@@ -117,6 +123,8 @@ class Reconciler:
         )
         self._hub = {(item.user, item.server): item for item in hub or ()}
         self._launcher = {item.id: item for item in launcher or ()}
+        self._open = [item for item in database.values() if item.is_open]
+        self._doors = {item.id: item.timed for item in gateway or ()}
         named = (("hub", hub), ("launcher", launcher), ("gateway", gateway))
         silent = tuple(name for name, found in named if found is None)
         return _inventories(hub, list(database.values()), launcher, gateway), silent

@@ -39,6 +39,7 @@ __all__ = [
     "remember_use",
     "remember_warning",
     "select_records",
+    "set_spec",
     "shift_deadlines",
 ]
 
@@ -233,6 +234,11 @@ def release(
     done = connection.execute(query.values(status="released", released_at=now, exit_code=exit_code))
     ledger.end(connection, sandbox, now)
     return done.rowcount == 1
+
+
+def set_spec(connection: Connection, spec: SandboxSpec) -> None:
+    """What it may do was changed while it runs: the record says so."""
+    connection.execute(update(sandboxes).where(sandboxes.c.id == spec.id).values(spec=encode(spec)))
 
 
 def remember_use(connection: Connection, sandbox: str, used_at: datetime) -> None:

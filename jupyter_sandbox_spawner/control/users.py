@@ -10,7 +10,7 @@ from datetime import datetime
 from sqlalchemy import Connection, delete, insert, or_, select, update
 
 from ..names import stable_hash
-from . import data_records, ledger, usage_records
+from . import data_records, egress_records, ledger, usage_records
 from .records import OPEN, SandboxRecord, release, select_records
 from .tables import sandboxes, settings
 
@@ -36,6 +36,7 @@ def put_away(connection: Connection, user: str, now: datetime) -> list[SandboxRe
     usage_records.put_away(connection, user, kept_as)
     ledger.put_away(connection, user, kept_as)
     data_records.forget_user(connection, user, now)
+    egress_records.put_away(connection, user, kept_as, now)
     name = _name_of_user(user)
     connection.execute(delete(settings).where(settings.c.name == name))
     connection.execute(insert(settings).values(name=name, at=now))

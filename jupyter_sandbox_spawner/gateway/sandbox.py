@@ -11,7 +11,7 @@ from ..models import EgressPolicy, GatewayEntry, GatewayInventory
 from ..rules import browser
 from ..rules.api_filter import ApiCall
 from ..rules.bucket import Bucket
-from ..rules.egress import Decision
+from ..rules.egress import Decision, timed_digest
 from ..rules.heads import PagePolicy
 from .answers import Refusal
 from .boot import BootDesk
@@ -48,6 +48,7 @@ class OpenSandbox:
     ) -> None:
         self.id = sandbox
         self.entry = entry
+        self._timed = timed_digest(entry.egress)
         self.pages = pages
         self.api_calls = calls
         self._api_rate = Bucket(entry.limits.api_requests_per_second, asyncio.get_running_loop().time())
@@ -90,6 +91,7 @@ class OpenSandbox:
     def set_policy(self, policy: EgressPolicy) -> None:
         """Replace the egress policy; it holds for the next connection."""
         self.entry = replace(self.entry, egress=policy)
+        self._timed = timed_digest(policy)
 
     def egress_decided(self, host: str, port: int, verb: str, decision: Decision, address: str = "") -> None:
         """Audit one decision of the egress proxy."""
@@ -221,4 +223,5 @@ class OpenSandbox:
             denials=self.denials,
             last_activity=self.last_activity,
             egress_used_at=self.egress_used_at,
+            timed=self._timed,
         )

@@ -17,7 +17,7 @@ __all__ = ["message_counts", "request_counts"]
 _SAFE = (b"GET", b"HEAD", b"OPTIONS")
 # Read again and again by JupyterLab, or only on the way to a page that counts by itself.
 _BACKGROUND = re.compile(
-    rb"(api|lab/api|lab/extensions|lab/static|lsp|static|custom|metrics|kernelspecs)(/|$)|favicon\.ico$"
+    rb"(api|lab/api|lab/extensions|lab/static|lsp|static|custom|metrics|kernelspecs)(/|$)|favicon\.ico$|sandbox/view$"
 )
 _CONTENTS = re.compile(rb"api/contents(/|$)")
 # JupyterLab stores its layout every ten seconds, changed or not.

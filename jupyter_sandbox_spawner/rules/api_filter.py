@@ -75,6 +75,8 @@ def _self_calls() -> tuple[ApiCall, ...]:
             seconds=75.0,
         ),
         ApiCall(to="control", method="GET", target="/api/self/egress"),
+        ApiCall(to="control", method="POST", target="/api/self/egress/ask"),
+        ApiCall(to="control", method="POST", target="/api/self/egress/withdraw"),
         ApiCall(to="control", method="GET", target="/api/self/audit", numbers=("before",)),
         ApiCall(to="control", method="POST", target="/api/self/extend"),
         ApiCall(to="control", method="POST", target="/api/self/keep"),

@@ -1,13 +1,16 @@
-"""May this sandbox talk to this host, port, address and TLS server name?
+"""May this sandbox talk to this host, port, address and TLS server name, now?
 
 Law: the name is decided before any DNS lookup, the addresses before any connection; what is not allowed
-by a rule is refused. Absent rules refuse everything; there is no wildcard that allows everything.
+by a rule is refused. Absent rules refuse everything; there is no wildcard that allows everything. A rule
+whose end is past is no rule, whoever is away that could take it out.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from ..models import EgressPolicy, EgressRule
 from .addresses import in_networks, is_global, is_metadata, networks_of, parse_address
@@ -20,7 +23,9 @@ __all__ = [
     "check_server_name",
     "compile_rules",
     "decide",
+    "holds",
     "normalise_host",
+    "timed_digest",
     "unresolved",
 ]
 
@@ -35,17 +40,33 @@ class Decision:
     rule: str
 
 
-def decide(policy: EgressPolicy, host: str, port: int) -> tuple[Decision, EgressRule | None]:
-    """May `host:port` be asked for at all? The rule comes with an allowed decision, else None."""
+def decide(policy: EgressPolicy, host: str, port: int, now: datetime) -> tuple[Decision, EgressRule | None]:
+    """May `host:port` be asked for at all, at `now`? The rule comes with an allowed decision, else None."""
     name = normalise_host(host)
     if name is None:
         return _refused("egress.bad_host", f"{host!r} is not a host name."), None
+    rules = [rule for rule in policy.rules if holds(rule, now)]
     if is_ip_literal(name):
-        return _decide_literal(policy, name, port)
-    naming = [rule for rule in policy.rules if _names(rule.pattern, name)]
+        return _decide_literal(rules, name, port)
+    naming = [rule for rule in rules if _names(rule.pattern, name)]
     if not naming:
         return _refused("egress.not_allowed", f"{name} is not on the allowlist of this sandbox."), None
     return _decide_port(naming, name, port)
+
+
+def holds(rule: EgressRule, now: datetime) -> bool:
+    """Is it a rule at this instant? At its very end it is none."""
+    return rule.until is None or now < rule.until
+
+
+def timed_digest(policy: EgressPolicy) -> str:
+    """Tells apart what two policies give for a time; "" for one that gives nothing so."""
+    timed = [
+        f"{rule.pattern} {rule.ports} {rule.allow_private} {rule.text} {rule.until.timestamp()}"
+        for rule in policy.rules
+        if rule.until is not None
+    ]
+    return hashlib.sha256("\n".join(sorted(timed)).encode()).hexdigest() if timed else ""
 
 
 def check_addresses(
@@ -89,12 +110,10 @@ def unresolved(name: str) -> Decision:
     return _refused("egress.unresolved", f"{name} has no address in DNS.")
 
 
-def _decide_literal(policy: EgressPolicy, name: str, port: int) -> tuple[Decision, EgressRule | None]:
+def _decide_literal(rules: Sequence[EgressRule], name: str, port: int) -> tuple[Decision, EgressRule | None]:
     address = parse_address(name)
     naming = [
-        rule
-        for rule in policy.rules
-        if address is not None and in_networks(address, networks_of((rule.pattern,)))
+        rule for rule in rules if address is not None and in_networks(address, networks_of((rule.pattern,)))
     ]
     if not naming:
         message = f"{name} is an IP address; sandboxes ask for names, or for networks that a rule lists."

@@ -18,7 +18,7 @@ _SENTENCES: Mapping[str, str] = {
     "policy.gpu.too_many": "The profile asks for {requested}, and this site allows {gpus_at_most}.",
     "policy.dataset.needs_approval": "The dataset {resource} needs an approval on record for you.",
     "policy.secret.not_allowed": "The site's policy keeps back the secret {resource}.",
-    "policy.egress.not_allowed": "The profile opens {resource}, and the site's policy does not allow that.",
+    "policy.egress.not_allowed": "The site's policy does not open {resource}.",
     "policy.extension.too_long": "This site allows {extension_at_most} more at a time.",
     "policy.promotion.needs_approval": "Promoting {resource} needs an approval, and none is on record.",
     "policy.settings.invalid": _ENGINE,  # the shipped Rego without its settings

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from .. import __version__
@@ -23,6 +25,8 @@ _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
 _LOCAL = ("localhost", "127.0.0.1")
 _PATIENCE = 2.0  # seconds; the relay keeps a connection for 5 when the gateway is away
 _LITTLE = 256 << 20  # bytes
+_BUILT = "share/jupyter/labextensions/jupyter-sandbox-spawner/static/remoteEntry*.js"
+_ROUTES = "etc/jupyter/jupyter_server_config.d/jupyter_sandbox_spawner.json"
 _RESTART = "Stop this server and start it again from the hub's home page."
 
 
@@ -57,7 +61,7 @@ def examine() -> Findings:
     """Look at everything, within seconds; raises SandboxError `sandbox.outside` outside of one."""
     if not is_inside():
         status()
-    looks: tuple[Callable[[], Check], ...] = (_proxies, _egress_door, _packages, _disk)
+    looks: tuple[Callable[[], Check], ...] = (_proxies, _egress_door, _packages, _disk, _panel)
     return Findings((*_control(), *(look() for look in looks)))
 
 
@@ -127,3 +131,30 @@ def _disk() -> Check:
     fine = free >= _LITTLE
     remedy = "" if fine else f"Delete what you do not need: du -xh {home} | sort -h | tail"
     return Check(name="disk", fine=fine, seen=f"{format_size(free)} free in {home}", remedy=remedy)
+
+
+def _panel() -> Check:
+    """The panel of JupyterLab: its built files, which an image made without npm lacks, and its routes."""
+    labs = [prefix for prefix in _prefixes() if (prefix / "share/jupyter/lab").is_dir()]
+    if not labs:
+        return Check(name="JupyterLab's panel", fine=True, seen="there is no JupyterLab here")
+    lacking = [
+        what
+        for what, pattern in (("its built files", _BUILT), ("its routes", _ROUTES))
+        if not any(next(prefix.glob(pattern), None) for prefix in labs)
+    ]
+    if not lacking:
+        return Check(name="JupyterLab's panel", fine=True, seen=f"is installed in {labs[0]}")
+    remedy = (
+        f"Ask the hub's admin to install jupyter_sandbox_spawner {__version__} anew in the user image, from a"
+        " wheel or with npm there (SANDBOX_LABEXT=require). %sandbox needs none of it."
+    )
+    seen = f"{' and '.join(lacking)} are not in {labs[0]}"
+    return Check(name="JupyterLab's panel", fine=False, seen=seen, remedy=remedy)
+
+
+def _prefixes() -> list[Path]:
+    """Where this package's data may be: the kernel's environment, or the one the package is in."""
+    own = Path(__file__).resolve().parents
+    found = [Path(sys.prefix), Path(sys.base_prefix), *([own[5]] if own[2].name == "site-packages" else [])]
+    return list(dict.fromkeys(found))

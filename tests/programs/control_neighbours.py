@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -18,6 +18,7 @@ from jupyter_sandbox_spawner.gpus import GpuDevice, GpuInventory
 from jupyter_sandbox_spawner.leftovers import Leftover, Leftovers
 from jupyter_sandbox_spawner.models import (
     Capabilities,
+    EgressPolicy,
     Event,
     GatewayInventory,
     InventoryItem,
@@ -29,7 +30,8 @@ from jupyter_sandbox_spawner.models import (
     Usages,
 )
 from jupyter_sandbox_spawner.names import sandbox_id
-from jupyter_sandbox_spawner.wire import encode
+from jupyter_sandbox_spawner.rules.egress import timed_digest
+from jupyter_sandbox_spawner.wire import decode, encode
 
 START = datetime(2026, 11, 25, 12, 0, tzinfo=timezone.utc)
 TOKEN = "control-token"
@@ -282,6 +284,9 @@ class GatewayWithDoors:
     acknowledged: int = 0
     looks: int = 0
     leftovers: list[Leftover] = field(default_factory=list)
+    policies: dict[str, EgressPolicy] = field(default_factory=dict)
+    told: list[str] = field(default_factory=list)
+    on_egress: Callable[[], None] | None = None  # it happens, and the policy is not taken over
 
     def add(self, wanted: SandboxSpec, used: datetime | None = None, egress: datetime | None = None) -> None:
         """Open, ready doors, used then by a person, and by traffic out."""
@@ -309,6 +314,7 @@ class GatewayWithDoors:
                 web.get("/sandboxes", self._list),
                 web.put("/sandboxes/{id}", self._open),
                 web.delete("/sandboxes/{id}", self._close),
+                web.patch("/sandboxes/{id}/egress", self._set_egress),
                 web.get("/events", self._events),
                 web.get("/leftovers", self._leftovers),
                 web.post("/events/ack", self._acknowledge),
@@ -331,6 +337,19 @@ class GatewayWithDoors:
         self.closed.append(request.match_info["id"])
         self.entries.pop(request.match_info["id"], None)
         self.leftovers = [item for item in self.leftovers if item.name != request.match_info["id"]]
+        return web.Response(status=204)
+
+    async def _set_egress(self, request: web.Request) -> web.Response:
+        name = request.match_info["id"]
+        self.told.append(name)
+        if self.on_egress is not None:
+            self.on_egress()
+            return web.json_response({"code": "gateway.failed", "message": "?"}, status=500)
+        if name not in self.entries:
+            return web.json_response({"code": "sandbox.unknown", "message": "?"}, status=404)
+        policy = decode(EgressPolicy, await request.json())
+        self.policies[name] = policy
+        self.entries[name] = replace(self.entries[name], timed=timed_digest(policy))
         return web.Response(status=204)
 
     async def _events(self, request: web.Request) -> web.Response:

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 
 from jupyter_sandbox_spawner.gateway.egress import EgressHandler, Limits
 from jupyter_sandbox_spawner.gateway.egress.own import OwnService
@@ -146,9 +147,10 @@ async def open_door(
     services: Mapping[str, str] | None = None,
     limits: Limits | None = None,
     own: tuple[OwnService, ...] = (),
+    now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
 ) -> AsyncIterator[Door]:
     """Accept on a unix socket and on loopback, as the gateway's door does, and hand over."""
-    handler = EgressHandler(resolver or RecordingResolver(), services or {}, limits, own)
+    handler = EgressHandler(resolver or RecordingResolver(), services or {}, limits, own, now)
     tasks: set[asyncio.Task[None]] = set()
     with (
         tempfile.TemporaryDirectory(prefix="egr") as directory,

@@ -33,9 +33,12 @@ QUIET = [
     b"GET lab/api/settings?ids_only=true&1795649305980",
     b"GET lsp/status?1795649302997",
     b"HEAD api/kernels",
+    b"GET sandbox/view?1795649302997",
     b"POST api/anything?no_track_activity=1",
 ]
 USE = [
+    b"POST sandbox/extend?1795649302997",
+    b"GET sandbox/viewer",
     b"GET lab",
     b"GET lab/tree/Untitled.ipynb",
     b"GET tree",

@@ -35,6 +35,8 @@ def test_control_answers_about_the_own_sandbox_only() -> None:
         (b"GET", b"/egress"),
         (b"GET", b"/events"),
         (b"POST", b"/claims"),
+        (b"POST", b"/egress/ask"),
+        (b"POST", b"/egress/withdraw"),
         (b"POST", b"/extend"),
         (b"POST", b"/keep"),
         (b"POST", b"/stop"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import string
 from collections.abc import Callable
+from datetime import datetime, timezone
 
 import pytest
 from hypothesis import given
@@ -22,6 +23,7 @@ from jupyter_sandbox_spawner.rules.egress import (
 
 Control = Callable[[str, bool], None]
 PUBLIC = "93.184.216.34"
+NOW = datetime(2026, 11, 25, 12, 0, tzinfo=timezone.utc)
 LITERALS = [
     "127.0.0.1",
     "2130706433",
@@ -118,7 +120,7 @@ def policy(*items: object) -> EgressPolicy:
 
 def verdict(host: str, port: int, *items: object) -> str:
     """The code that `decide` gives."""
-    return decide(policy(*items), host, port)[0].code
+    return decide(policy(*items), host, port, NOW)[0].code
 
 
 @pytest.mark.parametrize(
@@ -327,7 +329,7 @@ def test_the_server_name_is_the_host(host: str, server_name: str | None, allowed
 @given(st.text(max_size=40))
 def test_no_text_passes_an_empty_policy(host: str) -> None:
     """Whatever the host is, an empty policy refuses it without raising."""
-    decision, rule = decide(EgressPolicy(), host, 443)
+    decision, rule = decide(EgressPolicy(), host, 443, NOW)
     assert not decision.allowed
     assert rule is None
 
@@ -335,14 +337,14 @@ def test_no_text_passes_an_empty_policy(host: str) -> None:
 @given(st.text(alphabet=string.printable + "\u04300x:[]%@", max_size=30))
 def test_only_the_exact_name_passes(host: str) -> None:
     """A host passes an exact rule only if it is that name in lower case less one trailing dot."""
-    allowed = decide(policy("allowed.test"), host, 443)[0].allowed
+    allowed = decide(policy("allowed.test"), host, 443, NOW)[0].allowed
     assert allowed == (host.lower().removesuffix(".") == "allowed.test")
 
 
 @given(st.sampled_from(["", "x", "x.", ".", "-"]), st.sampled_from(["", ".", "..", ".evil.test", "#", "@"]))
 def test_what_is_glued_to_a_name_is_another_name(before: str, after: str) -> None:
     """Anything glued before or behind an allowed name, but one trailing dot, is refused."""
-    allowed = decide(policy("allowed.test"), before + "allowed.test" + after, 443)[0].allowed
+    allowed = decide(policy("allowed.test"), before + "allowed.test" + after, 443, NOW)[0].allowed
     assert allowed == (before == "" and after in {"", "."})
 
 

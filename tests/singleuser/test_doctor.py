@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from jupyter_sandbox_spawner.singleuser import doctor
 from jupyter_sandbox_spawner.singleuser.commands import ExitStatus, main
+from tests.lanes import VENVS
 from tests.singleuser.selfapi import SELF, SelfApi
 
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
@@ -111,3 +113,30 @@ def test_a_full_disk_is_found(well: SelfApi, monkeypatch: pytest.MonkeyPatch) ->
     """Little space is told before a save fails."""
     monkeypatch.setattr(doctor, "_LITTLE", 1 << 60)
     assert wrong() == ["disk"]
+
+
+def test_a_missing_panel_is_found(well: SelfApi, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An image with JupyterLab that was made without npm lacks the panel's files; whole, it is fine."""
+    monkeypatch.setattr(doctor, "_prefixes", lambda: [tmp_path])
+    (tmp_path / "share/jupyter/lab").mkdir(parents=True)
+    assert wrong() == ["JupyterLab's panel"]
+    routes = tmp_path / "etc/jupyter/jupyter_server_config.d/jupyter_sandbox_spawner.json"
+    static = tmp_path / "share/jupyter/labextensions/jupyter-sandbox-spawner/static"
+    for directory in (routes.parent, static):
+        directory.mkdir(parents=True)
+    routes.touch()
+    (check,) = (check for check in doctor.examine().checks if not check.fine)
+    assert "its built files are not in" in check.seen
+    assert "SANDBOX_LABEXT=require" in check.remedy
+    (static / "remoteEntry.0af3.js").touch()
+    assert wrong() == []
+
+
+@pytest.mark.lane("userenv")
+def test_the_users_image_has_the_panel() -> None:
+    """What scripts/prepare installs as the user image is whole."""
+    code = "from jupyter_sandbox_spawner.singleuser import doctor; print(doctor._panel())"
+    python = VENVS / "user/bin/python"
+    done = subprocess.run([python, "-I", "-c", code], capture_output=True, text=True, check=True)
+    assert "fine=True" in done.stdout
+    assert "is installed in" in done.stdout

@@ -31,19 +31,29 @@ ALICE = {
 class _Hub(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
+    server: HubThatKnowsAlice
+
     def do_GET(self) -> None:
-        answers = {"/hub/api/user": ALICE, SELF: ME}
-        self._answer(answers.get(self.path, {"version": "6.1.1"}))
+        if self.path == "/hub/api/user":
+            token = self.headers.get("Authorization", "").partition(" ")[2]
+            person = self.server.people.get(token, ALICE)
+            self._answer(person or {}, 200 if person else 403)
+            return
+        self._answer(*self.server.answers.get(self.path, ({"version": "6.1.1"}, 200)))
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if self.path == CLAIMS:
-            self.server.claims.append(json.loads(body))  # type: ignore[attr-defined]
-        self._answer(self.server.secrets.get(self.path, {}))  # type: ignore[attr-defined]
+            self.server.claims.append(json.loads(body))
+        elif self.path in self.server.answers:
+            self.server.wishes.append((self.path, json.loads(body)))
+            self._answer(*self.server.answers[self.path])
+            return
+        self._answer(self.server.secrets.get(self.path, {}))
 
-    def _answer(self, document: object) -> None:
+    def _answer(self, document: object, status: int = 200) -> None:
         body = json.dumps(document).encode()
-        self.send_response(200)
+        self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.send_header("X-JupyterHub-Version", "6.1.1")
@@ -58,9 +68,10 @@ class _Hub(BaseHTTPRequestHandler):
 
 
 class HubThatKnowsAlice(ThreadingMixIn, UnixStreamServer):
-    """Answers on a unix socket what a single-user server asks its hub; every token is Alice's.
+    """Answers on a unix socket what a single-user server asks its hub; tokens not in `people` are Alice's.
 
-    `claims` are what it was told for control; `secrets` what the broker answers, by path.
+    `claims` are what it was told for control; `secrets` what the broker answers, by path; `answers` what
+    anybody does, with a status; `wishes` what was posted to those; `people`: by token, None is nobody.
     """
 
     daemon_threads = True
@@ -69,6 +80,9 @@ class HubThatKnowsAlice(ThreadingMixIn, UnixStreamServer):
     def __init__(self, path: Path) -> None:
         self.claims: list[dict[str, Any]] = []
         self.secrets: dict[str, dict[str, Any]] = {}
+        self.answers: dict[str, tuple[dict[str, Any], int]] = {SELF: (ME, 200)}
+        self.wishes: list[tuple[str, dict[str, Any]]] = []
+        self.people: dict[str, dict[str, Any] | None] = {}
         super().__init__(str(path), _Hub)
         threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime, timezone
 from weakref import WeakValueDictionary
 
 import h11
@@ -56,6 +57,7 @@ class EgressHandler:
 
     `internal_services` maps `name:port` to the `address:port` that answers for it, without DNS; a rule
     must still allow the name. `own` are programs of this site: no rule is needed, and they are told who asks.
+    `now` is the clock that ends rules.
     """
 
     def __init__(
@@ -64,7 +66,9 @@ class EgressHandler:
         internal_services: Mapping[str, str],
         limits: Limits | None = None,
         own: tuple[OwnService, ...] = (),
+        now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
     ) -> None:
+        self._now = now
         self._own = OwnServices(own)
         self._limits = limits or Limits()
         self._resolver = resolver
@@ -125,7 +129,7 @@ class EgressHandler:
 
     def _admit(self, visit: _Visit) -> EgressRule:
         self._caps.spend(visit.account, asyncio.get_running_loop().time())
-        decision, rule = decide(visit.account.policy, visit.host, visit.port)
+        decision, rule = decide(visit.account.policy, visit.host, visit.port, self._now())
         visit.host = normalise_host(visit.host) or visit.host
         visit.rule = decision.rule
         if rule is None:

@@ -107,6 +107,7 @@ def _stop(item: _Document | None) -> dict[str, Any] | None:
 def _warning(item: _Document) -> dict[str, Any]:
     code = plain(item["code"])
     return {
+        "id": item.get("id"),
         "kind": code.rpartition(".")[2],
         "code": code,
         "why": plain(item["why"]),

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from http.client import responses
-from secrets import token_hex
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jupyter_server.auth.decorator import authorized
 from jupyter_server.base.handlers import APIHandler
 from tornado import web
 
 from ...errors import ProgramError, SandboxError
-from .bodies import read_body
-from .gathering import Gathering
-from .parts import in_thread
+
+if TYPE_CHECKING:
+    from .gathering import Gathering
 
 __all__ = ["ViewHandler", "WishHandler", "add_to"]
 
@@ -30,7 +30,7 @@ _WISHES = "extend|keep|stop|egress/ask|egress/withdraw"
 def add_to(application: Any, log: Any) -> None:
     """Add the routes to jupyter_server's application."""
     base = str(application.settings["base_url"]).rstrip("/")
-    shared = {"gathering": Gathering()}
+    shared = {"known": _Known()}
     application.add_handlers(
         ".*$",
         [
@@ -41,11 +41,22 @@ def add_to(application: Any, log: Any) -> None:
     log.debug("jupyter_sandbox_spawner: routes below %s/sandbox/", base)
 
 
+class _Known:
+    """What all pages are told, made when the first one asks: its imports would slow the server's start."""
+
+    @cached_property
+    def gathering(self) -> Gathering:
+        """The only one of this server."""
+        from .gathering import Gathering
+
+        return Gathering()
+
+
 class _Handler(APIHandler):  # type: ignore[misc]
     auth_resource = _RESOURCE
 
-    def initialize(self, gathering: Gathering) -> None:
-        self.gathering = gathering
+    def initialize(self, known: _Known) -> None:
+        self.known = known
 
     def answer(self, document: Mapping[str, Any], status: int = 200) -> None:
         """Finish with JSON that nobody keeps."""
@@ -73,7 +84,7 @@ class ViewHandler(_Handler):
     async def get(self) -> None:
         """Everything that is known, in one document."""
         try:
-            self.answer(await self.gathering.view())
+            self.answer(await self.known.gathering.view())
         except SandboxError as error:
             self.refuse(error)
 
@@ -85,6 +96,9 @@ class WishHandler(_Handler):
     @authorized  # type: ignore[untyped-decorator]
     async def post(self, wish: str) -> None:
         """Carry it to control; the answer is control's own."""
+        from .bodies import read_body
+        from .parts import in_thread
+
         try:
             body = read_body(wish, self.request.body)
             answer = await in_thread(_question(wish, body))
@@ -93,11 +107,13 @@ class WishHandler(_Handler):
             return
         finally:
             # Also where no answer came: it may have been done.
-            self.gathering.forget()
+            self.known.gathering.forget()
         self.answer(answer, 202 if wish == "stop" else 200)
 
 
 def _question(wish: str, body: dict[str, Any]) -> Callable[[], dict[str, Any]]:
+    from secrets import token_hex
+
     from ..door import ask
     from ..questions import wished
 
