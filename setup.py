@@ -211,7 +211,6 @@ setup(
             "jupyter-sandbox = jupyter_sandbox_spawner.singleuser.commands:main",
             "jupyter-sandbox-admin = jupyter_sandbox_spawner.admin.cli:main",
         ],
-        "jupyterlab.locale": ["jupyter_sandbox_spawner = jupyter_sandbox_spawner"],
         "keyring.backends": ["sandbox = jupyter_sandbox_spawner.singleuser.keyring_backend"],
         "mlflow.request_auth_provider": [
             "sandbox = jupyter_sandbox_spawner.singleuser.mlflow_auth:SandboxAuth"

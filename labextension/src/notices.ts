@@ -37,7 +37,7 @@ export class Heard {
     const warnings = view.sandbox?.warnings ?? [];
     return warnings
       .filter(({ id, code, at, told_at }) => this.first(id ? `number ${id}` : `${code} ${at} ${told_at}`))
-      .map(({ id, kind, code, why, at }) => ({ id: id ?? 0, kind: kind || 'warning', code, why, at }));
+      .map(({ id, code, why, at }) => ({ id: id ?? 0, kind: 'warning', code, why, at }));
   }
 
   private first(key: string): boolean {

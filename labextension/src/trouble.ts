@@ -3,11 +3,11 @@
 /** `none`: there is nothing to ask, this server is no sandbox. */
 export type TroubleKind = 'away' | 'gone' | 'login' | 'none';
 
-/** Codes with which the server extension says that it runs in no sandbox. */
-const NO_SANDBOX = ['lab.no_sandbox'];
+/** With this code the server extension says that it runs in no sandbox. */
+const OUTSIDE = 'sandbox.outside';
 
 export function troubleKind(status: number, code: string, wasKnown: boolean): TroubleKind {
-  if (NO_SANDBOX.includes(code) || (status === 404 && !wasKnown)) {
+  if (code === OUTSIDE || (status === 404 && !wasKnown)) {
     return 'none';
   }
   if (status === 401 || status === 403) {

@@ -38,11 +38,11 @@ test("An event of the bus is a notice where it has our schema, and nobody else's
 
 test('What the bus told is no news in the document, and each is told once.', () => {
   const heard = new Heard();
-  const warning = { id: 7, kind: 'warning', code: 'warning.ttl', why: 'x', at: at(MINUTE), told_at: at(0) };
+  const warning = { id: 7, kind: 'ttl', code: 'warning.ttl', why: 'x', at: at(MINUTE), told_at: at(0) };
   assert.equal(heard.notice(noticeOf(event({}))), true);
   assert.equal(heard.notice(noticeOf(event({}))), false);
   const found = heard.warnings(view(MINUTE, { warnings: [warning, { ...warning, id: 8 }] }));
-  assert.deepEqual(found.map(({ id }) => id), [8]);
+  assert.deepEqual(found.map(({ id, kind }) => [id, kind]), [[8, 'warning']]);
   assert.deepEqual(heard.warnings(view(MINUTE, { warnings: [warning] })), []);
 });
 
@@ -151,6 +151,7 @@ test('Why nobody answered is told by the status; where nothing is ours, nothing 
   const kinds = [[0, false], [502, true], [503, true], [401, true], [403, false], [424, true], [404, true], [404, false]];
   assert.deepEqual(kinds.map(([code, was]) => troubleKind(code, '', was)),
     ['away', 'away', 'away', 'login', 'login', 'gone', 'gone', 'none']);
+  assert.equal(troubleKind(404, 'sandbox.outside', true), 'none');
 });
 
 test('A toast says when, by the clock of who reads it, before why.', () => {

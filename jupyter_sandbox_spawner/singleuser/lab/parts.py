@@ -47,8 +47,9 @@ class Part:
             self.error = SandboxError(message, code="door.unreachable", remedy=_AGAIN)
         except SandboxError as error:
             self.error = error
-        except Exception:
-            log.exception("%s: its answer could not be read", self.name)
+        except Exception as surprise:
+            if self.error is None:  # pages ask again and again; once is enough
+                log.warning("%s: its answer could not be read", self.name, exc_info=surprise)
             message = f"The answer of {self.name} is not one this version understands."
             self.error = SandboxError(message, code="door.unreadable", remedy="Run %sandbox doctor.")
         else:
