@@ -3,6 +3,7 @@
 import { JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { commandsPlugin } from './plugins/commands';
 import { modelPlugin } from './plugins/model';
+import { panelPlugin } from './plugins/panel';
 import { settingsPlugin } from './plugins/settings';
 import { statusPlugin } from './plugins/status';
 import { toastsPlugin } from './plugins/toasts';
@@ -12,7 +13,8 @@ const plugins: JupyterFrontEndPlugin<any>[] = [
   modelPlugin,
   statusPlugin,
   toastsPlugin,
-  commandsPlugin
+  commandsPlugin,
+  panelPlugin
 ];
 
 export default plugins;

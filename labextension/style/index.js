@@ -1,2 +1,4 @@
 import './base.css';
+import './controls.css';
+import './facts.css';
 import './status.css';
