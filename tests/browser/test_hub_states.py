@@ -21,16 +21,19 @@ from tests.lanes import VENVS
 
 Control = Callable[[str, bool], None]
 HOSTILE = "<img src=x onerror=\"window.hacked='yes'\">\u202e<script>window.hacked='yes'</script>"
+_YAML = HOSTILE.replace("\u202e", "").replace("'", "''")
 HOSTILE_PROFILE = f"""
-- display_name: '{HOSTILE.replace("'", "''")}'
+- display_name: '{_YAML}'
   slug: hostile
-  description: '{HOSTILE.replace("'", "''")}'
+  description: '{_YAML}'
   sandbox: {{cpu: 1, memory: 1G}}
   profile_options:
     size:
-      display_name: '{HOSTILE.replace("'", "''")}'
-      choices: {{one: {{display_name: '{HOSTILE.replace("'", "''")}'}}, two: {{display_name: Two, sandbox: {{cpu: 2}}}}}}
-""".replace("\u202e", "")
+      display_name: '{_YAML}'
+      choices:
+        one: {{display_name: '{_YAML}'}}
+        two: {{display_name: Two, sandbox: {{cpu: 2}}}}
+"""
 LOOKS = [(theme, width) for theme in ("light", "dark") for width in (1280, 400)]
 
 
@@ -79,7 +82,7 @@ def test_a_start_is_accessible_and_fits(hub: HubProcess, browser: Browser, theme
 
 
 def test_a_text_is_judged_while_it_is_typed(hub: HubProcess, browser: Browser) -> None:
-    """A wrong text is told at once in the hub's words and not sent; a right one is; another card's counts not."""
+    """A wrong text is told at once and not sent, a right one is; that of another card does not count."""
     with visiting(browser, hub, "cleo") as page:
         page.goto(at(hub, "spawn/cleo"))
         page.check("[value=science]", force=True)
@@ -158,7 +161,7 @@ def test_a_start_is_cancelled_by_its_button(hub: HubProcess, browser: Browser) -
 
 
 def test_a_failed_start_is_told_where_it_is_watched(hub: HubProcess, browser: Browser) -> None:
-    """The stage that failed is marked, the reason stands above, and the ways on are there without a reload."""
+    """The stage is marked, the reason stands above, and the ways on are there without a reload."""
     hub.start("erin", {"profile": "small"})
     with visiting(browser, hub, "erin", "dark", 400) as page:
         page.goto(at(hub, "spawn-pending/erin"))
