@@ -6,12 +6,12 @@ now, and the server's start decides anew.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..errors import SandboxError
-from ..rules.profiles import Profile, reason_against
+from ..rules.choosing import Choice, decide
+from ..rules.user_options import saved_options
 from ..units import format_duration
 from .form_fields import fields_of
 from .stages import StageLine
@@ -42,9 +42,9 @@ def starting(spawner: Any) -> Starting:
     """How far this spawner's start is."""
     stages = spawner.stages.lines()
     over = sum(line.state == "done" for line in stages)
-    profile = _saved(spawner)
+    choice = _choice(spawner)
     return Starting(
-        profile=profile.display_name if profile else "",
+        profile=choice.profile.display_name if choice else "",
         stages=tuple(stages),
         percent=round(100 * over / len(stages)),
         age=round(spawner.stages.age, 1),
@@ -56,18 +56,16 @@ def ways_on(user: Any, server: str) -> WaysOn:
     """How this user's server could be started as it was the last time."""
     # Asked so, since a look by `[]` would make a spawner where there is none.
     spawner = dict.get(user.spawners, server)
-    if spawner is None:
+    choice = _choice(spawner) if spawner is not None else None
+    if choice is None or choice.notice:
         return WaysOn()
-    profile = _saved(spawner)
-    if profile is None or profile.deprecated is not None or reason_against(profile, spawner.groups):
-        return WaysOn()
-    return WaysOn(profile=profile.display_name, fields=tuple(fields_of(spawner.orm_spawner.user_options)))
+    saved = saved_options(choice.profile.slug, choice.options)
+    return WaysOn(profile=choice.profile.display_name, fields=tuple(fields_of(saved)))
 
 
-def _saved(spawner: Any) -> Profile | None:
-    slug = dict(fields_of(spawner.orm_spawner.user_options)).get("profile")
+def _choice(spawner: Any) -> Choice | None:
+    saved = spawner.orm_spawner.user_options
     try:
-        offered: Sequence[Profile] = spawner.offered
+        return decide(spawner.offered, saved, False, spawner.user.name, spawner.groups)
     except SandboxError:
-        return None  # the form says what is wrong with the profiles
-    return next((profile for profile in offered if profile.slug == slug), None)
+        return None  # the form says what is wrong

@@ -136,7 +136,7 @@ class ControlProcess:
     """The real control program; `stop` kills it, `start` returns when it answers."""
 
     def __init__(self, site: Site) -> None:
-        self._site = site
+        self.site = site
         self._process: subprocess.Popen[bytes] | None = None
         token = Path(site.run_dir, "control.token")
         token.touch(0o600)
@@ -146,14 +146,14 @@ class ControlProcess:
         """Start it unless it runs."""
         if self._process is not None:
             return
-        with Path(self._site.run_dir, "control.log").open("ab") as log:
+        with Path(self.site.run_dir, "control.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [
                     sys.executable,
                     "-m",
                     "jupyter_sandbox_spawner.control",
                     "--site",
-                    f"{self._site.run_dir}/site.json",
+                    f"{self.site.run_dir}/site.json",
                 ],
                 env={"PATH": "/usr/bin:/bin", "HOME": "/", "PYTHONPATH": str(CHECKOUT)},
                 stdout=log,
@@ -161,7 +161,7 @@ class ControlProcess:
                 stdin=subprocess.DEVNULL,
             )
         deadline = time.monotonic() + 60
-        while not _listens(control_socket(self._site, "admin")):
+        while not _listens(control_socket(self.site, "admin")):
             assert self._process.poll() is None, self.log()
             assert time.monotonic() < deadline, self.log()
             time.sleep(0.05)
@@ -175,7 +175,7 @@ class ControlProcess:
 
     def log(self) -> str:
         """What it wrote."""
-        return Path(self._site.run_dir, "control.log").read_text(errors="replace")
+        return Path(self.site.run_dir, "control.log").read_text(errors="replace")
 
 
 @contextmanager
