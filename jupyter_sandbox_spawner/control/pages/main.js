@@ -91,8 +91,9 @@ async function learnMe() {
   context.me = me;
   context.canWrite = me.can_write === true;
   put(place('who'), said(me.name, 40));
-  if (typeof me.hub === 'string' && me.hub.startsWith('/')) {
-    place('hub').href = `${me.hub.replace(/\/$/, '')}/home`;
+  const hub = new URL(`${String(me.hub ?? '../../hub').replace(/\/$/, '')}/home`, location.href);
+  if (hub.protocol === 'http:' || hub.protocol === 'https:') {
+    place('hub').href = hub.href;
   }
   if (!context.canWrite) {
     banners.readOnly(me.why_not ?? 'This page may not change anything here.');
