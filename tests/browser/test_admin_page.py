@@ -16,6 +16,7 @@ from tests.browser.axe import findings
 from tests.browser.conftest import People, violations
 
 PATH = "/services/sandbox/"
+HOST = "sandbox--service"  # each service has a host name of its own
 PICTURES = os.environ.get("SANDBOX_PICTURES", "")
 ASK = """async (body) => {
   const base = document.baseURI.split('/lab')[0];
@@ -28,7 +29,7 @@ ASK = """async (body) => {
 
 def admin_page(people: People, page: Page, query: str = "") -> None:
     """Open it as an admin does who has logged in at the hub, and wait until it is drawn."""
-    page.goto(people.url(PATH, "services") + query)
+    page.goto(people.url(PATH, HOST) + query)
     if "/oauth2/authorize" in page.url:
         page.click("[type=submit]")
     page.wait_for_url(f"**{PATH}**")
@@ -133,10 +134,10 @@ def test_axe_finds_nothing_on_the_real_page(people: People, alice: Page) -> None
 
 def test_nobody_else_reads_the_page(people: People, alice: Page) -> None:
     """Alice is told that she may not; her browser gets no document of the API."""
-    alice.goto(people.url(PATH, "services"))
+    alice.goto(people.url(PATH, HOST))
     if "/oauth2/authorize" in alice.url:
         alice.click("[type=submit]")
     expect(alice.locator("table")).to_have_count(0)
-    asked = alice.request.get(people.url(f"{PATH}api/table", "services"), headers={"X-Sandbox-Page": "1"})
+    asked = alice.request.get(people.url(f"{PATH}api/table", HOST), headers={"X-Sandbox-Page": "1"})
     assert asked.status in (401, 403)
     assert "items" not in asked.text()
