@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -42,10 +43,24 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     verify.add_argument("--json", action="store_true", help="print one JSON document")
     verify.set_defaults(action=_verify)
-    show = verbs.add_parser("show", help="print the newest lines", description="Newest first, as NDJSON.")
+    show = verbs.add_parser(
+        "show", help="print or search the newest lines", description="Newest first, as NDJSON."
+    )
     _add_site(show)
     show.add_argument("--user", help="lines about this user only")
+    show.add_argument("--sandbox", default="", metavar="ID", help="about this sandbox")
+    show.add_argument("--actor", default="", metavar="TEXT", help="whose name contains this acted")
+    show.add_argument("--action", default="", metavar="WORD", help="such as sandbox.stop")
+    show.add_argument(
+        "--outcome", default="", metavar="WORD", help="done, failed, denied, allowed or decided"
+    )
+    show.add_argument("--code", default="", metavar="CODE", help="such as egress.not_allowed")
+    show.add_argument("--text", default="", help="lines that contain this, in any case")
+    show.add_argument("--since", default="", metavar="TIME", help="2026-11-29, or 2026-11-29T14:00:00Z")
+    show.add_argument("--until", default="", metavar="TIME", help="before this; a day: with all of it")
     show.add_argument("--limit", type=int, default=50, metavar="N", help="how many lines (50)")
+    show.add_argument("--before", type=int, metavar="N", help="only lines numbered below N: what came before")
+    show.add_argument("--json", action="store_true", help="print control's JSON answer, {items, next}")
     show.set_defaults(action=_show)
 
 
@@ -114,13 +129,22 @@ def _verify(arguments: argparse.Namespace) -> int:
 def _show(arguments: argparse.Namespace) -> int:
     from ..clients.control import ControlAdminClient, control_socket
 
+    names = ("sandbox", "actor", "action", "outcome", "code", "text", "since", "until")
+    filters = {name: getattr(arguments, name) for name in names}
+
     async def ask() -> Any:
         client = ControlAdminClient(control_socket(load_site(arguments.site), "admin"))
         try:
-            return await client.audit(arguments.user, arguments.limit)
+            return await client.audit(arguments.user, arguments.limit, arguments.before, **filters)
         finally:
             await client.close()
 
-    for item in asyncio.run(ask())["items"]:
+    found = asyncio.run(ask())
+    if arguments.json:
+        print(json.dumps(found, indent=1))
+        return ExitStatus.OK
+    for item in found["items"]:
         print(json.dumps(item, ensure_ascii=False))
+    if found["next"] is not None:
+        print(f"There may be older ones: --before {found['next']}", file=sys.stderr)
     return ExitStatus.OK

@@ -16,11 +16,13 @@ from . import (
     exits,
     extend,
     gpu,
+    health,
     policy,
     profile_commands,
     ps,
     reconcile,
     secrets,
+    table,
     usage,
 )
 from .exits import ExitStatus, exit_status
@@ -42,6 +44,8 @@ def parser() -> argparse.ArgumentParser:
     profile_commands.add_commands(commands)
     ps.add_commands(commands)
     extend.add_command(commands)
+    table.add_commands(commands)
+    health.add_command(commands)
     reconcile.add_command(commands)
     gpu.add_commands(commands)
     canary.add_command(commands)

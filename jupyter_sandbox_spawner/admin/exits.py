@@ -12,6 +12,7 @@
 9  the audit was changed: something was edited, deleted, reordered or cut off
 10 it is not proved that sandboxes are closed on this host; no server starts
 11 policy denies something that was to be allowed, or answers otherwise than expected
+12 a part of the running site is not well
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ class ExitStatus(IntEnum):
     AUDIT_CHANGED = 9
     NOT_PROVED = 10
     POLICY_DENIES = 11
+    NOT_WELL = 12
 
 
 _BY_CODE = {

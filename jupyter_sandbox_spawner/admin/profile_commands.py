@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-from dataclasses import asdict
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +47,14 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     _add_site(status)
     status.add_argument("--json", action="store_true", help="print control's JSON answer")
     status.set_defaults(action=_status)
+    listed = verbs.add_parser(
+        "list",
+        help="list the profiles in force with what each gives and costs",
+        description="Asks control; whose profiles these are, what an hour of each costs, and its limits.",
+    )
+    _add_site(listed)
+    listed.add_argument("--json", action="store_true", help="print control's JSON answer")
+    listed.set_defaults(action=_list)
     _add_explain(verbs)
 
 
@@ -115,8 +122,26 @@ async def _state(site: Site) -> Any:
         await client.close()
 
 
+def _list(arguments: argparse.Namespace) -> int:
+    from .ps import ask
+
+    found = ask(arguments, lambda client: client.profile_list())
+    if arguments.json:
+        print(json.dumps(found, indent=1))
+        return ExitStatus.OK
+    for item in found["profiles"]:
+        groups = item["allowed_groups"]
+        whose = "everybody" if groups is None else f"group {' or '.join(groups)}" if groups else "nobody"
+        price = item["price_per_hour"]
+        cost = "" if price is None else f", {price:.2f} {found['currency']} an hour"
+        gpu = f", {item['gpu']['count']} GPU ({item['gpu']['kind']})" if item["gpu"] else ""
+        print(f"{item['slug']} ({item['display_name']}): for {whose}{cost}")
+        print(f"  {item['cpu']:g} cores, {format_size(item['memory'])}{gpu}")
+    return ExitStatus.OK
+
+
 def _explain(arguments: argparse.Namespace) -> int:
-    from ..rules.profile_explain import explain, time_words
+    from ..rules.profile_explain import explain, time_words, verdict_view
     from ..rules.profiles import for_runtimes
     from .profiles import read_book
 
@@ -132,7 +157,7 @@ def _explain(arguments: argparse.Namespace) -> int:
     now = datetime.now(timezone.utc)
     times = [time_words(book.lifetime, now, item.gives, groups) if item.gives else "" for item in found]
     if arguments.json:
-        offered = [{**_document(item), "time": time} for item, time in zip(found, times, strict=True)]
+        offered = [verdict_view(item, time) for item, time in zip(found, times, strict=True)]
         print(json.dumps({"user": arguments.user, "groups": groups, "profiles": offered}, indent=1))
         return ExitStatus.OK
     print(f"As for {arguments.user} in: {', '.join(groups) or 'no group'}.")
@@ -161,31 +186,6 @@ def _groups(arguments: argparse.Namespace) -> list[str]:
     if arguments.file and not arguments.site:
         return []
     return sorted(asyncio.run(last_groups(load_site(arguments.site), arguments.user)) or ())
-
-
-def _document(verdict: ProfileVerdict) -> dict[str, Any]:
-    document = asdict(verdict)
-    if verdict.gives is not None:
-        document["gives"] = _given(verdict.gives)
-    return document
-
-
-def _given(profile: Profile) -> dict[str, Any]:
-    limits = profile.resources
-    return {
-        "cpu": limits.cpu,
-        "memory": limits.memory,
-        "pids": limits.pids,
-        "disk": limits.disk,
-        "gpu": asdict(profile.gpu) if profile.gpu else None,
-        "ttl": profile.ttl,
-        "idle_timeout": profile.idle_timeout,
-        "egress": [rule.text or rule.pattern for rule in profile.egress.rules],
-        "datasets": list(profile.datasets),
-        "variables": dict(profile.variables),
-        "runtime": profile.runtime,
-        "environment": profile.environment,
-    }
 
 
 def _print(verdict: ProfileVerdict) -> None:

@@ -8,8 +8,10 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
+from ..names import is_sandbox_id
 from ..settings import load_site
 from ..units import format_duration
+from . import table
 from .exits import ExitStatus
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     ps = _command(commands, "ps", "list the sandboxes", "Lists open sandboxes with the time they have left.")
     ps.add_argument("--user", help="of this user only")
     ps.add_argument("--ended", action="store_true", help="also those that ended in the last seven days")
+    table.add_options(ps)
     ps.set_defaults(action=_ps)
     why = _command(
         commands,
@@ -37,7 +40,9 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     stop = _command(
         commands, "stop", "stop a server with a reason", "The reason is shown to its user, before and after."
     )
-    stop.add_argument("server", metavar="USER[/SERVER]", help="alice, or alice/gpu for a named server")
+    stop.add_argument(
+        "server", metavar="ID|USER[/SERVER]", help="alice, alice/gpu for a named server, or a sandbox's id"
+    )
     stop.add_argument("--why", required=True, metavar="REASON", help="a sentence for the user")
     stop.set_defaults(action=_stop)
 
@@ -73,6 +78,10 @@ def ask(arguments: argparse.Namespace, question: Callable[[ControlAdminClient], 
 
 
 def _ps(arguments: argparse.Namespace) -> int:
+    if table.is_asked(arguments):
+        query = table.query_of(arguments)
+        return table.show(ask(arguments, lambda client: client.table(query)), arguments.json)
+
     async def every_page(client: ControlAdminClient) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
         after = ""
@@ -133,6 +142,8 @@ def _stop(arguments: argparse.Namespace) -> int:
     user, _, server = arguments.server.partition("/")
 
     async def stop(client: ControlAdminClient) -> Any:
+        if is_sandbox_id(arguments.server):
+            return await client.stop(arguments.server, arguments.why)
         found = await client.why(user, server)
         return await client.stop(found["id"], arguments.why)
 

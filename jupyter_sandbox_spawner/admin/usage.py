@@ -22,6 +22,7 @@ _HOURS = ("server_hours", "cpu_hours", "memory_gb_hours", "gpu_hours")
 _HEADS = ("server-hours", "CPU-hours", "GB-hours", "GPU-hours")
 _MONTH = re.compile(r"([0-9]{4})-(0[1-9]|1[0-2])")
 _NOBODY = "(no group)"
+_OTHERS = "(all others)"
 
 
 def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -39,6 +40,9 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     command.add_argument("--since", metavar="YYYY-MM-DD", help="from this day on")
     command.add_argument("--until", metavar="YYYY-MM-DD", help="up to this day and with it (default: today)")
     command.add_argument("--user", help="of this user only")
+    command.add_argument(
+        "--over", choices=("day",), help="also over time: the 20 that used most, the others as one"
+    )
     form = command.add_mutually_exclusive_group()
     form.add_argument("--csv", action="store_true", help="print CSV, with units in its header")
     form.add_argument("--json", action="store_true", help="print control's JSON answer")
@@ -50,7 +54,10 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 def _usage(arguments: argparse.Namespace) -> int:
     since, until = _days(arguments)
-    found = ask(arguments, lambda client: client.usage(arguments.by, since, until, arguments.user))
+    found = ask(
+        arguments,
+        lambda client: client.usage(arguments.by, since, until, arguments.user, arguments.over or ""),
+    )
     if arguments.json:
         print(json.dumps(found, indent=1))
     elif arguments.csv:
@@ -60,6 +67,7 @@ def _usage(arguments: argparse.Namespace) -> int:
         print(f"Nothing was used{of} from {found['since']} to {found['until']}.")
     else:
         _print_table(found)
+        _print_days(found)
     return ExitStatus.OK
 
 
@@ -90,6 +98,17 @@ def _print_table(found: dict[str, Any]) -> None:
         print("A server counts in each group of its user; the total counts it once.")
 
 
+def _print_days(found: dict[str, Any]) -> None:
+    """A line a name and day on which there was anything."""
+    for one in found.get("series", ()):
+        print(f"\n{_OTHERS if one['name'] is None else _name(one['name'], found)}")
+        for day in one["days"]:
+            if any(day[hours] for hours in _HOURS):
+                said = [f"{day[hours]:.2f} {head}" for hours, head in zip(_HOURS, _HEADS, strict=True)]
+                said += [f"{day['cost']:.2f} {found['currency']}"] if day["cost"] is not None else []
+                print(f"  {day['day']}  {', '.join(said)}")
+
+
 def _cells(item: dict[str, Any], found: dict[str, Any]) -> list[str]:
     cost = [f"{item['cost']:.2f}"] if found["currency"] else []
     return [_name(item["name"], found), *(f"{item[hours]:.2f}" for hours in _HOURS), *cost]
@@ -102,6 +121,14 @@ def _name(name: str, found: dict[str, Any]) -> str:
 def _print_csv(found: dict[str, Any]) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
     currency = found["currency"]
+    if "series" in found:
+        writer.writerow([found["by"], "day", *_HOURS, *([f"cost_{currency}"] if currency else [])])
+        for one in found["series"]:
+            name = _OTHERS if one["name"] is None else _harmless(_name(one["name"], found))
+            for day in one["days"]:
+                cost = [day["cost"]] if currency else []
+                writer.writerow([name, day["day"], *(day[hours] for hours in _HOURS), *cost])
+        return
     writer.writerow([found["by"], "since", "until", *_HOURS, *([f"cost_{currency}"] if currency else [])])
     for item in found["items"]:
         cost = [item["cost"]] if currency else []

@@ -253,14 +253,38 @@ class ControlAdminClient(UnixClient):
         """Which rule book is in force since when, and why the file as it is now is not: `problem`."""
         return await self.call("GET", "/api/profiles/state")
 
-    async def audit(self, user: str | None = None, limit: int = 100, before: int | None = None) -> Any:
-        """Audit records, newest first."""
-        query: dict[str, Any] = {"limit": limit}
+    async def audit(
+        self, user: str | None = None, limit: int = 100, before: int | None = None, **more: str
+    ) -> Any:
+        """Audit records, newest first, `{items, next}`; `more`: further filters of the API, "" for none."""
+        query: dict[str, Any] = {"limit": limit, **_asked(more)}
         query.update({"user": user} if user else {})
         query.update({"before": before} if before is not None else {})
         return await self.call("GET", f"/api/audit?{urlencode(query)}")
 
-    async def usage(self, by: str, since: str = "", until: str = "", user: str | None = None) -> Any:
+    async def usage(
+        self, by: str, since: str = "", until: str = "", user: str | None = None, over: str = ""
+    ) -> Any:
         """What was used, by user, group, profile or day; days (UTC) as `2026-11-29`, both included."""
-        query = {"by": by, "since": since, "until": until, **({"user": user} if user else {})}
+        query = {"by": by, **_asked({"since": since, "until": until, "user": user or "", "over": over})}
         return await self.call("GET", f"/api/usage?{urlencode(query)}", timeout=300)
+
+    async def table(self, query: Mapping[str, str]) -> Any:
+        """A page of sandboxes, searched and sorted; as the admin page has it."""
+        return await self.call("GET", f"/api/table?{urlencode(_asked(query))}")
+
+    async def denials(self, query: Mapping[str, str]) -> Any:
+        """A page of hosts that were refused, the latest first."""
+        return await self.call("GET", f"/api/denials?{urlencode(_asked(query))}")
+
+    async def health(self) -> Any:
+        """What ails the running site: `{ok, now, parts, counts}`."""
+        return await self.call("GET", "/api/health")
+
+    async def profile_list(self) -> Any:
+        """The profiles in force, with what each gives, costs and is for."""
+        return await self.call("GET", "/api/profiles")
+
+
+def _asked(query: Mapping[str, str]) -> dict[str, str]:
+    return {name: text for name, text in query.items() if text}

@@ -137,6 +137,11 @@ class HubClient(PooledClient):
         granted = tuple(str(scope) for scope in found.get("scopes") or ())
         return TokenOwner(name=str(found["name"]), kind=str(found.get("kind", "")), scopes=granted)
 
+    async def version(self) -> str:
+        """JupyterHub's own."""
+        _, found = await self._call("GET", "/")
+        return str(found["version"])
+
     async def token_for(self, client: str, code: str, verifier: str) -> str:
         """The token that a login at the hub was given a code for (OAuth 2, our own token is the secret)."""
         form = {

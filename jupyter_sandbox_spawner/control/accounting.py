@@ -7,7 +7,7 @@ than what the last readings of gone sandboxes, which the launcher keeps for a qu
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import date, timedelta
 from functools import partial
 
@@ -17,7 +17,7 @@ from . import usage_records
 from .parts import Parts
 from .usage_records import Pass
 
-__all__ = ["Accounting", "report"]
+__all__ = ["Accounting", "portions", "report"]
 
 
 class Accounting:
@@ -56,15 +56,18 @@ class Accounting:
 async def report(
     parts: Parts, by: Grouping, days: tuple[date, date], user: str | None = None
 ) -> tuple[list[Line], Line, str]:
-    """Lines, total and currency of the days from the first up to the second, which is not among them.
-
-    Day by day, so that no question keeps an admission waiting for long.
-    """
-    found: list[Portion] = []
-    first, end = days
-    for number in range((end - first).days):
-        day = first + timedelta(days=number)
-        found += await parts.store.run(partial(usage_records.day_of, day=day, by=by, user=user))
+    """Lines, total and currency of the days from the first up to the second, which is not among them."""
+    found = [portion async for _, some in portions(parts, by, days, user) for portion in some]
     prices = (await parts.terms.book()).prices
     lines, total = summed(found, by, prices)
     return lines, total, prices.currency
+
+
+async def portions(
+    parts: Parts, by: Grouping, days: tuple[date, date], user: str | None = None
+) -> AsyncIterator[tuple[date, list[Portion]]]:
+    """What was used, day by day, so that no question keeps an admission waiting for long."""
+    first, end = days
+    for number in range((end - first).days):
+        day = first + timedelta(days=number)
+        yield day, await parts.store.run(partial(usage_records.day_of, day=day, by=by, user=user))

@@ -12,14 +12,17 @@ from sqlalchemy import Connection
 
 from ..errors import ConfigurationError, RefusedError
 from ..names import is_sandbox_id
+from ..rules.list_query import read_audit
 from ..serving import peer_credentials
 from ..wire import decode_json
 from . import happenings, records
 from .api_egress_admin import AdminEgressApi
 from .api_gpu import GpuApi
 from .api_lists import ListsApi
+from .api_profiles import ProfilesApi
 from .extending import AdminWish, Extender, Wish
 from .found_view import found_view
+from .health import Health
 from .lifetime import Lifetime
 from .parts import Parts
 from .people import unknown_sandbox
@@ -77,17 +80,22 @@ class AdminApi:
                 web.get(f"{prefix}/api/why/{{user}}/{{server:[^/]*}}", self._why),
                 web.get(f"{prefix}/api/audit", self._audit),
                 web.get(f"{prefix}/api/usage", self._usage),
+                web.get(f"{prefix}/api/health", self._state),
             ]
         )
         GpuApi(self._parts, who_asks).add_shared(app, prefix)
         ListsApi(self._parts, self._lifetime).add_shared(app, prefix)
         AdminEgressApi(self._parts, self._reconciler.egress, who_asks).add_shared(app, prefix)
+        ProfilesApi(self._parts).add_shared(app, prefix)
 
     async def _health(self, request: web.Request) -> web.Response:
         trouble = self._parts.audit.trouble
         found = await self._parts.store.run(records.all_open)
         document = {"ok": not trouble, "trouble": trouble, "open": len(found)}
         return web.json_response(document, status=503 if trouble else 200)
+
+    async def _state(self, request: web.Request) -> web.Response:
+        return web.json_response(await Health(self._parts).document())
 
     async def _policy(self, request: web.Request) -> web.Response:
         return web.json_response(self._parts.policy.status(await self._parts.terms.book()))
@@ -171,17 +179,8 @@ class AdminApi:
         return web.json_response(found_view(found, apply))
 
     async def _audit(self, request: web.Request) -> web.Response:
-        limit, before = request.query.get("limit", "100"), request.query.get("before", "")
-        if not limit.isdigit() or not (before.isdigit() or before == ""):
-            raise ConfigurationError(
-                f"limit {limit[:20]!r} or before {before[:20]!r} is not a number.",
-                code="wire.invalid",
-                field="limit",
-            )
-        found = await self._parts.audit.lines(
-            user=request.query.get("user"), limit=int(limit), before=int(before) if before else None
-        )
-        return web.json_response({"items": found, "next": found[-1]["seq"] if found else None})
+        found, following = await self._parts.audit.search(read_audit(request.query))
+        return web.json_response({"items": found, "next": following})
 
     async def _usage(self, request: web.Request) -> web.Response:
         return web.json_response(await usage_document(self._parts, request.query))

@@ -12,6 +12,7 @@ import json
 import logging
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +20,7 @@ from typing import Any
 
 from ..errors import ProgramError
 from ..rules.audit import Entry, line_of, seal, sign_head
+from ..rules.list_query import AuditQuery
 from ..serving import private_directory
 from .audit_files import AuditPaths, Start, backwards, open_files
 from .clock import Clock
@@ -107,25 +109,37 @@ class AuditLog:
         self, user: str | None = None, sandbox: str | None = None, limit: int = 100, before: int | None = None
     ) -> list[dict[str, Any]]:
         """Records, newest first, of a user or sandbox; `before` is the number to continue under."""
-        return await asyncio.to_thread(self._lines, user, sandbox, min(max(limit, 1), 1000), before)
+        asked = AuditQuery(user=user or "", sandbox=sandbox or "", limit=min(max(limit, 1), 1000))
+        return (await self.search(replace(asked, before=before)))[0]
 
-    def _lines(
-        self, user: str | None, sandbox: str | None, limit: int, before: int | None
-    ) -> list[dict[str, Any]]:
+    async def search(self, query: AuditQuery) -> tuple[list[dict[str, Any]], int | None]:
+        """Records, newest first, and the number to continue under; None where there is nothing older.
+
+        Reads back so far only at a time: there may be a number and no records.
+        """
+        return await asyncio.to_thread(self._search, query)
+
+    def _search(self, query: AuditQuery) -> tuple[list[dict[str, Any]], int | None]:
         found: list[dict[str, Any]] = []
+        words, last = query.words(), self._seq + 1
+        # The lines' numbers follow one another, so those above `before` are passed over uncounted.
+        above = 0 if query.before is None else max(self._seq - query.before, 0)
         for number, (_, line) in enumerate(backwards(self.paths.records)):
-            if len(found) >= limit or number >= _SCAN_LINES:
-                break
+            if len(found) >= query.limit or number - above >= _SCAN_LINES:
+                return found, last
+            if number < above or not _may_be(line, words, number):
+                continue
             try:
                 record = json.loads(line)
             except ValueError:
                 continue  # a line being written now; a broken one is what `audit verify` reports
-            if before is not None and record["seq"] >= before:
-                continue
-            subject = record["subject"]
-            if user in (None, subject["user"]) and sandbox in (None, subject["sandbox"]):
+            last, at = record["seq"], datetime.fromisoformat(record["time"].replace("Z", "+00:00"))
+            if query.since is not None and at < query.since:
+                return found, None
+            is_within = query.until is None or at < query.until
+            if is_within and (query.before is None or last < query.before) and query.takes(record):
                 found.append(record)
-        return found
+        return found, None
 
     def _append(self, entries: Sequence[Entry], security: bool) -> None:
         start = self._opened()
@@ -191,6 +205,11 @@ class AuditLog:
         if self._start is None:
             raise ProgramError("The audit is closed.", code="audit.closed")
         return self._start
+
+
+def _may_be(line: bytes, words: Sequence[bytes], number: int) -> bool:
+    """Worth reading? Now and then any line is, so that its number and time are known."""
+    return number % 500 == 0 or all(word in line for word in words)
 
 
 def _write_whole(descriptor: int, raw: bytes) -> None:

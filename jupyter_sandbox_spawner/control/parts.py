@@ -51,7 +51,8 @@ class Tuning:
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """The shared parts of one running control. `internal_services` are the site's, by `name:port`."""
+    """The shared parts of one running control. `internal_services` are the site's, by `name:port`; `runtimes`
+    those of its profiles that start, () where that is not known."""
 
     clock: Clock
     store: Store
@@ -66,3 +67,4 @@ class Parts:
     tuning: Tuning
     policy: Policy = field(default_factory=Policy)
     internal_services: Mapping[str, str] = field(default_factory=dict)
+    runtimes: tuple[str, ...] = ()

@@ -28,6 +28,7 @@ __all__ = [
     "by_id",
     "by_ids",
     "decide_stop",
+    "groups_of",
     "known_for",
     "latest_of",
     "open_ids",
@@ -129,6 +130,13 @@ def latest_of(connection: Connection, user: str, server: str) -> SandboxRecord |
     """The newest record of a server, open or not."""
     query = select(sandboxes).where(sandboxes.c.user == user, sandboxes.c.server == server)
     return _one(connection, query.order_by(sandboxes.c.admitted_at.desc()).limit(1))
+
+
+def groups_of(connection: Connection, user: str) -> list[str] | None:
+    """The user's groups as the hub said them at their newest start; None where there was none."""
+    query = select(sandboxes.c.groups).where(sandboxes.c.user == user)
+    found = connection.execute(query.order_by(sandboxes.c.admitted_at.desc()).limit(1)).one_or_none()
+    return None if found is None else list(found[0])
 
 
 def all_open(connection: Connection) -> list[SandboxRecord]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import json
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from typing import Any, get_args
 
 from ..errors import ConfigurationError
+from .audit import Outcome
 
 __all__ = [
     "AUDIT_OUTCOMES",
@@ -15,6 +17,7 @@ __all__ = [
     "AuditQuery",
     "DenialQuery",
     "TableQuery",
+    "check_text",
     "pages_of",
     "read_audit",
     "read_denials",
@@ -22,7 +25,8 @@ __all__ = [
 ]
 
 SORTS = ("user", "server", "profile", "started", "ends", "used", "gpus")
-AUDIT_OUTCOMES = ("done", "failed", "denied", "allowed")
+AUDIT_OUTCOMES: tuple[str, ...] = get_args(Outcome)
+_CHAIN = ("hash", "prev")
 _STATES = ("open", "ended", "all")
 _LONGEST = 200
 _LARGEST, _LAST = 500, 100_000
@@ -71,17 +75,28 @@ class AuditQuery:
     before: int | None = None
 
     def takes(self, line: Mapping[str, Any]) -> bool:
-        """Is this one of the lines that were asked for, but for its time?"""
+        """Is this one of the lines that were asked for, but for its number and time?
+
+        `actor` and `text` are contained, in any case; `text` in anything but the chain's hashes.
+        """
         subject = line["subject"]
         exact = (
             (self.user, subject["user"]),
             (self.sandbox, subject["sandbox"]),
             (self.action, line["action"]),
             (self.outcome, line["outcome"]),
-            (self.code, line["code"]),
+            (self.code, line.get("code", "")),
         )
-        same = all(wanted in ("", found) for wanted, found in exact)
-        return same and self.actor.lower() in str(line["actor"]).lower()
+        if not all(wanted in ("", found) for wanted, found in exact):
+            return False
+        if self.actor.casefold() not in str(line["actor"]).casefold():
+            return False
+        return not self.text or self.text.casefold() in " ".join(_texts(line)).casefold()
+
+    def words(self) -> tuple[bytes, ...]:
+        """What a line must hold as it stands in the file: by it most lines are passed over unread."""
+        named = (self.user, self.sandbox, self.action, self.code, self.outcome)
+        return tuple(json.dumps(word, ensure_ascii=False).encode() for word in named if word)
 
 
 def read_table(query: Mapping[str, str]) -> TableQuery:
@@ -126,6 +141,19 @@ def read_audit(query: Mapping[str, str]) -> AuditQuery:
     )
 
 
+def _texts(thing: Any) -> Iterator[str]:
+    """Everything in a line that is text or a number."""
+    if isinstance(thing, Mapping):
+        for name, item in thing.items():
+            if name not in _CHAIN:
+                yield from _texts(item)
+    elif isinstance(thing, (list, tuple)):
+        for item in thing:
+            yield from _texts(item)
+    else:
+        yield str(thing)
+
+
 def pages_of(total: int, size: int) -> int:
     """How many pages there are; one where there is nothing."""
     return max(1, -(-total // size))
@@ -138,7 +166,11 @@ def _known(query: Mapping[str, str], names: Collection[str]) -> None:
 
 
 def _text(query: Mapping[str, str], name: str) -> str:
-    text = query.get(name, "")
+    return check_text(name, query.get(name, ""))
+
+
+def check_text(name: str, text: str) -> str:
+    """The text, where it may stand in a question. Raises ConfigurationError."""
     if len(text) > _LONGEST:
         raise _wrong(name, text, f"is longer than {_LONGEST} characters", "Write less.")
     if "\0" in text or any("\ud800" <= letter <= "\udfff" for letter in text):

@@ -1,13 +1,18 @@
-"""What does an hour cost? Prices that the admin wrote, for usage reports; nothing is decided by them."""
+"""What does an hour cost? Prices that the admin wrote, for reports and forms; nothing is decided by them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
-__all__ = ["ANY_KIND", "Prices", "cost"]
+from ..gpus import GpuWish
+from ..models import Resources
+
+__all__ = ["ANY_KIND", "Prices", "cost", "hourly"]
 
 ANY_KIND = "any"
+_GB = 1 << 30  # bytes, as profiles write `16G`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,3 +37,26 @@ def cost(
     others = prices.gpu_hour.get(ANY_KIND, 0.0)
     gpus = sum(hours * prices.gpu_hour.get(kind, others) for kind, hours in gpu_hours.items())
     return cpu_hours * prices.cpu_hour + memory_gb_hours * prices.memory_gb_hour + gpus
+
+
+class _Priced(Protocol):
+    @property
+    def resources(self) -> Resources: ...
+
+    @property
+    def gpu(self) -> GpuWish | None: ...
+
+
+def hourly(prices: Prices, profile: _Priced) -> float | None:
+    """What an hour of a server of this profile costs; None where there are no prices.
+
+    Where any kind of GPU will do, the dearest one is reckoned: nobody gets a bill above what was shown.
+    """
+    wish = profile.gpu
+    gpus: dict[str, float] = {}
+    if wish is not None:
+        kind = wish.kind
+        if kind == ANY_KIND and prices.gpu_hour:
+            kind = max(prices.gpu_hour, key=lambda name: prices.gpu_hour[name])
+        gpus[kind] = float(wish.count)
+    return cost(prices, profile.resources.cpu, profile.resources.memory / _GB, gpus)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
+from typing import Any
 
 from ..errors import ProfileRefusedError
 from ..units import format_duration
@@ -14,7 +15,7 @@ from .lifetimes import Lifetimes, Subject, in_force
 from .profile_choices import may_choose, reason_against_choice, resolve
 from .profiles import Profile, reason_against
 
-__all__ = ["ChoiceVerdict", "ProfileVerdict", "explain", "time_words"]
+__all__ = ["ChoiceVerdict", "ProfileVerdict", "explain", "given_view", "time_words", "verdict_view"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,3 +104,28 @@ def time_words(lifetimes: Lifetimes, now: datetime, profile: Profile, groups: Co
         when = clock_words(found.closes_at, now, lifetimes.timezone)
         said.append(f"closes at {when} by the rule {found.closing}")
     return ", ".join(said)
+
+
+def verdict_view(verdict: ProfileVerdict, time: str = "") -> dict[str, Any]:
+    """A verdict as a document; `time` is what `time_words` says of it."""
+    gives = None if verdict.gives is None else given_view(verdict.gives)
+    return {**asdict(verdict), "gives": gives, "time": time}
+
+
+def given_view(profile: Profile) -> dict[str, Any]:
+    """What a server of this profile gets, in numbers of bytes, cores and seconds."""
+    limits = profile.resources
+    return {
+        "cpu": limits.cpu,
+        "memory": limits.memory,
+        "pids": limits.pids,
+        "disk": limits.disk,
+        "gpu": asdict(profile.gpu) if profile.gpu else None,
+        "ttl": profile.ttl,
+        "idle_timeout": profile.idle_timeout,
+        "egress": [rule.text or rule.pattern for rule in profile.egress.rules],
+        "datasets": list(profile.datasets),
+        "variables": dict(profile.variables),
+        "runtime": profile.runtime,
+        "environment": profile.environment,
+    }

@@ -96,6 +96,7 @@ class HubWithServers:
     checks: int = 0
     broken: bool = False
     fails_at: dict[str, int] = field(default_factory=dict)
+    codes: dict[str, str] = field(default_factory=dict)
     on_stop: Callable[[str, str], None] = lambda user, server: None
     on_check: Callable[[], None] = lambda: None
     on_page: Callable[[], None] = lambda: None
@@ -110,6 +111,8 @@ class HubWithServers:
         app = web.Application(middlewares=[self._guard])
         app.add_routes(
             [
+                web.get("/hub/api/", self._version),
+                web.post("/hub/api/oauth2/token", self._code),
                 web.get("/hub/api/users", self._users),
                 web.get("/hub/api/user", self._user),
                 web.get("/hub/api/proxy", self._routes),
@@ -130,6 +133,16 @@ class HubWithServers:
             return web.json_response({"message": "who?"}, status=403)
         answer: web.StreamResponse = await handler(request)
         return answer
+
+    async def _version(self, request: web.Request) -> web.Response:
+        return web.json_response({"version": "6.1.1"})
+
+    async def _code(self, request: web.Request) -> web.Response:
+        """A code is good once, as the hub's are."""
+        token = self.codes.pop(str((await request.post()).get("code")), None)
+        if token is None:
+            return web.json_response({"message": "invalid_grant"}, status=400)
+        return web.json_response({"access_token": token, "token_type": "Bearer"})
 
     async def _users(self, request: web.Request) -> web.Response:
         if request.query.get("state") != "active":
