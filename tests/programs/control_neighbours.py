@@ -299,6 +299,7 @@ class GatewayWithDoors:
     leftovers: list[Leftover] = field(default_factory=list)
     policies: dict[str, EgressPolicy] = field(default_factory=dict)
     told: list[str] = field(default_factory=list)
+    on_egress: Callable[[], None] | None = None  # it happens, and the policy is not taken over
 
     def add(self, wanted: SandboxSpec, used: datetime | None = None, egress: datetime | None = None) -> None:
         """Open, ready doors, used then by a person, and by traffic out."""
@@ -354,6 +355,9 @@ class GatewayWithDoors:
     async def _set_egress(self, request: web.Request) -> web.Response:
         name = request.match_info["id"]
         self.told.append(name)
+        if self.on_egress is not None:
+            self.on_egress()
+            return web.json_response({"code": "gateway.failed", "message": "?"}, status=500)
         if name not in self.entries:
             return web.json_response({"code": "sandbox.unknown", "message": "?"}, status=404)
         policy = decode(EgressPolicy, await request.json())
