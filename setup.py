@@ -76,6 +76,7 @@ setup(
     package_data={
         "jupyter_sandbox_spawner": ["py.typed"],
         "jupyter_sandbox_spawner.backends": ["seccomp.json"],
+        "jupyter_sandbox_spawner.control": ["pages/*"],
         "jupyter_sandbox_spawner.hub": ["templates/*.html", "templates/pages/*.html"],
         "jupyter_sandbox_spawner.singleuser": [
             "inside/**/*.py",

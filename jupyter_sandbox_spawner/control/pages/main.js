@@ -104,9 +104,9 @@ async function learnMe() {
 
 async function count() {
   const told = await get('api/health');
-  const { open = 0, waiting_requests: asked = 0, queue = 0 } = told.counts ?? {};
-  const bad = (told.parts ?? []).filter((part) => !part.fine).length;
-  const number = (value) => Number(value).toLocaleString();
+  const { open, waiting_requests: asked, queue } = told.counts ?? {};
+  const bad = (told.parts ?? []).filter((part) => !part.fine && part.needed !== false).length;
+  const number = (value) => (Number.isInteger(value) ? value.toLocaleString() : '?');
   put(
     place('counts'),
     `${number(open)} open · ${number(asked)} request${asked === 1 ? '' : 's'} · `,
