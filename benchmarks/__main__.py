@@ -16,7 +16,19 @@ from hub_config.demo.running import DemoError
 from hub_config.demo.visitor import Refusal
 from jupyter_sandbox_spawner.errors import SandboxError
 
-from . import cull, decisions, egress, front, lab_start, load, policy, secret_read, secrets_crowd, spawn
+from . import (
+    admin_page,
+    cull,
+    decisions,
+    egress,
+    front,
+    lab_start,
+    load,
+    policy,
+    secret_read,
+    secrets_crowd,
+    spawn,
+)
 from .figures import Line
 from .machine import facts
 from .plot import as_svg
@@ -38,7 +50,18 @@ _BROKEN = (
 _STATUS = "Exit status: 0 measured (whatever the numbers), 1 a row broke, 2 wrong argument, 130 stopped."
 ROWS = {
     row.name: row
-    for rows in (spawn, egress, load, front, secret_read, secrets_crowd, policy, decisions, lab_start)
+    for rows in (
+        spawn,
+        egress,
+        load,
+        front,
+        secret_read,
+        secrets_crowd,
+        policy,
+        decisions,
+        lab_start,
+        admin_page,
+    )
     for row in rows.ROWS
 } | {row.name: row for row in cull.rows()}
 

@@ -139,7 +139,10 @@ class StandIn:
                     {**asked, "code": "egress.not_allowed", "rule": "default", "count": 12}
                     | {"first_at": self.stamp(-90), "last_at": self.stamp(-2), "request": None}
                 ],
-                "total": 1, "page": 1, "pages": 1, "size": 25,
+                "total": 1,
+                "page": 1,
+                "pages": 1,
+                "size": 25,
             },
             "usage": self._usage(),
             "profiles": self._profiles(),

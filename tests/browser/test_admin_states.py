@@ -60,12 +60,12 @@ def test_filters_order_and_page_are_in_the_address(page: Page, control_stand_in:
     page.get_by_role("button", name="Profile").click()
     expect(page.get_by_role("columnheader", name="Profile")).to_have_attribute("aria-sort", "ascending")
     page.get_by_role("button", name="Next").click()
-    expect(page.get_by_text("51–100 of 120")).to_be_visible()
+    expect(page.get_by_text(re.compile("^51.100 of 120"))).to_be_visible()
     asked = control_stand_in.asked("table")[-1]
     known = {"search": "bo", "sort": "profile", "order": "asc", "page": "2"}
     assert {name: asked[name] for name in known} == known
     page.go_back()
-    expect(page.get_by_text("1–50 of 120")).to_be_visible()
+    expect(page.get_by_text(re.compile("^1.50 of 120"))).to_be_visible()
     page.go_back()
     expect(page.get_by_role("columnheader", name="Started")).to_have_attribute("aria-sort", "descending")
     expect(page.get_by_label("Search")).to_have_value("bo")
@@ -191,7 +191,7 @@ def test_a_wrong_clock_changes_no_time(page: Page, control_stand_in: StandIn, ho
     control_stand_in.skew = timedelta(hours=hours)
     opened(page, control_stand_in)
     expect(page.get_by_role("row").filter(has_text="alice")).to_contain_text("in 41 min")
-    expect(page.get_by_text(f"1 h {way} the server’s")).to_be_visible()
+    expect(page.get_by_text(f"1 h {way} the server")).to_be_visible()
 
 
 def test_one_part_may_fail_alone(page: Page, control_stand_in: StandIn) -> None:

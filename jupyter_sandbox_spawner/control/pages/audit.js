@@ -37,6 +37,7 @@ export class AuditView {
             ['allowed', 'allowed'],
             ['denied', 'denied'],
             ['failed', 'failed'],
+            ['decided', 'decided'],
           ],
         },
         { name: 'code', label: 'Code', hint: 'any' },

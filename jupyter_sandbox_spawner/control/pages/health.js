@@ -10,12 +10,12 @@ export class HealthView {
   constructor() {
     this._summary = h('p', {});
     this._list = h('ul', { class: 'findings' });
-    const line = copyable(command(['doctor']), 'the command');
+    const line = copyable(command(['health']), 'the command');
     this._section = new Section(
       'Health',
       this._summary,
       this._list,
-      h('p', { class: 'faint' }, 'More, at a terminal of the host:'),
+      h('p', { class: 'faint' }, 'The same at a terminal of the host:'),
       line,
     );
     this.element = h('div', {}, this._section.element);
@@ -28,10 +28,13 @@ export class HealthView {
     await this._section.load(async () => {
       const told = await get('api/health');
       const parts = [...(told.parts ?? [])].sort((one, other) => Number(one.fine) - Number(other.fine));
-      const bad = parts.filter((part) => !part.fine).length;
-      this._summary.textContent = bad
+      const bad = parts.filter((part) => !part.fine && part.needed !== false).length;
+      const weak = parts.filter((part) => !part.fine && part.needed === false).length;
+      const weaker = weak ? ` ${weak} could be stronger.` : '';
+      const summary = bad
         ? `${bad} of ${parts.length} parts are not well.`
-        : `All ${parts.length} parts are well.`;
+        : 'All parts that are needed are well.';
+      this._summary.textContent = summary + weaker;
       const drawn = JSON.stringify(parts);
       if (drawn !== this._drawn) {
         this._drawn = drawn;
@@ -44,8 +47,18 @@ export class HealthView {
 function finding(part) {
   return h(
     'li',
-    { class: part.fine ? 'card' : 'card bad' },
-    h('h3', {}, part.fine ? chip('well', 'good') : chip('not well', 'bad'), ' ', said(part.name, 80)),
+    { class: part.fine || part.needed === false ? 'card' : 'card bad' },
+    h(
+      'h3',
+      {},
+      part.fine
+        ? chip('well', 'good')
+        : part.needed === false
+          ? chip('weaker', 'warn')
+          : chip('not well', 'bad'),
+      ' ',
+      said(part.name, 80),
+    ),
     part.seen ? h('p', {}, said(part.seen, 600)) : null,
     !part.fine && part.remedy ? h('p', {}, h('strong', {}, 'What helps: '), said(part.remedy, 600)) : null,
   );

@@ -91,8 +91,9 @@ async function learnMe() {
   context.me = me;
   context.canWrite = me.can_write === true;
   put(place('who'), said(me.name, 40));
-  if (typeof me.hub === 'string' && me.hub.startsWith('/')) {
-    place('hub').href = `${me.hub.replace(/\/$/, '')}/home`;
+  const hub = new URL(`${String(me.hub ?? '../../hub').replace(/\/$/, '')}/home`, location.href);
+  if (hub.protocol === 'http:' || hub.protocol === 'https:') {
+    place('hub').href = hub.href;
   }
   if (!context.canWrite) {
     banners.readOnly(me.why_not ?? 'This page may not change anything here.');
@@ -103,9 +104,9 @@ async function learnMe() {
 
 async function count() {
   const told = await get('api/health');
-  const { open = 0, waiting_requests: asked = 0, queue = 0 } = told.counts ?? {};
-  const bad = (told.parts ?? []).filter((part) => !part.fine).length;
-  const number = (value) => Number(value).toLocaleString();
+  const { open, waiting_requests: asked, queue } = told.counts ?? {};
+  const bad = (told.parts ?? []).filter((part) => !part.fine && part.needed !== false).length;
+  const number = (value) => (Number.isInteger(value) ? value.toLocaleString() : '?');
   put(
     place('counts'),
     `${number(open)} open · ${number(asked)} request${asked === 1 ? '' : 's'} · `,
