@@ -32,7 +32,7 @@ export class Lab {
   async begin(): Promise<void> {
     await show(this.page, true);
     this.server.reset();
-    this.server.view = { status: 404, body: { code: 'lab.no_sandbox', message: 'This server is no sandbox.' } };
+    this.server.view = { status: 404, body: { code: 'sandbox.outside', message: 'This server is no sandbox.' } };
     await this.refresh();
     await this.panel.waitFor({ state: 'detached' });
     this.server.reset();
