@@ -1,4 +1,4 @@
-/* Who adds the side panel? This one: left, while this server is a sandbox, restored with the page's layout. */
+/* Who adds the side panel? This one: left, while this is a sandbox, and restored with the page's layout. */
 
 import { ILayoutRestorer, JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { PageConfig, URLExt } from '@jupyterlab/coreutils';

@@ -51,7 +51,8 @@ export function Result(props: { of: IAction }): JSX.Element {
       {result && (
         <>
           <span aria-hidden="true">{result.fine ? '✓ ' : '✗ '}</span>
-          <Text value={result.message} most={400} /> {result.remedy && <Text value={result.remedy} most={400} />}
+          <Text value={result.message} most={400} />{' '}
+          {result.remedy && <Text value={result.remedy} most={400} />}
         </>
       )}
     </div>

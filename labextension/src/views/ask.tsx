@@ -59,7 +59,8 @@ interface IFields {
 /** The form. Escape closes it; what is wrong is said beside its field. */
 function AskForm(props: IFormProps): JSX.Element {
   const { model, trans } = usePanel();
-  const [fields, setFields] = React.useState<IFields>({ host: props.host, port: String(props.port), why: '' });
+  const start = { host: props.host, port: String(props.port), why: '' };
+  const [fields, setFields] = React.useState<IFields>(start);
   const [tried, setTried] = React.useState(false);
   const wrong = useWrong(fields);
   const form = React.useRef<HTMLFormElement>(null);

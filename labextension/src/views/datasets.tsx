@@ -45,7 +45,9 @@ function Dataset(props: { dataset: IDataset }): JSX.Element {
         <strong>
           <Text value={dataset.name} most={80} />
         </strong>
-        <span className="jp-sandbox-tag">{dataset.read_only ? trans.__('read-only') : trans.__('writable')}</span>
+        <span className="jp-sandbox-tag">
+          {dataset.read_only ? trans.__('read-only') : trans.__('writable')}
+        </span>
         {dataset.tags.slice(0, 20).map((tag, place) => (
           <span key={place} className="jp-sandbox-tag">
             <Text value={tag} most={40} />

@@ -52,7 +52,12 @@ function Panel(): JSX.Element {
   return (
     <>
       <h2 className="jp-sandbox-title">{trans.__('Sandbox')}</h2>
-      <div className="jp-sandbox-scroll" tabIndex={0} role="group" aria-label={trans.__('Sandbox: all sections')}>
+      <div
+        className="jp-sandbox-scroll"
+        tabIndex={0}
+        role="group"
+        aria-label={trans.__('Sandbox: all sections')}
+      >
         <Trouble />
         <Sections />
       </div>

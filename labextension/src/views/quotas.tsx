@@ -35,7 +35,8 @@ function Meter(props: { id: string; meter: IMeter }): JSX.Element {
   const { trans, place } = usePanel();
   const { meter, id } = props;
   const words = amounts(meter, trans, place);
-  const share = meter.used !== null && meter.limit ? Math.min(1, Math.max(0, meter.used / meter.limit)) : null;
+  const isMeasured = meter.used !== null && meter.limit;
+  const share = isMeasured ? Math.min(1, Math.max(0, meter.used! / meter.limit!)) : null;
   const loud = share === null ? 'plain' : share >= FULL ? 'red' : share >= HIGH ? 'amber' : 'plain';
   return (
     <div className="jp-sandbox-meter" data-level={loud}>
@@ -83,11 +84,15 @@ function amounts(meter: IMeter, trans: TranslationBundle, place: IPlace): string
     if (meter.unit === 'bytes') {
       return bytesText(value, place.locale);
     }
-    return meter.unit === 'share' ? `${numberText(value * 100, 0, place.locale)} %` : numberText(value, 1, place.locale);
+    return meter.unit === 'share'
+      ? `${numberText(value * 100, 0, place.locale)} %`
+      : numberText(value, 1, place.locale);
   };
   const unit = meter.unit === 'cores' ? ` ${trans.__('cores')}` : '';
   if (meter.used === null) {
-    return meter.limit === null ? trans.__('not measured') : trans.__('not measured, of %1', write(meter.limit) + unit);
+    return meter.limit === null
+      ? trans.__('not measured')
+      : trans.__('not measured, of %1', write(meter.limit) + unit);
   }
   if (meter.limit === null) {
     return trans.__('%1, no limit', write(meter.used) + unit);

@@ -1,4 +1,4 @@
-/* What became of the hosts that were asked for? Status, until when, the answer; a waiting one can be withdrawn. */
+/* What became of the hosts that were asked for? Status, until when, answer; what waits can be withdrawn. */
 
 import * as React from 'react';
 import type { IEgressRequest } from '../view';

@@ -79,7 +79,13 @@ export function Copy(props: { value: string; what: string }): JSX.Element {
   const Icon = copied ? checkIcon : copyIcon;
   return (
     <span className="jp-sandbox-copy">
-      <button type="button" className="jp-sandbox-icon" title={props.what} aria-label={props.what} onClick={copy}>
+      <button
+        type="button"
+        className="jp-sandbox-icon"
+        title={props.what}
+        aria-label={props.what}
+        onClick={copy}
+      >
         <Icon.react tag="span" width="14px" height="14px" />
       </button>
       <span role="status" className="jp-sr-only">

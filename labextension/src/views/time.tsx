@@ -34,7 +34,8 @@ function Left(props: { sandbox: ISandbox }): JSX.Element {
   const { ending, profile, idle_timeout } = props.sandbox;
   const at = instant(ending.at);
   const left = at === null ? null : at - now;
-  const loud = left === null ? 'plain' : level(left, thresholdsOf(ending.kind, idle_timeout, preferences.thresholds));
+  const thresholds = thresholdsOf(ending.kind, idle_timeout, preferences.thresholds);
+  const loud = left === null ? 'plain' : level(left, thresholds);
   const stale = model.known !== null && staleSince(model.known, model.trouble) !== null;
   return (
     <div className="jp-sandbox-left" data-level={loud} data-stale={stale || undefined}>

@@ -38,7 +38,8 @@ function ControlAway(props: { known: IKnown }): JSX.Element {
   return (
     <Banner kind="away" title={trans.__('The sandbox service does not answer')}>
       <p>
-        <Text value={control.message} most={300} /> {control.remedy && <Text value={control.remedy} most={300} />}
+        <Text value={control.message} most={300} />{' '}
+        {control.remedy && <Text value={control.remedy} most={300} />}
       </p>
       <Since trouble={null} />
       <p className="jp-sandbox-quiet">{trans.__('Your server works on. This is asked again by itself.')}</p>

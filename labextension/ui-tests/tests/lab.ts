@@ -32,7 +32,7 @@ export class Lab {
   async begin(): Promise<void> {
     await show(this.page, true);
     this.server.reset();
-    this.server.view = { status: 404, body: { code: 'lab.no_sandbox', message: 'This server is no sandbox.' } };
+    this.server.view = { status: 404, body: { code: 'sandbox.outside', message: 'This server is no sandbox.' } };
     await this.refresh();
     await this.panel.waitFor({ state: 'detached' });
     this.server.reset();
@@ -64,7 +64,7 @@ export class Lab {
 /** JupyterLab in this page, ready. */
 export async function load(page: Page, baseURL: string, workspace = 'auto-x'): Promise<void> {
   await page.goto(`${baseURL}/lab/workspaces/${workspace}`);
-  await page.waitForFunction(() => (window as any).jupyterapp?.commands, null, { timeout: 60_000 });
+  await page.waitForFunction(() => (window as any).jupyterapp?.commands, null, { timeout: 180_000 });
   await page.evaluate(() => (window as any).jupyterapp.restored);
   await page.locator('#jupyterlab-splash').waitFor({ state: 'detached' });
 }
@@ -76,6 +76,6 @@ export const test = galata.extend<object, { lab: Lab }>({
       await use(lab);
       await lab.page.context().close();
     },
-    { scope: 'worker', timeout: 120_000 }
+    { scope: 'worker', timeout: 300_000 }
   ]
 });

@@ -33,7 +33,7 @@ test('every section shows what the server said', async ({ lab }) => {
 
 test('elsewhere than in a sandbox nothing is shown, and nothing more is asked', async ({ lab }) => {
   await lab.begin();
-  lab.server.view = { status: 404, body: { code: 'lab.no_sandbox', message: 'This server is no sandbox.' } };
+  lab.server.view = { status: 404, body: { code: 'sandbox.outside', message: 'This server is no sandbox.' } };
   await lab.refresh();
   await expect(tab(lab.page)).toHaveCount(0);
   await expect(lab.panel).toHaveCount(0);
