@@ -1,4 +1,4 @@
-"""Which JupyterLab do the tests of the panel open? One without authentication, on loopback: for tests only."""
+"""Which JupyterLab do the tests of the panel open? One without a login, on loopback: for tests only."""
 
 import json
 import os
