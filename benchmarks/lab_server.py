@@ -52,10 +52,24 @@ _PATIENCE = 120_000.0
 def view() -> dict[str, Any]:
     """What a server says of a sandbox that has an hour left: labextension/src/view.ts tells the fields."""
     now = datetime.now(timezone.utc)
-    fine = {"ok": True, "code": "", "message": "", "remedy": "", "since": now.isoformat()}
-    denied = {"port": 443, "code": "egress.no_rule", "rule": "", "count": 3}
+    at = now.isoformat()
+    fine = {"ok": True, "code": "", "message": "", "remedy": "", "since": at}
+    refused = {"port": 443, "code": "egress.no_rule", "rule": "", "count": 3, "first_at": at, "last_at": at}
+    denied = [{"host": f"host-{number}.example"} | refused for number in range(20)]
+    return {
+        "now": at,
+        "control": fine,
+        "broker": fine,
+        "sandbox": _sandbox(now),
+        "egress": {"allowed": ["packages.example:443"], "denied": denied, "requests": []},
+        "secrets": [],
+        "experiments": {"part": fine, "url": None, "experiment": "", "runs": []},
+    }
+
+
+def _sandbox(now: datetime) -> dict[str, Any]:
     meter = {"soft": False, "label": ""}
-    sandbox = {
+    return {
         "id": "sandbox-1",
         "user": "alice",
         "server": "",
@@ -78,23 +92,6 @@ def view() -> dict[str, Any]:
         "datasets": [],
         "left_out": [],
         "last": None,
-    }
-    return {
-        "now": now.isoformat(),
-        "control": fine,
-        "broker": fine,
-        "sandbox": sandbox,
-        "egress": {
-            "allowed": ["packages.example:443"],
-            "denied": [
-                {"host": f"host-{number}.example", "first_at": now.isoformat(), "last_at": now.isoformat()}
-                | denied
-                for number in range(20)
-            ],
-            "requests": [],
-        },
-        "secrets": [],
-        "experiments": {"part": fine, "url": None, "experiment": "", "runs": []},
     }
 
 

@@ -25,7 +25,7 @@ from tests.packaging.builds import (
     room,
 )
 
-pytestmark = [pytest.mark.lane("labext"), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.lane("labext"), pytest.mark.timeout(600)]
 
 OUTPUT = "jupyter_sandbox_spawner/labextension"
 ETC = {

@@ -53,6 +53,12 @@ def test_help_tells_rooms_and_exit_statuses() -> None:
     assert "5 no disk space" in done.stdout.replace("\n", " ")
 
 
+def test_a_left_out_extension_cannot_be_a_room() -> None:
+    """Who asks for labext and leaves it out in one breath is told so, with what it needs."""
+    done = prepare("labext", SANDBOX_LABEXT="skip")
+    assert (done.returncode, "node 20.19 or newer" in done.stderr) == (3, True)
+
+
 @pytest.mark.lane("npm")
 def test_a_second_run_has_nothing_to_do() -> None:
     """A room that is ready is recognised by the hash of its inputs and left alone."""
