@@ -245,10 +245,8 @@ class ApiLimits:
 
 @dataclass(frozen=True, kw_only=True)
 class GatewayEntry:
-    """What the gateway needs to open and re-open the doors of one sandbox.
-
-    `prefix` is the path the hub gave the server, escaped as the hub writes it in URLs, with both slashes;
-    `zone` is told to MLflow, whose workspaces are of one person and zone each.
+    """What the gateway needs to open and re-open doors. `prefix` is the path the hub gave the server, escaped
+    as in URLs, with both slashes; `zone` is told to MLflow, whose workspaces are of one person and zone each.
     """
 
     user: str
@@ -271,10 +269,7 @@ class OpenDoors:
 
 @dataclass(frozen=True, kw_only=True)
 class GatewayInventory:
-    """One open sandbox as the gateway sees it, bytes since it was opened; `last_activity` is a person's.
-
-    `timed`: the digest of what its egress policy gives for a time (rules/egress.py), "" for nothing.
-    """
+    """One open sandbox; `last_activity` is a person's, `timed` a digest as rules/egress.py makes it."""
 
     id: str
     user: str

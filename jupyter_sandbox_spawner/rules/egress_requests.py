@@ -269,13 +269,13 @@ def _shown(rule: EgressRule) -> str:
 
 
 def _invalid(field: str, value: object, what: str, remedy: str) -> ConfigurationError:
-    return _wrong("egress.request_invalid", field, value, what, remedy)
+    return _with_field("egress.request_invalid", field, value, what, remedy)
 
 
 def _not_given(field: str, value: object, what: str, remedy: str) -> ConfigurationError:
-    return _wrong("egress.grant_invalid", field, value, what, remedy)
+    return _with_field("egress.grant_invalid", field, value, what, remedy)
 
 
-def _wrong(code: str, field: str, value: object, what: str, remedy: str) -> ConfigurationError:
+def _with_field(code: str, field: str, value: object, what: str, remedy: str) -> ConfigurationError:
     said = repr(value) if isinstance(value, int) else repr(cleaned(str(value)[:200])[:100])
     return ConfigurationError(f"{field}: {said} {what}.", code=code, field=field, remedy=remedy)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from . import (
+    asked_hosts,
     browser,
     data,
     delivery,
@@ -35,6 +36,7 @@ __all__ = ["GUARDS", "Guard"]
 
 GUARDS: tuple[Guard, ...] = (
     *network.GUARDS,
+    *asked_hosts.GUARDS,
     *data.GUARDS,
     *browser.GUARDS,
     *homes.GUARDS,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hub_config.demo.upstream import INDEX_HOST
+from hub_config.demo.upstream import MIRROR_HOST
 from tests.support.house import House
 
 from .test_egress import PROXY
@@ -31,7 +31,7 @@ attempt("answer", lambda: {{"status": answer["status"], "body": json.loads(answe
 
 def _answers(house: House) -> str:
     """The status line of a host that the profile does not open, as a program inside sees it."""
-    code = f'attempt("get", lambda: get("http://{INDEX_HOST}/", "{INDEX_HOST}"))'
+    code = f'attempt("get", lambda: get("http://{MIRROR_HOST}/", "{MIRROR_HOST}"))'
     return str(house.attack("bob", f"{PROXY}\n{code}")["get"]["value"]).splitlines()[0]
 
 
@@ -42,7 +42,7 @@ def test_a_refused_host_is_asked_for_given_and_ends(house: House, control: Contr
         house.stop("bob")
     sandbox = house.server("bob", "guarded")
     control("it is refused before", "403 Blocked" in _answers(house))
-    asked = _ask(house, "/ask", {"host": INDEX_HOST, "port": 80, "why": HOSTILE})
+    asked = _ask(house, "/ask", {"host": MIRROR_HOST, "port": 80, "why": HOSTILE})
     assert asked["status"] == 200, asked
     request = asked["body"]
     assert (request["status"], request["why"]) == (
@@ -73,7 +73,7 @@ def test_a_refused_host_is_asked_for_given_and_ends(house: House, control: Contr
 def test_what_is_taken_back_is_refused_at_once(house: House, control: Control) -> None:
     """The next connection of a running server is refused; the audit has every step."""
     house.server("bob", "guarded")
-    request = _ask(house, "/ask", {"host": INDEX_HOST, "port": 80, "why": "once more"})["body"]
+    request = _ask(house, "/ask", {"host": MIRROR_HOST, "port": 80, "why": "once more"})["body"]
     terms = {"for": 3600, "scope": "sandbox"}
     given = house.ask_control(lambda client: client.approve_egress(request["id"], terms))
     control("it answers before", " 200 " in _answers(house))
