@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from . import (
+    admin_page,
     browser,
     data,
     delivery,
@@ -33,6 +34,7 @@ from .guard import Guard
 __all__ = ["GUARDS", "Guard"]
 
 GUARDS: tuple[Guard, ...] = (
+    *admin_page.GUARDS,
     *network.GUARDS,
     *data.GUARDS,
     *browser.GUARDS,

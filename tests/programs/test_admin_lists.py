@@ -298,7 +298,7 @@ async def test_the_command_says_the_same(page: Page, capsys: pytest.CaptureFixtu
             "table?search=user1&sort=started&order=desc&size=3",
         ),
         ("denials --user user1 --size 2 --page 2", "denials?user=user1&size=2&page=2"),
-        ("audit show --action sandbox.admitted", "audit?action=sandbox.admitted&limit=50"),
+        ("audit show --action page.login", "audit?action=page.login&limit=50"),
         ("usage --by profile --over day", "usage?by=profile&over=day"),
         ("profiles list", "profiles"),
         ("health", "health"),
