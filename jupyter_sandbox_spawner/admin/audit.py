@@ -50,7 +50,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     show.add_argument("--user", help="lines about this user only")
     show.add_argument("--sandbox", default="", metavar="ID", help="about this sandbox")
     show.add_argument("--actor", default="", metavar="TEXT", help="whose name contains this acted")
-    show.add_argument("--action", default="", metavar="WORD", help="such as sandbox.stop")
+    show.add_argument("--action", dest="word", default="", metavar="WORD", help="such as sandbox.stop")
     show.add_argument(
         "--outcome", default="", metavar="WORD", help="done, failed, denied, allowed or decided"
     )
@@ -129,8 +129,8 @@ def _verify(arguments: argparse.Namespace) -> int:
 def _show(arguments: argparse.Namespace) -> int:
     from ..clients.control import ControlAdminClient, control_socket
 
-    names = ("sandbox", "actor", "action", "outcome", "code", "text", "since", "until")
-    filters = {name: getattr(arguments, name) for name in names}
+    names = ("sandbox", "actor", "outcome", "code", "text", "since", "until")
+    filters = {"action": arguments.word, **{name: getattr(arguments, name) for name in names}}
 
     async def ask() -> Any:
         client = ControlAdminClient(control_socket(load_site(arguments.site), "admin"))

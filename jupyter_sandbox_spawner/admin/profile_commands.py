@@ -129,6 +129,8 @@ def _list(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(found, indent=1))
         return ExitStatus.OK
+    if not found["profiles"]:
+        print("Control has no profiles: this site has no file of them, or none of it could be read.")
     for item in found["profiles"]:
         groups = item["allowed_groups"]
         whose = "everybody" if groups is None else f"group {' or '.join(groups)}" if groups else "nobody"

@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from ..errors import ConfigurationError
 from .exits import ExitStatus
 
 __all__ = ["add_commands", "add_options", "is_asked", "query_of", "show"]
@@ -47,6 +48,10 @@ def is_asked(arguments: argparse.Namespace) -> bool:
 def query_of(arguments: argparse.Namespace) -> dict[str, str]:
     """The question; --user and --ended mean what they mean without a table."""
     asked = {name: str(getattr(arguments, name)) for name, _, _ in _OPTIONS}
+    if arguments.user and asked["search"]:
+        raise ConfigurationError(
+            "--user: does not go with --search.", field="user", remedy="Give one of them."
+        )
     asked["search"] = asked["search"] or (arguments.user or "")
     if arguments.ended:
         asked["status"] = asked["status"] or "all"

@@ -99,12 +99,7 @@ async def run(
                 datasets.add_to(app)
             await _serve(stack, app, _listener(site, caller, sockets))
         public = application(None)
-        place = Place(
-            prefix=site.admin_prefix,
-            hub=f"{site.subdomain_host}{site.base_url}hub",
-            own_host=bool(site.subdomain_host),
-        )
-        PublicApi(parts, admin_api, place).add_to(public)
+        PublicApi(parts, admin_api, _place(site)).add_to(public)
         datasets.add_to(public, site.admin_prefix)
         await _serve(stack, public, _public_listener(site, sockets))
         await lifetime.load()
@@ -117,6 +112,14 @@ async def run(
             "egress": reconciler.egress.step,
         }
         await _until_signal({**loops, **further})
+
+
+def _place(site: Site) -> Place:
+    return Place(
+        prefix=site.admin_prefix,
+        hub=f"{site.subdomain_host}{site.base_url}hub",
+        own_host=bool(site.subdomain_host),
+    )
 
 
 async def _parts(stack: AsyncExitStack, site: Site, token_file: str, tuning: Tuning, clock: Clock) -> Parts:

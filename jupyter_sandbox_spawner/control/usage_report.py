@@ -44,11 +44,11 @@ async def usage_document(parts: Parts, query: Mapping[str, str]) -> dict[str, An
         "total": _item(total),
     }
     if over:
-        document["series"] = await series(parts, by, (since, last), user)
+        document["series"] = await _series(parts, by, (since, last), user)
     return document
 
 
-async def series(
+async def _series(
     parts: Parts, by: Grouping, days: tuple[date, date], user: str | None
 ) -> list[dict[str, Any]]:
     """The same over time: those that used most, each with every day, and the others as one without a name."""

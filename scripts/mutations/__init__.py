@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from . import (
+    admin_page,
     asked_hosts,
     browser,
     data,
@@ -36,6 +37,7 @@ from .guard import Guard
 __all__ = ["GUARDS", "Guard"]
 
 GUARDS: tuple[Guard, ...] = (
+    *admin_page.GUARDS,
     *network.GUARDS,
     *asked_hosts.GUARDS,
     *data.GUARDS,

@@ -24,8 +24,8 @@ GUARDS = (
     Guard(
         name="control: admins by their scope only",
         file="jupyter_sandbox_spawner/control/api_public.py",
-        pattern=r"if ADMIN_SCOPE not in owner\.scopes:",
-        replacement="if not owner.name:",
+        pattern=r"if ADMIN_SCOPE in owner\.scopes:",
+        replacement="if owner.name:",
         tests="tests/programs/test_control_public.py -k without_the_scope",
     ),
     Guard(

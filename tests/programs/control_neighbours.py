@@ -229,6 +229,7 @@ class LauncherWithSandboxes:
         app.add_routes(
             [
                 web.get("/capabilities", self._capabilities),
+                web.get("/canary", self._canary),
                 web.get("/gpus", self._gpus),
                 web.get("/sandboxes", self._list),
                 web.get("/sandboxes/{id}/usage", self._usage),
@@ -252,6 +253,10 @@ class LauncherWithSandboxes:
         self.cleared.append(name)
         self.leftovers = [item for item in self.leftovers if (item.kind, item.name) != name]
         return web.json_response({"cleared": True})
+
+    async def _canary(self, request: web.Request) -> web.Response:
+        proof = {"proved": True, "why": "", "at": "2026-11-25T11:00:00Z"}
+        return web.json_response({**proof, "runtimes": {"runc": proof}, "running": []})
 
     async def _gpus(self, request: web.Request) -> web.Response:
         return web.json_response(encode(GpuInventory(devices=self.devices, notes=self.notes)))
@@ -324,6 +329,7 @@ class GatewayWithDoors:
         app = web.Application()
         app.add_routes(
             [
+                web.get("/health", self._health),
                 web.get("/sandboxes", self._list),
                 web.put("/sandboxes/{id}", self._open),
                 web.delete("/sandboxes/{id}", self._close),
@@ -334,6 +340,9 @@ class GatewayWithDoors:
             ]
         )
         return app
+
+    async def _health(self, request: web.Request) -> web.Response:
+        return web.json_response({"ok": True})
 
     async def _list(self, request: web.Request) -> web.Response:
         self.looks += 1

@@ -126,7 +126,7 @@ class Person:
 
 @asynccontextmanager
 async def open_page(own_host: bool = True, profiles: str = "") -> AsyncIterator[Page]:
-    """The page's port; `own_host`: the hub has subdomains."""
+    """The page's port; `own_host`: the hub has subdomains. With a file of profiles nothing runs."""
     async with AsyncExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cp", dir="/tmp")))
         pages = directory / "pages"
@@ -138,7 +138,8 @@ async def open_page(own_host: bool = True, profiles: str = "") -> AsyncIterator[
         parts = await stack.enter_async_context(parts_of(here, Tuning(settle=0, tick=0.05), profiles))
         control = Control(here, parts)
         await control.serve(stack)
-        await control.start(ALICE)
+        if not profiles:
+            await control.start(ALICE)
         admin = AdminApi(
             parts, control.lifetime, Reconciler(parts, control.stopper, control.lifetime), control.watcher
         )

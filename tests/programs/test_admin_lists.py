@@ -31,8 +31,8 @@ HOSTILE = '<img src=x onerror=alert(1)>\x1b[31m\u202e"; DROP TABLE sandboxes; --
 PROFILES = """
 prices: {currency: EUR, cpu_hour: 0.5, memory_gb_hour: 0.25}
 profiles:
-  - {slug: small, display_name: Small, resources: {cpu: 2, memory: 4G}}
-  - {slug: closed, display_name: Closed, allowed_groups: [lab], resources: {cpu: 1, memory: 1G}}
+  - {slug: small, display_name: Small, default: true, sandbox: {cpu: 2, memory: 4G}}
+  - {slug: closed, display_name: Closed, allowed_groups: [lab], sandbox: {cpu: 1, memory: 1G}}
 """
 
 
@@ -287,7 +287,7 @@ async def test_the_command_says_the_same(page: Page, capsys: pytest.CaptureFixtu
     """Each of its twins prints the very answer that the page gets."""
     directory = page.control.here.directory
     (directory / "control").mkdir()
-    (directory / "control" / "admin.sock").symlink_to(directory / "c-admin")
+    (directory / "control" / "admin.sock").symlink_to(directory / "c-admin.sock")
     ports = {"public_port": 1, "hub_port": 2, "proxy_api_port": 3, "front_port": 4}
     site = str(directory / "site.json")
     write_site(site, Site(run_dir=str(directory), state_dir=str(directory), profiles="", **ports))  # type: ignore[arg-type]
@@ -298,7 +298,7 @@ async def test_the_command_says_the_same(page: Page, capsys: pytest.CaptureFixtu
             "table?search=user1&sort=started&order=desc&size=3",
         ),
         ("denials --user user1 --size 2 --page 2", "denials?user=user1&size=2&page=2"),
-        ("audit show --action sandbox.admitted", "audit?action=sandbox.admitted&limit=50"),
+        ("audit show --action page.login", "audit?action=page.login&limit=50"),
         ("usage --by profile --over day", "usage?by=profile&over=day"),
         ("profiles list", "profiles"),
         ("health", "health"),
