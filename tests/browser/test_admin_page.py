@@ -70,8 +70,18 @@ def picture(page: Page, name: str) -> None:
     page.emulate_media(color_scheme="light")
 
 
+@pytest.fixture
+def timed(people: People) -> Iterator[Page]:
+    """Alice with a new server whose profile ends it after some hours."""
+    with people.at_the_hub("alice") as (_, page):
+        if people.house.sandbox("alice") is not None:
+            people.house.stop("alice")
+        people.start(page, "alice", "boxed")
+        yield page
+
+
 def test_an_admin_gives_a_server_more_time_and_stops_it(
-    people: People, admin: tuple[BrowserContext, Page], alice: Page
+    people: People, admin: tuple[BrowserContext, Page], timed: Page
 ) -> None:
     """From the hub's menu to her row: why it runs, a later end, and an end whose reason she reads."""
     context, page = admin
@@ -100,8 +110,8 @@ def test_an_admin_gives_a_server_more_time_and_stops_it(
     expect(page.get_by_role("dialog").locator(".note.good")).to_be_visible(timeout=60_000)
     page.get_by_role("button", name="Close", exact=True).click()
     expect(page.get_by_role("row").filter(has_text="running")).to_have_count(0, timeout=60_000)
-    alice.goto(people.url("/hub/home"))
-    expect(alice.get_by_text("The disks are moved tonight.").first).to_be_visible(timeout=20_000)
+    timed.goto(people.url("/hub/home"))
+    expect(timed.get_by_text("The disks are moved tonight.").first).to_be_visible(timeout=20_000)
 
     page.get_by_role("link", name="Audit").click()
     expect(page.get_by_role("cell", name="admin admin").first).to_be_visible()
