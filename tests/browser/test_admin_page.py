@@ -18,17 +18,6 @@ from tests.browser.conftest import People, violations
 PATH = "/services/sandbox/"
 HOST = "sandbox--service"  # each service has a host name of its own
 PICTURES = os.environ.get("SANDBOX_PICTURES", "")
-# Typed in a notebook: what she asks control for by its own door.
-ASK = """
-import json, os, urllib.request
-def ask(path, body=None):
-    base = "http://127.0.0.1:8081/services/sandbox/api/self"
-    headers = {"Authorization": "token " + os.environ["JUPYTERHUB_API_TOKEN"]}
-    data = None if body is None else json.dumps(body).encode()
-    wanted = urllib.request.Request(base + path, data, headers)
-    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(wanted, timeout=20) as answer:
-        return json.load(answer)
-"""
 
 
 def admin_page(people: People, page: Page, query: str = "") -> None:
@@ -117,25 +106,6 @@ def test_an_admin_gives_a_server_more_time_and_stops_it(
     expect(page.get_by_role("cell", name="admin admin").first).to_be_visible()
     picture(page, "admin-audit")
     assert not refused
-
-
-def test_an_admin_approves_a_host_that_was_asked_for(
-    people: People, admin: tuple[BrowserContext, Page], alice: Page
-) -> None:
-    """The request stands under Network with her words; once approved she reads that it is, and until when."""
-    _, page = admin
-    wish = {"host": "data.example.org", "port": 443, "why": "The course's data"}
-    asked = people.house.run("alice", f"{ASK}print(ask('/egress/ask', {wish})['status'])")
-    assert asked.stdout.strip() == "waiting", asked
-    admin_page(people, page, "?view=network")
-    expect(page.get_by_role("row").filter(has_text="data.example.org")).to_contain_text("The course's data")
-    picture(page, "admin-network-asked")
-    page.get_by_role("button", name="Approve").click()
-    picture(page, "admin-approve")
-    page.get_by_role("dialog").get_by_role("button", name="Approve").click()
-    expect(page.get_by_role("dialog")).to_contain_text("in force in 1 running server", timeout=20_000)
-    seen = people.house.run("alice", f"{ASK}print(json.dumps(ask('/egress')['requests'][0]))")
-    assert '"status": "approved"' in seen.stdout, seen
 
 
 def test_every_view_is_drawn_without_a_refusal(
