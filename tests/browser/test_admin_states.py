@@ -289,7 +289,7 @@ def test_everything_by_keyboard(page: Page, control_stand_in: StandIn) -> None:
     expect(page.get_by_role("heading", name="alice")).to_be_focused()
     page.keyboard.press("Escape")
     expect(page.get_by_role("link", name="alice")).to_be_focused()
-    reach(page, "Stop alice")
+    reach(page, "Stop alice/gpu-work")
     page.keyboard.press("Enter")
     page.keyboard.type("Bye")
     reach(page, "Stop the server")

@@ -4,7 +4,7 @@ import { extend, stop } from './actions.js';
 import { get, path } from './api.js';
 import { command } from './command.js';
 import { copyable, cut, h, put, said } from './dom.js';
-import { chip, doing, instant, left, since, trouble } from './parts.js';
+import { doing, instant, left, since, status, trouble } from './parts.js';
 import { go } from './state.js';
 import { bytes } from './time.js';
 
@@ -138,7 +138,7 @@ export class Drawer {
 function facts(item) {
   const groups = (item.groups ?? []).flatMap((name) => [said(name, 40), ' ']);
   const known = [
-    ['Status', chip(item.status)],
+    ['Status', status(item)],
     ['Profile', said(item.profile)],
     ['Groups', groups.length ? h('span', {}, ...groups) : null],
     ['CPU', item.cpu ? String(item.cpu) : null],

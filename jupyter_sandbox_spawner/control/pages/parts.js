@@ -148,6 +148,19 @@ export function left(at) {
   return instant(at, at && until(at) !== 'now' ? `${until(at)} (${clock(at)})` : until(at));
 }
 
+const STATUSES = {
+  ready: ['running', 'good'],
+  admitted: ['starting', 'busy'],
+  stopping: ['stopping', 'busy'],
+  released: ['ended', ''],
+};
+
+/** A sandbox's status in the words of its users. */
+export function status(item) {
+  const [word, tone] = STATUSES[item.status] ?? [item.status, 'bad'];
+  return chip(word, tone);
+}
+
 /** A word in a coloured box; the word says it, the colour repeats it. */
 export function chip(word, tone = '') {
   return h('span', { class: `chip ${tone}` }, cut(word, 40));

@@ -4,14 +4,12 @@ import { extend, stop } from './actions.js';
 import { get } from './api.js';
 import { Drawer } from './drawer.js';
 import { h, said } from './dom.js';
-import { Filters, chip, doing, instant, left, serverLink, since } from './parts.js';
+import { Filters, doing, instant, left, serverLink, since, status } from './parts.js';
 import { go, state } from './state.js';
 import { Pager, Table } from './table.js';
 import { ago, bytes, clock, until } from './time.js';
 
 const SIZE = 50;
-const TONES = { ready: 'good', admitted: 'busy', stopping: 'busy', released: '', lost: 'bad' };
-const WORDS = { ready: 'running', admitted: 'starting', stopping: 'stopping', released: 'ended' };
 const ORDERS = [
   ['started|desc', 'Started, newest first'],
   ['started|asc', 'Started, oldest first'],
@@ -106,7 +104,7 @@ export class SandboxesView {
         name: 'status',
         label: 'Status',
         text: (item) => item.status,
-        show: (item) => chip(WORDS[item.status] ?? item.status, TONES[item.status] ?? ''),
+        show: (item) => status(item),
       },
       {
         name: 'gpus',
@@ -193,11 +191,11 @@ export class SandboxesView {
 
   /** Ask for the page and draw it. */
   async load() {
-    const { search, status, profile, group, sort, order, page } = state();
+    const { search, status: shown, profile, group, sort, order, page } = state();
     const drawer = this._drawer.load();
     const told = await get('api/table', {
       search,
-      status: status ?? 'open',
+      status: shown ?? 'open',
       profile,
       group,
       sort: sort ?? 'started',
