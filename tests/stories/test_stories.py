@@ -63,6 +63,20 @@ def panel(page: Page, section: str) -> Locator:
     return found
 
 
+def admin_page(people: People, page: Page, query: str = "") -> None:
+    """The admin's page, drawn; it has a host name of its own, as every service."""
+    page.goto(people.url("/services/sandbox/", "sandbox--service") + query)
+    expect(page.locator("main[aria-busy=false]")).to_be_visible(timeout=30_000)
+
+
+def no_server(people: People, page: Page) -> None:
+    """Alice stops her server by the hub's page, if one runs."""
+    page.goto(people.url("/hub/home"))
+    if page.locator("#stop").is_visible():
+        page.click("#stop")
+        expect(page.locator("#start")).to_contain_text("Start", timeout=60_000)
+
+
 def test_a_refused_host_is_asked_for_approved_and_works(people: People, alice: Page, admin: Page) -> None:
     """A cell is refused; the panel shows why and asks; an admin approves for a time; the same cell works."""
     people.start(alice, "alice", "walled")
@@ -78,7 +92,7 @@ def test_a_refused_host_is_asked_for_approved_and_works(people: People, alice: P
     network.get_by_role("button", name="Ask", exact=True).click()
     expect(network).to_contain_text("Asked. An admin decides")
 
-    admin.goto(people.url("/services/sandbox/?view=network"))
+    admin_page(people, admin, "?view=network")
     row = admin.get_by_role("row", name=HOST).filter(has_text="The course's data are there.")
     row.get_by_role("button", name="Approve").click()
     picture(admin, "admin-approve")
@@ -94,8 +108,7 @@ def test_a_refused_host_is_asked_for_approved_and_works(people: People, alice: P
 
 def test_an_end_is_warned_of_put_off_up_to_the_cap_and_explained(people: People, alice: Page) -> None:
     """A toast warns, Extend moves the end once, the panel says why not again, and the page afterwards why."""
-    if people.house.sandbox("alice") is not None:
-        people.house.stop("alice")
+    no_server(people, alice)
     people.start(alice, "alice", "brief")
     toast = alice.locator(".Toastify__toast", has_text="stop").first
     toast.wait_for(timeout=90_000)
@@ -118,7 +131,7 @@ def test_an_end_is_warned_of_put_off_up_to_the_cap_and_explained(people: People,
 def test_an_admin_stops_a_server_and_its_user_reads_why(people: People, alice: Page, admin: Page) -> None:
     """The admin's words stand on the page that the user comes to, and she starts again from there."""
     people.start(alice, "alice", "walled")
-    admin.goto(people.url("/services/sandbox/"))
+    admin_page(people, admin)
     admin.get_by_role("link", name="alice", exact=True).click()
     admin.get_by_role("complementary", name="alice").get_by_role("button", name="Stop").click()
     admin.get_by_label("Reason").fill("The disks are moved tonight.")
