@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from ..rules.egress_requests import EgressGrant, shown
+from ..rules.egress_requests import EgressGrant
+from ..rules.egress_words import shown
 from .egress_records import EgressRequest
 from .records import SandboxRecord
 from .views import timestamp
@@ -37,11 +38,13 @@ def own_view(request: EgressRequest, now: datetime) -> dict[str, Any]:
     }
 
 
-def request_view(request: EgressRequest, now: datetime) -> dict[str, Any]:
-    """A request, for admins."""
+def request_view(request: EgressRequest, now: datetime, internal: bool) -> dict[str, Any]:
+    """A request, for admins; `internal`: it is for a service of the site's own network."""
     return {
         **own_view(request, now),
+        "internal": internal,
         "sandbox": request.sandbox,
+        "sandbox_open": request.is_held,
         "user": request.user,
         "server": request.server,
         "profile": request.profile,
