@@ -67,7 +67,8 @@ async def test_who_asked_reads_that_it_is_open_once_it_is(desk: Desk) -> None:
     await desk.here.close("gateway")
     await desk.admin.approve_egress(number, HOUR)
     assert (await desk.told())[-1]["code"] == "egress_request.not_applied"
-    assert (await desk.seen())["allowed"] == ["mirror.test"]
+    seen = await desk.seen()
+    assert (seen["allowed"], seen["requests"][0]["here"]) == (["mirror.test"], False)
     again = reconciler(desk)
     for _ in range(3):
         assert (await again.egress.apply(ALICE.id)).code == "gateway.unreachable"
@@ -78,7 +79,8 @@ async def test_who_asked_reads_that_it_is_open_once_it_is(desk: Desk) -> None:
         "egress_request.not_applied",
         "egress_request.approved",
     ]
-    assert len((await desk.seen())["allowed"]) == 2
+    seen = await desk.seen()
+    assert (len(seen["allowed"]), seen["requests"][0]["here"]) == (2, True)
     assert len(await desk.lines("egress_grant.applied")) == 2
 
 
