@@ -14,7 +14,7 @@ from .ps import ask, common_options
 
 __all__ = ["add_commands"]
 
-_REQUESTS = ("id", "status", "user", "server", "host", "asked", "until", "why")
+_REQUESTS = ("id", "status", "user", "server", "sandbox", "host", "asked", "until", "why")
 _GRANTS = ("id", "request", "host", "for", "until", "by", "")
 
 
@@ -42,7 +42,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         verbs,
         "revoke",
         "take a grant back",
-        "Takes a grant back at once; connections that are open end by themselves.",
+        "Takes a grant back at once; connections that are open end within seconds.",
     )
     revoke.add_argument("grant", metavar="GRANT", help="the number that `egress grants` shows")
     revoke.add_argument("--why", default="", metavar="REASON", help="a sentence for the user")
@@ -72,6 +72,9 @@ def _add_approve(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     )
     approve.add_argument(
         "--scope", choices=("sandbox", "user", "group"), default="sandbox", help="default: sandbox"
+    )
+    approve.add_argument(
+        "--sandbox", default="", metavar="ID", help="only if the request still waits for this one"
     )
     approve.add_argument("--group", default="", metavar="NAME", help="which one, for --scope group")
     approve.add_argument("--pattern", default="", help='instead of the host: "*.example.org"')
@@ -116,6 +119,7 @@ def _approve(arguments: argparse.Namespace) -> int:
         "name": arguments.group,
         "why": arguments.why,
         "pattern": arguments.pattern,
+        "sandbox": arguments.sandbox,
     }
     found = ask(arguments, lambda client: client.approve_egress(number, terms))
     if arguments.json:
@@ -176,7 +180,9 @@ def _whom(grant: dict[str, Any]) -> str:
 
 def _request_row(item: dict[str, Any]) -> tuple[str, ...]:
     until = item["until"] if item["status"] in ("approved", "expired") else None
-    names = (item["user"], item["server"] or "-", f"{item['host']}:{item['port']}", item["asked_at"])
+    place = f"{item['host']}:{item['port']}{' (internal service of the site)' if item['internal'] else ''}"
+    holder = item["sandbox"] if item["sandbox_open"] else f"{item['sandbox']} (ended)"
+    names = (item["user"], item["server"] or "-", holder, place, item["asked_at"])
     return (str(item["id"]), item["status"], *names, until or "-", item["why"])
 
 

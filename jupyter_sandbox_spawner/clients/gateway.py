@@ -38,8 +38,12 @@ class GatewayClient(UnixClient):
         return bool(document["ready"])
 
     async def set_egress(self, sandbox: str, policy: EgressPolicy) -> None:
-        """Replace the egress policy; open connections keep the old decision."""
+        """Replace the egress policy; connections that only a rule for a time had opened end with it."""
         await self.call("PATCH", f"/sandboxes/{sandbox}/egress", encode(policy))
+
+    async def drop_timed_egress(self, sandbox: str) -> None:
+        """Take out of its egress policy what was given for a time: nobody knows the rest of it."""
+        await self.call("DELETE", f"/sandboxes/{sandbox}/egress")
 
     async def drain(self, sandbox: str, why: str = "", timeout: float = 0) -> int:
         """Refuse new browser requests with the first reason given; how many requests run on.

@@ -12,7 +12,7 @@ from ..wire import decode_json
 from . import egress_records, happenings
 from .egress_asking import AskBody, WithdrawBody, ask, withdraw
 from .egress_records import EgressRequest
-from .egress_views import allowed_view, own_view
+from .egress_views import allowed_view, self_view
 from .parts import Parts
 from .people import People
 from .records import SandboxRecord
@@ -54,21 +54,21 @@ class SelfEgressApi:
             {**item, "first_at": timestamp(item["first_at"]), "last_at": timestamp(item["last_at"])}
             for item in found
         ]
-        own = [own_view(item, now) for item in requests]
+        own = [self_view(record, item, now) for item in requests]
         return _answer({"allowed": allowed_view(record, now), "denied": denied, "requests": own})
 
     async def _ask(self, request: web.Request) -> web.Response:
         record = await self._people.sandbox(request.headers)
         actor = await self._people.actor(request.headers, record)
         found = await ask(self._parts, record, actor, decode_json(AskBody, await request.read()))
-        return _answer(own_view(found, self._parts.clock.now()))
+        return _answer(self_view(record, found, self._parts.clock.now()))
 
     async def _withdraw(self, request: web.Request) -> web.Response:
         record = await self._people.sandbox(request.headers)
         actor = await self._people.actor(request.headers, record)
         body = decode_json(WithdrawBody, await request.read())
         found = await withdraw(self._parts, record, actor, body.id)
-        return _answer(own_view(found, self._parts.clock.now()))
+        return _answer(self_view(record, found, self._parts.clock.now()))
 
 
 def _answer(document: dict[str, Any]) -> web.Response:

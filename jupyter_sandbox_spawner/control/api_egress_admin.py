@@ -14,9 +14,11 @@ from ..errors import ConfigurationError
 from ..rules.egress_requests import STATUSES, Terms
 from ..wire import decode, decode_json
 from . import egress_records
+from .egress_asking import is_internal
 from .egress_deciding import Answered, EgressDesk
 from .egress_keeping import EgressKeeper
-from .egress_records import EgressRequest, Page
+from .egress_lists import Page, grants, listed
+from .egress_records import EgressRequest
 from .egress_views import grant_view, request_view
 from .parts import Parts
 from .views import timestamp
@@ -58,12 +60,12 @@ class AdminEgressApi:
         page, now = _page(request), self._parts.clock.now()
 
         def find(connection: Connection) -> tuple[list[EgressRequest], int]:
-            return egress_records.listed(connection, page, now), egress_records.waiting(connection)
+            return listed(connection, page, now), egress_records.waiting(connection)
 
         found, waiting = await self._parts.store.run(find)
         return web.json_response(
             {
-                "items": [request_view(item, now) for item in found],
+                "items": [self._view(item) for item in found],
                 "next": found[-1].id if len(found) == page.limit else None,
                 "now": timestamp(now),
                 "waiting": waiting,
@@ -82,11 +84,11 @@ class AdminEgressApi:
                 "why: is empty.", code="wire.invalid", field="why", remedy="Say why not."
             )
         found = await self._desk.deny(_number(request), body.why, self._actor(request))
-        return web.json_response({"request": request_view(found, self._parts.clock.now())})
+        return web.json_response({"request": self._view(found)})
 
     async def _grants(self, request: web.Request) -> web.Response:
         now, active = self._parts.clock.now(), request.query.get("active") == "1"
-        found = await self._parts.store.run(lambda db: egress_records.grants(db, active, now))
+        found = await self._parts.store.run(lambda db: grants(db, active, now))
         items = [grant_view(grant, now) for grant in found]
         return web.json_response({"items": items, "now": timestamp(now)})
 
@@ -94,12 +96,16 @@ class AdminEgressApi:
         body = decode_json(_Why, await request.read() or b"{}")
         return self._answer(await self._desk.revoke(_number(request), body.why, self._actor(request)))
 
+    def _view(self, request: EgressRequest) -> dict[str, Any]:
+        internal = is_internal(self._parts, request.host, request.port)
+        return request_view(request, self._parts.clock.now(), internal)
+
     def _answer(self, answered: Answered) -> web.Response:
         now, request = self._parts.clock.now(), answered.request
         missed = [item for item in answered.outcomes if item.code]
         return web.json_response(
             {
-                "request": None if request is None else request_view(request, now),
+                "request": None if request is None else self._view(request),
                 "grant": grant_view(answered.grant, now),
                 "applied": len(answered.outcomes) - len(missed),
                 "not_applied": [

@@ -1,7 +1,8 @@
 """Does every running sandbox reach just what was given to it, now? Compared, mended, tried again.
 
 Law: what is opened is in the audit before it is open; what is taken away is taken away whatever else fails.
-Policy is asked each time something is applied, and again for all when its settings change.
+Policy is asked each time something is applied, and again for all when its settings change. The record, and
+what people are told, say that it is open once the gateway has it.
 """
 
 from __future__ import annotations
@@ -16,15 +17,15 @@ from weakref import WeakValueDictionary
 from sqlalchemy import Connection
 
 from ..errors import AnswerError, ProgramError
-from ..models import EgressPolicy, SandboxSpec
+from ..models import EgressPolicy, EgressRule, SandboxSpec
 from ..rules.audit import Entry
 from ..rules.egress import timed_digest
-from ..rules.egress_requests import EgressGrant, applies, is_guarded, merged
+from ..rules.egress_requests import EgressGrant, is_guarded, merged, rule_of
 from ..rules.policy_record import denial_detail
 from ..rules.policy_settings import settings_digest
 from ..rules.policy_words import explain
 from . import egress_records, records
-from .egress_asking import ruling_of
+from .egress_asking import ruling_of, tell
 from .parts import Parts
 from .records import SandboxRecord
 
@@ -56,6 +57,7 @@ class EgressKeeper:
         self._wake = asyncio.Event()
         self._policy = ""
         self._vetoed: set[tuple[str, int]] = set()  # told already
+        self._announced: dict[str, tuple[EgressRule, ...]] = {}  # in the audit, not at the gateway yet
 
     async def apply_all(self, grant: EgressGrant) -> list[Outcome]:
         """Every open sandbox that a grant is meant for gets what holds for it now."""
@@ -76,19 +78,16 @@ class EgressKeeper:
     async def mend(self, found: Iterable[SandboxRecord], doors: Mapping[str, str]) -> None:
         """Compare these records with the digests that the gateway has (`timed`), and bring what differs."""
         now, policy = self._parts.clock.now(), settings_digest((await self._parts.terms.book()).policy)
-        given = await self._parts.store.run(lambda db: egress_records.active(db, now))
-        anew = policy != self._policy
-        due = [
-            record.id
-            for record in found
-            if record.id in doors and _differs(record, given, doors[record.id], now, anew)
-        ]
+        anew, found = policy != self._policy, [record for record in found if record.id in doors]
+        known = frozenset() if anew else frozenset(self._vetoed)
+        due = await self._parts.store.run(lambda db: _due(db, found, doors, (now, anew, known)))
         for outcome in await asyncio.gather(*(self.apply(sandbox) for sandbox in due)):
             if outcome.code:
                 log.warning("%s: what it may reach is not mended: %s", outcome.sandbox, outcome.message)
         if doors:
             self._policy = policy
         self._vetoed = {key for key in self._vetoed if key[0] in doors}
+        self._announced = {key: rules for key, rules in self._announced.items() if key in doors}
 
     async def step(self) -> None:
         """Wait until something could not be applied, and a moment; then try it again."""
@@ -108,11 +107,12 @@ class EgressKeeper:
             return Outcome(sandbox=sandbox, code="sandbox.unknown", message="It has ended.")
         spec = record.known_spec()
         if spec is None:
-            message = "What it may reach is not known any more; start it again."
-            return Outcome(sandbox=sandbox, code="egress.unknown_sandbox", message=message)
+            return await self._drop(sandbox)
         allowed, refused = await self._allowed(record, spec, found)
-        await self._announce(record, spec.egress, merged(spec.egress, allowed))
-        policy = await self._parts.store.run(lambda db: self._write(db, record, spec, allowed))
+        problem = await self._announce(record, spec.egress, merged(spec.egress, allowed))
+        if problem is not None:
+            allowed = [grant for grant in allowed if rule_of(grant) in spec.egress.rules]
+        policy = await self._parts.store.run(lambda db: self._close(db, record, spec, allowed))
         try:
             await self._parts.gateway.set_egress(sandbox, policy)
         except AnswerError as error:
@@ -121,7 +121,23 @@ class EgressKeeper:
             if record.status == "admitted":
                 self._later(sandbox)  # the hub may open it with what it was told before
             return Outcome(sandbox=sandbox, code="egress.not_open_yet", message=_STARTING)
+        await self._parts.store.run(
+            lambda db: self._open(db, record, replace(spec, egress=policy), spec.egress)
+        )
+        self._announced.pop(sandbox, None)
+        if problem is not None:
+            raise problem
         return refused.get(grant or 0, Outcome(sandbox=sandbox))
+
+    async def _drop(self, sandbox: str) -> Outcome:
+        """Nobody knows its profile's rules, so that nothing can be added to them; what was given goes."""
+        try:
+            await self._parts.gateway.drop_timed_egress(sandbox)
+        except AnswerError as error:
+            if error.code != "sandbox.unknown":
+                raise
+        message = "What it may reach is not known any more; start it again."
+        return Outcome(sandbox=sandbox, code="egress.unknown_sandbox", message=message)
 
     async def _allowed(
         self, record: SandboxRecord, spec: SandboxSpec, found: Sequence[EgressGrant]
@@ -145,11 +161,15 @@ class EgressKeeper:
                 await self._parts.denials.denied("policy", record.user, record.server, record.id, **detail)
         return allowed, refused
 
-    async def _announce(self, record: SandboxRecord, before: EgressPolicy, after: EgressPolicy) -> None:
-        opened = [rule for rule in after.rules if rule.until and rule not in before.rules]
+    async def _announce(
+        self, record: SandboxRecord, before: EgressPolicy, after: EgressPolicy
+    ) -> ProgramError | None:
+        """Write what opens and closes; the problem, where nothing may be opened because it is not written."""
+        given = tuple(rule for rule in after.rules if rule.until and rule not in before.rules)
+        opened = [rule for rule in given if rule not in self._announced.get(record.id, ())]
         closed = [rule for rule in before.rules if rule.until and rule not in after.rules]
         if not opened and not closed:
-            return
+            return None
         entry = Entry(
             actor="control",
             action="egress_grant.applied",
@@ -166,9 +186,11 @@ class EgressKeeper:
         try:
             await self._parts.audit.write(entry)
         except ProgramError as error:
-            if opened:
-                raise
-            log.error("%s: that %s was closed is not in the audit: %s", record.id, closed, error)
+            if closed:
+                log.error("%s: that %s was closed is not in the audit: %s", record.id, closed, error)
+            return error if opened else None
+        self._announced[record.id] = given
+        return None
 
     def _read(self, connection: Connection, sandbox: str) -> tuple[SandboxRecord | None, list[EgressGrant]]:
         record = records.by_id(connection, sandbox)
@@ -177,24 +199,64 @@ class EgressKeeper:
         now = self._parts.clock.now()
         return record, egress_records.in_force(connection, sandbox, record.user, record.groups, now)
 
-    def _write(
+    def _close(
         self, connection: Connection, record: SandboxRecord, spec: SandboxSpec, allowed: list[EgressGrant]
     ) -> EgressPolicy:
-        """The policy that is recorded now; what was taken back meanwhile is not in it."""
+        """The policy that is to hold; what was taken back meanwhile is not in it. What it closes is closed in
+        the record at once."""
         _, found = self._read(connection, record.id)
         numbers = {grant.id for grant in found}
         policy = merged(spec.egress, [grant for grant in allowed if grant.id in numbers])
-        if policy != spec.egress:
-            records.set_spec(connection, replace(spec, egress=policy))
+        left = tuple(rule for rule in spec.egress.rules if rule in policy.rules)
+        if left != spec.egress.rules:
+            records.set_spec(connection, replace(spec, egress=replace(spec.egress, rules=left)))
         return policy
 
+    def _open(
+        self, connection: Connection, record: SandboxRecord, spec: SandboxSpec, before: EgressPolicy
+    ) -> None:
+        """The gateway has it: so says the record, and who asked reads it."""
+        if spec.egress == before:
+            return
+        records.set_spec(connection, spec)
+        _, found = self._read(connection, record.id)
+        for grant in found:
+            request = egress_records.by_number(connection, grant.request)
+            is_new = rule_of(grant) in spec.egress.rules and rule_of(grant) not in before.rules
+            if is_new and request is not None and request.user == record.user:
+                tell(connection, [record.id], request, "approved", self._parts.clock.now(), grant.why)
 
-def _differs(
-    record: SandboxRecord, given: Sequence[EgressGrant], door: str, now: datetime, anew: bool
-) -> bool:
-    """Has the gateway something else for it than what was given? `anew`: policy may say otherwise now."""
-    mine = [grant for grant in given if applies(grant, record.id, record.user, record.groups, now)]
-    spec = record.known_spec() if (mine or door) and record.is_open else None
-    if spec is None:
+
+def _due(
+    connection: Connection,
+    found: Sequence[SandboxRecord],
+    doors: Mapping[str, str],
+    by: tuple[datetime, bool, frozenset[tuple[str, int]]],
+) -> list[str]:
+    """The sandboxes for which the gateway, or the record, has something else than what was given.
+
+    `by`: now; policy may say otherwise than before; what policy denies which sandbox.
+    """
+    now, anew, vetoed = by
+    given: dict[tuple[str, str], list[EgressGrant]] = {}
+    for grant in egress_records.active(connection, now):
+        given.setdefault((grant.scope, grant.name), []).append(grant)
+    due = []
+    for record in found:
+        groups = [("group", name) for name in set(record.groups)]
+        keys = [("sandbox", record.id), ("user", record.user), *groups]
+        mine = [grant for key in keys for grant in given.get(key, ())]
+        mine = [grant for grant in mine if (record.id, grant.id) not in vetoed]
+        if _differs(record, mine, doors[record.id], anew):
+            due.append(record.id)
+    return due
+
+
+def _differs(record: SandboxRecord, mine: Sequence[EgressGrant], door: str, anew: bool) -> bool:
+    if not record.is_open or not (mine or door):
         return False
-    return anew or timed_digest(merged(spec.egress, () if is_guarded(spec) else mine)) != door
+    spec = record.known_spec()
+    if spec is None:
+        return door not in ("", timed_digest(merged(EgressPolicy(), mine)))
+    wanted = timed_digest(merged(spec.egress, () if is_guarded(spec) else mine))
+    return anew or not wanted == door == timed_digest(spec.egress)

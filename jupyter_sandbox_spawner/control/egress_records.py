@@ -7,19 +7,27 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, or_, select, update
 
-from ..rules.egress_requests import EgressGrant, EgressWish, Opening, Scope, Status, applies, status_of
+from ..rules.egress_requests import (
+    LONGEST_WAIT,
+    EgressGrant,
+    EgressWish,
+    Opening,
+    Scope,
+    Status,
+    applies,
+    status_of,
+)
 from .records import OPEN, SandboxRecord, select_records
 from .tables import sandboxes
 from .tables_egress import egress_grants, egress_requests
 
 __all__ = [
     "EgressRequest",
-    "Page",
     "active",
     "add_grant",
     "add_request",
@@ -27,23 +35,24 @@ __all__ = [
     "by_number",
     "decide",
     "erase",
+    "expire",
     "forget",
     "grant_of",
-    "grants",
+    "grants_where",
     "in_force",
-    "listed",
+    "is_in_force",
     "move",
     "of_user",
     "open_sandboxes",
     "put_away",
-    "reopen",
+    "requests_where",
     "revoke",
+    "revoke_written",
     "same",
     "waiting",
 ]
 
 _R, _G = egress_requests.c, egress_grants.c
-_MOST = 500
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,20 +79,16 @@ class EgressRequest:
     name: str | None = None
     until: datetime | None = None
     revoked_at: datetime | None = None
+    holder: str | None = None  # the status of the sandbox that waits for it
+
+    @property
+    def is_held(self) -> bool:
+        """Is the sandbox that waits for it, or has it, open?"""
+        return self.holder in OPEN
 
     def status_at(self, now: datetime) -> Status:
         """What became of it."""
         return status_of(self.status, self.until, self.revoked_at, now)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Page:
-    """Which requests are wanted: of a status and user, numbered below `before`."""
-
-    status: Status | None = None
-    user: str | None = None
-    before: int | None = None
-    limit: int = 100
 
 
 def add_request(connection: Connection, record: SandboxRecord, wish: EgressWish, now: datetime) -> int:
@@ -111,22 +116,22 @@ def erase(connection: Connection, number: int) -> None:
 
 def by_number(connection: Connection, number: int) -> EgressRequest | None:
     """The request with this number."""
-    return next(iter(_requests(connection, [_R.id == number], 1)), None)
+    return next(iter(requests_where(connection, [_R.id == number], 1)), None)
 
 
 def same(connection: Connection, user: str, wish: EgressWish) -> EgressRequest | None:
     """The user's request for the same host and port that waits."""
     wanted = [_R.user == user, _R.status == "waiting", _R.host == wish.host, _R.port == wish.port]
-    return next(iter(_requests(connection, wanted, 1)), None)
+    return next(iter(requests_where(connection, wanted, 1)), None)
 
 
-def move(connection: Connection, number: int, record: SandboxRecord) -> None:
-    """It is this sandbox now that waits for it: the one that asked has ended."""
+def move(connection: Connection, number: int, place: SandboxRecord | EgressRequest) -> None:
+    """It waits for this one's sandbox now: the one that asked has ended."""
     values = {
-        "sandbox": record.id,
-        "server": record.server,
-        "profile": record.profile,
-        "groups": record.groups,
+        "sandbox": place.id if isinstance(place, SandboxRecord) else place.sandbox,
+        "server": place.server,
+        "profile": place.profile,
+        "groups": place.groups,
     }
     connection.execute(update(egress_requests).where(_R.id == number).values(**values))
 
@@ -145,15 +150,7 @@ def asked_since(connection: Connection, user: str, since: datetime) -> int:
 
 def of_user(connection: Connection, user: str) -> list[EgressRequest]:
     """The newest ones of a user, the latest first."""
-    return _requests(connection, [_R.user == user], 100)
-
-
-def listed(connection: Connection, page: Page, now: datetime) -> list[EgressRequest]:
-    """A page for admins, the latest first."""
-    wanted: list[ColumnElement[bool]] = [] if page.status is None else [_has(page.status, now)]
-    wanted += [] if page.user is None else [_R.user == page.user]
-    wanted += [] if page.before is None else [_R.id < page.before]
-    return _requests(connection, wanted, max(1, min(page.limit, _MOST)))
+    return requests_where(connection, [_R.user == user], 100)
 
 
 def decide(
@@ -164,13 +161,6 @@ def decide(
     query = update(egress_requests).where(_R.id == number, _R.status == "waiting")
     values = {"status": status, "decided_at": now, "decided_by": by[:255], "answer": words}
     return connection.execute(query.values(**values)).rowcount == 1
-
-
-def reopen(connection: Connection, number: int) -> None:
-    """It waits again, and what was given in answer to it is gone: nothing of that came into effect."""
-    connection.execute(delete(egress_grants).where(_G.request == number))
-    values = {"status": "waiting", "decided_at": None, "decided_by": None, "answer": ""}
-    connection.execute(update(egress_requests).where(_R.id == number).values(**values))
 
 
 def add_grant(
@@ -195,27 +185,22 @@ def add_grant(
 
 def grant_of(connection: Connection, number: int) -> EgressGrant | None:
     """The grant with this number."""
-    return next(iter(_grants(connection, [_G.id == number])), None)
-
-
-def grants(connection: Connection, only_active: bool, now: datetime) -> list[EgressGrant]:
-    """The newest ones, the latest first."""
-    return _grants(connection, [_in_force(now)] if only_active else [], _MOST)
+    return next(iter(grants_where(connection, [_G.id == number])), None)
 
 
 def active(connection: Connection, now: datetime) -> list[EgressGrant]:
     """Every one that is in force."""
-    return _grants(connection, [_in_force(now)])
+    return grants_where(connection, [is_in_force(now)])
 
 
 def in_force(
     connection: Connection, sandbox: str, user: str, groups: Collection[str], now: datetime
 ) -> list[EgressGrant]:
     """Those that are in force for one sandbox."""
-    found = _grants(
+    found = grants_where(
         connection,
         [
-            _in_force(now),
+            is_in_force(now),
             or_(
                 and_(_G.scope == "sandbox", _G.name == sandbox),
                 and_(_G.scope == "user", _G.name == user),
@@ -227,9 +212,15 @@ def in_force(
 
 
 def revoke(connection: Connection, number: int, by: str, now: datetime) -> bool:
-    """Take one back. False: it was not in force."""
-    query = update(egress_grants).where(_G.id == number, _in_force(now))
-    return connection.execute(query.values(revoked_by=by[:255], revoked_at=now)).rowcount == 1
+    """Take one back, which is not in the audit yet. False: it was not in force."""
+    query = update(egress_grants).where(_G.id == number, is_in_force(now))
+    values = {"revoked_by": by[:255], "revoked_at": now, "unwritten": 1}
+    return connection.execute(query.values(**values)).rowcount == 1
+
+
+def revoke_written(connection: Connection, number: int) -> None:
+    """That it was taken back is in the audit now."""
+    connection.execute(update(egress_grants).where(_G.id == number).values(unwritten=0))
 
 
 def open_sandboxes(connection: Connection, grant: EgressGrant) -> list[SandboxRecord]:
@@ -247,8 +238,16 @@ def put_away(connection: Connection, user: str, kept_as: str, now: datetime) -> 
     connection.execute(update(egress_requests).where(_R.user == user, _R.status == "waiting").values(**gone))
     connection.execute(update(egress_requests).where(_R.user == user).values(user=kept_as))
     mine = update(egress_grants).where(_G.scope == "user", _G.name == user)
-    connection.execute(mine.where(_in_force(now)).values(revoked_by="control", revoked_at=now))
+    connection.execute(mine.where(is_in_force(now)).values(revoked_by="control", revoked_at=now))
     connection.execute(mine.values(name=kept_as))
+
+
+def expire(connection: Connection, now: datetime) -> None:
+    """Nobody answered for so long that nobody waits any more."""
+    late = update(egress_requests).where(
+        _R.status == "waiting", _R.asked_at < now - timedelta(seconds=LONGEST_WAIT)
+    )
+    connection.execute(late.values(status="expired", decided_at=now, decided_by="control"))
 
 
 def forget(connection: Connection, before: datetime) -> None:
@@ -259,34 +258,27 @@ def forget(connection: Connection, before: datetime) -> None:
     connection.execute(delete(egress_requests).where(over))
 
 
-def _in_force(now: datetime) -> ColumnElement[bool]:
+def is_in_force(now: datetime) -> ColumnElement[bool]:
+    """The condition of a grant that holds."""
     return and_(_G.revoked_at.is_(None), _G.until > now)
 
 
-def _has(status: Status, now: datetime) -> ColumnElement[bool]:
-    """The condition that rules/egress_requests.py `status_of` gives this status."""
-    if status == "approved":
-        return and_(_R.status == "approved", _in_force(now))
-    if status == "revoked":
-        return and_(_R.status == "approved", _G.revoked_at.is_not(None))
-    if status == "expired":
-        past = or_(_G.until.is_(None), _G.until <= now)
-        return and_(_R.status == "approved", _G.revoked_at.is_(None), past)
-    return _R.status == status
-
-
-def _requests(
+def requests_where(
     connection: Connection, wanted: Sequence[ColumnElement[bool]], limit: int
 ) -> list[EgressRequest]:
-    given = (_G.id.label("grant"), _G.pattern, _G.scope, _G.name, _G.until, _G.revoked_at)
+    """Those that fulfil all of it, the latest first."""
+    holder = sandboxes.c.status.label("holder")
+    given = (_G.id.label("grant"), _G.pattern, _G.scope, _G.name, _G.until, _G.revoked_at, holder)
     joined = egress_requests.outerjoin(egress_grants, _G.request == _R.id)
+    joined = joined.outerjoin(sandboxes, sandboxes.c.id == _R.sandbox)
     query = select(*_R, *given).select_from(joined).where(*wanted)
     rows = connection.execute(query.order_by(_R.id.desc()).limit(limit))
     return [EgressRequest(**row._mapping) for row in rows]
 
 
-def _grants(
+def grants_where(
     connection: Connection, wanted: Sequence[ColumnElement[bool]], limit: int | None = None
 ) -> list[EgressGrant]:
+    """Those that fulfil all of it, the latest first."""
     query = select(egress_grants).where(*wanted).order_by(_G.id.desc()).limit(limit)
     return [EgressGrant(**row._mapping) for row in connection.execute(query)]

@@ -5,12 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from ..rules.egress_requests import EgressGrant, shown
+from ..rules.egress import holds
+from ..rules.egress_requests import EgressGrant
+from ..rules.egress_words import shown
 from .egress_records import EgressRequest
 from .records import SandboxRecord
 from .views import timestamp
 
-__all__ = ["allowed_view", "grant_view", "own_view", "request_view"]
+__all__ = ["allowed_view", "grant_view", "own_view", "request_view", "self_view"]
 
 
 def allowed_view(record: SandboxRecord, now: datetime) -> list[Any]:
@@ -19,6 +21,14 @@ def allowed_view(record: SandboxRecord, now: datetime) -> list[Any]:
     if spec is None:
         return []
     return shown(spec.egress, now)
+
+
+def self_view(record: SandboxRecord, request: EgressRequest, now: datetime) -> dict[str, Any]:
+    """A request, for whoever reads it in this sandbox; `here`: it has now what was given."""
+    spec, given = record.known_spec(), f"{request.pattern}:{request.port} (request {request.id})"
+    rules = () if spec is None else spec.egress.rules
+    here = any(rule.text == given and holds(rule, now) for rule in rules if rule.until is not None)
+    return {**own_view(request, now), "here": here}
 
 
 def own_view(request: EgressRequest, now: datetime) -> dict[str, Any]:
@@ -37,11 +47,13 @@ def own_view(request: EgressRequest, now: datetime) -> dict[str, Any]:
     }
 
 
-def request_view(request: EgressRequest, now: datetime) -> dict[str, Any]:
-    """A request, for admins."""
+def request_view(request: EgressRequest, now: datetime, internal: bool) -> dict[str, Any]:
+    """A request, for admins; `internal`: it is for a service of the site's own network."""
     return {
         **own_view(request, now),
+        "internal": internal,
         "sandbox": request.sandbox,
+        "sandbox_open": request.is_held,
         "user": request.user,
         "server": request.server,
         "profile": request.profile,

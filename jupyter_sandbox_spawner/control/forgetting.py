@@ -15,7 +15,9 @@ KEPT = timedelta(days=400)  # a cap looks back at most 366 days (rules/quota_fil
 
 
 def forget_ended(connection: Connection, now: datetime) -> None:
-    """Drop holdings, allocations and requests for hosts that ended longer ago than `KEPT`."""
+    """Drop holdings, allocations and requests for hosts that ended longer ago than `KEPT`; what nobody
+    answered ends."""
+    egress_records.expire(connection, now)
     egress_records.forget(connection, now - KEPT)
     for table in (holdings, allocations):
         connection.execute(delete(table).where(table.c.until < now - KEPT))

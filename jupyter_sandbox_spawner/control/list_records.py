@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    RowMapping,
     Text,
     and_,
     cast,
@@ -135,16 +136,16 @@ def denied_page(connection: Connection, query: DenialQuery) -> tuple[int, list[d
     key = (denials.c.last_at.desc(), denials.c.sandbox, denials.c.host, denials.c.port, denials.c.code)
     first = (query.page - 1) * query.size
     rows = connection.execute(asked.order_by(*key).limit(query.size).offset(first)).mappings().all()
-    requests = _requests(connection, sorted({row["sandbox"] for row in rows}))
-    return total, [
-        {**row, "request": requests.get((row["sandbox"], row["host"], row["port"]))} for row in rows
-    ]
+    requests = _requests(connection, rows)
+    return total, [{**row, "request": requests.get((row["user"], row["host"], row["port"]))} for row in rows]
 
 
-def _requests(connection: Connection, ids: Sequence[str]) -> dict[tuple[str, str, int], dict[str, Any]]:
-    """The newest request of each of these sandboxes for each host and port."""
+def _requests(
+    connection: Connection, denied: Sequence[RowMapping]
+) -> dict[tuple[str, str, int], dict[str, Any]]:
+    """The newest request of each of these users for each of these hosts and ports, from whichever sandbox."""
     c = egress_requests.c
-    rows = connection.execute(
-        select(c.id, c.sandbox, c.host, c.port, c.status).where(c.sandbox.in_(ids)).order_by(c.id)
-    )
-    return {(row.sandbox, row.host, row.port): {"id": row.id, "status": row.status} for row in rows}
+    users, hosts = {row["user"] for row in denied}, {row["host"] for row in denied}
+    wanted = (c.user.in_(sorted(users)), c.host.in_(sorted(hosts)))
+    rows = connection.execute(select(c.id, c.user, c.host, c.port, c.status).where(*wanted).order_by(c.id))
+    return {(row.user, row.host, row.port): {"id": row.id, "status": row.status} for row in rows}

@@ -7,12 +7,12 @@ soon as one that wrote of that sandbox is over. A control that knows nothing, as
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import ColumnElement, Connection, Row, and_, select
 
 from ..clients.control import Notice
 from ..names import is_sandbox_id
@@ -22,9 +22,10 @@ from .tables import events
 
 __all__ = ["News", "is_delayed", "live_warnings", "news_of"]
 
-_KINDS = ("warning", "save", "stopping", "extended", "egress_request")
-_OWN_ACT = frozenset({"egress_request.waiting", "egress_request.withdrawn"})  # no news to who did it
-_MOST = 20  # of the newest; what was said before them is no news
+_ENDS = ("warning", "save", "stopping", "extended")
+_OWN_ACT = ("egress_request.waiting", "egress_request.withdrawn")  # no news to who did it
+_MOST = 20  # of the newest about an end; what was said before them is no news
+_MOST_ANSWERS = 10  # of the newest to requests for hosts, which a program inside may make
 _MOST_WAITING = 32  # of one sandbox
 _MOST_WORDS = 500
 
@@ -114,24 +115,38 @@ def live_warnings(connection: Connection, sandbox: str, now: datetime) -> list[d
 
 
 def _live(connection: Connection, record: SandboxRecord, now: datetime) -> list[tuple[Notice, datetime]]:
-    query = select(events).where(events.c.sandbox == record.id, events.c.kind.in_(_KINDS))
     found: list[tuple[Notice, datetime]] = []
     moved = False
-    for row in connection.execute(query.order_by(events.c.id.desc()).limit(_MOST)):
+    for row in _newest(connection, record.id, events.c.kind.in_(_ENDS), _MOST):
         notice = _notice(row, now)
         is_over = notice.at is not None and (
             notice.at <= now or is_delayed(record, notice.code, notice.at, row.at)
         )
-        is_void = notice.code in _OWN_ACT or (moved and notice.code == "warning.ttl")
-        if not is_over and not is_void:
+        if not is_over and not (moved and notice.code == "warning.ttl"):
             found.append((notice, row.at))
         moved = moved or notice.kind == "extended"
-    return found[::-1]
+    answers = and_(
+        events.c.kind == "egress_request", events.c.detail["code"].as_string().not_in(list(_OWN_ACT))
+    )
+    for row in _newest(connection, record.id, answers, _MOST_ANSWERS):
+        until = _instant(row.detail.get("until"))
+        if until is None or until > now:
+            found.append((_notice(row, now), row.at))
+    return sorted(found, key=lambda item: item[0].id)
+
+
+def _newest(
+    connection: Connection, sandbox: str, wanted: ColumnElement[bool], most: int
+) -> Sequence[Row[Any]]:
+    query = select(events).where(events.c.sandbox == sandbox, wanted)
+    return connection.execute(query.order_by(events.c.id.desc()).limit(most)).all()
 
 
 def _notice(row: Row[Any], now: datetime) -> Notice:
     detail = row.detail
-    at, why = _instant(detail.get("at") or detail.get("until")), str(detail.get("why") or "")
+    why = str(detail.get("why") or "")
+    about_end = row.kind in _ENDS  # a host that is open until then is no end of the sandbox
+    at = _instant(detail.get("at") or detail.get("until")) if about_end else None
     code = str(detail.get("code") or row.kind)
     return Notice(
         id=row.id, kind=row.kind, code=code, why=_sentence(row.kind, why, at, now)[:_MOST_WORDS], at=at

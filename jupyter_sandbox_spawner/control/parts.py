@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -52,7 +53,8 @@ class Tuning:
 @dataclass(frozen=True, kw_only=True)
 class Parts:
     """The shared parts of one running control. `internal_services` are the site's, by `name:port`; `runtimes`
-    those of its profiles that start, () where that is not known."""
+    those of its profiles that start, () where that is not known. `egress_turn`: who holds it decides about
+    requests for hosts, so that what is audited first is what is done then."""
 
     clock: Clock
     store: Store
@@ -68,3 +70,4 @@ class Parts:
     policy: Policy = field(default_factory=Policy)
     internal_services: Mapping[str, str] = field(default_factory=dict)
     runtimes: tuple[str, ...] = ()
+    egress_turn: asyncio.Lock = field(default_factory=asyncio.Lock)

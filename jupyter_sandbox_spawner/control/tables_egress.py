@@ -20,7 +20,7 @@ egress_requests = Table(
     Column("host", String(255), nullable=False),
     Column("port", Integer, nullable=False),
     Column("why", Text, nullable=False),
-    Column("status", String(10), nullable=False),  # waiting, approved, denied, withdrawn
+    Column("status", String(10), nullable=False),  # waiting, approved, denied, withdrawn, expired
     Column("asked_at", Utc, nullable=False),
     Column("decided_at", Utc),
     Column("decided_by", String(255)),
@@ -45,6 +45,9 @@ egress_grants = Table(
     Column("why", Text, nullable=False, default="", server_default=""),
     Column("revoked_by", String(255)),
     Column("revoked_at", Utc),
+    Column(
+        "unwritten", Integer, nullable=False, default=0, server_default="0"
+    ),  # 1: revoked, not in the audit
     Index("egress_grants_of", "scope", "name", "until"),
     sqlite_autoincrement=True,
 )

@@ -105,6 +105,13 @@ class Registry:
             )
         return found
 
+    async def drop_timed(self, sandbox: str) -> None:
+        """Take out of the egress policy what was given for a time, on disk too."""
+        async with self._lock(sandbox):
+            found = self.get(sandbox)
+            own = tuple(rule for rule in found.policy.rules if rule.until is None)
+            await self._set_egress(found, replace(found.policy, rules=own))
+
     async def set_egress(self, sandbox: str, policy: EgressPolicy) -> None:
         """Replace the egress policy, on disk too."""
         async with self._lock(sandbox):

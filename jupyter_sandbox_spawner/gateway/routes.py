@@ -64,6 +64,10 @@ class _Routes:
         await self._registry.set_egress(asked.sandbox, decode_json(EgressPolicy, asked.body))
         return _OK
 
+    async def drop_timed(self, asked: Asked) -> Any:
+        await self._registry.drop_timed(asked.sandbox)
+        return _OK
+
     async def drain(self, asked: Asked) -> Any:
         leaving = self._registry.get(asked.sandbox).leaving
         body = decode_json(_Drain, asked.body or b"{}")
@@ -102,6 +106,7 @@ def routes_of(registry: Registry, spool: Spool, front_url: str) -> tuple[Route, 
         Route("PUT", "/sandboxes/{id}/boot", routes.boot),
         Route("GET", "/sandboxes/{id}/ready", routes.ready),
         Route("PATCH", "/sandboxes/{id}/egress", routes.egress),
+        Route("DELETE", "/sandboxes/{id}/egress", routes.drop_timed),
         Route("POST", "/sandboxes/{id}/drain", routes.drain),
         Route("DELETE", "/sandboxes/{id}", routes.close),
         Route("GET", "/sandboxes", routes.inventory),

@@ -89,7 +89,7 @@ class OpenSandbox:
         return self.entry.egress
 
     def set_policy(self, policy: EgressPolicy) -> None:
-        """Replace the egress policy; it holds for the next connection."""
+        """Replace the egress policy; what only a rule for a time opened ends with it (egress/proxy.py)."""
         self.entry = replace(self.entry, egress=policy)
         self._timed = timed_digest(policy)
 

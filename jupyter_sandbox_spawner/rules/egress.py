@@ -25,6 +25,7 @@ __all__ = [
     "decide",
     "holds",
     "normalise_host",
+    "opens_service",
     "timed_digest",
     "unresolved",
 ]
@@ -57,6 +58,11 @@ def decide(policy: EgressPolicy, host: str, port: int, now: datetime) -> tuple[D
 def holds(rule: EgressRule, now: datetime) -> bool:
     """Is it a rule at this instant? At its very end it is none."""
     return rule.until is None or now < rule.until
+
+
+def opens_service(rule: EgressRule, name: str) -> bool:
+    """May this rule lead to a service of the site's own network? One for a time only by its whole name."""
+    return rule.until is None or rule.pattern == name
 
 
 def timed_digest(policy: EgressPolicy) -> str:

@@ -1,7 +1,7 @@
 """May this wish for a host be put to an admin, and what does an approved one open, where and until when?
 
-Law: a grant opens names and one port for a time, never a network and never a private address; where data
-takes the network away it opens nothing.
+Law: a grant opens names and one port for a time, never a network; a service of the site's own network only by
+its whole name, and no other address that is not public; where data takes the network away it opens nothing.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from ..errors import ConfigurationError
 from ..models import EgressPolicy, EgressRule, SandboxSpec
 from ..units import format_duration
 from .catalogue import known_tags, reaches
-from .egress import compile_rules, decide, holds
+from .egress import compile_rules, decide, opens_service
 from .hostnames import is_ip_literal, normalise_host
 
 __all__ = [
     "LONGEST",
+    "LONGEST_WAIT",
     "LONGEST_WHY",
     "MOST_AN_HOUR",
     "MOST_WAITING",
@@ -33,7 +34,6 @@ __all__ = [
     "Scope",
     "Status",
     "Terms",
-    "answer_words",
     "applies",
     "cleaned",
     "is_guarded",
@@ -41,13 +41,13 @@ __all__ = [
     "opening",
     "refusal",
     "rule_of",
-    "shown",
     "status_of",
     "too_many",
     "wish",
 ]
 
 LONGEST_WHY = 500  # characters
+LONGEST_WAIT = 30 * 86400  # seconds; nobody answered
 MOST_WAITING = 10  # of one user
 MOST_AN_HOUR = 60  # of one user: each has lines in the audit, which a program inside must not fill
 SHORTEST = 60  # seconds
@@ -83,7 +83,8 @@ class Refusal:
 class Terms:
     """What an admin gives: for so many seconds, to a sandbox, its user or a group (`name`).
 
-    `pattern` "" is the host that was asked for; `*.example.org` has the names below.
+    `pattern` "" is the host that was asked for; `*.example.org` has the names below. `sandbox` "" is
+    whichever waits for it; else the answer is to the request of that one only.
     """
 
     seconds: int
@@ -91,6 +92,7 @@ class Terms:
     name: str = ""
     why: str = ""
     pattern: str = ""
+    sandbox: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +122,7 @@ class EgressGrant:
     why: str = ""
     revoked_by: str | None = None
     revoked_at: datetime | None = None
+    unwritten: int = 0  # 1: that it was taken back is not in the audit
 
 
 def wish(host: str, port: int, why: str) -> EgressWish:
@@ -153,8 +156,13 @@ def is_guarded(spec: SandboxSpec) -> bool:
     return spec.zone != "" or not all(reaches("", tags) for tags in data)
 
 
-def refusal(spec: SandboxSpec | None, asked: EgressWish, now: datetime) -> Refusal | None:
-    """Why this sandbox's wish needs nobody's decision; None where it does. `spec` None: nobody knows it."""
+def refusal(
+    spec: SandboxSpec | None, asked: EgressWish, now: datetime, internal: bool = False
+) -> Refusal | None:
+    """Why this sandbox's wish needs nobody's decision; None where it does. `spec` None: nobody knows it.
+
+    `internal`: it is a service of the site's own network, which a wildcard for a time does not open.
+    """
     if spec is None:
         message = "What this server may reach is not known any more."
         return Refusal(code="egress.unknown_sandbox", message=message, remedy="Start it again, then ask.")
@@ -162,7 +170,8 @@ def refusal(spec: SandboxSpec | None, asked: EgressWish, now: datetime) -> Refus
         message = "This server works with guarded data, so nothing but the site's own services is open to it."
         remedy = "Ask from a server without that data."
         return Refusal(code="egress.guarded_data", message=message, remedy=remedy, status=403)
-    if decide(spec.egress, asked.host, asked.port, now)[0].allowed:
+    rule = decide(spec.egress, asked.host, asked.port, now)[1]
+    if rule is not None and (not internal or opens_service(rule, asked.host)):
         message = f"{asked.host}:{asked.port} is allowed already."
         remedy = "If it does not answer, the host itself refuses: see %sandbox egress."
         return Refusal(code="egress.already_allowed", message=message, remedy=remedy)
@@ -182,9 +191,15 @@ def too_many(waiting: int, within_hour: int) -> Refusal | None:
 
 
 def opening(
-    terms: Terms, asked: EgressWish, sandbox: str, person: tuple[str, Collection[str]], now: datetime
+    terms: Terms,
+    asked: EgressWish,
+    sandbox: str,
+    person: tuple[str, Collection[str]],
+    now: datetime,
+    internal: bool = False,
 ) -> Opening:
-    """What these terms open of a wish by that sandbox, whose `person` is a user with groups.
+    """What these terms open of a wish by that sandbox, whose `person` is a user with groups. `internal`: it
+    is for a service of the site's own network.
 
     Raises ConfigurationError `egress.grant_invalid` or `egress.rule_invalid`.
     """
@@ -197,6 +212,11 @@ def opening(
     if terms.scope == "group" and terms.name not in groups:
         listed = ", ".join(sorted(groups)) or "none"
         raise _not_given("name", terms.name, f"is no group of {user!r}", f"Write one of: {listed}.")
+    if internal and terms.pattern not in ("", asked.host):
+        what = f"does not open {asked.host}, a service of the site's own network"
+        raise _not_given(
+            "pattern", terms.pattern, what, "Leave it out: such a service is opened by its name."
+        )
     return Opening(
         pattern=_pattern(terms.pattern, asked, now) if terms.pattern else asked.host,
         port=asked.port,
@@ -244,28 +264,9 @@ def rule_of(grant: EgressGrant) -> EgressRule:
 def merged(policy: EgressPolicy, grants: Sequence[EgressGrant]) -> EgressPolicy:
     """The policy with just these grants beside the profile's own rules; earlier ones are left out."""
     own = tuple(rule for rule in policy.rules if rule.until is None)
-    given = tuple(rule_of(grant) for grant in sorted(grants, key=lambda grant: grant.id))
+    # A whole name first: it opens what a wildcard does not, and the first one that names a host decides.
+    given = tuple(rule_of(grant) for grant in sorted(grants, key=lambda one: ("*" in one.pattern, one.id)))
     return replace(policy, rules=(*own, *given))
-
-
-def answer_words(status: Status, place: str, until: datetime | None, answer: str) -> str:
-    """One sentence for the person who asked about `place` (host:port)."""
-    said = f" ({answer})" if answer else ""
-    if status == "approved" and until is not None:
-        return f"Your sandbox may reach {place} until {until:%d %b %H:%M} UTC{said}."
-    words = {"waiting": "waits for an admin", "denied": "was denied", "withdrawn": "was withdrawn"}
-    words |= {"revoked": "was taken back by an admin", "expired": "has ended"}
-    return f"Access to {place} {words.get(status, status)}{said}."
-
-
-def shown(policy: EgressPolicy, now: datetime) -> list[str]:
-    """The rules that hold now, for people; those for a time with their end."""
-    return [_shown(rule) for rule in policy.rules if holds(rule, now)]
-
-
-def _shown(rule: EgressRule) -> str:
-    text = rule.text or f"{rule.pattern}:{','.join(map(str, rule.ports))}"
-    return text if rule.until is None else f"{text} until {rule.until:%Y-%m-%d %H:%M} UTC"
 
 
 def _invalid(field: str, value: object, what: str, remedy: str) -> ConfigurationError:

@@ -58,6 +58,7 @@ class AccessRequest:
     """A request for a host. `status`: waiting, approved, denied, withdrawn, expired or revoked.
 
     `answer` is what the admin wrote; `scope` (sandbox, user or group) and `until` are set by an approval.
+    `here`: what was given holds in this sandbox.
     """
 
     id: int
@@ -70,6 +71,7 @@ class AccessRequest:
     answer: str
     scope: str | None
     until: datetime | None
+    here: bool = True
 
     def place(self) -> str:
         """`example.com:443`."""
@@ -82,6 +84,8 @@ class AccessRequest:
             parts.append(f"for {_FOR.get(self.scope, plain(self.scope, _CELL))}")
         if self.status == "approved" and self.until is not None:
             parts.append(f"until {clock(self.until, now)}")
+        if self.status == "approved" and not self.here:
+            parts.append("(not in this sandbox)")
         words = " ".join(parts)
         return f"{words}: {plain(self.answer, _CELL)}" if self.answer else words
 

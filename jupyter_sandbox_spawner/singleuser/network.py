@@ -112,6 +112,7 @@ def _request(item: _Document) -> AccessRequest:
         answer=str(item.get("answer") or ""),
         scope=None if item.get("scope") is None else str(item["scope"]),
         until=instant(item.get("until")),
+        here=item.get("here") is not False,
     )
 
 

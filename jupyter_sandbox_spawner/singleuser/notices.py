@@ -21,6 +21,7 @@ __all__ = ["GivenWarning", "NewsForKernel", "last_save", "where_files_are"]
 
 _MOST_BYTES = 1 << 16
 _KINDS = ("warning", "save", "stopping")
+_ANSWER = "egress_request"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +65,8 @@ def _hook(hook: Mapping[str, Any]) -> str:
 
 
 class NewsForKernel:
-    """The newest notice about an end that this kernel has not shown; costs one look at a file's time."""
+    """The newest notice about an end, and the answers about hosts, that this kernel has not shown; costs one
+    look at a file's time."""
 
     def __init__(self) -> None:
         directory = os.environ.get("JUPYTER_RUNTIME_DIR", "")
@@ -73,7 +75,7 @@ class NewsForKernel:
         self._shown = 0
 
     def line(self, now: float) -> str:
-        """What to show above the next output; "" for nothing."""
+        """What to show above the next output, a line for each; "" for nothing."""
         try:
             changed = os.stat(self._path).st_mtime_ns
         except OSError:
@@ -82,14 +84,16 @@ class NewsForKernel:
             return ""
         self._changed = changed
         try:
-            newest = max(_read(self._path)["notices"], key=lambda item: item["id"])
-            number, kind, why, at = (newest[name] for name in ("id", "kind", "why", "at"))
-            if number <= self._shown:
-                return ""
-            self._shown = number
-            return f"Sandbox: {printable(str(why))}" if kind in _KINDS and (at is None or at > now) else ""
+            found = sorted(_read(self._path)["notices"], key=lambda item: item["id"])
+            new = [item for item in found if item["id"] > self._shown]
+            answers = [item for item in new if item["kind"] == _ANSWER]
+            ends = [item for item in new if item["kind"] != _ANSWER][-1:]
+            ends = [item for item in ends if item["kind"] in _KINDS and (item["at"] or now + 1) > now]
+            lines = [f"Sandbox: {printable(str(item['why']))}" for item in [*answers, *ends]]
+            self._shown = max([self._shown, *(item["id"] for item in new)])
         except (KeyError, TypeError, ValueError):
             return ""
+        return "\n".join(lines)
 
 
 def _read(path: str) -> Any:

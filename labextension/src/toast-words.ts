@@ -64,6 +64,10 @@ export function decision(request: IEgressRequest, now: number, trans: IWords, pl
   const until = instant(request.until);
   switch (request.status) {
     case 'approved':
+      if (request.here === false) {
+        const missed = trans.__('Your request for %1 was approved, but this sandbox does not have it.', host);
+        return lines(missed, shown(request.answer));
+      }
       return lines(
         until === null
           ? trans.__('You may reach %1 now.', host)

@@ -85,6 +85,8 @@ export interface IEgressRequest {
   answer: string;
   scope: 'sandbox' | 'user' | 'group' | null;
   until: string | null;
+  /** false: what was given does not hold in this sandbox */
+  here?: boolean;
 }
 
 export interface IDataset {

@@ -170,6 +170,7 @@ test('A decision names host and port, until when, and what was answered.', () =>
   const request = { id: 1, host: 'a.example', port: 443, status: 'approved', until: at(MINUTE), answer: 'Have fun.' };
   assert.equal(words.decision(request, T, trans, UTC), 'You may reach a.example:443 until 16:01.\nHave fun.');
   assert.match(words.decision({ ...request, status: 'denied' }, T, trans, UTC), /was denied/);
+  assert.match(words.decision({ ...request, here: false }, T, trans, UTC), /approved, but this sandbox does not/);
 });
 
 test('Hostile words lose their control characters, and a megabyte is cut.', () => {

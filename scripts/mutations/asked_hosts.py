@@ -63,10 +63,24 @@ GUARDS = (
     ),
     Guard(
         name="asked hosts: an approval that is not audited is none",
-        file="jupyter_sandbox_spawner/control/egress_deciding.py",
-        pattern=r"            await parts\.store\.run\(lambda db: egress_records\.reopen\(db, number\)\)\n",
-        replacement="",
+        file="jupyter_sandbox_spawner/control/egress_asking.py",
+        pattern=r"    await parts\.audit\.write\(entry\)\n    try:\n        return",
+        replacement="    try:\n        return",
         tests=f"{_ANSWERS} -k cannot_be_audited",
+    ),
+    Guard(
+        name="asked hosts: a wildcard opens no service of the site",
+        file="jupyter_sandbox_spawner/rules/egress.py",
+        pattern=r"return rule\.until is None or rule\.pattern == name",
+        replacement="return True",
+        tests="tests/programs/test_egress_until.py -k no_service_of_the_site",
+    ),
+    Guard(
+        name="asked hosts: what is open ends with its rule",
+        file="jupyter_sandbox_spawner/gateway/egress/proxy.py",
+        pattern=r"work if rule\.until is None else self\._while_held\(visit, work\)",
+        replacement="work",
+        tests="tests/programs/test_egress_until.py -k ends_with_its_rule",
     ),
     Guard(
         name="asked hosts: a deleted user's are gone",

@@ -123,6 +123,7 @@ class StandIn:
             "egress/requests": {
                 "items": [
                     {**asked, "id": 7, "why": f"For {first}", "status": "waiting", "asked_at": self.stamp(-4)}
+                    | {"sandbox_open": True, "internal": False}
                     | {"groups": ["research"], "profile": "small", "answer": None, "until": None}
                 ],
                 "next": None,

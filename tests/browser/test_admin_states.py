@@ -211,11 +211,11 @@ def test_a_request_is_approved_for_a_time_and_a_scope(page: Page, control_stand_
     page.get_by_label("Who").select_option("everybody in research")
     dialog = page.get_by_role("dialog")
     expect(dialog.locator(".command")).to_have_text(
-        "jupyter-sandbox-admin egress approve 7 --for 1d --scope group --group research"
+        "jupyter-sandbox-admin egress approve 7 --for 1d --scope group --group research --sandbox box-0"
     )
     dialog.get_by_role("button", name="Approve").click()
     expect(dialog).to_contain_text("in force in 1 running server")
-    wanted = {"for": 86400, "scope": "group", "name": "research"}
+    wanted = {"for": 86400, "scope": "group", "name": "research", "sandbox": "box-0"}
     assert control_stand_in.asked("egress/requests/7/approve") == [wanted]
 
 

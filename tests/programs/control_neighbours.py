@@ -304,6 +304,7 @@ class GatewayWithDoors:
     leftovers: list[Leftover] = field(default_factory=list)
     policies: dict[str, EgressPolicy] = field(default_factory=dict)
     told: list[str] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
     on_egress: Callable[[], None] | None = None  # it happens, and the policy is not taken over
 
     def add(self, wanted: SandboxSpec, used: datetime | None = None, egress: datetime | None = None) -> None:
@@ -334,6 +335,7 @@ class GatewayWithDoors:
                 web.put("/sandboxes/{id}", self._open),
                 web.delete("/sandboxes/{id}", self._close),
                 web.patch("/sandboxes/{id}/egress", self._set_egress),
+                web.delete("/sandboxes/{id}/egress", self._drop_timed),
                 web.get("/events", self._events),
                 web.get("/leftovers", self._leftovers),
                 web.post("/events/ack", self._acknowledge),
@@ -360,6 +362,15 @@ class GatewayWithDoors:
         self.entries.pop(request.match_info["id"], None)
         self.leftovers = [item for item in self.leftovers if item.name != request.match_info["id"]]
         return web.Response(status=204)
+
+    async def _drop_timed(self, request: web.Request) -> web.Response:
+        name = request.match_info["id"]
+        self.dropped.append(name)
+        known = self.entries.get(name)
+        if known is None:
+            return web.json_response({"code": "sandbox.unknown", "message": "?"}, status=404)
+        self.entries[name] = replace(known, timed="")
+        return web.json_response({})
 
     async def _set_egress(self, request: web.Request) -> web.Response:
         name = request.match_info["id"]

@@ -173,8 +173,8 @@ async def test_h06_hostile_names_come_back_as_data(page: Page, control: Check) -
 
 
 async def test_refused_hosts_say_what_was_asked_for(page: Page) -> None:
-    """The latest first, with the newest request for the same host by the same sandbox."""
-    first = spec("user0", "s00", "0")
+    """The latest first, with the newest request of the user for that host, by whichever sandbox."""
+    first = spec("user0", "s00", "before")
     about = {
         "user": "user0",
         "server": "s00",

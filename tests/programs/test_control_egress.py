@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -62,11 +62,13 @@ class Desk(Control):
 
 
 @asynccontextmanager
-async def desk_on(here: Street, **sections: Any) -> AsyncIterator[Desk]:
+async def desk_on(
+    here: Street, internal: Mapping[str, str] | None = None, **sections: Any
+) -> AsyncIterator[Desk]:
     """Control, served; enter again to restart it."""
     async with AsyncExitStack() as stack:
         parts = await stack.enter_async_context(parts_of(here, Tuning(settle=0, tick=0.05)))
-        found = Desk(here, replace(parts, terms=GivenBook(**sections)))
+        found = Desk(here, replace(parts, terms=GivenBook(**sections), internal_services=internal or {}))
         await found.serve(stack)
         yield found
 

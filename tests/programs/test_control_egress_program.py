@@ -67,8 +67,10 @@ async def test_the_commands_show_and_answer_requests(
     first = await wished(program, why=f"<b>the census</b>{ESCAPE}")
     second = await wished(program, "other.test")
     heading, newest, oldest = (await command("requests")).splitlines()
-    assert heading.split() == ["id", "status", "user", "server", "host", "asked", "until", "why"]
-    assert newest.split()[:5] == [str(second["id"]), "waiting", "alice", "-", "other.test:443"]
+    assert heading.split() == ["id", "status", "user", "server", "sandbox", "host", "asked", "until", "why"]
+    assert newest.split()[:6] == [str(second["id"]), "waiting", "alice", "-", ALICE.id, "other.test:443"]
+    moved = await command("approve", str(first["id"]), "--for", "8h", "--sandbox", "sb-other", status=2)
+    assert f"waits for another sandbox now: {ALICE.id}" in moved
     assert "<b>the census</b>" in oldest
     assert "\x1b" not in oldest
     said = await command("approve", str(first["id"]), "--for", "8h", "--why", "For the census.")

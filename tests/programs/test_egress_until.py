@@ -10,6 +10,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
+from jupyter_sandbox_spawner.gateway.egress import Limits
 from jupyter_sandbox_spawner.models import EgressPolicy, EgressRule
 from jupyter_sandbox_spawner.rules.egress import timed_digest
 from tests.programs.egress_support import (
@@ -61,22 +62,45 @@ async def test_a_rule_ends_by_the_gateways_clock(control: Control) -> None:
     assert len(resolver.lookups) == 1
 
 
-async def test_an_open_tunnel_keeps_the_decision_it_began_with() -> None:
-    """What is open when the rule ends goes on; the next connection does not."""
+@pytest.mark.parametrize("how", ["ended", "taken back"])
+async def test_an_open_tunnel_ends_with_its_rule(how: str, control: Control) -> None:
+    """Soon after the end, or after it was taken back, nothing is carried any more, and the audit says why."""
     clock = [START]
     async with web_serving(_echo) as server:
         who = account(private("ok.test", server.port))
         (rule,) = who.policy.rules
         who.policy = EgressPolicy(rules=(replace(rule, until=START + timedelta(hours=1)),))
-        resolver = RecordingResolver({"ok.test": (LOOPBACK,)})
-        async with open_door(who, resolver, now=lambda: clock[0]) as door:
+        resolver, limits = RecordingResolver({"ok.test": (LOOPBACK,)}), Limits(sweep_seconds=0.05)
+        async with open_door(who, resolver, limits=limits, now=lambda: clock[0]) as door:
             loop = asyncio.get_running_loop()
             with await door.connect(f"ok.test:{server.port}") as tunnel:
-                clock[0] = START + timedelta(hours=2)
-                await loop.sock_sendall(tunnel, b"still here")
-                assert await asyncio.wait_for(loop.sock_recv(tunnel, 100), 10) == b"still here"
-            answer = await door.ask(connect_head(f"ok.test:{server.port}"))
-            assert answer.startswith(b"HTTP/1.1 403 ")
+                await loop.sock_sendall(tunnel, b"here")
+                heard = await asyncio.wait_for(loop.sock_recv(tunnel, 100), 10)
+                control("it carries before", heard == b"here")
+                if how == "ended":
+                    clock[0] = START + timedelta(hours=1)
+                else:
+                    who.policy = EgressPolicy()
+                assert await asyncio.wait_for(loop.sock_recv(tunnel, 100), 10) == b""
+    assert who.codes == ["egress.allowed", "egress.grant_over"]
+
+
+async def test_a_wildcard_for_a_time_opens_no_service_of_the_site(control: Control) -> None:
+    """Its exact name does, and a wildcard of the profile; what else has the name is asked of DNS."""
+    async with web_serving(_page) as server:
+        services = {f"{HOST}:80": server.place}
+        head, later = get_head(f"http://{HOST}/"), START + timedelta(hours=1)
+        answered = {}
+        for pattern, until in ((HOST, later), ("*.sandbox.internal", None), ("*.sandbox.internal", later)):
+            rule = EgressRule(pattern=pattern, ports=(80,), until=until)
+            who = account()
+            who.policy = EgressPolicy(rules=(rule,))
+            async with open_door(who, services=services, now=lambda: START) as door:
+                answered[pattern, until is None] = (await door.ask(head)).endswith(b"packages")
+        control("the exact name does", answered[HOST, False])
+        control("one of the profile does", answered["*.sandbox.internal", True])
+        assert not answered["*.sandbox.internal", False]
+        assert who.codes == ["egress.unresolved"]
 
 
 @pytest.fixture
@@ -114,6 +138,18 @@ async def test_a_killed_gateway_still_knows_the_end(house: GatewayHouse, control
     assert not await _answers(gone_doors)
     held = {item.id: item.timed for item in await house.client.inventory()}
     assert held == {kept: timed_digest(hour), gone: timed_digest(ended)}
+
+
+async def test_what_was_given_for_a_time_can_be_dropped_without_knowing_the_rest(house: GatewayHouse) -> None:
+    """The profile's own rules stay."""
+    later = datetime.now(timezone.utc) + timedelta(hours=1)
+    own = EgressRule(pattern=HOST, ports=(80,), text="own")
+    given = EgressRule(pattern="x.test", ports=(80,), text="given", until=later)
+    name, doors = await house.open(entry("ann"))
+    await house.client.set_egress(name, EgressPolicy(rules=(own, given)))
+    await house.client.drop_timed_egress(name)
+    assert [item.timed for item in await house.client.inventory()] == [""]
+    assert await _answers(doors)
 
 
 async def test_it_ends_while_nothing_else_runs(house: GatewayHouse, control: Control) -> None:

@@ -24,11 +24,11 @@ from jupyter_sandbox_spawner.rules.egress_requests import (
     merged,
     opening,
     refusal,
-    shown,
     status_of,
     too_many,
     wish,
 )
+from jupyter_sandbox_spawner.rules.egress_words import shown
 
 Control = Callable[[str, bool], None]
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=timezone.utc)

@@ -75,6 +75,22 @@ def write(text: str, directory: Path) -> int:
     return put_on_terminals(text, {"JUPYTER_SANDBOX_TERMINALS": str(directory)})
 
 
+def test_an_answer_about_a_host_hides_no_warning(terminal: tuple[int, int, Path], tmp_path: Path) -> None:
+    """The terminal shows both, and however many answers come, what is kept has the warning."""
+    answers = [Notice(2 + n, "egress_request", "egress_request.denied", f"No {n}.", None) for n in range(40)]
+    warning = Notice(1, "warning", "warning.ttl", "It ends.", time.time() + 60)
+    environment = {"JUPYTER_SANDBOX_TERMINALS": str(terminal[2]), "JUPYTER_RUNTIME_DIR": str(tmp_path)}
+    saving.show([warning, answers[0]], [warning, answers[0]], environment)
+    assert shown(terminal[0]) == b"\r\r\nSandbox: No 0.\r\r\n\r\r\nSandbox: It ends.\r\r\n"
+    heard = Heard()
+    for part in ([warning, *answers[:20]], answers[20:]):
+        told_now = [
+            {**one._asdict(), "at": None if one.at is None else "2099-01-01T00:00:00Z"} for one in part
+        ]
+        heard.take(OK + json.dumps({"notices": told_now}).encode())
+    assert [one.kind for one in heard.kept] == ["warning", *["egress_request"] * 10]
+
+
 def test_a_terminal_shows_one_line(terminal: tuple[int, int, Path]) -> None:
     """What is said stands on a line of its own in a real terminal."""
     assert write(WHY, terminal[2]) == 1

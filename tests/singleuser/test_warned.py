@@ -113,6 +113,14 @@ def test_a_warning_stands_above_one_cell(runtime: Path) -> None:
     assert news.line(time.time()) == ""
 
 
+def test_an_answer_about_a_host_hides_no_warning(runtime: Path) -> None:
+    """Both stand above the cell, each on its line, and the answer also where it has no end."""
+    answer = {**notice(3, "egress_request", why="Access to a.test:443 was denied."), "at": None}
+    tell(runtime, notice(1), notice(2, why="Ends at 16:00 UTC."), answer)
+    wanted = "Sandbox: Access to a.test:443 was denied.\nSandbox: Ends at 16:00 UTC."
+    assert NewsForKernel().line(time.time()) == wanted
+
+
 @pytest.mark.timeout(20)
 def test_a_hostile_file_hangs_no_kernel(runtime: Path) -> None:
     """A FIFO, a huge file and nonsense in its place are passed over."""

@@ -117,7 +117,11 @@ export function dropTicket(item, done) {
 function aboutRequest(item) {
   return [
     ['Asked by', h('span', {}, said(item.user), item.server ? [' / ', said(item.server)] : '')],
-    ['Host', said(`${item.host}:${item.port}`, 120)],
+    ['Sandbox', h('span', {}, said(item.sandbox, 40), item.sandbox_open === false ? ', which has ended' : '')],
+    [
+      'Host',
+      h('span', {}, said(`${item.host}:${item.port}`, 120), item.internal ? ', an internal service of the site' : ''),
+    ],
     ['Because', said(item.why, 500)],
     ['Asked', h('span', {}, instant(item.asked_at), ' (', since(item.asked_at), ')')],
   ];
@@ -154,7 +158,10 @@ export function approve(item, done) {
         said(text[values.scope], 80),
         ' may reach ',
         said(`${item.host}:${item.port}`, 120),
-        '; then it ends by itself. Private addresses stay closed.',
+        '; then it ends by itself, also what is open. ',
+        item.internal
+          ? 'It is an internal service of the site, in its own network.'
+          : 'Addresses that are not public stay closed.',
       ),
     confirm: 'Approve',
     command: (values) => {
@@ -163,6 +170,7 @@ export function approve(item, done) {
         for: short(values.for),
         scope,
         group: name,
+        sandbox: item.sandbox,
         why: values.why,
       });
     },
@@ -170,6 +178,7 @@ export function approve(item, done) {
       const body = {
         for: Number(values.for),
         ...scopeOf(values.scope),
+        sandbox: item.sandbox,
         ...(values.why ? { why: values.why } : {}),
       };
       return approved(item, await call('POST', `api/egress/requests/${path(item.id)}/approve`, body));
@@ -239,7 +248,7 @@ export function revoke(item, done) {
     fields: [
       { name: 'why', label: 'Reason', kind: 'long', hint: 'For its user and the audit; may be empty.' },
     ],
-    will: () => 'Every server it holds for loses the host at once; new connections are refused.',
+    will: () => 'Every server it holds for loses the host at once; its open connections end within seconds.',
     confirm: 'Close it',
     danger: true,
     command: ({ why }) => command(['egress', 'revoke', item.id], { why }),

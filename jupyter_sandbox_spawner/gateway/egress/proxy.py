@@ -8,9 +8,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from typing import Any
 from weakref import WeakValueDictionary
 
 import h11
@@ -123,9 +124,24 @@ class EgressHandler:
         upstream, visit.address = await self._upstream.connect(visit.host, visit.port, rule)
         with upstream:
             if request.verb == "CONNECT":
-                await self._tunnel(visit, request, upstream)
+                work = self._tunnel(visit, request, upstream)
             else:
-                await self._forward(visit, request, upstream, Meter(visit.account))
+                work = self._forward(visit, request, upstream, Meter(visit.account))
+            await (work if rule.until is None else self._while_held(visit, work))
+
+    async def _while_held(self, visit: _Visit, work: Coroutine[Any, Any, None]) -> None:
+        """Do it, and end it soon after nothing opens the host any more."""
+        task = asyncio.ensure_future(work)
+        try:
+            while not (await asyncio.wait({task}, timeout=self._limits.sweep_seconds))[0]:
+                if not decide(visit.account.policy, visit.host, visit.port, self._now())[0].allowed:
+                    visit.speaks = "nothing"
+                    message = f"{visit.host}:{visit.port} was open for a time, which is over."
+                    raise refusal(Decision(False, "egress.grant_over", message, visit.rule))
+            task.result()
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
     def _admit(self, visit: _Visit) -> EgressRule:
         self._caps.spend(visit.account, asyncio.get_running_loop().time())

@@ -13,7 +13,7 @@ from ...clients.resolve import Resolver, own_addresses
 from ...errors import EgressRefusedError
 from ...models import EgressRule
 from ...rules.addresses import parse_address
-from ...rules.egress import Decision, check_addresses, unresolved
+from ...rules.egress import Decision, check_addresses, opens_service, unresolved
 from ...rules.services import service_places
 from .answers import refusal
 from .limits import Limits
@@ -36,7 +36,7 @@ class Upstream:
 
         Raises EgressRefusedError: 403 for a refused address, 502 where nothing answers.
         """
-        service = self._services.get((name, port))
+        service = self._services.get((name, port)) if opens_service(rule, name) else None
         places = (service,) if service else await self._places(name, port, rule)
         failure = "no address answered"
         for place in places:

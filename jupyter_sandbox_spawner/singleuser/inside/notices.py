@@ -17,6 +17,8 @@ from typing import Any, NamedTuple
 __all__ = [
     "Heard",
     "Notice",
+    "about_end",
+    "answers",
     "keep_for_kernels",
     "next_wait",
     "printable",
@@ -30,7 +32,9 @@ TERMINALS = "/dev/pts"
 TERMINALS_VARIABLE = "JUPYTER_SANDBOX_TERMINALS"
 _PTS_MAJORS = range(136, 144)
 _MOST_TERMINALS = 256
-_MOST_NOTICES = 20
+_MOST_NOTICES = 20  # about an end
+_MOST_ANSWERS = 10  # about hosts
+_ANSWER = "egress_request"
 _MOST_WORDS = 300
 _SOONEST = 1.0  # seconds
 
@@ -57,7 +61,9 @@ class Heard:
         new = [notice for notice in read_notices(answer) if notice.id > self.number]
         if new:
             self.number = max(notice.id for notice in new)
-            self._kept = [*self._kept, *new][-_MOST_NOTICES:]
+            all_of_them = [*self._kept, *new]
+            kept = about_end(all_of_them)[-_MOST_NOTICES:] + answers(all_of_them)[-_MOST_ANSWERS:]
+            self._kept = sorted(kept)
         return new
 
     @property
@@ -70,6 +76,16 @@ class Heard:
         return next_wait(every, [notice.at for notice in self._kept if notice.at is not None], time.time())
 
 
+def about_end(notices: Sequence[Notice]) -> list[Notice]:
+    """Those about an end of the sandbox."""
+    return [notice for notice in notices if notice.kind != _ANSWER]
+
+
+def answers(notices: Sequence[Notice]) -> list[Notice]:
+    """Those about hosts that were asked for."""
+    return [notice for notice in notices if notice.kind == _ANSWER]
+
+
 def read_notices(answer: bytes) -> list[Notice]:
     """Notices of an HTTP answer; none where it is not one, or says something else."""
     head, _, body = answer.partition(b"\r\n\r\n")
@@ -77,7 +93,7 @@ def read_notices(answer: bytes) -> list[Notice]:
         return []
     try:
         found = json.loads(body)["notices"]
-        return sorted(filter(None, map(_notice, found[:_MOST_NOTICES])))
+        return sorted(filter(None, map(_notice, found[: _MOST_NOTICES + _MOST_ANSWERS])))
     except (ValueError, TypeError, LookupError, RecursionError):
         return []
 

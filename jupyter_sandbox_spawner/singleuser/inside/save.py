@@ -14,7 +14,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from .hook import hook_environment, hook_path, places, prepare_output
-from .notices import Notice, keep_for_kernels, printable, put_on_terminals, write_json
+from .notices import Notice, about_end, answers, keep_for_kernels, printable, put_on_terminals, write_json
 
 __all__ = ["CHECKPOINT_LIMIT", "open_notebooks", "run_hook", "save", "show", "tell_saved"]
 
@@ -24,9 +24,11 @@ MOST_NOTEBOOKS = 100
 
 
 def show(new: Sequence[Notice], kept: Sequence[Notice], environment: Mapping[str, str]) -> None:
-    """Tell the kernels all, and the terminals the newest: several at once are about the same end."""
+    """Tell the kernels all, and the terminals the answers about hosts and the newest about an end: several at
+    once are about the same one."""
     keep_for_kernels(kept, environment)
-    put_on_terminals(new[-1].why, environment)
+    for notice in [*answers(new), *about_end(new)[-1:]]:
+        put_on_terminals(notice.why, environment)
 
 
 def save(environment: Mapping[str, str], notice: Notice, notebooks: Mapping[str, str]) -> None:

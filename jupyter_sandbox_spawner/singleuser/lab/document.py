@@ -166,6 +166,7 @@ def egress_view(found: Egress | None) -> dict[str, Any]:
                 "answer": plain(item.answer),
                 "scope": item.scope,
                 "until": stamp(item.until),
+                "here": item.here,
             }
             for item in found.requests[:_MOST]
         ],

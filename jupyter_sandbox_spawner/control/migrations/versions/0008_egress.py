@@ -51,6 +51,7 @@ def upgrade() -> None:
         sa.Column("why", sa.Text(), nullable=False, server_default=""),
         sa.Column("revoked_by", sa.String(255)),
         sa.Column("revoked_at", sa.String(26)),
+        sa.Column("unwritten", sa.Integer(), nullable=False, server_default="0"),
         sqlite_autoincrement=True,
     )
     op.create_index("ix_egress_grants_request", "egress_grants", ["request"])
