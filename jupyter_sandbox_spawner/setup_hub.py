@@ -23,7 +23,15 @@ from .rules.database import check_database
 from .rules.usage import kept_days
 from .settings import SITE_VARIABLE, Environment, Site, load_site
 from .setup_backend import SPAWNERS, choose_backend, docker_site, further_runtimes, spec_directories
-from .setup_services import CULLER, add_services, foreign_cullers, pages_url, refuse_taken, service_scopes
+from .setup_services import (
+    CULLER,
+    add_services,
+    foreign_cullers,
+    own_hosts,
+    pages_url,
+    refuse_taken,
+    service_scopes,
+)
 from .setup_vault import vault_site
 
 __all__ = ["setup_hub", "site_from_config"]
@@ -57,6 +65,7 @@ _MORE = frozenset(
         "vault",
     }
 )
+_OURS = ("own_service_hosts", "subdomain_host")  # from what the admin told JupyterHub
 _SELF = "custom:sandbox:self"
 _ADMIN = "custom:sandbox:admin"
 _ADMIN_PAGE = "access:services!service=sandbox"
@@ -101,6 +110,7 @@ def setup_hub(
     given = _given(c, "JupyterHub")
     more["profiles"] = str(profiles) if isinstance(profiles, (str, Path)) else ""
     more["subdomain_host"] = str(given.get("subdomain_host", ""))
+    more["own_service_hosts"] = own_hosts(given)
     refuse_taken(given, str(more.get("tracking") or ""))
     for name in foreign_cullers(given):
         log.warning("The hub's service %r looks like an idle culler: %s", name, CULLER)
@@ -145,7 +155,7 @@ def _site(
     environments: Mapping[str, Environment],
 ) -> Site:
     known = _MORE | {"public_port", "base_url", "internal_services"}
-    unknown = sorted(set(more) - known - {"profiles", "shared_directories", "subdomain_host"})
+    unknown = sorted(set(more) - known - {*_OURS, "profiles", "shared_directories"})
     if unknown:
         raise ConfigurationError(
             f"setup_hub has no setting {unknown[0]!r}.",
