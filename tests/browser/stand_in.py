@@ -198,9 +198,9 @@ class StandIn:
         ]
         items = [{"name": name, **hours(n + 1), "gpu_hours_by_kind": {}} for n, name in enumerate(self.names)]
         since, until = query.get("since") or days[0], query.get("until") or days[-1]
-        about = {"by": query["by"], "since": since, "until": until, "currency": "EUR"}
+        about = {"by": query.get("by", "user"), "since": since, "until": until, "currency": "EUR"}
         told = {**about, "items": items, "total": {"name": "", **hours(99)}}
-        if query["by"] == "day":
+        if query.get("by", "user") == "day":
             told["items"] = [{"name": day, **hours(n % 7 + 1)} for n, day in enumerate(days)]
         return told | ({"series": series} if "over" in query else {})
 
@@ -240,7 +240,11 @@ def _application(it: StandIn) -> web.Application:
         if path in it.refuse:
             status, document = it.refuse[path]
             return web.json_response(document, status=status)
-        if path == "usage" and "over" in query and (query["by"] == "day" or query.get("since", "9") < "2025"):
+        if (
+            path == "usage"
+            and "over" in query
+            and (query.get("by", "user") == "day" or query.get("since", "9") < "2025")
+        ):
             refusal = {"code": "wire.invalid", "message": "over: 'day' says nothing more here."}
             return web.json_response(refusal, status=400)
         return web.json_response({**_answer(it, request, path, query), "now": it.stamp()})

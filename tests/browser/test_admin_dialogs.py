@@ -59,7 +59,7 @@ def test_a_refusal_after_the_dialog_was_hidden_shows_it_again(
     """Nobody goes away believing that a server was stopped which still runs."""
     control_stand_in.refuse["sandboxes/box-1/stop"] = (409, REFUSAL)
     held: list[Route] = []
-    page.route("**/sandboxes/*/stop", held.append)
+    page.route("**/sandboxes/*/stop", lambda route: held.append(route))  # noqa: PLW0108 - Playwright needs a function
     opened(page, control_stand_in)
     page.get_by_role("button", name="Stop bob").click()
     page.get_by_label("Reason").fill("Enough")
@@ -81,7 +81,7 @@ def test_a_refusal_after_the_dialog_was_hidden_shows_it_again(
 def test_one_wish_is_asked_once(page: Page, control_stand_in: StandIn) -> None:
     """A second click while control is asked does nothing."""
     held: list[Route] = []
-    page.route("**/sandboxes/*/extend", held.append)
+    page.route("**/sandboxes/*/extend", lambda route: held.append(route))  # noqa: PLW0108 - Playwright needs a function
     opened(page, control_stand_in)
     page.get_by_role("button", name="Extend bob").click()
     button = page.get_by_role("button", name="Give more time")

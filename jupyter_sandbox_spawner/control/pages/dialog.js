@@ -59,8 +59,9 @@ class Dialog {
   }
 
   _pressed(event) {
-    // In a field of several lines Enter begins the next one.
-    if (event.key === 'Enter' && (event.ctrlKey || event.metaKey) && !event.isComposing) {
+    // Browsers send a form by Enter from fields of one line only; in those of several it begins the next one.
+    const sends = event.ctrlKey || event.metaKey || isClosedList(event.target);
+    if (event.key === 'Enter' && sends && !event.isComposing) {
       event.preventDefault();
       this._form.requestSubmit();
     }
@@ -166,6 +167,12 @@ class Dialog {
       document.getElementById('view').focus();
     }
   }
+}
+
+function isClosedList(element) {
+  // In an open one Enter chooses.
+  const open = CSS.supports('selector(:open)') && element.matches(':open');
+  return element.tagName === 'SELECT' && !open;
 }
 
 function input(field, number) {
