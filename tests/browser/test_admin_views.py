@@ -146,3 +146,13 @@ def test_a_price_has_its_currency(page: Page, control_stand_in: StandIn) -> None
     with answers(control_stand_in, profiles={**told, "currency": "CHF"}):
         opened(page, control_stand_in, "?view=profiles")
         expect(page.get_by_text("0.12 CHF").first).to_be_visible()
+
+
+def test_every_script_is_announced_by_the_shell(page: Page, control_stand_in: StandIn) -> None:
+    """Fetched at once, not one after the other as each names the next."""
+    opened(page, control_stand_in)
+    names = (
+        "performance.getEntriesByType('resource').map((one) => one.name).filter((one) => /[.]js$/.test(one))"
+    )
+    announced = "[...document.querySelectorAll('link[rel=modulepreload]')].map((one) => one.href)"
+    assert set(page.evaluate(names)) == set(page.evaluate(announced))
