@@ -5,7 +5,6 @@ Law: it starts nothing and writes nothing, and keeps what the admin set before i
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
@@ -23,20 +22,11 @@ from .rules.database import check_database
 from .rules.usage import kept_days
 from .settings import SITE_VARIABLE, Environment, Site, load_site
 from .setup_backend import SPAWNERS, choose_backend, docker_site, further_runtimes, spec_directories
-from .setup_services import (
-    CULLER,
-    add_services,
-    foreign_cullers,
-    own_hosts,
-    pages_url,
-    refuse_taken,
-    service_scopes,
-)
+from .setup_services import add_services, own_hosts, pages_url, refuse_taken, service_scopes, warn_of_cullers
 from .setup_vault import vault_site
 
 __all__ = ["setup_hub", "site_from_config"]
 
-log = logging.getLogger("jupyter_sandbox_spawner.hub")
 _POLL_INTERVAL = 300  # seconds; deaths are told at once, and one list finds what that missed (hub/deaths.py)
 _MORE = frozenset(
     {
@@ -112,8 +102,7 @@ def setup_hub(
     more["subdomain_host"] = str(given.get("subdomain_host", ""))
     more["own_service_hosts"] = own_hosts(given)
     refuse_taken(given, str(more.get("tracking") or ""))
-    for name in foreign_cullers(given):
-        log.warning("The hub's service %r looks like an idle culler: %s", name, CULLER)
+    warn_of_cullers(given)
     images = choose_backend(c, more, environments or {}, (str(run_dir), str(state_dir)))
     site = _site(more, str(run_dir), str(state_dir), images)
     if site.tracking:

@@ -26,6 +26,7 @@ __all__ = [
     "pages_url",
     "refuse_taken",
     "service_scopes",
+    "warn_of_cullers",
 ]
 
 log = logging.getLogger("jupyter_sandbox_spawner.hub")
@@ -94,6 +95,12 @@ def foreign_cullers(given: Mapping[str, Any]) -> list[str]:
         for service in services
         if any(word in f"{service.get('name')} {service.get('command')}".lower() for word in _CULLERS)
     ]
+
+
+def warn_of_cullers(given: Mapping[str, Any]) -> None:
+    """Say it in the hub's log where the admin has one."""
+    for name in foreign_cullers(given):
+        log.warning("The hub's service %r looks like an idle culler: %s", name, CULLER)
 
 
 def pages_url(given: Mapping[str, Any], base_url: str, public_url: str) -> str:
