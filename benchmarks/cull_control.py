@@ -16,11 +16,10 @@ from functools import partial
 from pathlib import Path
 
 from aiohttp import web
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import func, select, update
 
 from hub_config.demo.running import CHECKOUT
-from jupyter_sandbox_spawner.clients.control import AdmissionRequest, ControlClient, ProfileTerms
-from jupyter_sandbox_spawner.control import ledger, records
+from jupyter_sandbox_spawner.clients.control import ControlClient
 from jupyter_sandbox_spawner.control.store import Store, database_of
 from jupyter_sandbox_spawner.control.tables import sandboxes
 from jupyter_sandbox_spawner.gpus import GpuInventory
@@ -28,9 +27,6 @@ from jupyter_sandbox_spawner.models import (
     Capabilities,
     GatewayInventory,
     InventoryItem,
-    Mount,
-    Resources,
-    SandboxSpec,
     Status,
     Usage,
 )
@@ -39,13 +35,12 @@ from jupyter_sandbox_spawner.settings import Site, write_site
 from jupyter_sandbox_spawner.wire import encode
 
 from .cull_hub import FullHub, sandbox_name, user_name
+from .cull_rows import admit
 from .machine import end_of, free_port, program, until_it_listens
 from .row import BenchmarkError
 
 __all__ = ["Books", "Running", "open_books", "running_control"]
 
-_IDLE = 8 * 3600  # nobody is warned while it is measured
-_ROOM = Resources(cpu=1, memory=1 << 30)
 _LOOKED_WITHIN = 300.0
 
 
@@ -91,7 +86,7 @@ class Books:
         now = datetime.now(timezone.utc)
         for first in range(1, servers + 1, 500):
             numbers = range(first, min(first + 500, servers + 1))
-            await self.store.run(partial(_admit, numbers=numbers, now=now))
+            await self.store.run(partial(admit, numbers=numbers, now=now))
             for number in numbers:
                 self.known[sandbox_name(number)] = _documents(number, now - timedelta(seconds=number % 600))
 
@@ -136,30 +131,6 @@ class Books:
         if which == "launcher" and name in self.known:
             del self.known[name]
             self._answers.clear()
-
-
-def _admit(db: Connection, numbers: Iterable[int], now: datetime) -> None:
-    for number in numbers:
-        spec = SandboxSpec(
-            id=sandbox_name(number),
-            user=user_name(number),
-            server="",
-            profile="bench",
-            profile_digest="0",
-            environment_name="default",
-            host_uid=3_000_000,
-            resources=_ROOM,
-            idle_timeout=_IDLE,
-            mounts=(Mount(kind="home", source="/h", target="/home/jovyan", read_only=False),),
-        )
-        request = AdmissionRequest(spec=spec, terms=ProfileTerms(slug="bench", digest="0"))
-        began = now - timedelta(minutes=30)
-        records.admit(db, request, began, None)
-        owner = ledger.Owner(sandbox=spec.id, user=spec.user, server="", profile="bench")
-        ledger.hold(db, began, owner, _ROOM, (), [])
-        records.mark_audited(db, spec.id)
-        records.mark_ready(db, spec.id, began, {})
-        records.remember_use(db, spec.id, now - timedelta(seconds=number % 600))
 
 
 def _documents(number: int, used: datetime) -> tuple[str, str, str]:

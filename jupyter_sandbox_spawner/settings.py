@@ -53,6 +53,7 @@ class Site:
     `run_dir` holds sockets and what dies with the machine (0700, short, lower-case); `state_dir` holds
     homes, uids and spools. `internal_services` maps `name:port` to the `host:port` that answers for it.
     `subdomain_host` is JupyterHub's (`https://hub.example`); empty where servers share the hub's origin.
+    `own_service_hosts`: on the host name of each of our services nothing else answers.
     `program_uids` gives each program its host uid (`hub`, `proxy`, `gateway`, `control`, `broker`,
     `tracking`); empty where all share one. `one_uid`: the admin accepts that although root could do better;
     `accept_shared_origin`: that servers share the hub's origin. `callers` are uids, by socket, that may use
@@ -80,6 +81,7 @@ class Site:
     base_url: str = "/"
     public_url: str = ""
     subdomain_host: str = ""
+    own_service_hosts: bool = False
     uid_base: int = 3_000_000
     uid_count: int = 60_000
     internal_services: Mapping[str, str] = field(default_factory=dict)

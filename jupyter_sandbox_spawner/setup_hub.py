@@ -5,7 +5,6 @@ Law: it starts nothing and writes nothing, and keeps what the admin set before i
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
@@ -23,12 +22,11 @@ from .rules.database import check_database
 from .rules.usage import kept_days
 from .settings import SITE_VARIABLE, Environment, Site, load_site
 from .setup_backend import SPAWNERS, choose_backend, docker_site, further_runtimes, spec_directories
-from .setup_services import CULLER, add_services, foreign_cullers, pages_url, refuse_taken, service_scopes
+from .setup_services import add_services, own_hosts, pages_url, refuse_taken, service_scopes, warn_of_cullers
 from .setup_vault import vault_site
 
 __all__ = ["setup_hub", "site_from_config"]
 
-log = logging.getLogger("jupyter_sandbox_spawner.hub")
 _POLL_INTERVAL = 300  # seconds; deaths are told at once, and one list finds what that missed (hub/deaths.py)
 _MORE = frozenset(
     {
@@ -57,6 +55,7 @@ _MORE = frozenset(
         "vault",
     }
 )
+_OURS = ("own_service_hosts", "subdomain_host")  # from what the admin told JupyterHub
 _SELF = "custom:sandbox:self"
 _ADMIN = "custom:sandbox:admin"
 _ADMIN_PAGE = "access:services!service=sandbox"
@@ -101,9 +100,9 @@ def setup_hub(
     given = _given(c, "JupyterHub")
     more["profiles"] = str(profiles) if isinstance(profiles, (str, Path)) else ""
     more["subdomain_host"] = str(given.get("subdomain_host", ""))
+    more["own_service_hosts"] = own_hosts(given)
     refuse_taken(given, str(more.get("tracking") or ""))
-    for name in foreign_cullers(given):
-        log.warning("The hub's service %r looks like an idle culler: %s", name, CULLER)
+    warn_of_cullers(given)
     images = choose_backend(c, more, environments or {}, (str(run_dir), str(state_dir)))
     site = _site(more, str(run_dir), str(state_dir), images)
     if site.tracking:
@@ -145,7 +144,7 @@ def _site(
     environments: Mapping[str, Environment],
 ) -> Site:
     known = _MORE | {"public_port", "base_url", "internal_services"}
-    unknown = sorted(set(more) - known - {"profiles", "shared_directories", "subdomain_host"})
+    unknown = sorted(set(more) - known - {*_OURS, "profiles", "shared_directories"})
     if unknown:
         raise ConfigurationError(
             f"setup_hub has no setting {unknown[0]!r}.",

@@ -5,6 +5,7 @@ Law: a service's token comes by the hub's environment; without it there is no su
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -21,11 +22,14 @@ __all__ = [
     "TRACKING_TOKEN",
     "add_services",
     "foreign_cullers",
+    "own_hosts",
     "pages_url",
     "refuse_taken",
     "service_scopes",
+    "warn_of_cullers",
 ]
 
+log = logging.getLogger("jupyter_sandbox_spawner.hub")
 CONTROL_TOKEN = "JUPYTER_SANDBOX_CONTROL_TOKEN"  # noqa: S105 - the name of a variable
 TRACKING_TOKEN = "JUPYTER_SANDBOX_TRACKING_TOKEN"  # noqa: S105 - the name of a variable
 CULLER = (
@@ -93,6 +97,12 @@ def foreign_cullers(given: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def warn_of_cullers(given: Mapping[str, Any]) -> None:
+    """Say it in the hub's log where the admin has one."""
+    for name in foreign_cullers(given):
+        log.warning("The hub's service %r looks like an idle culler: %s", name, CULLER)
+
+
 def pages_url(given: Mapping[str, Any], base_url: str, public_url: str) -> str:
     """Where browsers find MLflow's pages: an address, or a path where the hub's address is not known."""
     path = f"{base_url}services/{SERVICE}/"
@@ -104,6 +114,28 @@ def pages_url(given: Mapping[str, Any], base_url: str, public_url: str) -> str:
         return f"{parts.scheme}://{name}{port}{path}"
     parts = urlsplit(public_url)
     return f"{parts.scheme}://{parts.netloc}{path}" if parts.netloc else path
+
+
+def own_hosts(given: Mapping[str, Any]) -> bool:
+    """Does each of our services have a host name on which nothing else answers? By the hub's hook for names.
+
+    A hook is a program, so it is asked: for our services, another one, and users who are called alike.
+    """
+    domain = urlsplit(str(given.get("subdomain_host", ""))).hostname
+    if not domain:
+        return False
+    hook = _subdomain(given.get("subdomain_hook"))
+    asked = [(name, "service") for name in (_CONTROL, SERVICE, "other")]
+    alike = ("other", _CONTROL, SERVICE, "services", f"{_CONTROL}--service", f"{SERVICE}--service")
+    try:
+        hosts = [
+            hook(name, domain, kind=kind) for name, kind in (*asked, *((name, "user") for name in alike))
+        ]
+    except Exception:
+        log.exception("c.JupyterHub.subdomain_hook fails; the page of admins is read only")
+        return False
+    ours, others = hosts[:2], [*hosts[2:], domain]
+    return len(set(ours)) == len(ours) and not set(ours) & set(others)
 
 
 def _subdomain(hook: Any) -> Callable[..., str]:

@@ -24,6 +24,7 @@ from .extending import AdminWish, Extender, Wish
 from .found_view import found_view
 from .health import Health
 from .lifetime import Lifetime
+from .list_records import held_by, room_of
 from .parts import Parts
 from .people import unknown_sandbox
 from .reconciler import Reconciler
@@ -165,7 +166,13 @@ class AdminApi:
         if record is None:
             raise unknown_sandbox(f"{user}/{server}")
         now = self._parts.clock.now()
-        document: dict[str, Any] = {**summary(record, now), "now": timestamp(now)}
+        held = await self._parts.store.run(lambda db: held_by(db, [record.id]))
+        document: dict[str, Any] = {
+            **summary(record, now),
+            **room_of(record, held),
+            "used_at": timestamp(record.used_at),
+            "now": timestamp(now),
+        }
         if record.status in ("admitted", "ready"):
             judged, traffic = await self._lifetime.verdict_of(record), self._watcher.traffic(record.id)
             document["lifetime"] = verdict_view(judged.verdict, judged.signals, now, traffic)

@@ -10,7 +10,7 @@ from aiohttp import web
 from ..rules.idleness import Verdict
 from ..rules.list_query import pages_of, read_denials, read_table
 from .lifetime import Lifetime
-from .list_records import Found, denied_page, sandbox_page
+from .list_records import Found, denied_page, room_of, sandbox_page
 from .parts import Parts
 from .records import SandboxRecord
 from .views import reason, timestamp
@@ -56,8 +56,6 @@ def _page(items: list[Any], total: int, page: int, size: int, now: datetime) -> 
 
 
 def _row(record: SandboxRecord, found: Found, verdict: Verdict | None) -> dict[str, Any]:
-    limits = record.spec.get("resources", {})
-    cpu, memory = found.held.get(record.id, (limits.get("cpu"), limits.get("memory")))
     return {
         "id": record.id,
         "user": record.user,
@@ -73,7 +71,7 @@ def _row(record: SandboxRecord, found: Found, verdict: Verdict | None) -> dict[s
         "ends_why": verdict.why if verdict else "",
         "used_at": timestamp(record.used_at),
         "gpus": found.devices.get(record.id, []),
-        "memory": memory,
-        "cpu": cpu,
+        "deadline": timestamp(record.deadline),
+        **room_of(record, found.held),
         "stop": reason(record),
     }

@@ -67,6 +67,8 @@ class ProfilesApi:
         times = (await self._parts.terms.book()).lifetime
         said = [time_words(times, now, item.gives, groups) if item.gives else "" for item in found]
         views = [verdict_view(item, time) for item, time in zip(found, said, strict=True)]
+        for view in views:
+            view["gives"] = view["gives"] and _names_only(view["gives"])
         return web.json_response({"user": user, "groups": groups, "groups_known": known, "profiles": views})
 
     async def _groups(self, user: str, query: Mapping[str, str]) -> tuple[list[str], bool]:
@@ -82,6 +84,11 @@ class ProfilesApi:
         return for_runtimes(profiles, self._parts.runtimes) if self._parts.runtimes else profiles
 
 
+def _names_only(given: dict[str, Any]) -> dict[str, Any]:
+    """Variables by name: what stands in them is not for everybody who may see sandboxes."""
+    return {**given, "variables": sorted(given["variables"])}
+
+
 def _about(profile: Profile) -> dict[str, Any]:
     return {
         "slug": profile.slug,
@@ -92,5 +99,5 @@ def _about(profile: Profile) -> dict[str, Any]:
         "unavailable": profile.unavailable,
         "deprecated": profile.deprecated.message if profile.deprecated else "",
         "options": [option.slug for option in profile.options],
-        **given_view(profile),
+        **_names_only(given_view(profile)),
     }

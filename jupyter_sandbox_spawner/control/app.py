@@ -118,7 +118,7 @@ def _place(site: Site) -> Place:
     return Place(
         prefix=site.admin_prefix,
         hub=f"{site.subdomain_host}{site.base_url}hub",
-        own_host=bool(site.subdomain_host),
+        own_host=site.own_service_hosts,
     )
 
 

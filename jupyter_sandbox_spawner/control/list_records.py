@@ -6,7 +6,7 @@ Law: what an admin types to search is data, never a pattern; only the rows of th
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -31,7 +31,7 @@ from .tables import denials, sandboxes
 from .tables_egress import egress_requests
 from .tables_ledger import allocations, holdings
 
-__all__ = ["Found", "denied_page", "sandbox_page"]
+__all__ = ["Found", "denied_page", "held_by", "room_of", "sandbox_page"]
 
 _ENDED = timedelta(days=7)  # of those that ended, as everywhere
 _S = sandboxes.c
@@ -57,7 +57,7 @@ def sandbox_page(connection: Connection, query: TableQuery, now: datetime) -> Fo
         total=total,
         page=[found[sandbox] for sandbox in ids],
         devices=_devices(connection, ids),
-        held=_held(connection, ids),
+        held=held_by(connection, ids),
     )
 
 
@@ -92,17 +92,32 @@ def _ids(connection: Connection, query: TableQuery, wanted: Sequence[ColumnEleme
         "profile": (_S.profile,),
         "started": (_S.admitted_at,),
         "ends": (func.coalesce(_S.released_at, _S.deadline),),
-        "used": (_S.used_at,),
+        # What was never used has been idle since its start.
+        "used": (func.coalesce(_S.used_at, _S.ready_at, _S.admitted_at),),
         "gpus": (func.coalesce(holdings.c.gpus, 0),),
     }
     order: list[Any] = []
     for column in columns[query.sort]:
-        if query.sort in ("ends", "used"):
+        if query.sort == "ends":
             order.append(column.is_(None))  # those without one come last, either way
         order.append(column.desc() if query.descending else column.asc())
     first = (query.page - 1) * query.size
     rows = connection.execute(asked.order_by(*order, _S.id).limit(query.size).offset(first))
     return list(rows.scalars())
+
+
+def room_of(record: SandboxRecord, held: Mapping[str, tuple[float, int]]) -> dict[str, Any]:
+    """`{cpu, memory}`: by the ledger, else by its limits."""
+    limits = record.spec.get("resources", {})
+    cpu, memory = held.get(record.id, (limits.get("cpu"), limits.get("memory")))
+    return {"cpu": cpu, "memory": memory}
+
+
+def held_by(connection: Connection, ids: Sequence[str]) -> dict[str, tuple[float, int]]:
+    """Processors and bytes of memory. Of an adopted one nobody has the spec; the ledger knows."""
+    query = select(holdings.c.sandbox, holdings.c.cpu, holdings.c.memory)
+    rows = connection.execute(query.where(holdings.c.scope == "user", holdings.c.sandbox.in_(ids)))
+    return {sandbox: (cpu, memory) for sandbox, cpu, memory in rows}
 
 
 def _devices(connection: Connection, ids: Sequence[str]) -> dict[str, list[str]]:
@@ -111,13 +126,6 @@ def _devices(connection: Connection, ids: Sequence[str]) -> dict[str, list[str]]
     for sandbox, device in connection.execute(query.order_by(allocations.c.id)):
         found.setdefault(sandbox, []).append(device)
     return found
-
-
-def _held(connection: Connection, ids: Sequence[str]) -> dict[str, tuple[float, int]]:
-    """Of an adopted one nobody has the spec; the ledger knows what it holds."""
-    query = select(holdings.c.sandbox, holdings.c.cpu, holdings.c.memory)
-    rows = connection.execute(query.where(holdings.c.scope == "user", holdings.c.sandbox.in_(ids)))
-    return {sandbox: (cpu, memory) for sandbox, cpu, memory in rows}
 
 
 def denied_page(connection: Connection, query: DenialQuery) -> tuple[int, list[dict[str, Any]]]:

@@ -92,7 +92,11 @@ class PageLogin:
         return _redirect(login.then, self._cookies.written(headers, _COOKIE, session, None))
 
     def logout(self, headers: Mapping[str, str]) -> web.Response:
-        """End the session; the hub's own login stays."""
+        """End the session; the hub's own login stays. Raises RefusedError where another page asks for it."""
+        if headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
+            raise RefusedError(
+                "Another site's page asked for this.", code="page.foreign", remedy="Type the address."
+            )
         self._forget(self._cookies.read(headers, _COOKIE))
         answer = _html(200, "You are logged out of this page.", "", self._place.prefix)
         answer.headers["Set-Cookie"] = self._cookies.written(headers, _COOKIE, "", 0)

@@ -31,7 +31,8 @@ PAGE_POLICY = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
 )
 WHY_READ_ONLY = (
-    "This hub has no subdomains: pages of users' servers share this page's origin, and could act as you."
+    "This hub has no subdomains, or its subdomain_hook gives this page no host name of its own: pages of"
+    " others share this page's origin, and could act as you."
 )
 _PROGRAM = "jupyter-sandbox-admin"
 # By verb and path below `api/`; what is put in is made of letters that no shell reads.

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
 
 __all__ = ["PageCookies", "Place"]
+
+_OURS = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,13 +31,15 @@ class PageCookies:
         self._place = place
 
     def read(self, headers: Mapping[str, str], name: str) -> str:
-        """The value that the browser sent; "" without one."""
+        """The value that the browser sent; "" without one, or where it is none that we gave."""
         try:
             found = SimpleCookie(headers.get("cookie", ""))
         except CookieError:
             return ""
         name = self._full_name(headers, name)
-        return found[name].value if name in found else ""
+        value = found[name].value if name in found else ""
+        # Ours are such; what a sister host's page planted may go into a header again.
+        return value if _OURS.fullmatch(value) else ""
 
     def written(self, headers: Mapping[str, str], name: str, value: str, seconds: int | None) -> str:
         """A Set-Cookie header; `seconds` None: until the browser ends, 0: forget it."""

@@ -168,7 +168,7 @@ async def _serve(site: Site, mlflow: _Mlflow, held: Held) -> None:
         place = Place(
             prefix=site.tracking_prefix,
             hub=f"{site.subdomain_host}{site.base_url}hub",
-            own_host=bool(site.subdomain_host),
+            own_host=site.own_service_hosts,
         )
         pages = Pages(guard, people, hub, place, mlflow.info)
         config = uvicorn.Config(

@@ -33,6 +33,27 @@ GUARDS = (
         tests=f"{_LOGIN} -k without_subdomains",
     ),
     Guard(
+        name="admin page: a hook that shares the host is noticed",
+        file="jupyter_sandbox_spawner/setup_services.py",
+        pattern=r"return len\(set\(ours\)\) == len\(ours\) and not set\(ours\) & set\(others\)",
+        replacement="return True",
+        tests="tests/hub/test_setup_services.py -k shares_its_host",
+    ),
+    Guard(
+        name="admin page: no other page logs an admin out",
+        file="jupyter_sandbox_spawner/control/page_login.py",
+        pattern=r'if headers\.get\("sec-fetch-site", "none"\) not in \("same-origin", "none"\):',
+        replacement="if False:",
+        tests=f"{_LOGIN} -k logs_an_admin_out",
+    ),
+    Guard(
+        name="admin page: a planted cookie goes into no header",
+        file="jupyter_sandbox_spawner/rules/page_cookies.py",
+        pattern=r'return value if _OURS\.fullmatch\(value\) else ""',
+        replacement="return value",
+        tests=f"{_LOGIN} -k planted",
+    ),
+    Guard(
         name="admin page: what is searched is text",
         file=_LISTS,
         pattern=r"query\.search, autoescape=True",

@@ -71,6 +71,7 @@ class StandIn:
             "ends_why": "Nobody has used it since 14:02, and it ends 45 minutes after its last use.",
             "used_at": self.stamp(-number),
             "gpus": ["GPU-0a1b2c"] if number % 3 == 0 else [],
+            "deadline": self.stamp(300 + number),
             "memory": 4 << 30,
             "cpu": 2,
             "stop": None,
@@ -103,7 +104,11 @@ class StandIn:
         ]
         life = {"why": "A kernel is busy.", "code": "idle.busy", "ends_at": self.stamp(41)}
         event = {"id": 1, "at": self.stamp(-20), "kind": "ready", "detail": {"why": self.names[0]}}
-        return {**self.row(number, user), "lifetime": {**life, "witnesses": witnesses}, "events": [event]}
+        row = self.row(number, user)
+        # Of a row only what control says here too: tests/programs/test_admin_lists.py compares them.
+        known = {name: row[name] for name in row.keys() - {"ends_at", "ends_code", "ends_why", "gpus"}}
+        known |= {"time_left": 18_000.0, "idle_timeout": 2700}
+        return {**known, "lifetime": {**life, "witnesses": witnesses}, "events": [event]}
 
     def others(self, path: str, query: dict[str, str]) -> dict[str, Any]:
         """Documents of the other views."""
@@ -145,7 +150,7 @@ class StandIn:
                 "pages": 1,
                 "size": 25,
             },
-            "usage": self._usage(),
+            "usage": self._usage(query),
             "profiles": self._profiles(),
             "profiles/explain": {
                 "user": query.get("user", ""),
@@ -182,7 +187,7 @@ class StandIn:
         times = {"since": self.stamp(-30), "eta": self.stamp(25), "reserved_until": None, "kept_until": None}
         return [{**turn, "position": 1, **times}]
 
-    def _usage(self) -> dict[str, Any]:
+    def _usage(self, query: dict[str, str]) -> dict[str, Any]:
         def hours(n: float) -> dict[str, Any]:
             used = {"server_hours": 8.5 * n, "cpu_hours": 3 * n, "memory_gb_hours": 34.0 * n}
             return {**used, "gpu_hours": n / 2, "cost": 1.25 * n}
@@ -193,8 +198,12 @@ class StandIn:
             for n, name in enumerate([*self.names[:8], None])
         ]
         items = [{"name": name, **hours(n + 1), "gpu_hours_by_kind": {}} for n, name in enumerate(self.names)]
-        about = {"by": "user", "since": days[0], "until": days[-1], "currency": "EUR"}
-        return {**about, "items": items, "total": {"name": "", **hours(99)}, "series": series}
+        since, until = query.get("since") or days[0], query.get("until") or days[-1]
+        about = {"by": query.get("by", "user"), "since": since, "until": until, "currency": "EUR"}
+        told = {**about, "items": items, "total": {"name": "", **hours(99)}}
+        if query.get("by", "user") == "day":
+            told["items"] = [{"name": day, **hours(n % 7 + 1)} for n, day in enumerate(days)]
+        return told | ({"series": series} if "over" in query else {})
 
     def _profiles(self) -> dict[str, Any]:
         limits = {"cpu": 2, "memory": 4 << 30, "ttl": 28800, "idle_timeout": 2700, "gpu": None}
@@ -232,6 +241,13 @@ def _application(it: StandIn) -> web.Application:
         if path in it.refuse:
             status, document = it.refuse[path]
             return web.json_response(document, status=status)
+        if (
+            path == "usage"
+            and "over" in query
+            and (query.get("by", "user") == "day" or query.get("since", "9") < "2025")
+        ):
+            refusal = {"code": "wire.invalid", "message": "over: 'day' says nothing more here."}
+            return web.json_response(refusal, status=400)
         return web.json_response({**_answer(it, request, path, query), "now": it.stamp()})
 
     async def file(request: web.Request) -> web.Response:

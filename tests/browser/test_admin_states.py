@@ -116,7 +116,8 @@ def test_a_stop_says_first_what_will_happen(page: Page, control_stand_in: StandI
     )
     dialog.get_by_role("button", name="Stop the server").click()
     expect(dialog).to_contain_text("The server of bob is stopped.")
-    expect(page.locator("#said")).to_have_text("The server of bob is stopped.")
+    # What is outside an open dialog is inert: it is heard from inside.
+    expect(dialog.get_by_role("status")).to_have_text("The server of bob is stopped.")
     assert control_stand_in.asked("sandboxes/box-1/stop") == [{"why": "It's maintenance"}]
     page.keyboard.press("Enter")
     expect(page.get_by_role("button", name="Stop bob")).to_be_focused()

@@ -153,6 +153,7 @@ def test_off_loopback_needs_subdomains(setup: Setup, control: Any) -> None:
     with_subdomains.JupyterHub.subdomain_host = "https://hub.example.org"
     setup(with_subdomains, public_host="0.0.0.0")
     control("subdomains open it", with_subdomains.SandboxSite.subdomain_host == "https://hub.example.org")
+    assert with_subdomains.SandboxSite.own_service_hosts
     accepted = setup(public_host="0.0.0.0", accept_shared_origin=True)
     control("the admin may accept it", accepted.SandboxSite.accept_shared_origin is True)
 

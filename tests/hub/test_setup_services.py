@@ -14,6 +14,7 @@ from jupyter_sandbox_spawner.setup_services import (
     CONTROL_TOKEN,
     TRACKING_TOKEN,
     add_services,
+    own_hosts,
     pages_url,
     refuse_taken,
     service_scopes,
@@ -83,6 +84,45 @@ def test_the_address_is_the_one_that_the_hub_serves(
 ) -> None:
     """With subdomains the service has a host of its own, as JupyterHub names it."""
     assert pages_url(given, "/base/", public) == expected
+
+
+def _failing(name: str, domain: str, kind: str) -> str:
+    raise ValueError(name)
+
+
+HOST = "https://hub.example"
+
+
+@pytest.mark.proves("X03")
+@pytest.mark.parametrize(
+    ("given", "own"),
+    [
+        ({}, False),
+        ({"subdomain_host": HOST}, True),
+        ({"subdomain_host": HOST, "subdomain_hook": "idna"}, True),
+        ({"subdomain_host": HOST, "subdomain_hook": "legacy"}, False),
+        ({"subdomain_host": HOST, "subdomain_hook": lambda name, domain, kind: f"{kind}.{domain}"}, False),
+        ({"subdomain_host": HOST, "subdomain_hook": lambda name, domain, kind: f"{name}.{domain}"}, False),
+        (
+            {
+                "subdomain_host": HOST,
+                "subdomain_hook": lambda name, domain, kind: domain if kind == "service" else f"u.{domain}",
+            },
+            False,
+        ),
+        (
+            {
+                "subdomain_host": HOST,
+                "subdomain_hook": lambda name, domain, kind: f"{len(name)}{name}-{kind}.{domain}",
+            },
+            True,
+        ),
+        ({"subdomain_host": HOST, "subdomain_hook": _failing}, False),
+    ],
+)
+def test_x03_a_service_that_shares_its_host_is_known(given: dict[str, Any], own: bool) -> None:
+    """By the hub's hook: with all services on one host, another one's page could act as the admin."""
+    assert own_hosts(given) is own
 
 
 @pytest.mark.parametrize(

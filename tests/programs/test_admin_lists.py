@@ -31,7 +31,8 @@ HOSTILE = '<img src=x onerror=alert(1)>\x1b[31m\u202e"; DROP TABLE sandboxes; --
 PROFILES = """
 prices: {currency: EUR, cpu_hour: 0.5, memory_gb_hour: 0.25}
 profiles:
-  - {slug: small, display_name: Small, default: true, sandbox: {cpu: 2, memory: 4G}}
+  - {slug: small, display_name: Small, default: true,
+     sandbox: {cpu: 2, memory: 4G, variables: {TOKEN: hunter2}}}
   - {slug: closed, display_name: Closed, allowed_groups: [lab], sandbox: {cpu: 1, memory: 1G}}
 """
 
@@ -71,8 +72,8 @@ def fill(connection: Connection) -> None:
         connection.execute(insert(denials).values(host=host, first_at=at, last_at=at, **refused))
 
 
-@pytest.fixture
-async def page() -> AsyncIterator[Page]:
+@pytest.fixture(name="page")
+async def page_of_many() -> AsyncIterator[Page]:
     """Alice's server and sixty more."""
     async with open_page() as found:
         await found.control.parts.store.run(fill)
@@ -266,6 +267,12 @@ async def test_profiles_say_what_they_cost_and_who_gets_them(tmp_path: Path) -> 
     async with open_page(profiles=str(file)) as page:
         root = await Person(page).login()
         seen = (await root.ask("/api/profiles")).document
+        assert (seen["profiles"][0]["variables"], "hunter2" in json.dumps(seen)) == (["TOKEN"], False)
+        told = (await root.ask("/api/profiles/explain?user=bob")).document
+        assert (told["profiles"][0]["gives"]["variables"], "hunter2" in json.dumps(told)) == (
+            ["TOKEN"],
+            False,
+        )
         assert [(item["slug"], item["price_per_hour"]) for item in seen["profiles"]] == [
             ("small", 2.0),
             ("closed", 0.75),

@@ -174,6 +174,27 @@ async def test_logging_out_ends_the_session(page: Page) -> None:
     assert (await root.ask("/api/me")).code == "page.session_ended"
 
 
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+async def test_no_other_page_logs_an_admin_out(page: Page, control: Check, site: str) -> None:
+    """A link on a page of somebody else ends no session."""
+    root = await Person(page).login()
+    seen = await root.open("/logout", **{"Sec-Fetch-Site": site})
+    assert (seen.status, b"page.foreign" in seen.body) == (403, True)
+    control("the session is as it was", (await root.ask("/api/me")).status == 200)
+
+
+async def test_a_cookie_that_was_planted_goes_into_no_header(page: Page, control: Check) -> None:
+    """What is not such a random number as we give is passed over for a new one."""
+    browser = Person(page)
+    kept = {"Cookie": 'sandbox-admin-login="x\\073 Domain=hub.example"'}
+    (line,) = (await browser.open("/", **kept)).cookies
+    assert re.fullmatch(r"sandbox-admin-login=[A-Za-z0-9_-]{20,64}", line.split("; ")[0])
+    assert "Domain" not in line
+    own = {"Cookie": f"sandbox-admin-login={'a' * 43}"}
+    (line,) = (await browser.open("/", **own)).cookies
+    control("one of ours is kept", line.startswith(f"sandbox-admin-login={'a' * 43};"))
+
+
 async def test_while_the_hub_is_away_nobody_is_believed_for_long(page: Page, control: Check) -> None:
     """A session that the hub confirmed a moment ago goes on; later it is 503, and it says so."""
     root = await Person(page).login()

@@ -3,8 +3,8 @@
 import { get } from './api.js';
 import { command } from './command.js';
 import { copyable, cut, h, put, said } from './dom.js';
-import { Filters, Section, chip, instant } from './parts.js';
-import { follow, state } from './state.js';
+import { Filters, Older, Section, chip, instant } from './parts.js';
+import { state } from './state.js';
 import { Table } from './table.js';
 
 const SIZE = 50;
@@ -54,23 +54,14 @@ export class AuditView {
       sorted: () => {},
       empty: 'No line is like that.',
     });
-    this._newest = h('a', {}, 'Newest');
-    this._older = h('a', {}, 'Older');
+    this._older = new Older('Pages of the audit');
     this._line = h('div', {});
-    const pager = h(
-      'nav',
-      { class: 'pager', 'aria-label': 'Pages of the audit' },
-      this._newest,
-      ' ',
-      this._older,
-    );
-    this._section = new Section('Audit', this._table.element, pager, this._line);
+    this._section = new Section('Audit', this._table.element, this._older.element, this._line);
     this.element = h('div', {}, this._filters.element, this._section.element);
   }
 
   show() {
     this._filters.show();
-    this._newest.hidden = !state().before;
   }
 
   /** Ask for a page and draw it. */
@@ -87,20 +78,11 @@ export class AuditView {
   }
 
   _page(told, wanted) {
-    const older = told.next !== null && told.items.length === SIZE;
-    for (const [name, hidden, before] of [
-      ['_newest', !wanted.before, ''],
-      ['_older', !older, told.next],
-    ]) {
-      const label = this[name].textContent;
-      const focused = document.activeElement === this[name];
-      const link = follow(h('a', { hidden }, label), { before });
-      this[name].replaceWith(link);
-      this[name] = link;
-      if (focused) {
-        link.focus({ preventScroll: true });
-      }
-    }
+    // Control reads back so many lines at a time: there may be older ones that fit, and none here.
+    const part = told.next !== null && told.next !== undefined && told.items.length < SIZE;
+    const found = told.items.length ? `Only ${told.items.length} such` : 'No such line';
+    this._older.update(told.next, part ? `${found} in the newest lines; look further back by “Older”.` : '');
+    this._table.emptyText(part ? 'None of these lines is like that.' : 'No line is like that.');
     const given = Object.fromEntries([...NAMES, 'since', 'until'].map((name) => [name, wanted[name]]));
     const line = command(['audit', 'show'], { ...given, limit: SIZE });
     if (line !== this._said) {

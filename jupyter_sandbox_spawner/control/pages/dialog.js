@@ -26,11 +26,13 @@ class Dialog {
     this._will = h('p', { class: 'will' });
     this._twin = h('div', {});
     this._result = h('div', {});
+    this._heard = h('div', { class: 'unseen heard', role: 'status' });
     this._cancel = h('button', { type: 'button', onclick: () => this._element.close() }, 'Cancel');
     this._form = h('form', { method: 'dialog', novalidate: true }, ...this._parts());
     this._element = h('dialog', { 'aria-labelledby': `dialog-${serial}` }, this._form);
     this._form.addEventListener('submit', (event) => this._submitted(event));
     this._form.addEventListener('input', () => this._describe());
+    this._form.addEventListener('keydown', (event) => this._pressed(event));
     this._element.addEventListener('close', () => this._closed());
   }
 
@@ -42,14 +44,27 @@ class Dialog {
     this._cancel.hidden = !send;
     this._body = h('div', { class: 'dialog-body' }, h('dl', {}, ...about), ...asked, this._will);
     const buttons = h('div', { class: 'buttons' }, this._cancel, this._confirm);
-    return [this._title, this._body, this._twin, this._result, buttons];
+    return [this._title, this._body, this._twin, this._result, buttons, this._heard];
   }
 
   open() {
     this._describe();
+    this._show();
+    (this._inputs.values().next().value ?? this._confirm).focus();
+  }
+
+  _show() {
     document.body.append(this._element);
     this._element.showModal();
-    (this._inputs.values().next().value ?? this._confirm).focus();
+  }
+
+  _pressed(event) {
+    // Browsers send a form by Enter from fields of one line only; in those of several it begins the next one.
+    const sends = event.ctrlKey || event.metaKey || isClosedList(event.target);
+    if (event.key === 'Enter' && sends && !event.isComposing) {
+      event.preventDefault();
+      this._form.requestSubmit();
+    }
   }
 
   _values() {
@@ -70,6 +85,9 @@ class Dialog {
 
   async _submitted(event) {
     event.preventDefault();
+    if (this._asking) {
+      return;
+    }
     if (!this._spec.send || this._done) {
       this._element.close();
       return;
@@ -92,9 +110,9 @@ class Dialog {
   }
 
   async _send() {
-    this._confirm.disabled = true;
-    this._confirm.setAttribute('aria-busy', 'true');
-    put(this._result, h('p', { role: 'status' }, 'Asking control …'));
+    this._busy(true);
+    put(this._result, h('p', {}, 'Asking control …'));
+    announce('Asking control …');
     try {
       const result = await this._spec.send(this._values());
       this._succeeded(result);
@@ -102,11 +120,29 @@ class Dialog {
       if (error.kind === undefined) {
         throw error;
       }
-      put(this._result, trouble(error));
+      this._refused(error);
     } finally {
-      this._confirm.disabled = false;
-      this._confirm.removeAttribute('aria-busy');
+      this._busy(false);
     }
+  }
+
+  _busy(asking) {
+    // Not `disabled`, which would take the focus away.
+    this._asking = asking;
+    this._confirm.setAttribute('aria-disabled', String(asking));
+    this._confirm.setAttribute('aria-busy', String(asking));
+    this._cancel.textContent = asking ? 'Hide' : 'Cancel';
+  }
+
+  _refused(error) {
+    announce('');
+    if (!this._element.isConnected) {
+      // It was hidden while control was asked: nothing was done, which must not go unseen.
+      this._opener = document.activeElement;
+      this._show();
+      this._confirm.focus();
+    }
+    put(this._result, trouble(error));
   }
 
   _succeeded(result) {
@@ -119,7 +155,6 @@ class Dialog {
     this._cancel.hidden = true;
     this._confirm.textContent = 'Close';
     this._confirm.className = 'primary';
-    this._confirm.disabled = false;
     this._confirm.focus();
     this._spec.done?.();
   }
@@ -132,6 +167,12 @@ class Dialog {
       document.getElementById('view').focus();
     }
   }
+}
+
+function isClosedList(element) {
+  // In an open one Enter chooses.
+  const open = CSS.supports('selector(:open)') && element.matches(':open');
+  return element.tagName === 'SELECT' && !open;
 }
 
 function input(field, number) {

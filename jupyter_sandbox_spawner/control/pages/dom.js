@@ -70,9 +70,10 @@ export function copyable(text, label) {
   return h('div', { class: 'copyable' }, shown, button);
 }
 
-/** Have a screen reader say it. */
+/** Have a screen reader say it. What is outside an open dialog is inert, so each has a place of its own. */
 export function announce(text) {
-  document.getElementById('said').textContent = text;
+  const inside = [...document.querySelectorAll('dialog[open] .heard')].at(-1);
+  (inside ?? document.getElementById('said')).textContent = text;
 }
 
 /** Replace what is inside. */

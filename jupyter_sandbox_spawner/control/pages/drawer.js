@@ -50,7 +50,7 @@ export class Drawer {
 
   /** Open it for `user` or `user/server`, which the id `of` may tell apart; "" closes it. */
   show(name, of) {
-    if (name === this._name) {
+    if (name === this._name && of === this._of) {
       return;
     }
     if (!this._name) {
@@ -71,7 +71,7 @@ export class Drawer {
 
   /** Ask and draw, where it is open. */
   async load() {
-    const name = this._name;
+    const [name, of] = [this._name, this._of];
     if (!name) {
       return;
     }
@@ -79,15 +79,22 @@ export class Drawer {
     const [user, server] = slash < 0 ? [name, ''] : [name.slice(0, slash), name.slice(slash + 1)];
     try {
       const told = await get(`api/why/${path(user)}/${path(server)}`);
-      if (name === this._name) {
+      if (this._shows(name, of)) {
         this._draw(told);
       }
     } catch (error) {
       if (error.kind !== 'refused') {
         throw error;
       }
-      put(this._content, trouble(error));
+      if (this._shows(name, of)) {
+        this._drawn = '';
+        put(this._content, trouble(error));
+      }
     }
+  }
+
+  _shows(name, of) {
+    return name === this._name && of === this._of;
   }
 
   _draw(item) {

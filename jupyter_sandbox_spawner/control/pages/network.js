@@ -3,7 +3,7 @@
 import { approve, deny, propose, revoke } from './actions.js';
 import { get } from './api.js';
 import { h, said } from './dom.js';
-import { Filters, Section, chip, doing, instant, left, serverLink, since } from './parts.js';
+import { Filters, Older, Section, chip, doing, instant, left, serverLink, since } from './parts.js';
 import { go, state } from './state.js';
 import { Pager, Table } from './table.js';
 import { ago, until } from './time.js';
@@ -17,6 +17,7 @@ const TONES = {
   withdrawn: '',
 };
 const SIZE = 25;
+const REQUESTS = 100;
 
 /** Three parts; each may fail alone. */
 export class NetworkView {
@@ -58,8 +59,9 @@ export class NetworkView {
       (item) => [item.sandbox, item.host, item.port, item.code].join('|'),
     );
     this._pager = new Pager('Pages of refusals', (page) => go({ page: page > 1 ? page : '' }));
+    this._older = new Older('Pages of requests');
     this._parts = [
-      new Section('Requests', this._requests.element),
+      new Section('Requests', this._requests.element, this._older.element),
       new Section('Grants', this._grants.element),
       new Section('Refused', this._denials.element, this._pager.element),
     ];
@@ -171,7 +173,7 @@ export class NetworkView {
 
   /** Ask for the three and draw them. */
   async load() {
-    const { asked, user, host, code, page, ended } = state();
+    const { asked, user, host, code, page, ended, before } = state();
     const [requests, grants, denials] = this._parts;
     const status = asked ?? 'waiting';
     await Promise.all([
@@ -179,9 +181,12 @@ export class NetworkView {
         const told = await get('api/egress/requests', {
           status: status === 'all' ? '' : status,
           user,
-          limit: 100,
+          before,
+          limit: REQUESTS,
         });
         this._requests.update(told.items);
+        const more = told.next !== null && told.next !== undefined;
+        this._older.update(told.next, more ? `These are ${REQUESTS}; there are older ones.` : '');
       }),
       grants.load(async () =>
         this._grants.update((await get('api/egress/grants', { active: ended ? '' : 1 })).items),

@@ -4,6 +4,8 @@ import { cut, h, put, said } from './dom.js';
 import { follow, go, state } from './state.js';
 import { ago, clock, until, whole } from './time.js';
 
+const LONGEST_SEARCH = 200;
+
 /** A view's filters: each is {name, label, kind: text|search|date|select|check, options, fallback, list}. */
 export class Filters {
   constructor(fields, label) {
@@ -170,8 +172,48 @@ export function chip(word, tone = '') {
 export function serverLink(item, label = item.user) {
   const name = item.server ? `${item.user}/${item.server}` : item.user;
   const link = h('a', {}, said(label));
-  const change = { view: state().view, open: name, of: item.sandbox ?? item.id };
-  return follow(link, { ...change });
+  const change = { open: name, of: item.sandbox ?? item.id };
+  if (inSandboxes()) {
+    return follow(link, change);
+  }
+  // From elsewhere it may have ended since: its row is to be there too.
+  const search = name.length <= LONGEST_SEARCH ? name : '';
+  return follow(link, { view: 'sandboxes', status: 'all', search, ...change }, { fresh: true });
+}
+
+function inSandboxes() {
+  return (state().view ?? 'sandboxes') === 'sandboxes';
+}
+
+/** The way to older lines of a list that is read backwards from a number, and back to the newest. */
+export class Older {
+  constructor(label) {
+    this._newest = h('a', {}, 'Newest');
+    this._older = h('a', {}, 'Older');
+    this._note = h('p', { class: 'faint', role: 'status' });
+    const pager = h('nav', { class: 'pager', 'aria-label': label }, this._newest, ' ', this._older);
+    this.element = h('div', {}, this._note, pager);
+  }
+
+  /** `next`: the number to continue under, or null; `note` says what there is to know of it. */
+  update(next, note = '') {
+    const { before } = state();
+    this._newest = this._link(this._newest, '', !before);
+    this._older = this._link(this._older, next, next === null || next === undefined);
+    if (this._note.textContent !== note) {
+      this._note.textContent = note;
+    }
+  }
+
+  _link(old, before, hidden) {
+    const focused = document.activeElement === old;
+    const link = follow(h('a', { hidden }, old.textContent), { before });
+    old.replaceWith(link);
+    if (focused) {
+      link.focus({ preventScroll: true });
+    }
+    return link;
+  }
 }
 
 /** A button for something that changes the world; off, and described by why, where that is not allowed. */

@@ -87,7 +87,7 @@ export class ProfilesView {
         )
       : null;
     put(this._file, file, problem);
-    put(this._cards, ...(told.profiles ?? []).map((profile) => card(profile, this._context.me.currency)));
+    put(this._cards, ...(told.profiles ?? []).map((profile) => card(profile, told.currency)));
   }
 
   _draw_answer(told, user, groups) {

@@ -15,7 +15,7 @@ const ORDERS = [
   ['started|asc', 'Started, oldest first'],
   ['user|asc', 'User'],
   ['profile|asc', 'Profile'],
-  ['ends|asc', 'Ends soonest'],
+  ['ends|asc', 'Deadline soonest'],
   ['used|asc', 'Longest idle'],
   ['gpus|desc', 'Most GPUs'],
 ];
@@ -73,7 +73,6 @@ export class SandboxesView {
       ),
       this._drawer.element,
     );
-    this._learnProfiles();
   }
 
   _columns() {
@@ -140,7 +139,7 @@ export class SandboxesView {
         label: 'Ends',
         sort: 'ends',
         wide: true,
-        text: (item) => `${end(item)}|${why(item)}`,
+        text: (item) => `${end(item)}|${deadline(item)?.textContent}|${why(item)}`,
         show: ends,
       },
       {
@@ -176,8 +175,12 @@ export class SandboxesView {
         'profile',
         (told.profiles ?? []).map((profile) => profile.slug),
       );
-    } catch {
-      this._filters.choices('profile', []);
+      this._profilesKnown = true;
+    } catch (error) {
+      // The list is whole without them; they are asked for again with its next reading.
+      if (error.kind === undefined) {
+        throw error;
+      }
     }
   }
 
@@ -191,8 +194,13 @@ export class SandboxesView {
 
   /** Ask for the page and draw it. */
   async load() {
+    const profiles = this._profilesKnown ? null : this._learnProfiles();
+    // Together: where control is away each of them fails, and none may go unheard.
+    await Promise.all([this._drawer.load(), this._rows(), profiles]);
+  }
+
+  async _rows() {
     const { search, status: shown, profile, group, sort, order, page } = state();
-    const drawer = this._drawer.load();
     const told = await get('api/table', {
       search,
       status: shown ?? 'open',
@@ -205,7 +213,6 @@ export class SandboxesView {
     });
     this._table.update(told.items);
     this._pager.update(told);
-    await drawer;
   }
 }
 
@@ -234,7 +241,15 @@ function end(item) {
   return isOpen(item) ? until(item.ends_at) : clock(item.released_at);
 }
 
+/** By it the list is ordered, where it is by its end: idleness may end a server before. */
+function deadline(item) {
+  if (state().sort !== 'ends' || !isOpen(item)) {
+    return null;
+  }
+  return h('div', {}, item.deadline ? ['deadline ', left(item.deadline)] : 'no deadline');
+}
+
 function ends(item) {
   const at = isOpen(item) ? left(item.ends_at) : instant(item.released_at);
-  return h('div', {}, at, why(item) ? h('div', { class: 'faint why' }, said(why(item), 70)) : '');
+  return h('div', {}, deadline(item), at, why(item) ? h('div', { class: 'faint why' }, said(why(item), 70)) : '');
 }

@@ -7,6 +7,7 @@ import { Filters, Section } from './parts.js';
 import { plot, stacked, twin } from './plot.js';
 import { go, state } from './state.js';
 import { Table } from './table.js';
+import { serverNow } from './time.js';
 
 const MEASURES = [
   ['server_hours', 'Server hours'],
@@ -15,6 +16,8 @@ const MEASURES = [
   ['gpu_hours', 'GPU hours'],
 ];
 const SHOWN = 200;
+const MOST_DAYS = 366;
+const DAY = 86_400_000;
 
 /** A table of sums and a picture over time. */
 export class UsageView {
@@ -108,7 +111,9 @@ export class UsageView {
   async load() {
     await this._section.load(async () => {
       const { by = 'user', since, until, user } = state();
-      const told = await get('api/usage', { by, since, until, user, over: 'day' });
+      // Of days control sums up the days anyway, and more than a year it does not draw.
+      const over = by !== 'day' && days(since, until) <= MOST_DAYS ? 'day' : '';
+      const told = await get('api/usage', { by, since, until, user, over });
       this._currency = told.currency ?? '';
       this._filters.usually('since', told.since);
       this._filters.usually('until', told.until);
@@ -130,7 +135,7 @@ export class UsageView {
     const { server_hours: servers, gpu_hours: gpus } = told.total;
     const hours = `${amount(servers)} server hours, ${amount(gpus)} GPU hours`;
     this._total.textContent = `${told.since} to ${told.until} (UTC): ${hours}, ${cost}.`;
-    const drawn = JSON.stringify([told.series, measure]);
+    const drawn = JSON.stringify([told.series ?? told.items, measure]);
     if (drawn !== this._drawn) {
       this._drawn = drawn;
       this._paint(told, measure);
@@ -157,7 +162,12 @@ export class UsageView {
       put(this._picture, h('p', { class: 'empty' }, 'No prices are set: see prices in profiles.yaml.'));
       return;
     }
-    const data = stacked(told.series ?? [], measure);
+    if (days(told.since, told.until) > MOST_DAYS) {
+      const words = `A picture is drawn of ${MOST_DAYS} days at most: choose a later first day.`;
+      put(this._picture, h('p', { class: 'empty' }, words));
+      return;
+    }
+    const data = stacked(told.series ?? [oneOf(told)], measure);
     put(
       this._picture,
       h('h3', {}, title),
@@ -165,6 +175,21 @@ export class UsageView {
       data.rows.length ? twin(data, title, amount) : null,
     );
   }
+}
+
+/** How many days are asked for, both ends included; without a first one it is the last one's month. */
+function days(since, until) {
+  const last = until ? Date.parse(until) : serverNow();
+  return since ? Math.floor((last - Date.parse(since)) / DAY) + 1 : 1;
+}
+
+/** The sums of days as one row over all of them. */
+function oneOf({ since, until, items }) {
+  const known = new Map(items.map((item) => [item.name, item]));
+  const all = Array.from({ length: Math.max(days(since, until), 0) }, (_, place) =>
+    new Date(Date.parse(since) + place * DAY).toISOString().slice(0, 10),
+  );
+  return { name: 'all together', days: all.map((day) => ({ ...known.get(day), day })) };
 }
 
 function by(name, order) {
