@@ -31,10 +31,10 @@ export function TimeSection(props: { sandbox: ISandbox }): JSX.Element {
 function Left(props: { sandbox: ISandbox }): JSX.Element {
   const { model, trans, preferences } = usePanel();
   const now = useNow();
-  const { ending, profile, idle_timeout } = props.sandbox;
+  const { ending, profile } = props.sandbox;
   const at = instant(ending.at);
   const left = at === null ? null : at - now;
-  const thresholds = thresholdsOf(ending.kind, idle_timeout, preferences.thresholds);
+  const thresholds = thresholdsOf(props.sandbox, preferences.thresholds);
   const loud = left === null ? 'plain' : level(left, thresholds);
   const stale = model.known !== null && staleSince(model.known, model.trouble) !== null;
   return (
