@@ -21,7 +21,9 @@ from tests.lanes import LABEXTENSION, UI_TESTS, VENVS
 PROVES = {"hostile.spec.ts": pytest.mark.proves("H06")}
 SPECS = [
     pytest.param(path.name, marks=PROVES.get(path.name, ()), id=path.name)
-    for path in sorted(UI_TESTS.glob("tests/*.spec.ts"))
+    for path in sorted(UI_TESTS.glob("tests/*.ts"))
+    if path.name.endswith(".spec.ts")
+    or (path.name.endswith(".pictures.ts") and "SANDBOX_PICTURES" in os.environ)
 ]
 PATIENCE = 840
 Outcome = tuple[str, str, str]

@@ -162,8 +162,9 @@ async def test_gpu_and_quota_are_meters_where_they_are_known(gathering: Gatherin
     api.me["limits"] |= {"disk": 5 << 30}
     api.me["usage"]["gpu_busy"] = 0.25
     meters = {meter["name"]: meter for meter in (await gathering.view())["sandbox"]["meters"]}
-    assert (meters["disk"]["limit"], meters["disk"]["label"]) == (5 << 30, "Home")
+    assert (meters["disk"]["limit"], meters["disk"]["label"]) == (5 << 30, "home")
     assert (meters["gpu"]["used"], meters["gpu"]["unit"]) == (0.25, "share")
+    assert [meters[name]["label"] for name in ("cpu", "memory", "gpu")] == ["", "", ""]
     api.me |= {"usage": None, "soft_limits": ["cpu"]}
     gathering.forget()
     meters = {meter["name"]: meter for meter in (await gathering.view())["sandbox"]["meters"]}

@@ -112,8 +112,10 @@ def test_an_end_is_warned_of_put_off_up_to_the_cap_and_explained(people: People,
     people.start(alice, "alice", "brief")
     toast = alice.locator(".Toastify__toast", has_text="stop").first
     toast.wait_for(timeout=90_000)
+    extend = toast.get_by_role("button", name=re.compile("^Extend"))
+    extend.wait_for(timeout=60_000)  # it counts from now, so at first there is nothing to gain
     picture(alice, "lab-toast")
-    toast.get_by_role("button", name=re.compile("^Extend")).click()
+    extend.click()
     time = panel(alice, "time")
     expect(time.get_by_role("button", name=re.compile("^Extend"))).to_be_disabled(timeout=40_000)
     picture(alice, "lab-cap")

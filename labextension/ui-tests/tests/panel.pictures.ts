@@ -48,7 +48,8 @@ test('the panel of a server that has ended', async ({ lab }) => {
   };
   await lab.refresh();
   lab.server.view = { status: 302, headers: { location: 'https://hub.example/' } };
-  await lab.refresh();
+  await lab.panel.getByRole('button', { name: 'Refresh' }).click();
+  await lab.panel.locator('.jp-sandbox-trouble').waitFor();
   await picture(lab, 'lab-panel-ended');
 });
 

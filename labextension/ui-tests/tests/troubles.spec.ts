@@ -86,6 +86,8 @@ for (const [name, answer] of Object.entries(ENDED)) {
     await expect(banner).toContainText('This server has ended');
     await expect(banner).toContainText('The disks are moved.');
     await expect(banner).not.toContainText('not running');
+    await expect(section(panel, 'Time').getByRole('timer')).toHaveText('ended');
+    await expect(section(panel, 'Time').getByRole('button', { name: /Extend|Stop/ })).toHaveCount(0);
     const link = banner.getByRole('link', { name: /Start again/ });
     await expect(link).toHaveAttribute('href', 'https://hub.example/hub/user/ada/lab');
     server.reset();
