@@ -63,7 +63,7 @@ def view() -> dict[str, Any]:
         "sandbox": _sandbox(now),
         "egress": {"allowed": ["packages.example:443"], "denied": denied, "requests": []},
         "secrets": [],
-        "experiments": {"part": fine, "url": None, "experiment": "", "runs": []},
+        "experiments": {"part": fine, "here": False, "url": None, "experiment": "", "runs": []},
     }
 
 

@@ -42,7 +42,7 @@ export async function askForAccess(
       await send(result.value);
       return true;
     } catch (error) {
-      problem = { field: 'host', text: refusal(error as Error) };
+      problem = { field: 'host', text: refusal(error as Error, trans) };
     }
   }
 }

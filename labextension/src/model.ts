@@ -1,9 +1,10 @@
 /* What is known of this sandbox, and since when? Polls while the page is seen; views only draw it. */
 
 import { ServiceManager } from '@jupyterlab/services';
+import { UUID } from '@lumino/coreutils';
 import { IDisposable } from '@lumino/disposable';
 import { ISignal, Signal } from '@lumino/signaling';
-import { applied, Heard, noticeOf } from './notices';
+import { applied, Heard, isWarning, noticeOf } from './notices';
 import { IClock, Pace } from './pace';
 import { request, RequestError } from './request';
 import { instant, ISkew, skewOf } from './time';
@@ -88,11 +89,18 @@ export class SandboxModel implements ISandboxModel, IDisposable {
   }
 
   refresh(): Promise<void> {
+    this.anew = true;
     return this.pace.askNow();
   }
 
   async extend(by?: number): Promise<IExtended> {
-    const answer = await this.act<IExtended>('extend', by === undefined ? {} : { by });
+    const wish = { key: UUID.uuid4(), ...(by === undefined ? {} : { by }) };
+    const answer = await this.act<IExtended>('extend', wish).catch(error => {
+      if (error instanceof RequestError && error.status === 0) {
+        return this.act<IExtended>('extend', wish); // the answer may be what was lost: the key makes it one wish
+      }
+      throw error;
+    });
     const notice = { id: 0, kind: 'extended', code: '', why: '', at: answer.deadline };
     if (this.heard.notice(notice)) {
       this._noticed.emit(notice); // the bus tells it later, to other tabs too
@@ -118,14 +126,16 @@ export class SandboxModel implements ISandboxModel, IDisposable {
 
   private async act<T>(path: string, body: unknown): Promise<T> {
     const answer = await request<T>(path, body, this.services.serverSettings);
-    await this.refresh();
+    await this.pace.askNow();
     return answer;
   }
 
   private async ask(): Promise<boolean> {
     const sent = Date.now();
+    const path = this.anew ? 'view?anew=1' : 'view';
+    this.anew = false;
     try {
-      const view = await request<IView>('view', undefined, this.services.serverSettings);
+      const view = await request<IView>(path, undefined, this.services.serverSettings);
       this.learn(view, sent);
     } catch (error) {
       this.fail(error, sent);
@@ -138,6 +148,9 @@ export class SandboxModel implements ISandboxModel, IDisposable {
 
   private learn(view: IView, sent: number): void {
     const heard = Date.now();
+    if (this.isStarted && this._polls) {
+      this.pace.resume(); // it is a sandbox, whatever was thought before
+    }
     this.clock = skewOf(sent, heard, instant(view.now), this.clock);
     this._known = { view, heard, skew: this.clock.skew };
     this._trouble = null;
@@ -152,8 +165,8 @@ export class SandboxModel implements ISandboxModel, IDisposable {
       this._known = this._trouble = null;
       return;
     }
-    const message = error instanceof Error ? error.message : String(error);
-    this._trouble = { kind, message, since: this._trouble?.since ?? sent };
+    const message = error instanceof RequestError && status !== 0 ? error.message : '';
+    this._trouble = { kind, status, code, message, since: this._trouble?.since ?? sent };
   }
 
   private onEvent(_: unknown, event: { schema_id: string; [name: string]: any }): void {
@@ -166,7 +179,11 @@ export class SandboxModel implements ISandboxModel, IDisposable {
       this._changed.emit(undefined);
     }
     this._noticed.emit(notice);
-    this.pace.wake();
+    if (isWarning(notice)) {
+      this.pace.urge();
+    } else {
+      this.pace.wake();
+    }
   }
 
   private readonly wake = () => this.pace.wake();
@@ -176,6 +193,7 @@ export class SandboxModel implements ISandboxModel, IDisposable {
   private _known: IKnown | null = null;
   private _trouble: ITrouble | null = null;
   private isStarted = false;
+  private anew = false; // a person asks: what is believed for minutes is asked again too
   private _polls = true;
   private _isDisposed = false;
   private _changed = new Signal<this, void>(this);

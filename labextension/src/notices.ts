@@ -2,7 +2,7 @@
 
 import { instant, SECOND } from './time.js';
 import type { INotice } from './tokens';
-import type { IView } from './view';
+import type { ISandbox, IView } from './view';
 
 /** The schema of notices on jupyter_server's event bus: any version, since a field more does not hurt. */
 const SCHEMA = /^https:\/\/events\.jupyter-sandbox\.example\/notice\/v\d+$/;
@@ -53,12 +53,33 @@ export class Heard {
 /** The document as the notice changes it, until the next question says more. */
 export function applied(view: IView, notice: INotice): IView {
   const { sandbox } = view;
-  if (!sandbox || !notice.at || !['warning', 'save', 'extended'].includes(notice.kind)) {
+  if (!sandbox) {
     return view;
   }
-  const ending = { ...sandbox.ending, at: notice.at };
-  const warnings = notice.kind === 'extended' ? [] : sandbox.warnings;
-  return { ...view, sandbox: { ...sandbox, ending, warnings } };
+  const { kind, code, why, at } = notice;
+  if (kind === 'stopping') {
+    const stop = sandbox.stop ?? { code, why, actor: null, decided_at: null };
+    return { ...view, sandbox: { ...sandbox, stop } };
+  }
+  if (at && kind === 'extended') {
+    return { ...view, sandbox: { ...sandbox, ending: { ...sandbox.ending, at }, warnings: [] } };
+  }
+  return at && isWarning(notice) ? { ...view, sandbox: warned(sandbox, notice, at) } : view;
+}
+
+/** Does it tell of an end that is near? */
+export function isWarning({ kind }: INotice): boolean {
+  return kind === 'warning' || kind === 'save';
+}
+
+/** The end is the one that it warns of, which may be another than the one that was known to be next. */
+function warned(sandbox: ISandbox, notice: INotice, at: string): ISandbox {
+  const { id, code, why } = notice;
+  const kind = /^warning\.(\w+)$/.exec(code)?.[1] ?? sandbox.ending.kind;
+  const same = kind === sandbox.ending.kind;
+  const ending = { at, kind, code, why: why || sandbox.ending.why, rule: same ? sandbox.ending.rule : '' };
+  const warnings = sandbox.warnings.filter(warning => warning.id !== id);
+  return { ...sandbox, ending, warnings: [...warnings, { id, kind, code, why, at, told_at: '' }] };
 }
 
 function word(value: unknown): string {

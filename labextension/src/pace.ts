@@ -1,7 +1,7 @@
 /* When is the server asked next? Every 30 s while the page is seen, never while it is hidden, ever less where
  * nothing answers. Pure but for the clock, which is passed.
  *
- * Law: between two questions that nobody clicked for lie 30 s at least, whatever happens.
+ * Law: between two questions that nobody clicked for lie 30 s at least, and 5 s where control has just warned.
  */
 
 export const INTERVAL = 30_000;
@@ -42,12 +42,26 @@ export class Pace {
     this.rest();
   }
 
+  /** After a stop, ask at the pace again from the next question on. */
+  resume(): void {
+    this.stopped = false;
+  }
+
   /** Look again: the page is seen again, the network is back, or something has happened. Asks once 30 s have passed. */
   wake(): void {
     if (this.stopped) {
       return;
     }
     this.due = Math.min(this.due, this.asked + INTERVAL);
+    this.look();
+  }
+
+  /** Control has just told of an end: ask at once, where nobody did in the last 5 s. */
+  urge(): void {
+    if (this.stopped) {
+      return;
+    }
+    this.due = Math.min(this.due, this.asked + STEP);
     this.look();
   }
 

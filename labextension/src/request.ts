@@ -2,6 +2,7 @@
 
 import { URLExt } from '@jupyterlab/coreutils';
 import { ServerConnection } from '@jupyterlab/services';
+import { GONE } from './trouble';
 
 /** A refusal or failure: `status` 0 where nothing answered. */
 export class RequestError extends Error {
@@ -25,13 +26,20 @@ export async function request<T>(
   settings: ServerConnection.ISettings = ServerConnection.makeSettings()
 ): Promise<T> {
   const url = URLExt.join(settings.baseUrl, 'sandbox', path);
-  const init: RequestInit =
+  const headers = new Headers(settings.init.headers);
+  headers.set('Accept', 'application/json'); // for others the hub has a page
+  const asked: RequestInit =
     body === undefined ? { cache: 'no-store' } : { method: 'POST', body: JSON.stringify(body) };
+  // The hub redirects what was for a server that has ended, and to another origin where it has subdomains.
+  const init: RequestInit = { ...asked, headers, redirect: 'manual' };
   let response: Response;
   try {
     response = await ServerConnection.makeRequest(url, { ...init, signal: limit() }, settings);
   } catch (error) {
     throw new RequestError(0, 'server.away', error instanceof Error ? error.message : String(error));
+  }
+  if (response.type === 'opaqueredirect') {
+    throw new RequestError(424, GONE, '');
   }
   return answer<T>(response);
 }
@@ -47,8 +55,7 @@ async function answer<T>(response: Response): Promise<T> {
     );
   }
   if (document === null || typeof document !== 'object') {
-    // A page in place of the document: where it was reached by a redirect, that is the hub's login.
-    throw new RequestError(response.redirected ? 401 : 502, 'server.no_document', response.statusText);
+    throw new RequestError(502, 'server.no_document', response.statusText); // a proxy's page in its place
   }
   return document as T;
 }

@@ -57,15 +57,27 @@ export function level(left: number, thresholds: IThresholds = THRESHOLDS): Level
   return left <= thresholds.amber * MINUTE ? 'amber' : 'plain';
 }
 
+/** What of a sandbox says how loud its end is (ISandbox fits); `idle_timeout` in seconds. */
+export interface IEnds {
+  ending: { kind: string };
+  idle_timeout: number | null;
+  warnings: { kind: string }[];
+}
+
 /**
- * The thresholds for an end of this kind. An end by idleness moves with each use, and is never further off than
- * the idle timeout (in seconds): it is loud only where half of it, and a sixth, is left.
+ * The thresholds for its end. An end by idleness moves with each use, and is never further off than the idle
+ * timeout: it is loud only where half of it, and a sixth, is left. How far off an idle GPU's end can be is not
+ * known here: it is loud once control has warned of it.
  */
-export function thresholdsOf(kind: string, idleTimeout: number | null, wished: IThresholds): IThresholds {
-  if (kind !== 'idle' || !idleTimeout) {
+export function thresholdsOf(sandbox: IEnds, wished: IThresholds): IThresholds {
+  const { ending, idle_timeout: timeout, warnings } = sandbox;
+  if (ending.kind === 'gpu_idle') {
+    return warnings.some(({ kind }) => kind === 'gpu_idle') ? wished : { amber: 0, red: 0 };
+  }
+  if (ending.kind !== 'idle' || !timeout) {
     return wished;
   }
-  const minutes = idleTimeout / 60;
+  const minutes = timeout / 60;
   return { amber: Math.min(wished.amber, minutes / 2), red: Math.min(wished.red, minutes / 6) };
 }
 

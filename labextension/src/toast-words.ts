@@ -4,6 +4,7 @@ import { instantText, IPlace, IWords, spokenText } from './format.js';
 import { instant } from './time.js';
 import type { INotice } from './tokens';
 import type { IEgressRequest, IEnding, IExtension } from './view';
+import { wordsOf } from './trouble.js';
 import { visible } from './views/hostile.js';
 
 const MOST = 100;
@@ -81,8 +82,9 @@ export function decision(request: IEgressRequest, now: number, trans: IWords, pl
   }
 }
 
-export function refusal(error: { message: string; remedy?: string }): string {
-  return lines(shown(error.message), shown(error.remedy ?? ''));
+export function refusal(error: Parameters<typeof wordsOf>[0], trans: IWords): string {
+  const { message, remedy } = wordsOf(error, trans);
+  return lines(shown(message), shown(remedy));
 }
 
 function shown(text: string): string {

@@ -65,14 +65,18 @@ export class Toasts {
     const now = model.now();
     const wished = preferences?.thresholds ?? DEFAULTS.thresholds;
     const { kind } = sandbox.ending;
-    const loud = at === null ? 'plain' : level(at - now, thresholdsOf(kind, sandbox.idle_timeout, wished));
+    const loud = at === null ? 'plain' : level(at - now, thresholdsOf(sandbox, wished));
     const act = this.warned.next({ now, at, level: loud, moves: SLIDES.includes(kind), told });
     if (act === 'dismiss') {
       this.ending.dismiss();
     }
-    if (at === null || !this.isWanted || (act !== 'show' && !(act === 'update' && this.ending.stands))) {
+    // An extension may be possible only now, since it counts from now; the toast that stands offers it then.
+    const offered = `${kind} ${sandbox.extension.possible}`;
+    const changes = this.ending.stands && (act === 'update' || offered !== this.offered);
+    if (at === null || !this.isWanted || (act !== 'show' && !changes)) {
       return;
     }
+    this.offered = offered;
     this.put = (saved = '') => {
       const message = words.warning(sandbox.ending, at, model.now(), trans, this.place, saved);
       const actions = this.actions(SLIDES.includes(kind));
@@ -143,6 +147,7 @@ export class Toasts {
   }
 
   private put: (saved?: string) => void = () => undefined;
+  private offered = '';
   private requests = requestsOf(undefined);
   private readonly place: IPlace;
   private readonly warned = new Warned();

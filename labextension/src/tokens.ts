@@ -26,6 +26,10 @@ export interface INotice {
 /** Why nothing newer is known. `gone`: the server has ended; `login`: the browser's login has. */
 export interface ITrouble {
   kind: 'away' | 'gone' | 'login';
+  /** of the answer; 0: there was none */
+  status: number;
+  code: string;
+  /** the server's own words, where it sent some */
   message: string;
   /** Date.now() of the first failure in a row */
   since: number;

@@ -112,7 +112,9 @@ export interface IRun {
 
 export interface IExperiments {
   part: IPart;
-  /** where browsers find MLflow, null: there is none */
+  /** this hub records runs, also where `url` is null */
+  here: boolean;
+  /** where browsers find MLflow, null: nowhere that this server knows */
   url: string | null;
   experiment: string;
   runs: IRun[];

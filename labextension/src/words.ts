@@ -3,6 +3,7 @@
 import { agoText, fullText, IPlace, IWords, leftText } from './format.js';
 import { instant, IThresholds, Level, level, staleSince, thresholdsOf } from './time.js';
 import type { IKnown, ITrouble } from './tokens';
+import { endOf } from './trouble.js';
 import { visible } from './views/hostile.js';
 
 export interface IStatus {
@@ -25,7 +26,7 @@ export function statusOf(
 ): IStatus {
   const since = staleSince(known, trouble);
   const stale = since !== null;
-  const tooltip = stale ? [whyStale(known, trouble, trans), asOf(now - since, trans)] : [];
+  const tooltip = stale ? [whyStale(known, trouble, now, trans), asOf(now - since, trans)] : [];
   if (trouble?.kind === 'gone') {
     return { text: trans.__('Server ended'), tooltip, level: 'over', stale };
   }
@@ -39,8 +40,8 @@ export function statusOf(
     return { text: trans.__('Sandbox'), tooltip: [none, ...tooltip], level: 'plain', stale };
   }
   const left = at - now - known.skew;
-  const { kind, why, rule } = sandbox.ending;
-  const loud = level(left, thresholdsOf(kind, sandbox.idle_timeout, wished));
+  const { why, rule } = sandbox.ending;
+  const loud = level(left, thresholdsOf(sandbox, wished));
   const ends = trans.__('Stops %1', fullText(at, place));
   const by = rule ? trans.__('Rule: %1', shown(rule)) : '';
   return {
@@ -51,10 +52,10 @@ export function statusOf(
   };
 }
 
-function whyStale(known: IKnown, trouble: ITrouble | null, trans: IWords): string {
+function whyStale(known: IKnown, trouble: ITrouble | null, now: number, trans: IWords): string {
   switch (trouble?.kind) {
     case 'gone':
-      return trans.__('The server has ended; its page says why.');
+      return shown(endOf(known.view.sandbox, now + known.skew)) || trans.__('The server has ended; its page says why.');
     case 'login':
       return trans.__('Your login has ended: reload the page to log in.');
     case 'away':

@@ -7,7 +7,7 @@ import { applied, Heard, noticeOf } from '../lib/notices.js';
 import { preferencesOf } from '../lib/preferences.js';
 import { level, MINUTE } from '../lib/time.js';
 import * as words from '../lib/toast-words.js';
-import { troubleKind } from '../lib/trouble.js';
+import { endOf, troubleKind, wordsOf } from '../lib/trouble.js';
 import { Warned } from '../lib/warned.js';
 import { statusOf } from '../lib/words.js';
 import { trans } from './words.mjs';
@@ -57,6 +57,34 @@ test('A notice moves the end that is known, so that no question is needed.', () 
   assert.equal(moved.sandbox.ending.at, at(60 * MINUTE));
   const before = view(MINUTE);
   assert.equal(applied(before, noticeOf(event({ kind: 'egress_request', at: at(0) }))), before);
+});
+
+test('A warning of another kind of end brings its kind and reason, and is among the warnings.', () => {
+  const notice = noticeOf(event({ code: 'warning.gpu_idle', why: 'Its GPU is unused.', at: at(MINUTE) }));
+  const { ending, warnings } = applied(view(60 * MINUTE), notice).sandbox;
+  assert.deepEqual(ending, { at: at(MINUTE), kind: 'gpu_idle', code: 'warning.gpu_idle', why: 'Its GPU is unused.', rule: '' });
+  assert.deepEqual(warnings.map(({ id, kind }) => [id, kind]), [[7, 'gpu_idle']]);
+});
+
+test('A server that said that it is being stopped is known to be, also without an instant.', () => {
+  const { stop } = applied(view(MINUTE), noticeOf(event({ kind: 'stopping', code: 'stop.by_admin', why: 'Disks.' }))).sandbox;
+  assert.deepEqual([stop.code, stop.why], ['stop.by_admin', 'Disks.']);
+});
+
+test('Why a server ended is what it said before: its stop, or the end that was near.', () => {
+  const stop = { code: 'x', why: 'Disks.', actor: null, decided_at: null };
+  assert.equal(endOf(view(60 * MINUTE, { stop }).sandbox, T), 'Disks.');
+  assert.equal(endOf(view(30_000).sandbox, T), 'It ends.');
+  assert.equal(endOf(view(60 * MINUTE).sandbox, T), '');
+  assert.equal(endOf(null, T), '');
+  assert.equal(status(known(30_000), { kind: 'gone', message: '', since: T }).tooltip[0], 'It ends.');
+});
+
+test('Where no answer came, a person is told so in her words, and that it may be done.', () => {
+  const lost = { message: 'TypeError: Failed to fetch', status: 0, code: 'server.away' };
+  assert.match(wordsOf(lost, trans).message, /^The server does not answer/);
+  assert.match(wordsOf(lost, trans).remedy, /may have been done/);
+  assert.deepEqual(wordsOf({ message: 'No.', remedy: 'Ask.', status: 409 }, trans), { message: 'No.', remedy: 'Ask.' });
 });
 
 const situation = (minutes, more = {}) => ({

@@ -87,6 +87,28 @@ test('However often it is hidden and shown, 30 s lie between two questions.', as
   assert.ok(asked.slice(1).every((at, i) => at - asked[i] >= INTERVAL));
 });
 
+test('A warning is followed by a question at once, but not twice in 5 s.', async () => {
+  const { browser, pace, asked } = await started();
+  await browser.pass(10_000);
+  pace.urge();
+  pace.urge();
+  await browser.pass(4_000);
+  pace.urge();
+  await browser.pass(0);
+  assert.equal(asked.length, 2);
+  await browser.pass(1_000);
+  assert.equal(asked.length, 3);
+});
+
+test('Stopped, and then resumed by an answer, it asks on.', async () => {
+  const { browser, pace, asked } = await started();
+  pace.stop();
+  pace.resume();
+  await pace.askNow();
+  await browser.pass(60_000);
+  assert.equal(asked.length, 4);
+});
+
 test('A laptop that slept asks at its first step, though its timers stood still.', async () => {
   const { browser, asked } = await started();
   browser.time += 8 * 3_600_000; // no timer ran

@@ -6,6 +6,12 @@ import { HOUR, instant, level, MINUTE, skewOf, staleSince, thresholdsOf, THRESHO
 
 const T = Date.parse('2026-11-30T12:00:00Z');
 
+const ends = (kind, idle_timeout, ...warned) => ({
+  ending: { kind },
+  idle_timeout,
+  warnings: warned.map(name => ({ kind: name }))
+});
+
 test('Time left turns amber at 15 minutes, red at 5, and is over at none.', () => {
   const at = [15 * MINUTE + 1, 15 * MINUTE, 5 * MINUTE + 1, 5 * MINUTE, 1, 0, -HOUR];
   assert.deepEqual(at.map(left => level(left)), ['plain', 'amber', 'amber', 'red', 'red', 'over', 'over']);
@@ -17,9 +23,15 @@ test('Thresholds that were set hold.', () => {
 });
 
 test('An end by idleness is loud only where half of the idle timeout, and a sixth, is left.', () => {
-  assert.deepEqual(thresholdsOf('idle', 600, THRESHOLDS), { amber: 5, red: 10 / 6 });
-  assert.deepEqual(thresholdsOf('idle', 7200, THRESHOLDS), THRESHOLDS);
-  assert.deepEqual(thresholdsOf('ttl', 600, THRESHOLDS), THRESHOLDS);
+  assert.deepEqual(thresholdsOf(ends('idle', 600), THRESHOLDS), { amber: 5, red: 10 / 6 });
+  assert.deepEqual(thresholdsOf(ends('idle', 7200), THRESHOLDS), THRESHOLDS);
+  assert.deepEqual(thresholdsOf(ends('ttl', 600), THRESHOLDS), THRESHOLDS);
+});
+
+test('An end by an idle GPU is plain until control has warned of it.', () => {
+  assert.deepEqual(thresholdsOf(ends('gpu_idle', 600), THRESHOLDS), { amber: 0, red: 0 });
+  assert.deepEqual(thresholdsOf(ends('gpu_idle', 600, 'ttl'), THRESHOLDS), { amber: 0, red: 0 });
+  assert.deepEqual(thresholdsOf(ends('gpu_idle', 600, 'gpu_idle'), THRESHOLDS), THRESHOLDS);
 });
 
 test("A browser's clock that is an hour off is corrected, and the way of the question with it.", () => {

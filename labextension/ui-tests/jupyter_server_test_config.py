@@ -15,6 +15,9 @@ configure_jupyter_server(c)
 c.ServerApp.ip = "127.0.0.1"
 c.ServerApp.port = int(os.environ["SANDBOX_LAB_PORT"])
 c.ServerApp.allow_root = True
+# What a hub with subdomains tells the pages of its servers.
+_HUB = {"hubHost": "https://hub.example", "hubPrefix": "/hub/", "hubUser": "ada", "hubServerName": ""}
+c.ServerApp.tornado_settings = {**c.ServerApp.get("tornado_settings", {}), "page_config_data": _HUB}
 
 # Settings of nobody, and no news from afar.
 _settings = Path(tempfile.mkdtemp(prefix="sandbox-lab-settings-"))

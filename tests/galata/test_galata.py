@@ -18,8 +18,16 @@ import pytest
 
 from tests.lanes import LABEXTENSION, UI_TESTS, VENVS
 
-SPECS = sorted(path.name for path in UI_TESTS.glob("tests/*.spec.ts"))
-PATIENCE = 540
+PROVES = {"hostile.spec.ts": pytest.mark.proves("H06")}
+SPECS = [
+    pytest.param(path.name, marks=PROVES.get(path.name, ()), id=path.name)
+    for path in sorted(UI_TESTS.glob("tests/*.ts"))
+    if path.name.endswith(".spec.ts")
+    or (path.name.endswith(".pictures.ts") and "SANDBOX_PICTURES" in os.environ)
+]
+PATIENCE = 840
+Outcome = tuple[str, str, str]
+Outcomes = dict[str, list[Outcome]]
 
 
 def run(command: list[str], where: Path, **variables: str) -> tuple[int, str]:
@@ -50,32 +58,44 @@ def test_the_sources_are_sound(script: str) -> None:
     assert status == 0, told[-6000:]
 
 
-@pytest.mark.lane("galata")
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("spec", SPECS)
-def test_the_extension_in_a_real_browser(spec: str, tmp_path: Path) -> None:
-    """Every test of this file passes in Debian's Chromium; none is skipped without a reason."""
+@pytest.fixture(scope="module")
+def outcomes(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
+    """Title, outcome and first error of each test, by file: one JupyterLab for all chosen specs."""
+    chosen = [item.callspec.params["spec"] for item in request.session.items if _of_a_spec(item)]
+    place = tmp_path_factory.mktemp("galata")
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = int(probe.getsockname()[1])
-    report = tmp_path / "report.json"
+    report = place / "report.json"
     variables = {
         "SANDBOX_LAB_PORT": str(port),
         "SANDBOX_LAB_PYTHON": str((VENVS / "browser/bin/python").absolute()),
         "PLAYWRIGHT_JSON_OUTPUT_NAME": str(report),
-        "HOME": str(tmp_path),
-        "TMPDIR": str(tmp_path),
+        "HOME": str(place),
+        "TMPDIR": str(place),
     }
-    arguments = ["--reporter=list,json", f"--output={tmp_path / 'results'}", f"/{spec}"]
-    status, told = run(["npx", "--no-install", "playwright", "test", *arguments], UI_TESTS, **variables)
-    document: dict[str, Any] = json.loads(report.read_text()) if report.exists() else {}
-    found = list(_outcomes(document.get("suites", [])))
+    arguments = ["--reporter=list,json", f"--output={place / 'results'}", *(f"/{spec}" for spec in chosen)]
+    _, told = run(["npx", "--no-install", "playwright", "test", *arguments], UI_TESTS, **variables)
+    assert report.exists(), told[-6000:]
+    suites: list[dict[str, Any]] = json.loads(report.read_text())["suites"]
+    return {Path(suite["file"]).name: list(_outcomes([suite])) for suite in suites}
+
+
+def _of_a_spec(item: pytest.Item) -> bool:
+    return isinstance(item, pytest.Function) and item.function is test_the_extension_in_a_real_browser
+
+
+@pytest.mark.lane("galata")
+@pytest.mark.timeout(PATIENCE + 60)
+@pytest.mark.parametrize("spec", SPECS)
+def test_the_extension_in_a_real_browser(spec: str, outcomes: Outcomes) -> None:
+    """Every test of this file passes in Debian's Chromium; none is skipped without a reason."""
+    found = outcomes.get(spec, [])
     broken = [f"{title}: {outcome}\n{why}" for title, outcome, why in found if outcome != "expected"]
     assert not broken, "\n".join(broken)[-8000:]
-    assert status == 0, told[-6000:]
-    assert found, told[-6000:]
+    assert found
 
 
-def _outcomes(suites: list[dict[str, Any]]) -> Iterator[tuple[str, str, str]]:
+def _outcomes(suites: list[dict[str, Any]]) -> Iterator[Outcome]:
     """Title, outcome and first error of every test in Playwright's report."""
     for suite in suites:
         yield from _outcomes(suite.get("suites", []))

@@ -167,6 +167,14 @@ def test_the_view_is_one_document(alice: UserServer) -> None:
     assert view["egress"]["requests"][0]["host"] == "example.com"
 
 
+def test_a_page_names_its_wish(alice: UserServer) -> None:
+    """The key of a click reaches control as it is, so the same click sent again is no second extension."""
+    for _ in range(2):
+        assert _ask(alice, "POST", "sandbox/extend", {"key": "a1"}, _as(SECRET))[0] == 200
+    assert [wish["key"] for _, wish in alice.hub.wishes] == ["a1", "a1"]
+    assert _ask(alice, "GET", "sandbox/view?anew=1", None, _as(SECRET))[0] == 200
+
+
 def test_a_view_is_no_use_of_the_server(alice: UserServer) -> None:
     """An open page that asks again and again does not keep its server from idleness."""
     before = _ask(alice, "GET", "api/status?no_track_activity=1", None, _as(SECRET))[1]["last_activity"]
@@ -197,6 +205,7 @@ def test_a_wish_is_carried_as_it_is(alice: UserServer) -> None:
         ("extend", {"by": "1h"}, "by"),
         ("extend", {"by": True}, "by"),
         ("extend", {"forever": 1}, "forever"),
+        ("extend", {"key": "a b"}, "key"),
         ("keep", {}, "by"),
         ("keep", {"by": -1}, "by"),
         ("stop", {"user": "bob"}, "user"),

@@ -14,7 +14,7 @@ import pytest
 
 from jupyter_sandbox_spawner.errors import SandboxError
 from jupyter_sandbox_spawner.singleuser.lab import gathering as gathering_module
-from jupyter_sandbox_spawner.singleuser.lab.gathering import BELIEVED, Gathering
+from jupyter_sandbox_spawner.singleuser.lab.gathering import BELIEVED, MLFLOW_BELIEVED, Gathering
 from tests.lanes import CHECKOUT
 from tests.singleuser.brokerapi import ABOUT, SECRETS, about, lists
 from tests.singleuser.selfapi import REQUEST, SELF, SelfApi
@@ -162,8 +162,9 @@ async def test_gpu_and_quota_are_meters_where_they_are_known(gathering: Gatherin
     api.me["limits"] |= {"disk": 5 << 30}
     api.me["usage"]["gpu_busy"] = 0.25
     meters = {meter["name"]: meter for meter in (await gathering.view())["sandbox"]["meters"]}
-    assert (meters["disk"]["limit"], meters["disk"]["label"]) == (5 << 30, "Home")
+    assert (meters["disk"]["limit"], meters["disk"]["label"]) == (5 << 30, "home")
     assert (meters["gpu"]["used"], meters["gpu"]["unit"]) == (0.25, "share")
+    assert [meters[name]["label"] for name in ("cpu", "memory", "gpu")] == ["", "", ""]
     api.me |= {"usage": None, "soft_limits": ["cpu"]}
     gathering.forget()
     meters = {meter["name"]: meter for meter in (await gathering.view())["sandbox"]["meters"]}
@@ -282,6 +283,59 @@ async def test_runs_have_names_and_addresses(gathering: Gathering, mlflow: Proxy
         }
     ]
     assert found["part"]["ok"]
+
+
+OWN = {"user": "ada", "workspace": "u-ada-x", "pages": "/mlflow/"}
+NO_RUNS = {
+    "/sandbox/self": OWN,
+    "/experiments/get-by-name": {"experiment": {"experiment_id": "7"}},
+    "/runs/search": {"runs": []},
+}
+
+
+async def test_mlflow_is_asked_every_five_minutes(gathering: Gathering, mlflow: Proxy, clock: Clock) -> None:
+    """Each question is a line of the audit, so a poll asks none; where runs go is asked once."""
+    mlflow.answers = dict(NO_RUNS)
+    for _ in range(9):
+        await gathering.view()
+        clock.now += 30
+    assert len(mlflow.asked) == 3
+    gathering.forget()
+    assert (await gathering.view())["experiments"]["url"] == "/mlflow/#/experiments/7"
+    assert len(mlflow.asked) == 3
+    clock.now += MLFLOW_BELIEVED
+    await gathering.view()
+    assert [path.partition("?")[0].rpartition("/")[2] for path, _ in mlflow.asked] == [
+        *("self", "get-by-name", "search"),
+        *("get-by-name", "search"),
+    ]
+
+
+async def test_a_person_who_refreshes_gets_the_newest_runs(
+    gathering: Gathering, mlflow: Proxy, clock: Clock
+) -> None:
+    """The button asks MLflow anew, though not twice in five seconds."""
+    mlflow.answers = dict(NO_RUNS)
+    await gathering.view()
+    await gathering.view(anew=True)
+    assert len(mlflow.asked) == 3
+    clock.now += BELIEVED
+    info = {"run_id": "ab12", "run_name": "deep", "status": "RUNNING", "start_time": None}
+    mlflow.answers["/runs/search"] = {"runs": [{"info": info}]}
+    assert (await gathering.view(anew=True))["experiments"]["runs"][0]["name"] == "deep"
+
+
+async def test_mlflow_without_pages_is_here_all_the_same(gathering: Gathering, mlflow: Proxy) -> None:
+    """`here` says that runs are recorded, also where this server may not know an address of their page."""
+    mlflow.answers = {**NO_RUNS, "/sandbox/self": {**OWN, "pages": ""}}
+    found = (await gathering.view())["experiments"]
+    assert (found["here"], found["url"]) == (True, None)
+
+
+async def test_without_mlflow_nothing_is_here(gathering: Gathering) -> None:
+    """A site that tracks no experiments says so."""
+    found = (await gathering.view())["experiments"]
+    assert (found["here"], found["url"], found["part"]["ok"]) == (False, None, True)
 
 
 async def test_no_page_of_mlflow_is_a_script(gathering: Gathering, mlflow: Proxy) -> None:

@@ -112,15 +112,21 @@ def test_an_end_is_warned_of_put_off_up_to_the_cap_and_explained(people: People,
     people.start(alice, "alice", "brief")
     toast = alice.locator(".Toastify__toast", has_text="stop").first
     toast.wait_for(timeout=90_000)
+    extend = toast.get_by_role("button", name=re.compile("^Extend"))
+    extend.wait_for(timeout=60_000)  # it counts from now, so at first there is nothing to gain
     picture(alice, "lab-toast")
-    toast.get_by_role("button", name=re.compile("^Extend")).click()
+    extend.click()
     time = panel(alice, "time")
     expect(time.get_by_role("button", name=re.compile("^Extend"))).to_be_disabled(timeout=40_000)
     picture(alice, "lab-cap")
 
-    expect(alice.locator("body")).to_contain_text(
-        re.compile("has ended|is not running|stopped", re.I), timeout=150_000
+    trouble = alice.locator(".jp-sandbox-panel .jp-sandbox-trouble")
+    expect(trouble).to_contain_text("This server has ended", timeout=180_000)
+    expect(trouble).to_contain_text(re.compile("TTL|time was up"))
+    expect(trouble.get_by_role("link", name="Start again")).to_have_attribute(
+        "href", people.url("/hub/user/alice/lab")
     )
+    picture(alice, "lab-ended")
     alice.goto(people.url("/user/alice/lab", "alice"))
     expect(alice.locator("main")).to_contain_text("Your server is not running", timeout=60_000)
     expect(alice.locator(".sandbox-ending")).to_contain_text("time")

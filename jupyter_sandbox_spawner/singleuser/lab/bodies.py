@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ _LARGEST = 16 << 10  # bytes
 _LONGEST_HOST = 253
 _LONGEST_SPAN = 366 * 86400  # seconds; control knows the profile's own cap
 _HIGHEST = 1 << 53
+_KEY = re.compile(r"[A-Za-z0-9._-]{1,58}")  # what control takes
 _Check = Callable[[Any], str]
 
 
@@ -34,10 +36,15 @@ def _text(most: int) -> _Check:
     return check
 
 
+def _key(value: Any) -> str:
+    fits = isinstance(value, str) and _KEY.fullmatch(value) is not None
+    return "" if fits else "1 to 58 letters, digits, `.`, `_` or `-`"
+
+
 _PORT, _NUMBER = _whole(1, 65535), _whole(1, _HIGHEST)
 # By route: each field with its check, and whether it may be absent.
 BODIES: Mapping[str, Mapping[str, tuple[_Check, bool]]] = {
-    "extend": {"by": (_whole(1, _LONGEST_SPAN), True)},
+    "extend": {"by": (_whole(1, _LONGEST_SPAN), True), "key": (_key, True)},
     "keep": {"by": (_whole(0, _LONGEST_SPAN), False)},
     "stop": {},
     "egress/ask": {

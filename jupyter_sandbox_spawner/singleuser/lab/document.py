@@ -209,6 +209,7 @@ def experiments_view(part: _Document, found: Found | None) -> dict[str, Any]:
     """Where runs go, and the latest."""
     return {
         "part": part,
+        "here": found.here if found else False,
         "url": found.url if found else None,
         "experiment": plain(found.experiment) if found else "",
         "runs": [

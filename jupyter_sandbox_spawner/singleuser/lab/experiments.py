@@ -16,7 +16,7 @@ from ...errors import RefusedError
 from .. import tracking
 from .parts import PATIENCE
 
-__all__ = ["Found", "Run", "look"]
+__all__ = ["Found", "Look", "Run"]
 
 _API = "/api/2.0/mlflow"
 _MOST = 5
@@ -43,10 +43,21 @@ class Found:
     runs: tuple[Run, ...] = ()
 
 
-def look() -> Found:
-    """Raises SandboxError as `tracking()` does."""
-    until = time.monotonic() + PATIENCE
-    place = tracking.tracking(PATIENCE)
+class Look:
+    """A server's: where its runs go is asked once, for that holds as long as its process."""
+
+    def __init__(self) -> None:
+        self._place: tracking.Tracking | None = None
+
+    def __call__(self) -> Found:
+        """Raises SandboxError as `tracking()` does."""
+        until = time.monotonic() + PATIENCE
+        if self._place is None:
+            self._place = tracking.tracking(PATIENCE)
+        return _found(self._place, until)
+
+
+def _found(place: tracking.Tracking, until: float) -> Found:
     if not place.workspace:
         return Found(here=False, url=None, experiment=place.experiment)
     pages = _pages(place.pages)

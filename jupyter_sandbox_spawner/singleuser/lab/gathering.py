@@ -19,9 +19,11 @@ from .document import egress_view, experiments_view, part_view, sandbox_view, se
 from .meters import CpuMeter, meters
 from .parts import PATIENCE, Part
 
-__all__ = ["BELIEVED", "Gathering"]
+__all__ = ["BELIEVED", "MLFLOW_BELIEVED", "Gathering"]
 
 BELIEVED = 5.0  # seconds
+MLFLOW_BELIEVED = 300.0  # seconds: MLflow's guard writes each question into the audit
+_MLFLOW_AGAIN = 60.0  # seconds, where it did not answer
 # Control writes whole seconds of the same clock, where it is the same machine.
 _SAME_CLOCK = 2.0
 
@@ -34,7 +36,8 @@ class Gathering:
         self._control = Part("Control", lambda: door.ask(timeout=PATIENCE))
         self._egress = Part("Control", lambda: network.egress(PATIENCE))
         self._secrets = Part("The broker of secrets", lambda: secret_list.ask_now(PATIENCE))
-        self._experiments = Part("MLflow", experiments.look)
+        self._experiments = Part("MLflow", experiments.Look())
+        self._mlflow_asked = -MLFLOW_BELIEVED
         self._home = Part("The home", home.look)
         self._cpu = CpuMeter()
         self._cores: float | None = None
@@ -47,9 +50,15 @@ class Gathering:
         """Something was changed from here: what was gathered before is not the answer any more."""
         self._changes += 1
 
-    async def view(self) -> dict[str, Any]:
-        """What is known. Raises SandboxError `sandbox.outside`, and nothing else."""
+    async def view(self, anew: bool = False) -> dict[str, Any]:
+        """What is known; `anew`: a person wants MLflow's newest too.
+
+        Raises SandboxError `sandbox.outside`, and nothing else.
+        """
         door.check_inside()
+        if anew and self._clock() - self._mlflow_asked >= BELIEVED:
+            self._mlflow_asked = self._clock() - MLFLOW_BELIEVED
+            self.forget()
         if not self._is_believed():
             if self._round is None or self._round[0] != self._changes or self._round[1].done():
                 self._round = self._changes, asyncio.ensure_future(self._gather(self._changes))
@@ -62,11 +71,18 @@ class Gathering:
         return self._clock() - self._known[1] < BELIEVED
 
     async def _gather(self, changes: int) -> None:
-        parts = (self._control, self._egress, self._secrets, self._experiments, self._home)
+        parts = [self._control, self._egress, self._secrets, self._home]
+        if self._mlflow_is_due():
+            self._mlflow_asked = self._clock()
+            parts.append(self._experiments)
         await asyncio.gather(*(part.ask(changes) for part in parts))
         if self._control.error is None:
             self._hear(self._control.last)
         self._known = changes, self._clock()
+
+    def _mlflow_is_due(self) -> bool:
+        wait = _MLFLOW_AGAIN if self._experiments.error else MLFLOW_BELIEVED
+        return self._clock() - self._mlflow_asked >= wait
 
     def _hear(self, document: Mapping[str, Any]) -> None:
         now = _time(document.get("now"))

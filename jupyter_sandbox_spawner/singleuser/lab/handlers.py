@@ -84,7 +84,7 @@ class ViewHandler(_Handler):
     async def get(self) -> None:
         """Everything that is known, in one document."""
         try:
-            self.answer(await self.known.gathering.view())
+            self.answer(await self.known.gathering.view(anew=bool(self.get_argument("anew", ""))))
         except SandboxError as error:
             self.refuse(error)
 
@@ -118,7 +118,7 @@ def _question(wish: str, body: dict[str, Any]) -> Callable[[], dict[str, Any]]:
     from ..questions import wished
 
     if wish == "extend":
-        # The same wish twice is one: an answer that was lost is asked for again.
+        # The same wish twice is one, for an answer that was lost is asked for again; a page has its own key.
         return lambda: wished("/extend", {"key": token_hex(16), **body})
     if wish in ("keep", "egress/ask"):
         return lambda: wished(f"/{wish}", body)

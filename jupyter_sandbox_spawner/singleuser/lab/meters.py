@@ -48,20 +48,23 @@ def _average(document: _Document, seconds: float) -> float | None:
 
 
 def meters(document: _Document, cores: float | None, home: Home | None) -> list[dict[str, Any]]:
-    """The meters of `GET sandbox/view`; what has neither a figure nor a limit is left out."""
+    """The meters of `GET sandbox/view`; what has neither a figure nor a limit is left out.
+
+    `label` stands behind the meter's name, where there is more to say.
+    """
     limits, usage = document.get("limits") or {}, document.get("usage") or {}
     soft = frozenset(map(str, document.get("soft_limits") or ()))
     found = [
-        _meter("cpu", cores, limits.get("cpu"), "cores", "CPU", "cpu" in soft),
-        _meter("memory", usage.get("memory"), limits.get("memory"), "bytes", "Memory", "memory" in soft),
+        _meter("cpu", cores, limits.get("cpu"), "cores", "", "cpu" in soft),
+        _meter("memory", usage.get("memory"), limits.get("memory"), "bytes", "", "memory" in soft),
     ]
     quota = limits.get("disk")
     if quota is not None:
-        found.append(_meter("disk", home.used if home else None, quota, "bytes", "Home", False))
+        found.append(_meter("disk", home.used if home else None, quota, "bytes", "home", False))
     elif home is not None:
-        found.append(_meter("disk", home.used, home.size, "bytes", "Disk, shared with others", False))
+        found.append(_meter("disk", home.used, home.size, "bytes", "shared with others", False))
     if usage.get("gpu_busy") is not None:
-        found.append(_meter("gpu", usage["gpu_busy"], 1.0, "share", "GPU", False))
+        found.append(_meter("gpu", usage["gpu_busy"], 1.0, "share", "", False))
     return [meter for meter in found if meter["used"] is not None or meter["limit"] is not None]
 
 

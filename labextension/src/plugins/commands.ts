@@ -58,7 +58,7 @@ function lifeCommands(model: ISandboxModel, trans: TranslationBundle): Commands 
       caption: trans.__('Move the end of this sandbox further off'),
       icon: sandboxIcon,
       describedBy: { args: described({ by: { type: 'integer', minimum: 1, description: by } }) },
-      execute: ({ by }) => told(() => model.extend(typeof by === 'number' ? by : undefined))
+      execute: ({ by }) => told(trans, () => model.extend(typeof by === 'number' ? by : undefined))
     },
     [CommandIDs.keep]: {
       label: trans.__('Keep the Sandbox While It Is Not Used'),
@@ -67,7 +67,7 @@ function lifeCommands(model: ISandboxModel, trans: TranslationBundle): Commands 
         args: described({ by: { type: 'integer', minimum: 0, description: trans.__('Seconds from now; 0: no longer') } })
       },
       execute: async ({ by }) => {
-        const done = await told(() => model.keep(typeof by === 'number' ? by : HOUR));
+        const done = await told(trans, () => model.keep(typeof by === 'number' ? by : HOUR));
         if (done) {
           const text = done.keep_until
             ? trans.__('It is kept although nobody uses it.')
@@ -96,7 +96,7 @@ function panelCommands(app: JupyterFrontEnd, model: ISandboxModel, trans: Transl
       execute: async () => {
         await model.refresh();
         if (model.trouble) {
-          Notification.error(refusal(model.trouble), { autoClose: 5000 });
+          Notification.error(refusal(model.trouble, trans), { autoClose: 5000 });
         }
       }
     },
@@ -149,7 +149,7 @@ function stopCommand(
         Notification.error(trans.__('It was not stopped: %1 was not saved.', done.failed.join(', ')));
         return false;
       }
-      return (await told(() => model.stop().then(() => true))) ?? false;
+      return (await told(trans, () => model.stop().then(() => true))) ?? false;
     }
   };
 }
@@ -157,13 +157,13 @@ function stopCommand(
 const refused = new OneToast();
 
 /** The answer, or null after the refusal was shown. */
-async function told<T>(act: () => Promise<T>): Promise<T | null> {
+async function told<T>(trans: TranslationBundle, act: () => Promise<T>): Promise<T | null> {
   try {
     const answer = await act();
     refused.dismiss();
     return answer;
   } catch (error) {
-    refused.put(refusal(error as Error), 'error', { autoClose: false });
+    refused.put(refusal(error as Error, trans), 'error', { autoClose: false });
     return null;
   }
 }

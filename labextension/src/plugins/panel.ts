@@ -50,7 +50,9 @@ function follow(app: JupyterFrontEnd, model: ISandboxModel, panel: SandboxPanel)
   add();
   model.changed.connect(() => {
     if (!model.isActive) {
-      panel.parent = null;
+      if (model.trouble === null) {
+        panel.parent = null; // known to be no sandbox, and not just silent
+      }
       return;
     }
     panel.title.className = '';
@@ -60,7 +62,14 @@ function follow(app: JupyterFrontEnd, model: ISandboxModel, panel: SandboxPanel)
   });
 }
 
+/** The hub's page of this server, which says why it ended and starts it again; empty where there is no hub. */
 function hubUrl(): string {
-  const prefix = PageConfig.getOption('hubPrefix');
-  return prefix ? URLExt.join(PageConfig.getOption('hubHost'), prefix) : '';
+  const [host, prefix, user, server] = ['hubHost', 'hubPrefix', 'hubUser', 'hubServerName'].map(name =>
+    PageConfig.getOption(name)
+  );
+  if (!prefix) {
+    return '';
+  }
+  const page = user ? ['user', encodeURIComponent(user), encodeURIComponent(server), 'lab'] : ['home'];
+  return URLExt.join(host, prefix, ...page.filter(Boolean));
 }

@@ -1,7 +1,8 @@
 /* How is something done from the panel? One button, one answer beside it, which is read aloud. */
 
 import * as React from 'react';
-import { RequestError } from '../request';
+import { wordsOf } from '../trouble';
+import { usePanel } from './context';
 import { Text } from './text';
 
 export interface IResult {
@@ -20,6 +21,7 @@ export interface IAction {
 
 /** One thing at a time; what came of it stays until the next. */
 export function useAction(): IAction {
+  const { trans } = usePanel();
   const [busy, setBusy] = React.useState(false);
   const [result, setResult] = React.useState<IResult | null>(null);
   const place = React.useRef<HTMLDivElement>(null);
@@ -34,7 +36,7 @@ export function useAction(): IAction {
       setResult({ fine, message: await work(), remedy: '' });
     } catch (error) {
       fine = false;
-      setResult(refusal(error));
+      setResult({ fine, ...wordsOf(error instanceof Error ? error : { message: String(error) }, trans) });
     }
     setBusy(false);
     window.setTimeout(() => keepFocus(place.current), 0);
@@ -89,11 +91,6 @@ export function Button(props: IButtonProps): JSX.Element {
       {props.children}
     </button>
   );
-}
-
-function refusal(error: unknown): IResult {
-  const remedy = error instanceof RequestError ? error.remedy : '';
-  return { fine: false, message: error instanceof Error ? error.message : String(error), remedy };
 }
 
 /** A button that vanished with its row takes the focus along; the answer is the next best place. */

@@ -16,7 +16,7 @@ export interface IPanelContext {
   shown: boolean;
   /** where the server is: logging in again begins there */
   baseUrl: string;
-  /** the hub's pages; empty where there is no hub */
+  /** the hub's page of this server; empty where there is no hub */
   hubUrl: string;
   /** Asks whether to stop, and what to save; true: it was told to stop. */
   stop: () => Promise<boolean>;

@@ -11,9 +11,9 @@ const MOST = 20;
 /** The experiment's newest runs and a link to all. */
 export function ExperimentSection(props: { experiments: IExperiments }): JSX.Element {
   const { trans } = usePanel();
-  const { part, url, experiment, runs } = props.experiments;
+  const { part, here, url, experiment, runs } = props.experiments;
   const { shown, more } = few(runs, MOST);
-  const absent = part.ok && url === null;
+  const absent = part.ok && !here;
   return (
     <Section name="experiments" title={trans.__('Experiments')} count={counted(runs.length)}>
       <PartAway part={part} />

@@ -121,10 +121,15 @@ function Denial(props: { denial: IDenial; asked: IEgressRequest | null; action: 
           <span>{trans.__('You asked:')}</span> <StatusBadge status={asked.status} />
         </div>
       ) : (
-        <AskOpener host={denial.host} port={denial.port} action={props.action} />
+        canBeOpened(denial) && <AskOpener host={denial.host} port={denial.port} action={props.action} />
       )}
     </li>
   );
+}
+
+/** Only a host that no rule names is opened by an approval; no approval mends a name or an address. */
+function canBeOpened({ code, host, port }: IDenial): boolean {
+  return (code === 'egress.not_allowed' || code === 'egress.port_not_allowed') && host !== '' && port > 0;
 }
 
 function Allowed(props: { allowed: string[] }): JSX.Element {

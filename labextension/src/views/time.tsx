@@ -11,16 +11,21 @@ import { Instant, Text } from './text';
 
 /** Profile, end and reason, then what helps. */
 export function TimeSection(props: { sandbox: ISandbox }): JSX.Element {
-  const { trans } = usePanel();
+  const { model, trans } = usePanel();
   const { sandbox } = props;
   const action = useAction();
+  const hasEnded = model.trouble?.kind === 'gone';
   return (
     <Section name="time" title={trans.__('Time')}>
       <Left sandbox={sandbox} />
-      {sandbox.stop ? <Stopping sandbox={sandbox} /> : <Why sandbox={sandbox} />}
-      <Extend sandbox={sandbox} action={action} />
-      <Keep sandbox={sandbox} action={action} />
-      <StopNow sandbox={sandbox} action={action} />
+      {sandbox.stop && !hasEnded ? <Stopping sandbox={sandbox} /> : <Why sandbox={sandbox} />}
+      {!hasEnded && (
+        <>
+          <Extend sandbox={sandbox} action={action} />
+          <Keep sandbox={sandbox} action={action} />
+          <StopNow sandbox={sandbox} action={action} />
+        </>
+      )}
       <Result of={action} />
       <Last sandbox={sandbox} />
     </Section>
@@ -31,11 +36,12 @@ export function TimeSection(props: { sandbox: ISandbox }): JSX.Element {
 function Left(props: { sandbox: ISandbox }): JSX.Element {
   const { model, trans, preferences } = usePanel();
   const now = useNow();
-  const { ending, profile, idle_timeout } = props.sandbox;
+  const { ending, profile } = props.sandbox;
   const at = instant(ending.at);
   const left = at === null ? null : at - now;
-  const thresholds = thresholdsOf(ending.kind, idle_timeout, preferences.thresholds);
+  const thresholds = thresholdsOf(props.sandbox, preferences.thresholds);
   const loud = left === null ? 'plain' : level(left, thresholds);
+  const hasEnded = model.trouble?.kind === 'gone';
   const stale = model.known !== null && staleSince(model.known, model.trouble) !== null;
   return (
     <div className="jp-sandbox-left" data-level={loud} data-stale={stale || undefined}>
@@ -43,7 +49,7 @@ function Left(props: { sandbox: ISandbox }): JSX.Element {
         {trans.__('Profile')} <Text value={profile} most={60} />
       </span>
       <span className="jp-sandbox-left-time" role="timer" aria-label={trans.__('Time left')}>
-        {left === null ? trans.__('no end') : leftText(left, loud, trans)}
+        {hasEnded ? trans.__('ended') : left === null ? trans.__('no end') : leftText(left, loud, trans)}
       </span>
       <span className="jp-sandbox-left-what">
         {at === null ? (

@@ -5,6 +5,7 @@ import * as React from 'react';
 import { agoText } from '../format';
 import { staleSince } from '../time';
 import type { IKnown, ITrouble } from '../tokens';
+import { endOf } from '../trouble';
 import { Button } from './action';
 import { useNow, usePanel } from './context';
 import { Away, Instant, Text } from './text';
@@ -23,13 +24,26 @@ export function Trouble(): JSX.Element | null {
   };
   return (
     <Banner kind={trouble.kind} title={titles[trouble.kind]}>
-      <p>
-        <Text value={trouble.message} most={300} />
-      </p>
+      <Reason trouble={trouble} />
       <Since trouble={trouble} />
       <WayOut trouble={trouble} />
     </Banner>
   );
+}
+
+/** Why: of a server that has ended what it said before, for the hub's answer says nothing. */
+function Reason(props: { trouble: ITrouble }): JSX.Element | null {
+  const { model, trans } = usePanel();
+  const { kind, message } = props.trouble;
+  if (kind !== 'gone') {
+    return message ? (
+      <p>
+        <Text value={message} most={300} />
+      </p>
+    ) : null;
+  }
+  const why = endOf(model.known?.view.sandbox ?? null, model.now());
+  return <p>{why ? <Text value={why} most={300} /> : trans.__('Its page at the hub says why.')}</p>;
 }
 
 function ControlAway(props: { known: IKnown }): JSX.Element {
@@ -97,7 +111,7 @@ function WayOut(props: { trouble: ITrouble }): JSX.Element {
         <p>{trans.__('Your files are kept. Once it runs again, this page goes on by itself.')}</p>
         {hubUrl && (
           <div className="jp-sandbox-doing">
-            <Away className="jp-sandbox-button jp-sandbox-away" url={URLExt.join(hubUrl, 'home')}>
+            <Away className="jp-sandbox-button jp-sandbox-away" url={hubUrl}>
               {trans.__('Start again')}
             </Away>
           </div>

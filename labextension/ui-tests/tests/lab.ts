@@ -58,6 +58,7 @@ export class Lab {
     const title = name === 'dark' ? 'JupyterLab Dark' : 'JupyterLab Light';
     await this.command('apputils:change-theme', { theme: title });
     await this.page.locator(`body[data-jp-theme-name="${title}"]`).waitFor({ state: 'attached' });
+    await this.page.locator('#jupyterlab-splash').waitFor({ state: 'detached' }); // it stands while a theme loads
   }
 }
 

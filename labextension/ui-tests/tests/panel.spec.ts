@@ -47,7 +47,11 @@ test('an open panel is open again after a reload', async ({ lab, baseURL }) => {
   await lab.begin();
   await lab.page.clock.runFor(5000);
   await saved;
+  lab.server.view = null;
   await load(lab.page, baseURL!);
+  await expect(lab.panel).toContainText('This server does not answer'); // a first failure takes nothing away
+  lab.server.view = undefined;
+  await lab.refresh();
   await expect(lab.panel).toBeVisible();
   await expect(section(lab.panel, 'Time')).toBeVisible();
 });
@@ -74,6 +78,59 @@ test('extending shows the new end, and a refusal the reason of the server', asyn
   });
   await time.getByRole('button', { name: /^Extend to/ }).click();
   await expect(time.getByRole('status')).toContainText('The profile allows no further extension. Ask your admin.');
+});
+
+test('an extension whose answer is lost is asked for again as the same one', async ({ lab }) => {
+  const { panel, server } = lab;
+  await lab.begin();
+  let answers = 0;
+  server.answers.extend = () => (answers++ ? { status: 200, body: { deadline: null, left: 1, cap: null } } : null);
+  const time = section(panel, 'Time');
+  await time.getByRole('button', { name: /^Extend to/ }).click();
+  await expect(time.getByRole('status')).toContainText('Extended.');
+  const keys = server.asked.filter(({ path }) => path === 'extend').map(({ body }) => body.key);
+  expect(keys).toHaveLength(2);
+  expect(keys[0]).toMatch(/^[\w.-]{1,58}$/);
+  expect(keys[1]).toBe(keys[0]);
+  server.answers.extend = () => null;
+  await time.getByRole('button', { name: /^Extend to/ }).click();
+  await expect(time.getByRole('status')).toContainText('The server does not answer. It may have been done');
+  expect(server.asked[server.asked.length - 1].body.key).not.toBe(keys[0]);
+});
+
+test('runs are shown where MLflow has no address, and nothing is tracked only where the server says so', async ({ lab }) => {
+  const { panel, server } = lab;
+  await lab.begin();
+  const experiments = section(panel, 'Experiments');
+  server.say = view => {
+    view.experiments.url = null;
+  };
+  await lab.refresh();
+  await expect(experiments).toContainText('resnet-18');
+  await expect(experiments).not.toContainText('This site tracks no experiments.');
+  server.say = view => {
+    view.experiments = { ...view.experiments, here: false, url: null, runs: [] };
+  };
+  await lab.refresh();
+  await expect(experiments).toContainText('This site tracks no experiments.');
+});
+
+test('only what an approval can open is offered to be asked for', async ({ lab }) => {
+  const { panel, server } = lab;
+  await lab.begin();
+  const denied = section(panel, 'Network').locator('[data-list=denied]');
+  await expect(denied.getByRole('button', { name: /Ask for access to files/ })).toHaveCount(1);
+  server.say = view => {
+    const [first] = view.egress.denied;
+    view.egress.denied = [
+      { ...first, code: 'egress.resolved_private' },
+      { ...first, host: '' },
+      { ...first, port: 0 }
+    ];
+  };
+  await lab.refresh();
+  await expect(denied.locator('li')).toHaveCount(3);
+  await expect(denied.getByRole('button', { name: /Ask for access/ })).toHaveCount(0);
 });
 
 test('where no extension is possible the button says why and does nothing', async ({ lab }) => {

@@ -120,6 +120,7 @@ export function document(now: number): any {
     ],
     experiments: {
       part: FINE,
+      here: true,
       url: '/services/tracking/',
       experiment: 'ada/default',
       runs: [
@@ -138,6 +139,7 @@ export function wish(fields: object): any {
 export interface IAnswer {
   status: number;
   body?: any;
+  headers?: Record<string, string>;
 }
 
 /** What the routes answer; tests change `say` and `answers` while the page is open. */
@@ -148,8 +150,8 @@ export class Server {
   say: (view: any) => void = () => undefined;
   /** the answer to `view` instead of the document; null: the connection breaks */
   view: IAnswer | null | undefined = undefined;
-  /** by path below sandbox/ */
-  answers: Record<string, (body: any) => IAnswer> = {};
+  /** by path below sandbox/; null: the connection breaks */
+  answers: Record<string, (body: any) => IAnswer | null> = {};
   asked: { path: string; body: any }[] = [];
   started = Date.now();
 
@@ -178,13 +180,20 @@ export class Server {
     if (path === 'view') {
       return this.answerView(route);
     }
-    const { status, body: answer } = this.answers[path]?.(body) ?? { status: 200, body: {} };
+    const said = this.answers[path] ? this.answers[path](body) : { status: 200, body: {} };
+    if (said === null) {
+      return route.abort('connectionrefused');
+    }
+    const { status, body: answer } = said;
     await route.fulfill({ status, json: answer ?? {} });
   }
 
   private async answerView(route: Route): Promise<void> {
     if (this.view === null) {
       return route.abort('connectionrefused');
+    }
+    if (this.view?.headers) {
+      return route.fulfill(this.view);
     }
     if (this.view !== undefined) {
       return route.fulfill({ status: this.view.status, json: this.view.body ?? {} });

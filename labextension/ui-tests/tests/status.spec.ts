@@ -32,6 +32,22 @@ for (const theme of ['light', 'dark'] as const) {
   });
 }
 
+test('a toast offers to extend from when that is possible', async ({ lab }) => {
+  await lab.begin();
+  let possible = false;
+  lab.server.say = view => {
+    view.sandbox.ending.at = new Date(lab.server.started + 4 * MINUTE).toISOString();
+    view.sandbox.extension.possible = possible;
+  };
+  await lab.command('sandbox:refresh');
+  await expect(warnings(lab)).toHaveCount(1);
+  await expect(warnings(lab).getByRole('button', { name: 'Extend' })).toHaveCount(0);
+  possible = true;
+  await lab.command('sandbox:refresh');
+  await expect(warnings(lab).getByRole('button', { name: 'Extend' })).toBeVisible();
+  await expect(warnings(lab)).toHaveCount(1);
+});
+
 test('two thresholds that are crossed at once are one toast, and an end that moves takes it away', async ({ lab }) => {
   await lab.begin();
   await ends(lab, 41);

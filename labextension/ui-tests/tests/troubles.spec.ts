@@ -65,18 +65,36 @@ test('an ended login offers to log in in a new tab, and goes on by itself', asyn
   await expect(banner).toHaveCount(0);
 });
 
-test('a server that has ended says so with its reason, and is well once it runs again', async ({ lab }) => {
-  const { panel, server } = lab;
-  await lab.begin();
-  server.view = { status: 424, body: { message: 'It was not used for 1 h.' } };
-  await panel.getByRole('button', { name: 'Refresh' }).click();
-  const banner = panel.locator('.jp-sandbox-trouble');
-  await expect(banner).toContainText('This server has ended');
-  await expect(banner).toContainText('It was not used for 1 h.');
-  server.view = undefined;
-  await lab.page.clock.fastForward(10 * 60_000);
-  await expect(banner).toHaveCount(0);
-});
+/** What a hub answers for a server that has ended: a redirect, to another origin where it has subdomains. */
+const ENDED = {
+  'a redirect to its own page': { status: 302, headers: { location: '/hub/user/ada/sandbox/view' } },
+  'a redirect to another origin': { status: 302, headers: { location: 'https://hub.example/hub/user/ada/sandbox/view' } },
+  'a refusal': { status: 424, body: { message: 'ada is not running' } }
+};
+
+for (const [name, answer] of Object.entries(ENDED)) {
+  test(`a server that has ended says why and where it starts again, and goes on by itself: ${name}`, async ({ lab }) => {
+    const { panel, server } = lab;
+    await lab.begin();
+    server.say = view => {
+      view.sandbox.stop = { code: 'stop.by_admin', why: 'The disks are moved.', actor: 'root', decided_at: view.now };
+    };
+    await lab.refresh();
+    server.view = answer;
+    await panel.getByRole('button', { name: 'Refresh' }).click();
+    const banner = panel.locator('.jp-sandbox-trouble');
+    await expect(banner).toContainText('This server has ended');
+    await expect(banner).toContainText('The disks are moved.');
+    await expect(banner).not.toContainText('not running');
+    await expect(section(panel, 'Time').getByRole('timer')).toHaveText('ended');
+    await expect(section(panel, 'Time').getByRole('button', { name: /Extend|Stop/ })).toHaveCount(0);
+    const link = banner.getByRole('link', { name: /Start again/ });
+    await expect(link).toHaveAttribute('href', 'https://hub.example/hub/user/ada/lab');
+    server.reset();
+    await lab.page.clock.fastForward(10 * 60_000);
+    await expect(banner).toHaveCount(0);
+  });
+}
 
 test('only what the broker knows is away when the broker is', async ({ lab }) => {
   const { server } = lab;
@@ -156,6 +174,7 @@ test('two tabs agree: what one does, the other shows when it is looked at', asyn
   await section(panel, 'Time').getByRole('button', { name: /^Extend/ }).click();
   await expect(section(panel, 'Time').getByRole('timer')).toHaveText(/^1 h/);
   await show(other, false);
+  await lab.page.clock.fastForward(31_000); // it does not ask more often
   await show(other, true);
   await expect(section(there, 'Time').getByRole('timer')).toHaveText(/^1 h/);
   await expect(section(there, 'Time')).toContainText('None is left.');
