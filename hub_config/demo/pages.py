@@ -120,7 +120,7 @@ def read_reason(text: str) -> str:
         return str(document.get("message") or document)
     for pattern in (
         r'<p class="login_error">(.*?)</p>',
-        r'class="spawn-error-msg[^"]*">(.*?)</p>',
+        r'class="spawn-error-msg[^>]*>(.*?)</p>',
         r'<div class="error">(.*?)</div>',
         r"has failed\.\s*</p>\s*<p>(.*?)</p>",  # of a start that failed after the page had moved on
         r"<title>(.*?)</title>",
