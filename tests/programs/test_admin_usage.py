@@ -124,7 +124,7 @@ def test_a_month_is_its_first_day_to_its_last(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(usage, "ask", asking)
     assert main(["usage", "--month", "2028-02", "--by", "group"]) == 0
-    assert asked_for == [("group", "2028-02-01", "2028-02-29", None)]
+    assert asked_for == [("group", "2028-02-01", "2028-02-29", None, "")]
 
 
 async def _given(question: Awaitable[Any]) -> Any:

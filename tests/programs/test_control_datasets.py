@@ -26,6 +26,7 @@ from jupyter_sandbox_spawner.control.reconciler import Reconciler
 from jupyter_sandbox_spawner.errors import AnswerError
 from jupyter_sandbox_spawner.models import UserPlace
 from jupyter_sandbox_spawner.names import sandbox_id
+from jupyter_sandbox_spawner.rules import page_cookies
 from jupyter_sandbox_spawner.rules.admission import Admission, AdmissionRequest, terms_of
 from jupyter_sandbox_spawner.rules.profiles import Defaults, to_spec
 from jupyter_sandbox_spawner.serving import application, listening_socket, loopback_socket
@@ -124,9 +125,8 @@ async def place() -> AsyncIterator[Place]:
         datasets, admin, public = DatasetsApi(parts), application(frozenset()), application(None)
         datasets.add_to(admin)
         reconciler = Reconciler(parts, control.stopper, control.lifetime)
-        PublicApi(parts, AdminApi(parts, control.lifetime, reconciler, control.watcher), "/sandbox").add_to(
-            public
-        )
+        place = page_cookies.Place(prefix="/sandbox", hub="/hub")
+        PublicApi(parts, AdminApi(parts, control.lifetime, reconciler, control.watcher), place).add_to(public)
         datasets.add_to(public, "/sandbox")
         listener = loopback_socket(0)
         for app, held in ((admin, listening_socket(site.control_socket("admin"))), (public, listener)):

@@ -60,6 +60,7 @@ DENIED: dict[str, Any] = {
     "last_at": "2026-11-25T15:10:00Z",
 }
 REQUEST: dict[str, Any] = {
+    "here": True,
     "id": 7,
     "sandbox": "sb-aaaaaaaaaaaaaaaaaaaa",
     "user": "ada",

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from jupyter_sandbox_spawner.singleuser.inside import dial
 from tests.singleuser.sandbox import Sandbox, eventually, read_all
 
 ECHO = """
@@ -97,3 +98,9 @@ def test_a_restarted_gateway_is_dialled_again(listening: Sandbox) -> None:
     fresh = listening.doors.taken("ingress")
     fresh.sendall(MARKER + b"again")
     assert fresh.recv(5) == b"again"
+
+
+def test_a_connection_that_was_closed_before_it_is_looked_at_met_nobody() -> None:
+    """A server that is starting may close one between two looks; that must not end pid 1."""
+    with socket.socket() as unconnected:
+        assert dial._met_nobody(unconnected)
