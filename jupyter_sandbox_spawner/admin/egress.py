@@ -10,7 +10,7 @@ from ..errors import ConfigurationError
 from ..rules.egress_requests import STATUSES, cleaned
 from ..units import parse_duration
 from .exits import ExitStatus
-from .ps import ask, common_options
+from .ps import add_command, ask
 
 __all__ = ["add_commands"]
 
@@ -29,16 +29,16 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     verbs = egress.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_requests(verbs)
     _add_approve(verbs)
-    deny = _verb(verbs, "deny", "say no to a request", "Its user reads the reason.")
+    deny = add_command(verbs, "deny", "say no to a request", "Its user reads the reason.")
     _request(deny)
     deny.add_argument("--why", required=True, metavar="REASON", help="a sentence for the user")
     deny.set_defaults(action=_deny)
-    grants = _verb(
+    grants = add_command(
         verbs, "grants", "show what was given", "Shows what is given now, until when, and by whom."
     )
     grants.add_argument("--all", action="store_true", help="also what has ended or was taken back")
     grants.set_defaults(action=_grants)
-    revoke = _verb(
+    revoke = add_command(
         verbs,
         "revoke",
         "take a grant back",
@@ -50,7 +50,9 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _add_requests(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    requests = _verb(verbs, "requests", "show who asks for which host", "Shows what waits, the latest first.")
+    requests = add_command(
+        verbs, "requests", "show who asks for which host", "Shows what waits, the latest first."
+    )
     requests.add_argument("--status", choices=("all", *STATUSES), default="waiting", help="default: waiting")
     requests.add_argument("--user", default="", help="of this user only")
     requests.add_argument("--limit", default="100", metavar="N", help="as many at most; default: 100")
@@ -59,7 +61,7 @@ def _add_requests(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def _add_approve(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    approve = _verb(
+    approve = add_command(
         verbs,
         "approve",
         "give what was asked for, for a time",
@@ -80,14 +82,6 @@ def _add_approve(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     approve.add_argument("--pattern", default="", help='instead of the host: "*.example.org"')
     approve.add_argument("--why", default="", metavar="REASON", help="a sentence for the user")
     approve.set_defaults(action=_approve)
-
-
-def _verb(
-    verbs: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str, description: str
-) -> argparse.ArgumentParser:
-    verb = verbs.add_parser(name, help=summary, description=description)
-    common_options(verb)
-    return verb
 
 
 def _request(verb: argparse.ArgumentParser) -> None:

@@ -17,19 +17,21 @@ from .exits import ExitStatus
 if TYPE_CHECKING:
     from ..clients.control import ControlAdminClient
 
-__all__ = ["add_commands", "ask", "common_options"]
+__all__ = ["add_command", "add_commands", "ask", "common_options"]
 
 _COLUMNS = ("user", "server", "status", "profile", "left", "id")
 
 
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add `ps`, `why` and `stop`."""
-    ps = _command(commands, "ps", "list the sandboxes", "Lists open sandboxes with the time they have left.")
+    ps = add_command(
+        commands, "ps", "list the sandboxes", "Lists open sandboxes with the time they have left."
+    )
     ps.add_argument("--user", help="of this user only")
     ps.add_argument("--ended", action="store_true", help="also those that ended in the last seven days")
     table.add_options(ps)
     ps.set_defaults(action=_ps)
-    why = _command(
+    why = add_command(
         commands,
         "why",
         "say why a server was stopped or still runs",
@@ -37,7 +39,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     why.add_argument("server", metavar="USER[/SERVER]", help="alice, or alice/gpu for a named server")
     why.set_defaults(action=_why)
-    stop = _command(
+    stop = add_command(
         commands, "stop", "stop a server with a reason", "The reason is shown to its user, before and after."
     )
     stop.add_argument(
@@ -47,9 +49,10 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     stop.set_defaults(action=_stop)
 
 
-def _command(
+def add_command(
     commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str, description: str
 ) -> argparse.ArgumentParser:
+    """A command that asks control."""
     command = commands.add_parser(name, help=summary, description=description)
     common_options(command)
     return command

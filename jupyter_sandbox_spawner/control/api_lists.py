@@ -13,7 +13,7 @@ from .lifetime import Lifetime
 from .list_records import Found, denied_page, room_of, sandbox_page
 from .parts import Parts
 from .records import SandboxRecord
-from .views import reason, timestamp
+from .views import reason, timestamp, who_and_when
 
 __all__ = ["ListsApi"]
 
@@ -57,15 +57,7 @@ def _page(items: list[Any], total: int, page: int, size: int, now: datetime) -> 
 
 def _row(record: SandboxRecord, found: Found, verdict: Verdict | None) -> dict[str, Any]:
     return {
-        "id": record.id,
-        "user": record.user,
-        "server": record.server,
-        "profile": record.profile,
-        "groups": record.groups,
-        "status": record.status,
-        "admitted_at": timestamp(record.admitted_at),
-        "ready_at": timestamp(record.ready_at),
-        "released_at": timestamp(record.released_at),
+        **who_and_when(record),
         "ends_at": timestamp(verdict.at) if verdict else None,
         "ends_code": verdict.code if verdict else "",
         "ends_why": verdict.why if verdict else "",

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from ..rules.egress import holds
-from ..rules.egress_requests import EgressGrant
+from ..rules.egress_requests import EgressGrant, rule_text
 from ..rules.egress_words import shown
 from .egress_records import EgressRequest
 from .records import SandboxRecord
@@ -25,7 +25,7 @@ def allowed_view(record: SandboxRecord, now: datetime) -> list[Any]:
 
 def self_view(record: SandboxRecord, request: EgressRequest, now: datetime) -> dict[str, Any]:
     """A request, for whoever reads it in this sandbox; `here`: it has now what was given."""
-    spec, given = record.known_spec(), f"{request.pattern}:{request.port} (request {request.id})"
+    spec, given = record.known_spec(), rule_text(request.pattern or "", request.port, request.id)
     rules = () if spec is None else spec.egress.rules
     here = any(rule.text == given and holds(rule, now) for rule in rules if rule.until is not None)
     return {**own_view(request, now), "here": here}

@@ -26,6 +26,7 @@ __all__ = [
     "summary",
     "timestamp",
     "verdict_view",
+    "who_and_when",
     "why_of",
 ]
 
@@ -83,9 +84,8 @@ def _stands(told: Told, record: SandboxRecord, now: datetime) -> bool:
     return not (later and told.code == "warning.ttl")
 
 
-def summary(record: SandboxRecord, now: datetime) -> dict[str, Any]:
-    """One line of a list."""
-    left = None if record.deadline is None else max((record.deadline - now).total_seconds(), 0)
+def who_and_when(record: SandboxRecord) -> dict[str, Any]:
+    """What every list says of a sandbox."""
     return {
         "id": record.id,
         "user": record.user,
@@ -96,6 +96,14 @@ def summary(record: SandboxRecord, now: datetime) -> dict[str, Any]:
         "admitted_at": timestamp(record.admitted_at),
         "ready_at": timestamp(record.ready_at),
         "released_at": timestamp(record.released_at),
+    }
+
+
+def summary(record: SandboxRecord, now: datetime) -> dict[str, Any]:
+    """One line of a list."""
+    left = None if record.deadline is None else max((record.deadline - now).total_seconds(), 0)
+    return {
+        **who_and_when(record),
         "deadline": timestamp(record.deadline),
         "time_left": left if record.is_open else None,
         "idle_timeout": record.idle_timeout,

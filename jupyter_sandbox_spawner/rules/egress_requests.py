@@ -41,6 +41,7 @@ __all__ = [
     "opening",
     "refusal",
     "rule_of",
+    "rule_text",
     "status_of",
     "too_many",
     "wish",
@@ -257,8 +258,13 @@ def applies(grant: EgressGrant, sandbox: str, user: str, groups: Collection[str]
 
 def rule_of(grant: EgressGrant) -> EgressRule:
     """The rule that it is in a sandbox's egress policy."""
-    text = f"{grant.pattern}:{grant.port} (request {grant.request})"
+    text = rule_text(grant.pattern, grant.port, grant.request)
     return EgressRule(pattern=grant.pattern, ports=(grant.port,), text=text, until=grant.until)
+
+
+def rule_text(pattern: str, port: int, request: int) -> str:
+    """How a rule that answers this request is written, by which it is known again."""
+    return f"{pattern}:{port} (request {request})"
 
 
 def merged(policy: EgressPolicy, grants: Sequence[EgressGrant]) -> EgressPolicy:

@@ -8,14 +8,15 @@ from __future__ import annotations
 import http.client
 import json
 import os
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from ..errors import AnswerError, RefusedError, SandboxError, UnreachableError
 
-__all__ = ["PATIENCE", "Api", "ask", "check_inside", "door", "is_inside"]
+__all__ = ["PATIENCE", "Api", "ask", "check_inside", "door", "is_inside", "read_answer"]
 
+_Answer = TypeVar("_Answer")
 Api = Literal["self", "secrets"]
 _NAMES: Mapping[Api, str] = {"self": "control", "secrets": "the broker of secrets"}
 PATIENCE = 4.0  # seconds; people wait, and the relay waits 5 for a gateway that restarts
@@ -60,6 +61,18 @@ def ask(
     if answer.status >= 400:
         raise _refusal(answer.status, document, _NAMES[of])
     return document
+
+
+def read_answer(parse: Callable[[Mapping[str, Any]], _Answer], document: Mapping[str, Any]) -> _Answer:
+    """What `parse` makes of control's document. Raises AnswerError `door.unreadable` where it cannot."""
+    try:
+        return parse(document)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise AnswerError(
+            f"The answer of control lacks what this version expects ({error!r}).",
+            code="door.unreadable",
+            remedy="Run %sandbox doctor, and tell the hub's admin.",
+        ) from error
 
 
 def check_inside() -> str:

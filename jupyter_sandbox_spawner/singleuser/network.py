@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from ..errors import AnswerError, ConfigurationError
-from .door import PATIENCE, ask
+from ..errors import ConfigurationError
+from .door import PATIENCE, ask, read_answer
 from .egress_answers import AccessRequest, Denial, Egress, Requested
 from .secret_list import instant
 
@@ -23,7 +23,7 @@ _Answer = TypeVar("_Answer")
 
 def egress(timeout: float = PATIENCE) -> Egress:
     """What may be reached, what was refused, and what was asked for. Raises SandboxError."""
-    return _read(_egress, ask("/egress", timeout=timeout))
+    return read_answer(_egress, ask("/egress", timeout=timeout))
 
 
 def ask_for_access(host: str, why: str, port: int | None = None) -> Requested:
@@ -42,12 +42,12 @@ def ask_for_access(host: str, why: str, port: int | None = None) -> Requested:
             remedy='Write: %sandbox egress ask HOST --why "what for"',
         )
     wish = {"host": name, "port": port or found, "why": reason}
-    return Requested(request=_read(_request, ask("/egress/ask", wish)))
+    return Requested(request=read_answer(_request, ask("/egress/ask", wish)))
 
 
 def withdraw(request: int) -> Requested:
     """Take back a request that waits. Raises RefusedError."""
-    return Requested(request=_read(_request, ask("/egress/withdraw", {"id": request})))
+    return Requested(request=read_answer(_request, ask("/egress/withdraw", {"id": request})))
 
 
 def place(text: str) -> tuple[str, int]:
@@ -67,17 +67,6 @@ def place(text: str) -> tuple[str, int]:
             remedy="Write example.org or example.org:443.",
         )
     return host, number
-
-
-def _read(parse: Callable[[_Document], _Answer], document: _Document) -> _Answer:
-    try:
-        return parse(document)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise AnswerError(
-            f"The answer of control lacks what this version expects ({error!r}).",
-            code="door.unreadable",
-            remedy="Run %sandbox doctor, and tell the hub's admin.",
-        ) from error
 
 
 def _egress(document: _Document) -> Egress:

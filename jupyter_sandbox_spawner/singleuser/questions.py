@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from secrets import token_hex
 from typing import Any, TypeVar, get_args
 
-from ..errors import AnswerError, UnreachableError
+from ..errors import UnreachableError
 from ..units import format_duration, parse_duration
 from .answers import EndKind, Extension, PreviousStop, Quota, Status, TimeLeft
-from .door import ask
+from .door import ask, read_answer
 from .notices import GivenWarning, last_save
 
 __all__ = ["extend", "keep", "status", "time_left", "ttl", "wished"]
@@ -24,12 +24,12 @@ _SAME = 1.5  # seconds; control writes whole ones
 
 def status() -> Status:
     """Profile, time left, quotas, network, and why the last server ended. Raises SandboxError."""
-    return _read(_status, ask())
+    return read_answer(_status, ask())
 
 
 def ttl() -> TimeLeft:
     """When this server stops and why then. Raises SandboxError."""
-    return _read(time_left, ask())
+    return read_answer(time_left, ask())
 
 
 def extend(by: int | str | None = None) -> TimeLeft:
@@ -41,8 +41,8 @@ def extend(by: int | str | None = None) -> TimeLeft:
     seconds = None if by is None else parse_duration(by, "by")
     wish = {"key": token_hex(16), **({} if seconds is None else {"by": seconds})}
     answer = wished("/extend", wish)
-    note = _read(lambda document: _differs(document, seconds), answer)
-    return _read(lambda document: time_left(document, note), ask())
+    note = read_answer(lambda document: _differs(document, seconds), answer)
+    return read_answer(lambda document: time_left(document, note), ask())
 
 
 def keep(by: int | str) -> TimeLeft:
@@ -53,8 +53,8 @@ def keep(by: int | str) -> TimeLeft:
     """
     seconds = 0 if by in (0, "off") else parse_duration(by, "by")
     answer = wished("/keep", {"by": seconds})
-    note = _read(lambda document: _kept_less(document, seconds), answer)
-    return _read(lambda document: time_left(document, note), ask())
+    note = read_answer(lambda document: _kept_less(document, seconds), answer)
+    return read_answer(lambda document: time_left(document, note), ask())
 
 
 def wished(path: str, wish: Mapping[str, Any]) -> dict[str, Any]:
@@ -64,17 +64,6 @@ def wished(path: str, wish: Mapping[str, Any]) -> dict[str, Any]:
     except UnreachableError:
         # It may be the answer that was lost: the same wish again changes nothing that was granted.
         return ask(path, wish)
-
-
-def _read(parse: Callable[[_Document], _Answer], document: _Document) -> _Answer:
-    try:
-        return parse(document)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise AnswerError(
-            f"The answer of control lacks what this version expects ({error!r}).",
-            code="door.unreadable",
-            remedy="Run %sandbox doctor, and tell the hub's admin.",
-        ) from error
 
 
 def _instant(text: str | None) -> datetime | None:
