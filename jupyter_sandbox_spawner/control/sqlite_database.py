@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +42,9 @@ class Sqlite:
             # The driver must not begin by itself: it would take the lock only at the first write.
             connection.isolation_level = None
             cursor = connection.cursor()
-            cursor.execute("PRAGMA journal_mode=WAL")
+            # Two that change a new file's mode at once would not wait: SQLite tells one of them "locked".
+            with _alone_in(Path(self.name).parent):
+                cursor.execute("PRAGMA journal_mode=WAL")
             cursor.execute("PRAGMA synchronous=FULL")
             cursor.execute("PRAGMA foreign_keys=ON")
             cursor.close()
@@ -88,3 +93,14 @@ class Sqlite:
         return StoreError(
             f"The database {self.name} cannot be used ({error.orig}).", remedy="Control's log has more."
         )
+
+
+@contextmanager
+def _alone_in(directory: Path) -> Iterator[None]:
+    """Others that ask this of the same directory wait; the kernel frees it where a process dies."""
+    held = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(held)

@@ -69,6 +69,14 @@ async def test_an_earlier_schema_is_brought_up_to_date(database: str, earlier: s
     assert current == SCHEMA
 
 
+async def test_two_that_open_a_new_file_at_once_wait_for_each_other(tmp_path: Path) -> None:
+    """Of two that make one SQLite file at the same moment none is told that it is locked, in twelve tries."""
+    for number in range(12):
+        first, second = (Store(str(tmp_path / f"{number}.sqlite"), 30.0) for _ in range(2))
+        await asyncio.gather(first.__aenter__(), second.__aenter__())
+        await asyncio.gather(*(store.__aexit__(None, None, None) for store in (first, second)))
+
+
 async def test_two_that_start_at_once_upgrade_once(database: str) -> None:
     """Both are open afterwards, and the steps of the schema were made one time."""
     # Six steps of a schema take longer than a question where the processors are busy.
