@@ -107,9 +107,10 @@ class SandboxSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class Doors:
-    """Where the gateway put a sandbox's doors: a directory to bind read-only at /run/sandbox/doors."""
+    """The directory of a sandbox's doors, for /run/sandbox/doors; a pod's link shows `ticket` there once."""
 
     directory: str
+    ticket: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +124,7 @@ class CreateRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class Handle:
-    """A sandbox as its backend knows it. `generation` tells a re-created one from the old."""
+    """A sandbox as its backend knows it."""
 
     id: str
     host_uid: int
@@ -131,12 +132,13 @@ class Handle:
 
 @dataclass(frozen=True, kw_only=True)
 class Status:
-    """What is true now. `exit_code` is set for stopped; `reason` says why in a sentence for people."""
+    """What is true now. `exit_code` is set for stopped; `reason` is for people; `address`: its pod's."""
 
     value: StatusValue
     exit_code: int | None = None
     reason: str = ""
     started_at: datetime | None = None
+    address: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,8 +195,7 @@ class Capabilities:
 
 @dataclass(frozen=True, kw_only=True)
 class UserPlace:
-    """What the launcher keeps for one user: a host uid of its own and a home directory.
-
+    """What the launcher keeps for one user: a host uid of its own, a home (a directory, a claim's name).
     `root_uid` stands for uid 0 inside everybody's sandboxes; -1, which is nobody, where it was not told.
     """
 

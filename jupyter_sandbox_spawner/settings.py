@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from .errors import ConfigurationError
+from .kubernetes_site import KubernetesSite, WiresSite
 from .vault_site import VaultSite
 
 __all__ = ["SITE_VARIABLE", "Environment", "Site", "check_site", "load_site", "write_site"]
@@ -95,7 +96,7 @@ class Site:
     servers_per_user: int | None = None
     usage_days: int = 400
     source_of_hosts: str = ""
-    backend: Literal["local", "docker"] = "local"
+    backend: Literal["local", "docker", "kubernetes"] = "local"
     docker_socket: str = "/run/docker.sock"
     shared_directories: Mapping[str, str] = field(default_factory=dict)
     tracking: str = ""
@@ -104,6 +105,10 @@ class Site:
     database: str = ""
     database_password_file: str = ""
     cdi_directories: tuple[str, ...] = ("/etc/cdi", "/var/run/cdi")
+    wires: WiresSite | None = None
+    kubernetes: KubernetesSite | None = None
+    listen_host: str = "127.0.0.1"
+    hosts: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def runtimes(self) -> tuple[str, ...]:
@@ -175,8 +180,8 @@ class Site:
 
     @property
     def hub_api_url(self) -> str:
-        """The hub's API on loopback, for the gateway alone."""
-        return f"http://127.0.0.1:{self.hub_port}{self.base_url}hub/api"
+        """The hub's API, for control and the gateway."""
+        return f"http://{self.host_of('hub')}:{self.hub_port}{self.base_url}hub/api"
 
     @property
     def admin_prefix(self) -> str:
@@ -191,7 +196,11 @@ class Site:
     @property
     def front_url(self) -> str:
         """Where the proxy sends every server's requests; the hub appends the path itself."""
-        return f"http://127.0.0.1:{self.front_port}"
+        return f"http://{self.host_of('gateway')}:{self.front_port}"
+
+    def host_of(self, program: str) -> str:
+        """Where the TCP ports of a program are reached."""
+        return self.hosts.get(program, "127.0.0.1")
 
 
 def load_site(path: str | os.PathLike[str] | None = None) -> Site:

@@ -13,11 +13,11 @@ from tests.repo.sources import PACKAGE, Module, functions, modules
 WORDS = {"__init__", "errors", "gpus", "leftovers", "models", "names", "policies", "secret_names", "units"}
 FLOORS = (
     WORDS,
-    {"wire", "settings", "vault_site"},
+    {"wire", "settings", "vault_site", "kubernetes_site"},
     {"rules"},
     {"serving", "held", "clients", "kept_book", "ordinary", "sessions"},
     {"backends"},
-    {"hub", "launcher", "gateway", "control", "tracking", "broker"},
+    {"hub", "launcher", "gateway", "control", "tracking", "broker", "wires"},
     {"admin", "setup_backend", "setup_hub", "setup_services", "setup_vault"},
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
