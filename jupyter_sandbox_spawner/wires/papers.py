@@ -14,7 +14,7 @@ from cryptography.x509.oid import NameOID
 from ..errors import ConfigurationError
 from ..rules.certificates import PROGRAMS, Paper
 
-__all__ = ["FILES", "Papers", "program_of", "read_papers"]
+__all__ = ["FILES", "Papers", "certificates_in", "hosts_in", "paper_of", "program_of", "read_papers"]
 
 FILES = ("ca.pem", "certificate.pem", "key.pem")
 _MAKE = "Make them with: jupyter-sandbox-admin certificates make --directory DIRECTORY"
@@ -31,19 +31,19 @@ class Papers:
 
 def read_papers(directory: Path) -> Papers:
     """Read and compare the three files; times are not judged. Raises ConfigurationError `certificates.*`."""
-    trusted = _certificates(directory / "ca.pem")
-    own, *bridges = _certificates(directory / "certificate.pem")
+    trusted = certificates_in(directory / "ca.pem")
+    own, *bridges = certificates_in(directory / "certificate.pem")
     _check_key(directory / "key.pem", own)
     if not _is_signed(own, trusted, bridges):
         raise ConfigurationError(
             f"{directory}/certificate.pem is of no authority in ca.pem beside it.",
             code="certificates.foreign",
-            remedy="Copy the whole directory again; jupyter-sandbox-admin certificates show says what there is.",
+            remedy="Copy the whole directory again. What there is: jupyter-sandbox-admin certificates show",
         )
     return Papers(
-        own=_paper(own, program_of(own)),
-        authorities=tuple(_paper(item, "") for item in trusted),
-        hosts=_hosts(own),
+        own=paper_of(own, program_of(own)),
+        authorities=tuple(paper_of(item, "") for item in trusted),
+        hosts=hosts_in(own),
     )
 
 
@@ -59,7 +59,8 @@ def program_of(certificate: x509.Certificate) -> str:
     )
 
 
-def _certificates(path: Path) -> list[x509.Certificate]:
+def certificates_in(path: Path) -> list[x509.Certificate]:
+    """Those of a file, at least one. Raises ConfigurationError."""
     try:
         return x509.load_pem_x509_certificates(_raw(path))
     except ValueError:
@@ -105,13 +106,15 @@ def _signs(authority: x509.Certificate, certificate: x509.Certificate) -> bool:
     return True
 
 
-def _paper(certificate: x509.Certificate, program: str) -> Paper:
+def paper_of(certificate: x509.Certificate, program: str) -> Paper:
+    """What of it is judged; `program` "" for an authority's."""
     return Paper(
         program=program, begins=certificate.not_valid_before_utc, ends=certificate.not_valid_after_utc
     )
 
 
-def _hosts(certificate: x509.Certificate) -> tuple[str, ...]:
+def hosts_in(certificate: x509.Certificate) -> tuple[str, ...]:
+    """The names and addresses that it is for."""
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
