@@ -193,7 +193,7 @@ def _issue(
     certificate, key = authority.certificate(place.name, hosts, now)
     write_in_one_step(place / "key.pem", key, 0o600)
     write_in_one_step(place / "certificate.pem", certificate, 0o644)
-    return [f"{place.name}: {why}, for {', '.join(hosts)}"]
+    return [f"{place.name}: {why}"]
 
 
 def _trust(place: Path, authority: Authority) -> list[str]:
