@@ -35,7 +35,8 @@ def certificate_findings(site: Site, now: datetime | None = None) -> Iterator[Fi
             name="certificate's name",
             fine=False,
             seen=f"others dial {host}, and it is for {', '.join(papers.hosts)}",
-            remedy=f"jupyter-sandbox-admin certificates make --directory D --host {papers.own.program}={host}",
+            remedy="jupyter-sandbox-admin certificates make --directory D"
+            f" --host {papers.own.program}={host}",
         )
     if (directory / "key.pem").stat().st_mode & 0o007:
         yield Finding(
