@@ -9,9 +9,9 @@ import asyncio
 import contextlib
 import json
 import logging
+import os
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 from ..errors import ConfigurationError, RefusedError
 from ..names import is_sandbox_id
@@ -133,8 +133,9 @@ class Pods:
         return Admitted(f"{self._doors}/{sandbox}/{door}.sock", sandbox, self._held(sandbox))
 
     async def sweep(self) -> None:
-        """Forget pods whose doors were gone at the last look already; only called while the gateway answers."""
-        gone = {sandbox for sandbox in self._book if not Path(self._doors, sandbox).is_dir()}
+        """Forget pods whose doors were gone at the last look already; for when the gateway answers."""
+        there = await asyncio.to_thread(_names, self._doors)
+        gone = {sandbox for sandbox in self._book if sandbox not in there}
         for sandbox in gone & self._missed:
             log.info("The doors of %s are gone; its pod is forgotten.", sandbox)
             await self.forget(sandbox)
@@ -167,6 +168,13 @@ class Pods:
 
     def _lock(self, sandbox: str) -> asyncio.Lock:
         return self._locks.setdefault(sandbox, asyncio.Lock())
+
+
+def _names(directory: str) -> frozenset[str]:
+    try:
+        return frozenset(os.listdir(directory))
+    except FileNotFoundError:
+        return frozenset()
 
 
 def _key_of(body: bytes) -> str:

@@ -11,6 +11,7 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -51,13 +52,16 @@ async def eventually(ready: Callable[[], Any], what: Callable[[], str], seconds:
 
 def free_ports(count: int) -> list[int]:
     """Ports that nobody uses at any address of this machine now."""
-    import socket
-
-    held = [socket.create_server(("0.0.0.0", 0)) for _ in range(count)]  # noqa: S104 - bound for a moment
+    held = [socket.create_server(("0.0.0.0", 0)) for _ in range(count)]
     ports = [item.getsockname()[1] for item in held]
     for item in held:
         item.close()
     return ports
+
+
+def _takes(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(path) == 0
 
 
 class Certificates:
@@ -95,7 +99,9 @@ class Street:
         self.root = Path(tempfile.mkdtemp(prefix="wrt-", dir="/tmp").lower())
         self.root.mkdir(exist_ok=True)
         self.certificates = Certificates(self.root)
-        self.port, self.pods_port, self.front_port, self.hub_port = free_ports(4)
+        self.port, self.pods_port, self.hub_port = free_ports(3)
+        self._front = socket.create_server(("127.0.0.1", 0), backlog=1024)
+        self.front_port: int = self._front.getsockname()[1]
         self.sites: dict[str, Site] = {}
         self.running: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -133,7 +139,9 @@ class Street:
     def launch(self, name: str, *command: str, environment: dict[str, str] | None = None) -> None:
         """Start a process of this street; its output is in NAME.log."""
         with (self.root / f"{name}.log").open("ab") as log:
-            self.running[name] = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+            self.running[name] = subprocess.Popen(
+                command, stdout=log, stderr=log, env=environment, pass_fds=[self._front.fileno()]
+            )
 
     def module(self, name: str, module: str, *options: str) -> None:
         """Start a program of ours."""
@@ -154,8 +162,9 @@ class Street:
     async def gateway(self) -> None:
         """Start the real gateway on its machine."""
         site = self.machine("gateway")
-        self.module("gateway", "gateway", "--site", str(self.root / "gateway.json"))
-        await eventually(lambda: Path(site.gateway_socket).exists(), lambda: self.log("gateway"))
+        front = ("--front-fd", str(self._front.fileno()))
+        self.module("gateway", "gateway", "--site", str(self.root / "gateway.json"), *front)
+        await eventually(lambda: _takes(site.gateway_socket), lambda: self.log("gateway"))
 
     async def _pods_answer(self) -> bool:
         async with self.pods() as pods:
@@ -176,6 +185,23 @@ class Street:
             if address:
                 await pods.address(sandbox, address)
         return sandbox, ticket
+
+    def link(self, sandbox: str, ticket: str, uid: int | None = None) -> Path:
+        """Start the link of a pod; the directory that is its volumes (`doors`, `inside`, `memory`)."""
+        pod = self.root / sandbox[-6:]
+        for name in ("doors", "inside", "secret", "memory"):
+            (pod / name).mkdir(parents=True, exist_ok=True)
+        self.certificates.authority.cert_pem.write_to_path(str(pod / "secret/ca.pem"))
+        (pod / "secret/ticket").write_text(ticket)
+        self.module(
+            f"link-{sandbox}",
+            "wires.link",
+            *("--sandbox", sandbox, "--user-uid", str(os.geteuid() if uid is None else uid)),
+            *("--gateway", GATEWAY_NAME, "--address", f"{HOSTS['gateway']}:{self.pods_port}"),
+            *("--doors", f"{pod}/doors", "--inside", f"{pod}/inside"),
+            *("--secret", f"{pod}/secret", "--memory", f"{pod}/memory"),
+        )
+        return pod
 
     def end(self, name: str, number: int = signal.SIGTERM) -> int:
         """End one process; its exit status."""
@@ -198,6 +224,7 @@ class Street:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process.pid, signal.SIGKILL)
             process.wait()
+        self._front.close()
         shutil.rmtree(self.root)
 
 

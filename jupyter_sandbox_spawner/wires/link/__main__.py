@@ -32,10 +32,10 @@ def main(arguments: list[str] | None = None) -> int:
         copy_inside(options.inside)
         asyncio.run(_carry(options, (host, port)))
     except TicketRefusedError as error:
-        logging.error("The gateway refuses this pod: %s", error)  # noqa: LOG015 - the line of a container
+        logging.error("The gateway refuses this pod: %s", error)
         return 3
     except (OSError, ValueError) as error:
-        logging.error("The link cannot work: %s", error)  # noqa: LOG015 - as above
+        logging.error("The link cannot work: %s", error)
         return 2
     return 0
 
