@@ -265,6 +265,11 @@ def _opa() -> str:
     return "" if os.access(where, os.X_OK) else f"no {where}; run: scripts/prepare opa"
 
 
+def _kubectl() -> str:
+    """Is there a client that renders manifests? It asks no cluster for that."""
+    return "" if shutil.which("kubectl") else "no kubectl; run: apt-get install kubernetes-client"
+
+
 def _postgresql() -> str:
     """Can a PostgreSQL of the tests' own run here, as somebody who is not root?"""
     found = list(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
@@ -299,4 +304,5 @@ LANES: Mapping[str, Callable[[], str]] = {
     "vault": _vault,
     "opa": _opa,
     "postgresql": _postgresql,
+    "kubectl": _kubectl,
 }
