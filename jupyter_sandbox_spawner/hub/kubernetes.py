@@ -7,7 +7,7 @@ admin's hook makes of a pod is judged here, and the finished pod once more by th
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 

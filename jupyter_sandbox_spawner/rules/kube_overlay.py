@@ -126,7 +126,9 @@ def _labels(added: Mapping[str, Any]) -> dict[str, str]:
         if _is_ours(name) or not _KEY.fullmatch(name):
             raise _refused(f"metadata.labels[{name!r}]", value, f"Write names that are not {LABEL_OWNER}.")
         if not isinstance(value, str) or len(value) > 63 or not _LABEL.fullmatch(value):
-            raise _refused(f"metadata.labels[{name!r}]", value, "Write up to 63 letters, digits, - _ and dots.")
+            raise _refused(
+                f"metadata.labels[{name!r}]", value, "Write up to 63 letters, digits, - _ and dots."
+            )
     return dict(added)
 
 
@@ -136,7 +138,9 @@ def _annotations(added: Mapping[str, Any]) -> dict[str, str]:
         if _is_ours(name) or not _KEY.fullmatch(name) or not isinstance(value, str):
             raise _refused(f"metadata.annotations[{name!r}]", value, f"Write texts, not {LABEL_OWNER}'s.")
         if name not in _FINE and _ORDERS.search(domain):
-            way = "Such an annotation can give a pod a network or another runtime. Use one of your own domain."
+            way = (
+                "Such an annotation can give a pod a network or another runtime. Use one of your own domain."
+            )
             raise _refused(f"metadata.annotations[{name!r}]", value, way)
     return dict(added)
 
@@ -148,8 +152,8 @@ def _is_ours(name: str) -> bool:
 def _refused(path: str, value: Any, way: str) -> ConfigurationError:
     what = "is taken away" if value is None else f"= {shown(value)}"
     return ConfigurationError(
-        f"A setting or hook of KubeSpawner changes the pod: {path} {what}; it would open the sandbox or is not"
-        " known to be harmless.",
+        f"A setting or hook of KubeSpawner changes the pod: {path} {what}; it would open the sandbox"
+        " or is not known to be harmless.",
         code="kubernetes.setting_refused",
         field=path,
         remedy=way,

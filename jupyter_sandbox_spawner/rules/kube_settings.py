@@ -13,7 +13,15 @@ from ..errors import ConfigurationError
 from ..units import parse_size
 from .profile_fields import shown
 
-__all__ = ["INTO_THE_POD", "NO_EFFECT", "REFUSED", "SITE_WIDE", "KubeSettings", "kube_settings", "refused_kube"]
+__all__ = [
+    "INTO_THE_POD",
+    "NO_EFFECT",
+    "REFUSED",
+    "SITE_WIDE",
+    "KubeSettings",
+    "kube_settings",
+    "refused_kube",
+]
 
 _EGRESS = 'Allow the name in the profile (egress: ["NAME:PORT"]); internal_services of setup_hub maps it.'
 _UIDS = "Remove it; each user has a uid of their own, which never is root."
@@ -144,7 +152,9 @@ def _items(value: Any) -> list[Mapping[str, Any]]:
 def _is_home(volume: Mapping[str, Any]) -> bool:
     """Is it the claim that z2jh makes for a user? Ours takes its place."""
     claim = volume.get("persistentVolumeClaim")
-    named = isinstance(claim, Mapping) and str(claim.get("claimName", "")).startswith(("{pvc_name}", "claim-"))
+    named = isinstance(claim, Mapping) and str(claim.get("claimName", "")).startswith(
+        ("{pvc_name}", "claim-")
+    )
     return named and set(volume) == {"name", "persistentVolumeClaim"}
 
 

@@ -27,14 +27,22 @@ OPENING: dict[str, tuple[Change, str, str]] = {
     "the node's network": (lambda pod: pod["spec"].update(hostNetwork=True), "spec.hostNetwork", "egress"),
     "the node's processes": (lambda pod: pod["spec"].update(hostPID=True), "spec.hostPID", "closed"),
     "a name server": (lambda pod: pod["spec"].update(dnsPolicy="ClusterFirst"), "spec.dnsPolicy", "egress"),
-    "an account": (lambda pod: pod["spec"].update(serviceAccountName="x"), "spec.serviceAccountName", "identity"),
+    "an account": (
+        lambda pod: pod["spec"].update(serviceAccountName="x"),
+        "spec.serviceAccountName",
+        "identity",
+    ),
     "its token": (
         lambda pod: pod["spec"].update(automountServiceAccountToken=True),
         "spec.automountServiceAccountToken",
         "identity",
     ),
     "a node by name": (lambda pod: pod["spec"].update(nodeName="n1"), "spec.nodeName", "node_selector"),
-    "another runtime": (lambda pod: pod["spec"].update(runtimeClassName="x"), "spec.runtimeClassName", "runtime"),
+    "another runtime": (
+        lambda pod: pod["spec"].update(runtimeClassName="x"),
+        "spec.runtimeClassName",
+        "runtime",
+    ),
     "a volume": (lambda pod: pod["spec"]["volumes"].append({"name": "x"}), "spec.volumes", "datasets"),
     "a container": (lambda pod: pod["spec"]["containers"].append({}), "spec.containers", "image"),
     "a variable": (
@@ -66,7 +74,11 @@ OPENING: dict[str, tuple[Change, str, str]] = {
         "domain",
     ),
     "another name": (lambda pod: pod["metadata"].update(name="x"), "metadata.name", "launcher"),
-    "an owner": (lambda pod: pod["metadata"].update(ownerReferences=[]), "metadata.ownerReferences", "launcher"),
+    "an owner": (
+        lambda pod: pod["metadata"].update(ownerReferences=[]),
+        "metadata.ownerReferences",
+        "launcher",
+    ),
     "another kind": (lambda pod: pod.update(kind="Job"), "kind", "closed"),
     "less than before": (lambda pod: pod["spec"].pop("restartPolicy"), "spec.restartPolicy", "nothing away"),
     "a label less": (lambda pod: pod["metadata"]["labels"].pop("a"), "metadata.labels.a", "nothing away"),
