@@ -159,11 +159,6 @@ class Site:
         return f"{self.run_dir}/gateway.sock"
 
     @property
-    def pods_socket(self) -> str:
-        """Where the gateway's wires listen for who tells them of pods."""
-        return f"{self.run_dir}/wires/pods.sock"
-
-    @property
     def tracking_socket(self) -> str:
         """Where MLflow listens, for the gateway alone."""
         return f"{self.run_dir}/tracking.sock"

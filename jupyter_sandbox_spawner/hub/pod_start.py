@@ -1,6 +1,7 @@
 """What is different in a start where the sandbox is a pod? Its ticket, its address, and why it waits.
 
-Law: a pod's address is told by the launcher, never by the pod; without it nothing is given to it.
+Law: a pod's address is told by the launcher, never by the pod; without it nothing is given to it. It is told
+when the launcher says that the pod runs, by when the pod's node has been proved to be closed.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ async def start_sandbox(
     if not isinstance(gateway, PodGateway):
         await insist(lambda: launcher.start(sandbox_id))
         return
-    watching = asyncio.create_task(_watch(launcher, gateway, sandbox_id, stages))
+    watching = asyncio.create_task(_watch(launcher, sandbox_id, stages))
     try:
         status = await insist(lambda: launcher.start(sandbox_id, _LONGEST))
     finally:
@@ -55,16 +56,13 @@ async def start_sandbox(
     await insist(lambda: gateway.found_at(sandbox_id, status.address))
 
 
-async def _watch(launcher: LauncherClient, gateway: PodGateway, sandbox_id: str, stages: Stages) -> None:
-    """Tell each reason once, and the address as soon as there is one."""
-    told, address = {""}, ""
+async def _watch(launcher: LauncherClient, sandbox_id: str, stages: Stages) -> None:
+    """Tell each reason once."""
+    told = {""}
     while True:
         await asyncio.sleep(_LOOK)
         try:
             status = await launcher.status(sandbox_id)
-            if status is not None and status.address != address:
-                await gateway.found_at(sandbox_id, status.address)
-                address = status.address
         except ProgramError:
             continue  # whoever is away is asked again
         if status is not None and status.value == "pending" and status.reason not in told:
