@@ -67,7 +67,8 @@ class Site:
     of devices; of two that name the same device the one in the later directory wins. `vault` None: secrets
     are kept in encrypted files of the broker. `database`: control's, `postgresql://...` without a password,
     which is in the file `database_password_file`; "" is a SQLite file below state_dir. `usage_days`: how
-    many days it is kept what was used.
+    many days it is kept what was used. `listen_host`: where programs' TCP ports listen; `hosts`: where those
+    of a program are reached that is not on this machine. `wires` None: all programs are on this machine.
     """
 
     run_dir: str
@@ -224,6 +225,13 @@ class Site:
     def front_url(self) -> str:
         """Where the proxy sends every server's requests; the hub appends the path itself."""
         return f"http://{self.host_of('gateway')}:{self.front_port}"
+
+    @property
+    def carrier_uid(self) -> int | None:
+        """The uid by which sandboxes on other machines come to their doors: that of the gateway's wires,
+        which is the gateway's own. None where sandboxes are on this machine."""
+        known = self.program_uids.get("gateway")
+        return None if self.backend != "kubernetes" else os.geteuid() if known is None else known
 
     def host_of(self, program: str) -> str:
         """Where the TCP ports of a program are reached."""
