@@ -18,6 +18,7 @@ from traitlets.config.loader import LazyConfigValue
 from .errors import ConfigurationError
 from .hub.catalogue import Source, check_profiles, in_python
 from .hub.notes import page_variables
+from .kubernetes_site import WiresSite
 from .rules.database import check_database
 from .rules.usage import kept_days
 from .settings import SITE_VARIABLE, Environment, Site, load_site
@@ -144,7 +145,7 @@ def _site(
             field=unknown[0],
             remedy=f"Known: {', '.join(sorted(known | {'public_host'}))}.",
         )
-    more["tracking"] = _tracking(str(more.get("tracking") or ""))
+    more["tracking"] = _tracking(str(more.get("tracking") or ""), more.get("wires"))
     more["vault"] = vault_site(more.get("vault"))
     more["usage_days"] = kept_days(more.get("usage_days", Site.usage_days))
     check_database(more.get("database", ""), more.get("database_password_file", ""))
@@ -168,8 +169,9 @@ def _site(
     )
 
 
-def _tracking(prefix: str) -> str:
-    if prefix and not (os.path.isabs(prefix) and os.access(f"{prefix}/bin/python", os.X_OK)):
+def _tracking(prefix: str, wires: WiresSite | None) -> str:
+    is_here = wires is None or "tracking" not in wires.hosts
+    if prefix and not (os.path.isabs(prefix) and (not is_here or os.access(f"{prefix}/bin/python", os.X_OK))):
         raise ConfigurationError(
             f"tracking: {prefix!r} is not the directory of a Python environment.",
             code="site.environment_missing",
