@@ -87,6 +87,9 @@ def is_digest(text: str) -> bool:
 
 def parse_head(raw: bytes) -> Head:
     """Read a head up to its empty line. Raises RefusedError `wires.bad_head` for all that is ambiguous."""
+    # What h11 forgives: lines that end without CR, and those that go on in the next one.
+    if set(b"\r\n") & set(raw.replace(b"\r\n", b"")) or b"\r\n " in raw or b"\r\n\t" in raw:
+        raise _bad("its lines are ambiguous")
     connection = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_LIMIT)
     try:
         connection.receive_data(raw)
