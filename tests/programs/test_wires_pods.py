@@ -172,7 +172,7 @@ async def test_there_are_four_doors_and_no_other_socket(road: Street, control: C
     ],
 )
 async def test_what_a_stranger_may_say_is_little(road: Street, raw: str, status: int) -> None:
-    """Without credentials, with other methods, with too much or too slowly: a coded refusal within its time."""
+    """Without credentials, with other methods, with too much or too slowly: a refusal in time."""
     found, answer = await _say(road, raw)
     assert found == status
     document = json.loads(answer.partition(b"\r\n\r\n")[2])

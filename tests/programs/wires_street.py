@@ -231,7 +231,7 @@ class Street:
 async def talk(
     port: int, host: str, raw: bytes, context: ssl.SSLContext, source: str = "127.0.0.1"
 ) -> tuple[int, bytes]:
-    """Send bytes over TLS and read to the end; the status of the answer, and all of it. OSError as it comes."""
+    """Send bytes over TLS and read to the end; the status of the answer, and all of it."""
     reader, writer = await asyncio.open_connection(host, port, ssl=context, local_addr=(source, 0))
     try:
         writer.write(raw)

@@ -87,7 +87,7 @@ def test_a_key_is_told_by_its_digest(text: str) -> None:
 def test_a_key_is_refused(
     record: PodRecord | None, shown: Shown | None, address: str, verdict: tuple[str, int]
 ) -> None:
-    """Neither a ticket in place of the key, nor a key that was never bought or comes from elsewhere, counts."""
+    """Neither a ticket in the key's place, nor a key never bought, nor one from elsewhere counts."""
     judge_key(USED, Shown(ID, "key"), "10.0.0.1")
     assert refusal(record, shown, address, judge=judge_key) == verdict
 
