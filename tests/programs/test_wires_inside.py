@@ -145,7 +145,7 @@ async def test_nothing_of_a_ticket_or_key_is_where_it_should_not_be() -> None:
 
 
 async def test_a_pod_that_is_faster_than_the_site_waits(control: Control) -> None:
-    """Pid 1 dials while the gateway's wires are away and the pod's address is unknown: it boots when they come."""
+    """Pid 1 dials while the gateway's wires are away and its address is unknown: it boots when they come."""
     async with serving(_greet) as port, life(port, late=True) as alive:
         said = alive.street.log(f"link-{alive.sandbox}")
         control("the link had to wait", "not reached yet" in said)
