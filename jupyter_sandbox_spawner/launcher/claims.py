@@ -96,7 +96,9 @@ class ClaimedHomes:
     async def strays(self) -> tuple[Leftover, ...]:
         """See Users.strays: claims of deleted users."""
         return tuple(
-            Leftover(kind="home", name=claim.name, user=claim.user, since=claim.since, detail=f"uid {claim.uid}")
+            Leftover(
+                kind="home", name=claim.name, user=claim.user, since=claim.since, detail=f"uid {claim.uid}"
+            )
             for claim in await self._all()
             if claim.retired
         )

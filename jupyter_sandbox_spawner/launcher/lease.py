@@ -19,7 +19,7 @@ from ..backends.kubernetes.api import Cluster
 from ..errors import BackendError, SandboxError
 from ..rules.leases import GIVE_UP, RENEW, LeaseSeen, decide, lease_manifest, read_lease, released
 
-__all__ = ["LEASE", "Lease"]
+__all__ = ["LEASE", "Lease", "until_first"]
 
 log = logging.getLogger("jupyter_sandbox_spawner.launcher")
 LEASE = "launcher"
@@ -29,7 +29,7 @@ class Lease:
     """`async with lease.held():` returns once it is ours; `lease.lost` ends when it is not any more."""
 
     def __init__(self, api: Cluster, me: str = "", clock: Callable[[], float] = time.monotonic) -> None:
-        """`api` is of the namespace of the programs; `me` is unique among launchers, by default the pod's name."""
+        """`api` is of the programs' namespace; `me` is unique among launchers."""
         self._api = api
         self._clock = clock
         self._me = me or f"{os.environ.get('POD_NAME') or socket.gethostname()}-{os.urandom(4).hex()}"

@@ -45,7 +45,7 @@ class Homes(Protocol):
         """For the block the home is used, though the backend does not list the sandbox yet."""
 
     async def prepare(self, place: UserPlace, size: int | None) -> None:
-        """Have the home, of at most or at least `size` bytes as the place can do it. Raises IsolationError."""
+        """Have the home, of `size` bytes as the place can hold it. Raises IsolationError."""
 
     async def release(self, home: str, used: Callable[[], Awaitable[Collection[str]]] | None = None) -> None:
         """No sandbox uses it any more, unless it is among what `used` answers."""

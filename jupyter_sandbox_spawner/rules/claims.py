@@ -129,8 +129,7 @@ def next_uid(claims: Sequence[UserClaim], uids: UidRange) -> int:
             f"All {uids.last - uids.first} uids from {uids.first} are taken.",
             code="users.range_full",
             field="uid_count",
-            remedy="Delete claims of deleted users: kubectl get pvc -l"
-            f" {RETIRED}=yes. Or raise uid_count.",
+            remedy=f"Delete claims of deleted users: kubectl get pvc -l {RETIRED}=yes. Or raise uid_count.",
         )
     return free
 

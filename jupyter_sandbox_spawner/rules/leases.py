@@ -1,7 +1,7 @@
 """May this launcher work now? A Lease of the cluster says who does. Pure.
 
-Law: no clock of another machine is believed: a holder is gone when its Lease has not changed for as long as the
-Lease says, by our own clock since we first saw it so. A holder stops before others may think it gone.
+Law: no clock of another machine is believed: a holder is gone when its Lease has not changed for as long as
+it says, by our own clock since we first saw it so. A holder stops before others may think it gone.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Step = Literal["make", "take", "renew", "wait"]
 
 @dataclass(frozen=True, kw_only=True)
 class LeaseSeen:
-    """A Lease as it was read: `sign` changes with each renewal; `duration` in seconds; `holder` "": nobody."""
+    """A Lease as it was read: `sign` changes with each renewal; `duration`: seconds; `holder` "": nobody."""
 
     holder: str
     sign: tuple[str, str]
