@@ -1,4 +1,4 @@
-"""How is a real cluster run on one ordinary machine, without a registry? For tests, and to try things with."""
+"""How is a real cluster run on one machine, without a registry? For tests, and to try things with."""
 
 from __future__ import annotations
 

@@ -11,8 +11,8 @@ from .own_cluster import ClusterError, OwnCluster
 
 __all__ = ["main"]
 
-_HELP = """A real Kubernetes on this machine, with one node, apart from everything else; for tests and to try things.
-Needs root, and scripts/prepare cluster. NetworkPolicies are enforced by an agent of our own, for tests only."""
+_HELP = """A real Kubernetes on this machine, with one node, apart from everything else: for tests, and to
+try things with. Needs root, and scripts/prepare cluster. NetworkPolicies are enforced by a test-only agent of ours."""
 
 
 def main() -> int:
@@ -41,7 +41,9 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("kubeconfig", help="print the path of the administrator's kubeconfig")
     image = commands.add_parser("import-image", help="give the node an image")
     image.add_argument("file", help="a tar as `docker save` or an OCI builder writes it")
-    image.add_argument("--root", metavar="NAME", help="the tar is a root directory, to be called docker.io/local/NAME")
+    image.add_argument(
+        "--root", metavar="NAME", help="the tar is a root directory, to be called docker.io/local/NAME"
+    )
     logs = commands.add_parser("logs", help="the end of what a program wrote")
     logs.add_argument("program", nargs="?", choices=PROGRAMS)
     for name, text in (("start", "start a program of the cluster"), ("stop", "end a program of the cluster")):
@@ -65,7 +67,9 @@ def _up(cluster: OwnCluster, asked: argparse.Namespace) -> None:
 
 def _status(cluster: OwnCluster, asked: argparse.Namespace) -> int:
     layout = cluster.layout
-    print(f"directory {cluster.directory}, API server {layout.api}, the host as pods see it {layout.host_address}")
+    print(
+        f"directory {cluster.directory}, API server {layout.api}, for pods this host is {layout.host_address}"
+    )
     for name in PROGRAMS:
         print(f"{name:24} {cluster.pid(name) or 'does not run'}")
     ready = cluster.node_is_ready()

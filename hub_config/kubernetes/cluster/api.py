@@ -1,4 +1,4 @@
-"""How do the test-only controllers ask the API server? Requests with a certificate, and lists kept up to date."""
+"""How do the test-only controllers ask the API server? Requests with a certificate, and followed lists."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class Followed:
                 self._changed()
                 self._api.follow(self._path, answer["metadata"]["resourceVersion"], self._see)
             except (OSError, ApiError, http.client.HTTPException, ValueError) as error:
-                print(f"{self._path}: {error}; asking again", flush=True)  # noqa: T201 - its log
+                print(f"{self._path}: {error}; asking again", flush=True)
             pause.wait(_PAUSE)
 
     def _see(self, event: Item) -> None:

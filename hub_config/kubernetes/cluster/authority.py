@@ -37,7 +37,10 @@ def make_kubeconfig(layout: Layout, file: Path, who: str) -> None:
         "kind": "Config",
         "current-context": "test",
         "clusters": [
-            {"name": "test", "cluster": {"server": layout.api, "certificate-authority": str(place / "ca.pem")}}
+            {
+                "name": "test",
+                "cluster": {"server": layout.api, "certificate-authority": str(place / "ca.pem")},
+            }
         ],
         "contexts": [{"name": "test", "context": {"cluster": "test", "user": who}}],
         "users": [

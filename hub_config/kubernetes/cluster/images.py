@@ -14,14 +14,14 @@ from pathlib import Path
 __all__ = ["make_image", "make_try_root"]
 
 # What a shell and network tests call it by; it acts by its name.
-_NAMES = (
-    "awk cat chmod cp date echo env false grep head httpd id kill ls mkdir mount nc nslookup ping ps rm sed sh sleep "
-    "stat tail test timeout touch tr true wc wget"
-).split()
+_NAMES = """
+    awk cat chmod cp date echo env false grep head httpd id kill ls mkdir mount nc nslookup ping ps rm sed sh
+    sleep stat tail test timeout touch tr true wc wget
+"""
 
 
 def make_image(root: Path, names: Iterable[str], file: Path, **config: object) -> None:
-    """Write `file`: an image with the tar `root` as its only layer. `config`: fields such as Cmd, Env, User."""
+    """Write `file`: an image with the tar `root` as its only layer. `config`: Cmd, Env, User ..."""
     with root.open("rb") as layer:
         digest = _digest(layer)
     settings = {
@@ -46,7 +46,7 @@ def make_image(root: Path, names: Iterable[str], file: Path, **config: object) -
 
 
 def make_try_root(file: Path) -> None:
-    """Write `file`: the tar of a root with busybox and nothing else, 2 MB. Raises RuntimeError without busybox."""
+    """Write `file`: a root with busybox alone, 2 MB. Raises RuntimeError where there is none."""
     busybox = shutil.which("busybox")
     if busybox is None:
         raise RuntimeError("there is no busybox; run: apt-get install busybox-static")
@@ -56,7 +56,7 @@ def make_try_root(file: Path) -> None:
             entry.type, entry.mode = tarfile.DIRTYPE, 0o1777 if name == "tmp" else 0o755
             archive.addfile(entry)
         archive.add(Path(busybox).resolve(), "bin/busybox", filter=_belongs_to_root)
-        for name in _NAMES:
+        for name in _NAMES.split():
             entry = tarfile.TarInfo(f"bin/{name}")
             entry.type, entry.linkname = tarfile.SYMTYPE, "busybox"
             archive.addfile(entry)

@@ -13,7 +13,6 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,14 @@ from .volumes import storage_class
 __all__ = ["KUBERNETES", "ClusterError", "OwnCluster", "unfit"]
 
 BUILD = Path(__file__).with_name("build-kubernetes")
-KUBERNETES = ("kubectl", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy", "kubelet")
+KUBERNETES = (
+    "kubectl",
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kube-proxy",
+    "kubelet",
+)
 _CONTROL_PLANE = PROGRAMS[:4]
 _NEEDED = {
     "etcd": "etcd-server",
@@ -90,7 +96,9 @@ class OwnCluster:
         if reason := unfit():
             raise ClusterError(reason)
         if len(str(self.directory)) > _LONGEST:
-            raise ClusterError(f"{self.directory} is too long for the sockets in it: at most {_LONGEST} characters")
+            raise ClusterError(
+                f"{self.directory} is too long for the sockets in it: at most {_LONGEST} characters"
+            )
         self.directory.mkdir(mode=0o711, parents=True, exist_ok=True)
         if (self.directory / "cluster.json").exists():
             raise ClusterError(f"there is a cluster in {self.directory}; run: scripts/cluster down")
@@ -214,7 +222,7 @@ class OwnCluster:
             raise ClusterError(f"{file} cannot be imported: {done.stderr.strip()}")
 
     def import_root(self, root: Path, name: str, **config: object) -> None:
-        """Give the node an image `name` (docker.io/local/...) with the tar of a root directory as its content."""
+        """Give the node an image `name` (docker.io/local/...) with what the tar of a root directory holds."""
         with tempfile.TemporaryDirectory(dir=self.directory) as place:
             file = Path(place) / "image.tar"
             make_image(root, [name], file, **config)
@@ -240,7 +248,9 @@ class OwnCluster:
     def _wait_for_containerd(self) -> None:
         socket = str(self.layout.containerd)
         words = ["ctr", "--address", socket, "version"]
-        self._wait("containerd", lambda: subprocess.run(words, capture_output=True, check=False).returncode == 0)
+        self._wait(
+            "containerd", lambda: subprocess.run(words, capture_output=True, check=False).returncode == 0
+        )
 
     def _give_images(self) -> None:
         with tempfile.TemporaryDirectory(dir=self.directory) as place:

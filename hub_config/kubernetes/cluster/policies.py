@@ -1,7 +1,7 @@
 """Who enforces NetworkPolicies on the test cluster's node? This agent, with nftables. Test-only.
 
-A cluster in production has its network plugin's own. Switched off, it removes its rules and enforces nothing, as
-a network plugin without policies does. Started as a module with a cluster's directory and number.
+A cluster in production has its network plugin's own. Switched off, it removes its rules and enforces nothing,
+as a network plugin without policies does. Started as a module with a cluster's directory and number.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def _apply(text: str) -> bool:
     done = subprocess.run(["nft", "-f", "-"], input=text, capture_output=True, text=True, check=False)
     took = (time.monotonic() - began) * 1000
     said = done.stderr.strip() or f"{text.count('chain ') - 2} pods are isolated one way"
-    print(f"{took:.0f} ms: {said}", flush=True)  # noqa: T201 - its log
+    print(f"{took:.0f} ms: {said}", flush=True)
     return done.returncode == 0
 
 

@@ -1,7 +1,7 @@
 """Which firewall rules enforce these NetworkPolicies? Pure: text for nft from what the API server lists.
 
-Law: what a pod's policies do not allow is dropped, and a pod that the agent does not know yet reaches nothing.
-Only the node itself may reach a pod whatever its policies say, as Kubernetes wants it for its probes. Connections
+Law: what a pod's policies do not allow is dropped; a pod that the agent does not know yet reaches nothing.
+Only the node itself reaches a pod whatever its policies say, as Kubernetes wants it for its probes. Connections
 that stand go on when a policy changes.
 """
 
@@ -140,7 +140,9 @@ def _rule(way: str, rule: Item, pod: Pod, namespace: str, cluster: Cluster) -> l
     return lines
 
 
-def _places(side: str, peers: Sequence[Item], namespace: str, cluster: Cluster) -> list[tuple[str, list[Pod]]]:
+def _places(
+    side: str, peers: Sequence[Item], namespace: str, cluster: Cluster
+) -> list[tuple[str, list[Pod]]]:
     """What matches each of the peers, with the pods behind it; one that matches all for no peers."""
     if not peers:
         return [("", list(cluster[0]))]

@@ -41,7 +41,8 @@ def files(layout: Layout) -> dict[str, str]:
 
 def _etcd(layout: Layout) -> list[str]:
     here = "http://127.0.0.1:2379"
-    return ["etcd", "--data-dir", f"{layout.directory}/etcd", "--log-level", "warn", "--listen-client-urls", here,
+    place = f"{layout.directory}/etcd"
+    return ["etcd", "--data-dir", place, "--log-level", "warn", "--listen-client-urls", here,
             "--advertise-client-urls", here, "--listen-peer-urls", "http://127.0.0.1:2380"]  # fmt: skip
 
 
@@ -129,8 +130,11 @@ def _containerd_file(layout: Layout) -> str:
 root = "{here}/containerd"
 state = "{here}/containerd-state"
 disabled_plugins = [
-    "io.containerd.internal.v1.opt", "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.aufs",
-    "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.devmapper",
+    "io.containerd.internal.v1.opt",
+    "io.containerd.snapshotter.v1.btrfs",
+    "io.containerd.snapshotter.v1.aufs",
+    "io.containerd.snapshotter.v1.zfs",
+    "io.containerd.snapshotter.v1.devmapper",
 ]
 [grpc]
 address = "{layout.containerd}"
@@ -147,7 +151,7 @@ conf_dir = "{here}/config/cni"
 
 
 def _network(layout: Layout) -> dict[str, Any]:
-    """Every pod has a link of its own, so that whatever it sends is routed, and passes the firewall of the node."""
+    """Every pod has a link of its own, so that all it sends is routed, and passes the node's firewall."""
     addresses = {
         "type": "host-local",
         "ranges": [[{"subnet": layout.pods}]],
@@ -206,5 +210,3 @@ def _proxy_file(layout: Layout) -> dict[str, Any]:
         "oomScoreAdj": 0,
         "conntrack": {"maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
     }
-
-

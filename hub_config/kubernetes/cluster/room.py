@@ -1,7 +1,7 @@
 """How is a cluster kept apart from the machine, and how does all of it go at once?
 
-It has a network, mounts and process numbers of its own. Law: when the first process of that room ends, the kernel
-ends every other, pods too, and takes the mounts, the network, its firewall and the link to it along.
+It has a network, mounts and process numbers of its own. Law: when the first process of that room ends, the
+kernel ends every other, pods too, and takes the mounts, the network, its firewall and the link to it along.
 """
 
 from __future__ import annotations
@@ -51,10 +51,16 @@ def take_number() -> int:
 
 def open_room(layout: Layout, tied: bool) -> subprocess.Popen[bytes]:
     """The first process of a new room, with its network and mounts. Tied: ends when its stdin is closed."""
-    first = [sys.executable, "-I", "-B", str(Path(__file__).with_name("first.py")), *(["--tied"] if tied else [])]
+    first = [
+        sys.executable,
+        "-I",
+        "-B",
+        str(Path(__file__).with_name("first.py")),
+        *(["--tied"] if tied else []),
+    ]
     namespaces = ["--net", "--mount", "--pid", "--ipc", "--fork", "--mount-proc"]
     with layout.log("room").open("ab") as log:
-        holder = subprocess.Popen(
+        return subprocess.Popen(
             ["unshare", *namespaces, *first],
             stdin=subprocess.PIPE if tied else subprocess.DEVNULL,
             stdout=log,
@@ -62,7 +68,6 @@ def open_room(layout: Layout, tied: bool) -> subprocess.Popen[bytes]:
             start_new_session=True,
             cwd="/",
         )
-    return holder
 
 
 def furnish(layout: Layout, first: int) -> None:
@@ -103,7 +108,7 @@ def processes(first: int) -> dict[int, list[str]]:
 
 
 def close_room(layout: Layout, first: int) -> None:
-    """End everything of the room and remove what the kernel does not: cgroups. Nothing happens when it is gone."""
+    """End everything of the room and remove what the kernel does not. Nothing happens when it is gone."""
     if first and (inside := processes(first)):
         os.kill(first, signal.SIGKILL)
         end = time.monotonic() + 30
@@ -133,7 +138,11 @@ def _join_network(layout: Layout, first: int) -> None:
         ["ip", "addr", "add", f"{node}/30", "dev", inner],
         ["ip", "link", "set", inner, "up"],
         ["ip", "route", "add", "default", "via", host],
-        ["sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_forward && echo 1 >/proc/sys/net/ipv4/conf/all/rp_filter"],
+        [
+            "sh",
+            "-c",
+            "echo 1 >/proc/sys/net/ipv4/ip_forward && echo 1 >/proc/sys/net/ipv4/conf/all/rp_filter",
+        ],
     ):
         _must(*enter(first, words))
     for network in (layout.pods, layout.services):

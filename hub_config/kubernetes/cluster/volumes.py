@@ -1,7 +1,7 @@
 """Who makes volumes for PVCs on the test cluster? This controller, one directory for each. Test-only.
 
-They are `local` volumes, so the kubelet gives them to a pod's fsGroup as it does with a disk; nothing limits their
-size. Started as a module with a cluster's directory and number.
+They are `local` volumes, so the kubelet gives them to a pod's fsGroup as it does with a disk; nothing limits
+their size. Started as a module with a cluster's directory and number.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def _try(act: Any) -> None:
     try:
         act()
     except (OSError, ApiError, http.client.HTTPException) as error:
-        print(error, flush=True)  # noqa: T201 - its log
+        print(error, flush=True)
 
 
 if __name__ == "__main__":
