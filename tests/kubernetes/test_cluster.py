@@ -312,7 +312,7 @@ def test_two_clusters_do_not_meet_and_one_that_ends_leaves_nothing(cluster: Clus
 
 def test_the_command_says_what_runs(cluster: Cluster) -> None:
     """`scripts/cluster status` ends with 0 while the node is Ready, and names each program's number."""
-    command = [CHECKOUT / "scripts/cluster", "--at", cluster.directory, "status"]
+    command = [str(CHECKOUT / "scripts/cluster"), "--at", str(cluster.directory), "status"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert f"kubelet                  {cluster.pid('kubelet')}" in done.stdout
@@ -320,7 +320,7 @@ def test_the_command_says_what_runs(cluster: Cluster) -> None:
 
 def test_the_command_says_where_there_is_no_cluster(tmp_path: Path) -> None:
     """It ends with 1 and the remedy."""
-    command = [CHECKOUT / "scripts/cluster", "--at", tmp_path, "status"]
+    command = [str(CHECKOUT / "scripts/cluster"), "--at", str(tmp_path), "status"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")
     assert "run: scripts/cluster up" in done.stderr

@@ -2,7 +2,7 @@
 
 Fixtures, for every test that is marked `@pytest.mark.lane("cluster")`: `cluster` is a Cluster, `namespace` a
 name of the test's own in it, where Pod Security `restricted` is enforced. Its calls wait; an async test calls
-them in a thread, unless it may wait for half a second. A test that switches something off switches it on again.
+them in a thread, unless it may wait for half a second. What a test switches off, it switches on again.
 """
 
 from __future__ import annotations

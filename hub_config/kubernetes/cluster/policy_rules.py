@@ -1,8 +1,8 @@
 """Which firewall rules enforce these NetworkPolicies? Pure: text for nft from what the API server lists.
 
 Law: what a pod's policies do not allow is dropped; a pod that the agent does not know yet reaches nothing.
-Only the node itself reaches a pod whatever its policies say, as Kubernetes wants it for its probes. Connections
-that stand go on when a policy changes.
+Only the node itself reaches a pod whatever its policies say, as Kubernetes wants it for its probes.
+Connections that stand go on when a policy changes.
 """
 
 from __future__ import annotations
