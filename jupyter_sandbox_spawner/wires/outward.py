@@ -18,6 +18,7 @@ from ..serving import peer_credentials
 from .counts import Counts
 from .dial import AwayError, Far, ask, dial
 from .heads import answer
+from .replicas import Replicas
 from .stream import PlainEnd, TlsEnd, join
 from .tls import TlsFiles, peer_program
 
@@ -34,6 +35,7 @@ class Outward:
     def __init__(self, name: str, owner: str, far: Far, files: TlsFiles, counts: Counts) -> None:
         self._name, self._owner, self._far = name, owner, far
         self._files, self._counts = files, counts
+        self._replicas = Replicas(far)
         self._room = asyncio.Semaphore(_MOST)
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -81,13 +83,26 @@ class Outward:
             self._counts.end("out")
 
     async def _reach(self) -> TlsEnd:
-        end = await dial(self._far)
+        """From the first machine that has the socket."""
+        failed: OSError = AwayError(f"{self._far.host} has no address")
+        for far in await self._replicas.machines():
+            try:
+                end = await self._reach_at(far)
+            except OSError as error:
+                failed = error
+                continue
+            self._replicas.remember(far)
+            return end
+        raise failed
+
+    async def _reach_at(self, far: Far) -> TlsEnd:
+        end = await dial(far)
         try:
             shown = peer_program(end.tls)
             if shown != self._owner:
-                raise AwayError(f"{self._far.host} is the {shown}, not the {self._owner}")
+                raise AwayError(f"{far.host} is the {shown}, not the {self._owner}")
             head = f"CONNECT {self._name}.sandbox:443 HTTP/1.1\r\nHost: {self._name}.sandbox\r\n\r\n"
-            found = await ask(end, head.encode(), self._far.answer_time)
+            found = await ask(end, head.encode(), far.answer_time)
             if found.status != 200:
                 raise AwayError(f"{found.code}: {found.document.get('message', found.status)}")
         except BaseException:
