@@ -272,6 +272,24 @@ def test_a_service_leads_to_its_pod(cluster: Cluster, two_pods: tuple[str, str])
         assert b"200 OK" in caller.recv(4096)
 
 
+def test_a_service_is_found_by_its_name_where_policies_allow_the_name_server(
+    cluster: Cluster, two_pods: tuple[str, str], control: Control
+) -> None:
+    """A default deny takes the names away; the usual exception for kube-dns gives them back."""
+    namespace, _ = two_pods
+    cluster.kubectl("expose", "pod", "server", "--port=80", "--target-port=8080", "-n", namespace)
+    ask = ["nslookup", f"server.{namespace}.svc.cluster.local"]
+    address = cluster.get("service", "server", "-n", namespace)["spec"]["clusterIP"]
+    cluster.until(lambda: address in cluster.run_in(namespace, "client", ask)[1], 20)
+    control("the name is found", True)
+    cluster.apply(policy(namespace, "deny", podSelector={}, policyTypes=["Ingress", "Egress"]))
+    cluster.until(lambda: address not in cluster.run_in(namespace, "client", ask)[1], 30)
+    dns = {"namespaceSelector": {}, "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}}}
+    rule = {"to": [dns], "ports": [{"port": 53, "protocol": "UDP"}]}
+    cluster.apply(policy(namespace, "dns", podSelector={}, policyTypes=["Egress"], egress=[rule]))
+    cluster.until(lambda: address in cluster.run_in(namespace, "client", ask)[1], 30)
+
+
 def test_it_goes_on_after_its_api_server_was_killed(cluster: Cluster, two_pods: tuple[str, str]) -> None:
     """Pods run meanwhile; everything stored is there when it is back."""
     namespace, url = two_pods

@@ -61,10 +61,9 @@ class Cluster(OwnCluster):
         # Pods are refused until it has its account.
         self.until(lambda: self.kubectl("get", "sa", "default", "-n", name, check=False).returncode == 0)
 
-    def drop_namespace(self, name: str, patience: float = 60) -> None:
-        """Remove it with all in it, now, and wait until it is gone."""
-        self.kubectl("delete", "pods", "--all", "-n", name, "--grace-period=0", "--force", check=False)
-        self.kubectl("delete", "namespace", name, "--ignore-not-found", "--wait", f"--timeout={patience}s")
+    def drop_namespace(self, name: str, wait: bool = True) -> None:
+        """Remove it with all in it, and wait until it is gone, which takes some seconds."""
+        self.kubectl("delete", "namespace", name, "--ignore-not-found", f"--wait={str(wait).lower()}")
 
     def pod(self, namespace: str, name: str) -> dict[str, Any]:
         """The pod as it is now."""
@@ -172,4 +171,4 @@ def namespace(cluster: Cluster) -> Iterator[str]:
     name = f"test-{secrets.token_hex(4)}"
     cluster.make_namespace(name)
     yield name
-    cluster.drop_namespace(name)
+    cluster.drop_namespace(name, wait=False)

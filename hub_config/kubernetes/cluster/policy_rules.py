@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["TABLE", "Pod", "matches", "ruleset", "seen_pods"]
+__all__ = ["TABLE", "Pod", "matches", "name_server", "ruleset", "seen_pods"]
 
 TABLE = "inet jss_policies"
 Item = Mapping[str, Any]
@@ -27,6 +27,11 @@ class Pod:
     address: str
     labels: Mapping[str, str] = field(default_factory=dict)
     ports: Mapping[str, int] = field(default_factory=dict)
+
+
+def name_server(address: str) -> Pod:
+    """The cluster's DNS as policies know it elsewhere: a pod of kube-system, labelled k8s-app=kube-dns."""
+    return Pod("kube-system", "kube-dns", address, {"k8s-app": "kube-dns"}, {"dns": 53})
 
 
 def seen_pods(items: Iterable[Item]) -> list[Pod]:
