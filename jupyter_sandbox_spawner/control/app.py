@@ -52,6 +52,7 @@ from .signals import Watcher
 from .stopping import Stopper
 from .store import Store, database_of
 from .terms import OwnTerms
+from .turn import IN_USE, in_turn
 
 __all__ = ["CALLERS", "PUBLIC", "Sockets", "run"]
 
@@ -129,7 +130,8 @@ def _place(site: Site) -> Place:
 
 async def _parts(stack: AsyncExitStack, site: Site, token_file: str, tuning: Tuning, clock: Clock) -> Parts:
     token = read_token(token_file)
-    audit = await stack.enter_async_context(AuditLog(f"{site.state_dir}/audit", clock))
+    store = await in_turn(stack, site, lambda: Store(database_of(site))) if site.database else None
+    audit = await in_turn(stack, site, lambda: AuditLog(f"{site.state_dir}/audit", clock))
     ordinary = os.geteuid() != 0 and not site.program_uids
     for name, weaker in (
         ("one_uid", site.one_uid or ordinary),
@@ -138,7 +140,7 @@ async def _parts(stack: AsyncExitStack, site: Site, token_file: str, tuning: Tun
         if weaker:
             # A weaker set-up than the product's own: whoever reads the audit later has to know.
             await audit.write(Entry(actor="admin", action=f"site.{name}", outcome="allowed"))
-    store = await stack.enter_async_context(Store(database_of(site)))
+    store = store or await stack.enter_async_context(Store(database_of(site)))
     hub = await stack.enter_async_context(HubClient(site.hub_api_url, token))
     launcher, gateway = LauncherClient(site.launcher_socket), gateway_of(site)
     stack.push_async_callback(launcher.close)
@@ -234,21 +236,27 @@ async def _until_signal(loops: Mapping[str, Callable[[], Awaitable[object]]]) ->
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     tasks = [asyncio.create_task(_forever(name, step), name=name) for name, step in loops.items()]
+    tasks.append(asyncio.create_task(stopping.wait(), name="signal"))
     try:
-        await stopping.wait()
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+    for task in done:
+        task.result()
 
 
 async def _forever(name: str, step: Callable[[], Awaitable[object]]) -> None:
+    """Again and again, until another control has taken over the database."""
     said = ""
     while True:
         try:
             await step()
             said = ""
         except ProgramError as error:
+            if error.code == IN_USE:
+                raise
             # Other programs restart; their absence is said once, not every second.
             if error.code != said:
                 log.warning("%s: %s", name, error)
