@@ -1,6 +1,6 @@
-"""Of two controls of one site, which one works? The one that holds database and audit; on a cluster the other waits.
+"""Of two controls of one site, which works? The one that holds database and audit; on a cluster one waits.
 
-Law: the database comes first, and whoever waits for it has opened nothing else: neither the audit nor a socket.
+Law: the database comes first; whoever waits for it has opened nothing else, neither audit nor socket.
 """
 
 from __future__ import annotations

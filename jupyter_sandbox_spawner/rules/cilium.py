@@ -75,7 +75,7 @@ def _grouped(places: _Places) -> list[tuple[tuple[int, ...], list[str]]]:
 
 
 def _selectors(patterns: Iterable[str]) -> list[dict[str, str]]:
-    """`*` ends at a dot in Cilium; `**.` at the beginning is any depth, or one where Cilium is older than 1.19."""
+    """`*` ends at a dot in Cilium; `**.` is any depth, and one where Cilium is older than 1.19."""
     return [
         {"matchPattern": f"**.{pattern[2:]}" if not _is_own(pattern) else pattern}
         if pattern.startswith("*.")

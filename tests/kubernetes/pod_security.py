@@ -96,7 +96,9 @@ def _host_probes(pod: _Pod) -> bool:
 def _apparmor(pod: _Pod) -> bool:
     annotations = (pod.get("metadata") or {}).get("annotations") or {}
     named = [value for name, value in annotations.items() if name.startswith(_APPARMOR)]
-    given = [(context.get("appArmorProfile") or {}).get("type", "RuntimeDefault") for context in _contexts(pod)]
+    given = [
+        (context.get("appArmorProfile") or {}).get("type", "RuntimeDefault") for context in _contexts(pod)
+    ]
     return any(value != "runtime/default" and not value.startswith("localhost/") for value in named) or any(
         value not in _CLOSED_SECCOMP for value in given
     )
@@ -146,7 +148,9 @@ def _non_root_user(pod: _Pod) -> bool:
 
 
 def _seccomp(pod: _Pod) -> bool:
-    given = [context["seccompProfile"].get("type") for context in _contexts(pod) if "seccompProfile" in context]
+    given = [
+        context["seccompProfile"].get("type") for context in _contexts(pod) if "seccompProfile" in context
+    ]
     effective = [(profile or {}).get("type") for profile in _inherited(pod, "seccompProfile")]
     return any(kind not in _CLOSED_SECCOMP for kind in (*given, *effective))
 

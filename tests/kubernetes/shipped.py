@@ -13,7 +13,17 @@ import yaml
 from jupyter_sandbox_spawner.settings import Site, load_site
 from tests.lanes import CHECKOUT
 
-__all__ = ["KUBERNETES", "OVERLAYS", "PROGRAM", "Manifest", "found", "kustomized", "pod_templates", "rendered", "site_of"]
+__all__ = [
+    "KUBERNETES",
+    "OVERLAYS",
+    "PROGRAM",
+    "Manifest",
+    "found",
+    "kustomized",
+    "pod_templates",
+    "rendered",
+    "site_of",
+]
 
 Manifest = dict[str, Any]
 KUBERNETES = CHECKOUT / "hub_config/kubernetes"

@@ -24,7 +24,7 @@ from .shipped import KUBERNETES, PROGRAM, pod_templates
 
 VALUES: Mapping[str, Any] = yaml.safe_load((KUBERNETES / "z2jh/values.yaml").read_text())
 SITE = KUBERNETES / "example/site.json"
-# Paths of the chart's own values.yaml (4.1) that ours set; a mapping that the chart leaves open ends with a dot.
+# Paths of the chart's own values.yaml (4.1) that ours set; a mapping that it leaves open ends with a dot.
 CHART = frozenset(
     {
         *("hub.labels.", "hub.image.name", "hub.image.tag", "hub.config.", "hub.services.", "hub.loadRoles."),
@@ -53,7 +53,7 @@ c.KubeSpawner.events_enabled = True
 c.KubeSpawner.extra_labels = {}
 c.KubeSpawner.allow_privilege_escalation = False
 c.KubeSpawner.image = "registry.example.org/jupyter-sandbox-user:0.1.0.dev0"
-c.KubeSpawner.tolerations.append({"key": "hub.jupyter.org/dedicated", "value": "user", "effect": "NoSchedule"})
+c.KubeSpawner.tolerations.append({"key": "hub.jupyter.org/dedicated", "effect": "NoSchedule"})
 c.KubeSpawner.volumes.extend([])
 c.KubeSpawner.volume_mounts.extend([])
 c.KubeSpawner.profile_list = []

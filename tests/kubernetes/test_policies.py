@@ -138,9 +138,7 @@ def test_sandboxes_reach_one_port_of_the_gateway() -> None:
 
 def test_only_the_proxy_answers_everybody() -> None:
     """The one rule without a peer is the proxy's public port."""
-    anybody = [
-        (selected, _ports(rule)) for selected, rule in _rules("base", "ingress") if "from" not in rule
-    ]
+    anybody = [(selected, _ports(rule)) for selected, rule in _rules("base", "ingress") if "from" not in rule]
     assert anybody == [({"proxy"}, {("TCP", site_of("base").public_port)})]
     assert all("to" in rule for _, rule in _rules("base", "egress"))
 
@@ -185,7 +183,7 @@ def _blocks(overlay: str, name: str) -> list[Any]:
 )
 @pytest.mark.proves("E05")
 def test_the_gateway_reaches_the_world_and_nothing_inside(address: str, reached: bool) -> None:
-    """Private, shared, link-local and metadata addresses are closed a second time behind the gateway's rules."""
+    """Private, shared, link-local and metadata addresses are closed a second time, after its own rules."""
     place = ip_address(address)
 
     def opens(block: Manifest) -> bool:

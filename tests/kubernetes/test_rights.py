@@ -49,7 +49,9 @@ def test_nothing_is_granted_by_a_wildcard() -> None:
             assert not {"escalate", "bind", "impersonate"} & set(rule["verbs"]), rule
 
 
-@pytest.mark.parametrize("resource", ["pods/exec", "pods/attach", "pods/portforward", "pods/ephemeralcontainers"])
+@pytest.mark.parametrize(
+    "resource", ["pods/exec", "pods/attach", "pods/portforward", "pods/ephemeralcontainers"]
+)
 def test_nobody_gets_into_a_running_pod(resource: str) -> None:
     """Not even the launcher may run something in a user's pod, or connect to it."""
     assert resource not in {name for _, name, _ in granted()}
@@ -64,7 +66,9 @@ def test_no_right_is_for_the_whole_cluster(overlay: str) -> None:
 
 def test_the_launcher_alone_is_bound() -> None:
     """Each binding names the launcher's account, and each account exists."""
-    accounts = {item["metadata"]["name"] for item in found("example", "ServiceAccount", namespace="jupyter-sandbox")}
+    accounts = {
+        item["metadata"]["name"] for item in found("example", "ServiceAccount", namespace="jupyter-sandbox")
+    }
     for binding in found("example", "RoleBinding"):
         assert [item["name"] for item in binding["subjects"]] == ["launcher"]
         assert binding["subjects"][0]["namespace"] == "jupyter-sandbox"

@@ -63,7 +63,9 @@ def openings(found: dict[str, Any], kind: str) -> dict[str, set[int]]:
 
 def asked(found: dict[str, Any]) -> set[str]:
     """Names that may be asked for."""
-    (rules,) = (item["toPorts"][0]["rules"]["dns"] for item in found["spec"]["egress"] if "toEndpoints" in item)
+    (rules,) = (
+        item["toPorts"][0]["rules"]["dns"] for item in found["spec"]["egress"] if "toEndpoints" in item
+    )
     return {next(iter(rule.values())) for rule in rules}
 
 

@@ -1,4 +1,4 @@
-"""The hub of a cluster. What it shares with the other programs it takes from site.json, which all of them read.
+"""The hub of a cluster. What it shares with the other programs it takes from site.json.
 
 z2jh runs the same lines, see ../z2jh/values.yaml.
 """
