@@ -279,14 +279,15 @@ class PodSandbox(RecordedSandbox):
 
     async def _abandon(self, reason: str) -> None:
         """End what a failed start left; where the cluster is away, its next word finds the pod again."""
-        try:
+        with contextlib.suppress(SandboxError):
             self._tail = await self._api.log_tail(self.id, USER, TAIL_BYTES)
+        await self._end(None, reason, failed=True)
+        try:
             self.gone.clear()
             if not await self._own.erase("pods", _ABANDON_TIME, self.gone):
                 log.error("%s: what a failed start left does not end", self.id)
         except SandboxError as error:
             log.error("%s: what a failed start left could not be ended: %s", self.id, error)
-        await self._end(None, reason, failed=True)
 
     async def _end(self, code: int | None, reason: str, failed: bool = False) -> None:
         if self.record.phase == "over":
