@@ -135,7 +135,8 @@ async def test_in_the_background(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     async with canary(tmp_path) as (here, guard, _):
         async with guard.at_work():
             deadline = asyncio.get_running_loop().time() + 60
-            while len(here.probes) < 3 and asyncio.get_running_loop().time() < deadline:
+            while len(here.probes) < 3:
+                assert asyncio.get_running_loop().time() < deadline
                 await asyncio.sleep(0.05)
         assert len(here.probes) >= 3
         assert guard.proofs["runc"].verdict.proved
