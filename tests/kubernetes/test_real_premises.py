@@ -112,7 +112,7 @@ async def street(with_image: Cluster, namespace: str, tmp_path: Path) -> AsyncIt
 
 
 async def test_homes(street: Street) -> None:
-    """The API server takes our claims with their labels; what a user has is found again and stays when retired."""
+    """The API server takes our claims; what a user has is found again and stays when the user is deleted."""
     known = street.place.cluster
     users = ClaimedHomes(street.api, known, 10_000, 1000)
     alice, bob = await asyncio.gather(users.place("alice@example.org"), users.place("bob"))
@@ -147,7 +147,7 @@ async def test_isolation_is_proved(street: Street, control: Control) -> None:
 
 @pytest.mark.proves("E21")
 async def test_a_network_without_policies(street: Street, control: Control) -> None:
-    """A cluster that takes policies and enforces none is found out, and nothing starts; repaired, it is believed."""
+    """A cluster that takes policies and enforces none is found out, and nothing starts; repaired, it does."""
     await asyncio.to_thread(street.close)
     guard = street.canary()
     await asyncio.to_thread(street.cluster.enforce, False)
@@ -177,7 +177,7 @@ async def test_a_policy_that_is_deleted(street: Street) -> None:
 
 
 async def test_a_gateway_out_of_reach(street: Street) -> None:
-    """Where the one way out is closed as well, a probe proves nothing: all networks that are dead look closed."""
+    """Where the one way out is closed too, a probe proves nothing: a dead network looks closed as well."""
     await asyncio.to_thread(street.close)
     place = replace(street.place, pods_port=1)
     guard = replace(street, place=place).canary()
