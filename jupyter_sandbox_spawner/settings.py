@@ -228,10 +228,9 @@ class Site:
 
     @property
     def carrier_uid(self) -> int | None:
-        """The uid by which sandboxes on other machines come to their doors: that of the gateway's wires,
-        which is the gateway's own. None where sandboxes are on this machine."""
-        known = self.program_uids.get("gateway")
-        return None if self.backend != "kubernetes" else os.geteuid() if known is None else known
+        """The uid by which pods come to their doors: the gateway's, which its wires share. None: no pods."""
+        own = self.program_uids.get("gateway", os.geteuid())
+        return own if self.backend == "kubernetes" else None
 
     def host_of(self, program: str) -> str:
         """Where the TCP ports of a program are reached."""

@@ -162,7 +162,7 @@ async def _parts(stack: AsyncExitStack, site: Site, token_file: str, tuning: Tun
         tuning=tuning,
         policy=policy,
         internal_services=site.internal_services,
-        runtimes=site.runtimes if site.backend == "local" else (),
+        runtimes=site.runtimes if site.backend != "docker" else (),
     )
 
 
