@@ -14,7 +14,9 @@ import pytest
 import pytest_asyncio
 
 from jupyter_sandbox_spawner.clients.gateway import GatewayClient
+from jupyter_sandbox_spawner.clients.pods import PodsClient
 from jupyter_sandbox_spawner.errors import AnswerError
+from jupyter_sandbox_spawner.names import sandbox_id
 from jupyter_sandbox_spawner.rules.wires import PodRecord, digest
 from jupyter_sandbox_spawner.wires.pod_book import PodBook
 from jupyter_sandbox_spawner.wires.pods import Pods
@@ -82,7 +84,7 @@ async def refused(road: Street, reason: str) -> int:
 
 
 async def test_a_ticket_buys_one_key_and_is_useless_afterwards(road: Street, control: Control) -> None:
-    """A second key for the same ticket is refused, counted and logged; the first one goes on opening doors."""
+    """A second key for the same ticket is refused, counted and logged; the first goes on opening doors."""
     sandbox, ticket = await opened(road, "t1", "w0rd")
     before = await refused(road, "ticket_used")
     assert (await buy(road, sandbox, ticket))[0] == 204
@@ -240,6 +242,23 @@ async def test_what_is_told_of_a_pod_is_checked(road: Street, control: Control) 
         await pods.register(sandbox, digest(ticket))
         await pods.address(sandbox, "::ffff:127.0.0.1")
         control("the same again changes nothing", (await pods.inventory())[sandbox].address == "127.0.0.1")
+
+
+async def test_the_hub_tells_of_pods_from_another_machine(road: Street, control: Control) -> None:
+    """Through its own wires the hub registers a pod; a program that does not call there cannot."""
+    await road.wires("hub")
+    async with PodsClient(road.machine("hub").pods_socket) as pods:
+        sandbox = sandbox_id("ada", "w1", "1")
+        await pods.register(sandbox, digest("ticket"))
+        await pods.address(sandbox, "127.0.0.1")
+        control("the hub's word counts", (await buy(road, sandbox, "ticket"))[0] == 204)
+    head = "CONNECT pods.sandbox:443 HTTP/1.1\r\nHost: x\r\n\r\n"
+    answers = {}
+    for program in ("hub", "launcher"):
+        context = road.certificates.client(road.certificates.make(program, "127.0.0.1"))
+        raw = f"{head}GET /health HTTP/1.0\r\n\r\n".encode()
+        answers[program] = (await talk(road.port, HOSTS["gateway"], raw, context))[0]
+    assert answers == {"hub": 200, "launcher": 403}
 
 
 async def test_pods_whose_doors_are_gone_are_forgotten(tmp_path: Path, control: Control) -> None:
