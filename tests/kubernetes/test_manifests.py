@@ -38,7 +38,7 @@ def sources(pod: Manifest) -> Iterator[Mapping[str, Any]]:
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_images_are_named_by_a_version(overlay: str) -> None:
-    """Ours have this package's version, no image floats, and the rest is known by its whole name."""
+    """Ours have this package's version, none floats, and the rest is known by its whole name."""
     images = {container["image"] for _, container in containers(overlay)}
     site = site_of(overlay)
     assert site.kubernetes is not None

@@ -1,4 +1,4 @@
-"""Does a real API server take all that is shipped, refuse it weakened, and give the rights that are listed?"""
+"""Does a real API server take what is shipped, refuse it weakened, and give the rights that are listed?"""
 
 from __future__ import annotations
 
