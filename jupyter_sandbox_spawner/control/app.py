@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import Any
 
 from aiohttp import web
 
@@ -130,7 +131,7 @@ def _place(site: Site) -> Place:
 
 async def _parts(stack: AsyncExitStack, site: Site, token_file: str, tuning: Tuning, clock: Clock) -> Parts:
     token = read_token(token_file)
-    store = await in_turn(stack, site, lambda: Store(database_of(site))) if site.database else None
+    early = await in_turn(stack, site, lambda: Store(database_of(site))) if site.database else None
     audit = await in_turn(stack, site, lambda: AuditLog(f"{site.state_dir}/audit", clock))
     ordinary = os.geteuid() != 0 and not site.program_uids
     for name, weaker in (
@@ -140,7 +141,7 @@ async def _parts(stack: AsyncExitStack, site: Site, token_file: str, tuning: Tun
         if weaker:
             # A weaker set-up than the product's own: whoever reads the audit later has to know.
             await audit.write(Entry(actor="admin", action=f"site.{name}", outcome="allowed"))
-    store = store or await stack.enter_async_context(Store(database_of(site)))
+    store: Store = early or await stack.enter_async_context(Store(database_of(site)))
     hub = await stack.enter_async_context(HubClient(site.hub_api_url, token))
     launcher, gateway = LauncherClient(site.launcher_socket), gateway_of(site)
     stack.push_async_callback(launcher.close)
@@ -235,7 +236,9 @@ async def _until_signal(loops: Mapping[str, Callable[[], Awaitable[object]]]) ->
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    tasks = [asyncio.create_task(_forever(name, step), name=name) for name, step in loops.items()]
+    tasks: list[asyncio.Task[Any]] = [
+        asyncio.create_task(_forever(name, step), name=name) for name, step in loops.items()
+    ]
     tasks.append(asyncio.create_task(stopping.wait(), name="signal"))
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

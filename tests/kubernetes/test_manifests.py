@@ -50,7 +50,7 @@ def test_images_are_named_by_a_version(overlay: str) -> None:
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_no_secret_is_in_a_manifest(overlay: str) -> None:
-    """Secrets are referenced by names that an admin makes; none is an object, a value or part of site.json."""
+    """Secrets are referenced by names that an admin makes; none is an object, a value or in site.json."""
     assert not [item for item in rendered(overlay) if item["kind"] == "Secret"]
     for name, container in containers(overlay):
         for variable in container.get("env", ()):
