@@ -273,8 +273,19 @@ def _opa() -> str:
 
 
 def _kubectl() -> str:
-    """Is there a client that renders manifests? It asks no cluster for that."""
-    return "" if shutil.which("kubectl") else "no kubectl; run: apt-get install kubernetes-client"
+    """Is there a client that renders manifests, with components? It asks no cluster for that."""
+    remedy = "run: apt-get install kubernetes-client, or take one of kubernetes.io"
+    if not shutil.which("kubectl"):
+        return f"no kubectl; {remedy}"
+    asked = ["kubectl", "version", "--client", "-o", "json"]
+    done = subprocess.run(asked, capture_output=True, text=True, check=False)
+    found = json.loads(done.stdout or "{}").get("kustomizeVersion", "v0")
+    return f"kubectl has kustomize {found}, which is too old; {remedy}" if _major(found) < 5 else ""
+
+
+def _major(version: str) -> int:
+    number = version.lstrip("v").partition(".")[0]
+    return int(number) if number.isdecimal() else 0
 
 
 def _postgresql() -> str:

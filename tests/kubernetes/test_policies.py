@@ -181,7 +181,6 @@ def _blocks(overlay: str, name: str) -> list[Any]:
         ("64:ff9b::a9fe:a9fe", False),
     ],
 )
-@pytest.mark.proves("E05")
 def test_the_gateway_reaches_the_world_and_nothing_inside(address: str, reached: bool) -> None:
     """Private, shared, link-local and metadata addresses are closed a second time, after its own rules."""
     place = ip_address(address)
