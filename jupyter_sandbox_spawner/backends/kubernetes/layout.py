@@ -31,11 +31,13 @@ __all__ = [
     "SITE_LABEL",
     "SPACE",
     "TICKET",
+    "TRUSTS",
     "USER",
     "GpuRequest",
     "Place",
     "Seen",
     "claim_of",
+    "digest_of",
     "environment",
     "identity",
     "labels",
@@ -51,6 +53,7 @@ OWNER_LABEL = f"{LABEL_OWNER}/owner"
 SITE_LABEL = f"{LABEL_OWNER}/site"
 SANDBOX_LABEL = f"{LABEL_OWNER}/sandbox"
 RECORD = f"{LABEL_OWNER}/record"  # the annotation that holds what the launcher knows
+TRUSTS = f"{LABEL_OWNER}/trusts"  # the one that says which authority the link was given, by its digest
 TICKET = "ticket"
 USER = "sandbox"  # the container that is the user's
 LINK = "link"
@@ -158,6 +161,11 @@ def environment(place: Place) -> dict[str, str]:
     # A device plugin says itself which devices these are.
     none = {} if place.gpus.resources else {VISIBLE: "void"}
     return {"PATH": PATH, **none, **dict.fromkeys(API_VARIABLES, "")}
+
+
+def digest_of(authority: str) -> str:
+    """By which one authority is told from another, without showing either."""
+    return stable_hash("authority", authority)
 
 
 def claim_of(mount: Mount) -> tuple[str, str]:
