@@ -199,8 +199,7 @@ class PodSandbox(RecordedSandbox):
         """The cluster answers anew: `pod` is what it has, as of a moment ago."""
         if is_over(self.record.status):
             self.over.set()
-            if pod is not None and view_pod(pod, USER).state != "over":
-                log.warning("%s has a pod although it is over: the pod goes", self.id)
+            if pod is not None and view_pod(pod, USER).state != "over":  # of a start that came true after all
                 await self._api.delete("pods", self.id, grace=1)
         elif pod is not None:
             if self.record.phase == "created":
