@@ -95,7 +95,7 @@ answer["ticket"] = "ticket-of-" in found
     found = await pods.ask(PRELUDE + body + REPORT)
     control("its own doors can be knocked at", found["control"] == "ok")
     assert (found["link"], found["mounts"], found["pids"], found["shm"]) == ("ENOENT", [], [1], [])
-    assert found["doors"] == ["api.sock", "boot.sock", "egress.sock", "ingress.sock"]
+    assert found["doors"] == ["api.sock", "boot.sock", "closed", "egress.sock", "ingress.sock"]
     assert {found["add"], found["pid1"], found["drop"]} == {"EROFS"}
     assert found["ticket"] is False
 
@@ -220,6 +220,23 @@ fill("/dev/shm/x")
     assert found["/tmp/x"][0] <= 8 << 20
     assert found["/dev/shm/x"][0] <= 64 << 20
     assert {found["/tmp/x"][1], found["/dev/shm/x"][1]} == {"ENOSPC"}
+
+
+@pytest.mark.proves("Q03")
+async def test_no_part_of_the_nodes_disk(pods: PodBench, control: Control) -> None:
+    """The file for last words, which kubelets show every container, is where the user does not come."""
+    body = """
+answer["usual"] = trial(open, "/dev/termination-log", "w")
+answer["ours"] = trial(open, "/run/sandbox/doors/closed/end", "w")
+answer["look"] = trial(os.listdir, "/run/sandbox/doors/closed")
+answer["mode"] = trial(os.chmod, "/run/sandbox/doors/closed", 0o777)
+answer["control"] = "/run/sandbox/doors/closed/end" in open("/proc/self/mountinfo").read()
+"""
+    found = await pods.ask(PRELUDE + body + REPORT)
+    control("the kubelet has put the file there", found["control"])
+    assert found["usual"] in {"ENOENT", "EACCES", "EROFS"}
+    assert (found["ours"], found["look"]) == ("EACCES", "EACCES")
+    assert found["mode"] in {"EPERM", "EROFS"}
 
 
 @pytest.mark.proves("I14")

@@ -18,6 +18,7 @@ from ..oci.layout import DOORS, HOME, INSIDE, RUNTIME_DIR
 __all__ = [
     "API_VARIABLES",
     "GRACE",
+    "LAST_WORDS",
     "LINK",
     "LINK_MEMORY",
     "LINK_RESOURCES",
@@ -64,6 +65,10 @@ LINK_MEMORY = "/run/link/memory"
 GRACE = 30  # seconds, where nobody says how long
 SPACE = 256 << 20  # bytes a node's disk gives each container, for its log; nothing else is written there
 PATH = "/usr/bin:/bin"
+# A kubelet shows every container a file of the node's disk for its last words, which everybody may write and
+# nobody counts. Here it lies where the user's uid does not come.
+_CLOSED = f"{DOORS}/closed"
+LAST_WORDS = f"{_CLOSED}/end"
 # Kubelets tell every container where the API is; these stand over what they would say.
 API_VARIABLES = (
     "KUBERNETES_PORT",
@@ -83,6 +88,8 @@ _OWN_MEMORY = {"doors": 1 << 20, "inside": 8 << 20, "memory": 1 << 20, "runtime"
 _READY = f"{DOORS}/boot.sock", f"{DOORS}/egress.sock", f"{DOORS}/api.sock", f"{DOORS}/ingress.sock"
 _WAIT = (
     "import os,time\n"
+    f"os.makedirs({_CLOSED!r},0o700,True)\n"
+    f"open({LAST_WORDS!r},'a').close()\n"
     f"places={(f'{INSIDE}/__main__.py', *_READY)!r}\n"
     "end=time.monotonic()+60\n"
     "while not all(map(os.path.exists,places)):\n"

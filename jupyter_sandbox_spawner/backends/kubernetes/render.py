@@ -13,6 +13,7 @@ from ...names import LABEL_OWNER
 from ..oci.layout import HOSTNAME, INSIDE
 from .layout import (
     GRACE,
+    LAST_WORDS,
     LINK,
     LINK_RESOURCES,
     LINK_UID,
@@ -215,6 +216,7 @@ def _user(spec: SandboxSpec, place: Place) -> Manifest:
         "imagePullPolicy": place.cluster.pull_policy,
         "command": [place.python, "-I", "-S", "-B", INSIDE],
         "workingDir": "/",
+        "terminationMessagePath": LAST_WORDS,
         "env": [{"name": name, "value": text} for name, text in environment(place).items()],
         "securityContext": _container(spec.host_uid),
         "resources": {"limits": limits, "requests": dict(limits)},
