@@ -280,9 +280,11 @@ def test_what_the_cluster_adds_passes() -> None:
     check(pod, SPEC, PLACE)
 
 
-@pytest.mark.parametrize(("uid", "users"), [(0, "never"), (0, "allowed"), (65_536, "never")])
+@pytest.mark.parametrize(
+    ("uid", "users"), [(0, "never"), (0, "allowed"), (65_536, "never"), (64_000, "never")]
+)
 def test_uids_that_nobody_may_have(uid: int, users: Any) -> None:
-    """Uid 0 is refused even where spec and pod agree on it, and one that a pod's own users have not."""
+    """Uid 0 is refused even where spec and pod agree on it, one that pods have not, and the link's."""
     spec, place = replace(SPEC, host_uid=uid), replace(PLACE, cluster=replace(CLUSTER, host_users=users))
     with pytest.raises(IsolationError) as refused:
         check(render_pod(spec, place), spec, place)
