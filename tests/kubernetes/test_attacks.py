@@ -188,7 +188,7 @@ async def test_the_gateways_port_is_open(pods: PodBench, control: Control) -> No
 async def test_out_of_memory(pods: PodBench, control: Control) -> None:
     """Whoever takes twice the memory ends alone, and the end says so."""
     neighbour = await pods.running(pods.spec(user="bob"))
-    status, text = await pods.play('print("begins", flush=True)\nx = bytearray(600 << 20)\nprint("got it")\n')
+    status, text = await pods.play('print("begins", flush=True)\nx = b"x" * (600 << 20)\nprint("got it")\n')
     control("it had begun", "begins" in text)
     assert "got it" not in text
     assert (status.value, status.exit_code) == ("stopped", 137)
