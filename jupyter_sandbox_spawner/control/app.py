@@ -141,7 +141,7 @@ async def _parts(stack: AsyncExitStack, site: Site, token_file: str, tuning: Tun
         if weaker:
             # A weaker set-up than the product's own: whoever reads the audit later has to know.
             await audit.write(Entry(actor="admin", action=f"site.{name}", outcome="allowed"))
-    store: Store = early or await stack.enter_async_context(Store(database_of(site)))
+    store = early if early is not None else await stack.enter_async_context(Store(database_of(site)))
     hub = await stack.enter_async_context(HubClient(site.hub_api_url, token))
     launcher, gateway = LauncherClient(site.launcher_socket), gateway_of(site)
     stack.push_async_callback(launcher.close)
