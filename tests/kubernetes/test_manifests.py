@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -205,3 +207,21 @@ def test_profiles_that_are_shipped_can_be_read() -> None:
     """profiles.yaml of the base has no mistake and offers a default."""
     (profiles,) = found("base", "ConfigMap", "profiles")
     assert any(profile.default for profile in parse_profiles(profiles["data"]["profiles.yaml"]))
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_commands_are_what_programs_take(overlay: str) -> None:
+    """Each program of ours reads its arguments, and fails for the site that is not on this machine alone."""
+    commands = {}
+    for name, container in containers(overlay):
+        words = [*container["command"], *container.get("args", ())]
+        if "-m" in words and words[words.index("-m") + 1].startswith("jupyter_sandbox_spawner."):
+            tail = [word.replace("$(PROGRAM)", name) for word in words[words.index("-m") :]]
+            commands[tuple(tail)] = name
+    assert len(commands) >= 2 * len({"launcher", "control", "gateway", "broker", "tracking"})
+    for command, name in commands.items():
+        done = subprocess.run(
+            [sys.executable, "-I", *command], capture_output=True, text=True, check=False, cwd="/"
+        )
+        assert done.returncode in (1, 2), name
+        assert "/etc/jupyter-sandbox/site.json cannot be read" in done.stderr, (name, done.stderr)
