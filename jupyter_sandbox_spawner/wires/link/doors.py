@@ -21,7 +21,7 @@ __all__ = ["DOORS", "PodDoor", "bind"]
 
 DOORS = ("boot", "egress", "api", "ingress")  # bound in this order: the last one's socket says that all are
 log = logging.getLogger("link")
-_MOST = 320  # connections of a door at a time; further ones wait in the backlog
+_MOST = 256  # connections of a door at a time; further ones wait in the backlog
 _PATIENCE = 5.0  # seconds that a connection waits for a gateway that restarts, as the relay's own would
 _FIRST, _LAST = 0.05, 0.5  # seconds between tries
 _RETRY = 0.1  # seconds without accepting after descriptors ran out
