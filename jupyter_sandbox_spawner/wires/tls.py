@@ -128,11 +128,12 @@ class TlsFiles:
     def _current(self) -> _Loaded:
         """The files as they are now; the last good ones where these cannot be used, or do not hold yet."""
         stamp = self._stamp()
-        if stamp not in (self._loaded.stamp, self._refused):
+        if stamp == self._loaded.stamp:
+            self._refused, self._later = (), None
+        elif stamp != self._refused:
             self._refused, self._later = stamp, None
             try:
-                self._later = self._load()
-                self._check_later()
+                self._take_later(self._load())
             except SandboxError as error:
                 self.failures += 1
                 _LOG.warning("%s: %s The last good ones stay in use.", error.code, error)
@@ -150,8 +151,16 @@ class TlsFiles:
         words = words_of_time(ends)
         _LOG.warning("Certificates in %s end on %s: certificates rotate", self.directory, words)
 
-    def _check_later(self) -> None:
-        if self._later and (trouble := self._trouble(self._later)):
+    def _take_later(self, loaded: _Loaded) -> None:
+        now, then = self._loaded.papers.own.program, loaded.papers.own.program
+        if now != then:
+            raise ConfigurationError(
+                f"{self.directory} has a certificate of {then} now, and this is {now}.",
+                code="certificates.name",
+                remedy=f"Copy the directory of {now} there.",
+            )
+        self._later = loaded
+        if trouble := self._trouble(loaded):
             raise trouble.for_admin()
 
     def _load(self) -> _Loaded:

@@ -144,6 +144,15 @@ def test_clocks_that_differ_by_minutes_do_not_matter(tmp_path: Path) -> None:
     assert late(made(tmp_path / "c") / "hub", -0.5 / 24 / 365).client_context()
 
 
+def test_another_programs_files_are_not_taken(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A running program stays who it is, whatever is copied over its files."""
+    place = made(tmp_path / "c")
+    files = TlsFiles(place / "hub")
+    copied(place / "control", place / "hub")
+    assert (files.program, files.failures) == ("hub", 1)
+    assert "has a certificate of control now" in caplog.text
+
+
 async def test_a_mounted_secret_is_followed(tmp_path: Path) -> None:
     """kubelet swaps one link for all three files; the next connection has the new certificate."""
     place = made(tmp_path / "c")

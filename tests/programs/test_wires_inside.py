@@ -57,12 +57,12 @@ class Life:
         """What the server inside answers to a browser."""
         lines = [f"{method} /user/ada/ HTTP/1.1", "Host: hub.test", "Connection: close"]
         lines += [f"Content-Length: {len(body)}", "", ""]
-        return await raw_request(self.street.front_port, "\r\n".join(lines).encode() + body, 40)
+        return await raw_request(self.street.front_port, "\r\n".join(lines).encode() + body, 90)
 
     async def outside(self, target: str) -> bytes:
         """What a program inside gets through its proxy."""
         head = f"GET http://{target}/ HTTP/1.1\r\nHost: {target}\r\nConnection: close\r\n\r\n"
-        return await raw_request(self.relay_port, head.encode(), 20)
+        return await raw_request(self.relay_port, head.encode(), 60)
 
 
 async def _greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -111,7 +111,7 @@ async def life(port: int, late: bool = False) -> AsyncIterator[Life]:
                 await made.wires("gateway")
                 async with made.pods() as pods:
                     await pods.address(sandbox, "127.0.0.1")
-            ready = await client.ready(sandbox, 40)
+            ready = await client.ready(sandbox, 90)
             assert ready, made.log("inside") + made.log(f"link-{sandbox}") + made.log_of("gateway")
             yield Life(made, client, sandbox, pod, relay)
             made.end("inside")

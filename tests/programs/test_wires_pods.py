@@ -35,7 +35,7 @@ async def road() -> AsyncIterator[Street]:
     """The gateway and its wires."""
     async with street() as made:
         await made.gateway()
-        await made.wires("gateway", "--patience", "2")
+        await made.wires("gateway", "--patience", "6")
         yield made
 
 
@@ -78,7 +78,7 @@ async def refused(road: Street, reason: str) -> int:
     """How often the wires have refused a pod for this reason."""
     async with connected(road.machine("gateway").pods_socket) as (reader, writer):
         writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-        text = (await asyncio.wait_for(reader.read(), 20)).decode()
+        text = (await asyncio.wait_for(reader.read(), 40)).decode()
     found = re.search(rf'sandbox_wires_pods_refused_total{{reason="{reason}"}} (\d+)', text)
     return int(found[1]) if found else 0
 
@@ -288,7 +288,7 @@ async def test_the_link_serves_its_users_uid_alone(road: Street, control: Contro
         await eventually((pod / "doors/ingress.sock").exists, lambda name=sandbox: road.log(f"link-{name}"))
         assert (pod / "doors/boot.sock").stat().st_mode & 0o777 == 0o666
         async with connected(str(pod / "doors/boot.sock")) as (reader, _):
-            served[server] = b"w0rd" in await asyncio.wait_for(reader.read(), 20)
+            served[server] = b"w0rd" in await asyncio.wait_for(reader.read(), 40)
     control("the user's uid is served", served["u1"])
     assert not served["u2"]
 

@@ -31,7 +31,7 @@ IDS = ["sb-aaaaaaaaaaaaaaaaaaaa"]
 async def road() -> AsyncIterator[Street]:
     """The hub's machine and the launcher's, with a launcher that knows one sandbox."""
     async with street() as made:
-        await made.wires("launcher", "--patience", "2")
+        await made.wires("launcher", "--patience", "6")
         await made.wires("hub")
         site = made.machine("launcher")
         runner = web.AppRunner(_launcher(site.callers_of("launcher")), shutdown_timeout=0.1)
@@ -96,7 +96,7 @@ async def test_a_program_that_is_away_is_unreachable_and_comes_back(control: Con
         await made.wires("gateway")
         async with GatewayClient(made.machine("hub").gateway_socket) as client:
             with pytest.raises(UnreachableError) as caught:
-                await asyncio.wait_for(client.health(), 10)
+                await asyncio.wait_for(client.health(), 30)
             assert caught.value.code == "gateway.unreachable"
             await made.gateway()
             name = "sb-" + "a" * 20
@@ -104,7 +104,7 @@ async def test_a_program_that_is_away_is_unreachable_and_comes_back(control: Con
             control("the gateway answers through the wires", opened.directory.endswith(name))
             made.end("wires-gateway")
             with pytest.raises(UnreachableError):
-                await asyncio.wait_for(client.health(), 10)
+                await asyncio.wait_for(client.health(), 30)
             await made.wires("gateway")
             assert [item.id for item in await client.inventory()] == [name]
 
@@ -161,7 +161,7 @@ async def test_who_never_speaks_is_sent_away(road: Street, control: Control) -> 
     """A connection without a handshake is closed when its time is over; others are served meanwhile."""
     reader, writer = await asyncio.open_connection(HOSTS["launcher"], road.port)
     control("others are served", await _passes(road))
-    assert await asyncio.wait_for(reader.read(), 20) == b""
+    assert await asyncio.wait_for(reader.read(), 40) == b""
     writer.close()
 
 
