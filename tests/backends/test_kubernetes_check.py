@@ -137,7 +137,9 @@ OPENINGS: dict[str, tuple[Change, str]] = {
     "a node": (_spec("nodeName", "n1"), "unknown_field"),
     "a field of tomorrow": (_spec("hostSomething", True), "unknown_field"),
     "a container's field of tomorrow": (_user("somethingElse", 1), "unknown_field"),
-    "a message elsewhere": (_user("terminationMessagePath", "/home/jovyan/x"), "unknown_field"),
+    "a message elsewhere": (_user("terminationMessagePath", "/dev/termination-log"), "log"),
+    "a message by default": (lambda pod: pod["spec"]["containers"][0].pop("terminationMessagePath"), "log"),
+    "what it printed": (_user("terminationMessagePolicy", "FallbackToLogsOnError"), "log"),
     "privileged": (_safe("privileged", True), "capabilities"),
     "a capability": (_safe("capabilities", {"drop": ["ALL"], "add": ["NET_ADMIN"]}), "capabilities"),
     "fewer dropped": (_safe("capabilities", {"drop": ["NET_RAW"]}), "capabilities"),
@@ -265,7 +267,8 @@ def test_what_the_cluster_adds_passes() -> None:
     )
     for kind in ("containers", "initContainers"):
         for container in pod["spec"][kind]:
-            container.update(terminationMessagePath="/dev/termination-log", terminationMessagePolicy="File")
+            container.setdefault("terminationMessagePath", "/dev/termination-log")
+            container["terminationMessagePolicy"] = "File"
             for item in container.get("env", []):
                 if not item["value"]:
                     del item["value"]
@@ -277,9 +280,11 @@ def test_what_the_cluster_adds_passes() -> None:
     check(pod, SPEC, PLACE)
 
 
-@pytest.mark.parametrize(("uid", "users"), [(0, "never"), (0, "allowed"), (65_536, "never")])
+@pytest.mark.parametrize(
+    ("uid", "users"), [(0, "never"), (0, "allowed"), (65_536, "never"), (64_000, "never")]
+)
 def test_uids_that_nobody_may_have(uid: int, users: Any) -> None:
-    """Uid 0 is refused even where spec and pod agree on it, and one that a pod's own users have not."""
+    """Uid 0 is refused even where spec and pod agree on it, one that pods have not, and the link's."""
     spec, place = replace(SPEC, host_uid=uid), replace(PLACE, cluster=replace(CLUSTER, host_users=users))
     with pytest.raises(IsolationError) as refused:
         check(render_pod(spec, place), spec, place)

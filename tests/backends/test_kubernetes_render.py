@@ -151,3 +151,16 @@ def test_what_owns_and_what_is_merged() -> None:
     assert users(merged)["resources"]["requests"]["cpu"] == "100m"
     assert users(merged)["image"] == PLACE.image
     assert merge(owned, {"spec": {"tolerations": [{"key": "x"}]}})["spec"]["tolerations"] == [{"key": "x"}]
+
+
+@pytest.mark.proves("Q03")
+def test_last_words_are_nobodys_disk() -> None:
+    """A kubelet's file for last words lies in a directory that the link has closed before."""
+    pod = render_pod(SPEC, PLACE)
+    path = users(pod)["terminationMessagePath"]
+    (link,) = pod["spec"]["initContainers"]
+    *_, script = link["lifecycle"]["postStart"]["exec"]["command"]
+    closed = path.rpartition("/")[0]
+    assert f"os.makedirs({closed!r},0o700,True)" in script
+    assert script.index("makedirs") < script.index("while")
+    compile(script, "postStart", "exec")

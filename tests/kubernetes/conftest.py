@@ -1,4 +1,4 @@
-"""Which cluster do the tests use? The session's, with the smallest image that runs their programs."""
+"""Which cluster do the tests use? The session's with an image of Python alone, or a pretended one."""
 
 from __future__ import annotations
 
@@ -6,15 +6,22 @@ import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
+from jupyter_sandbox_spawner.backends.kubernetes.backend import KubernetesBackend
+from jupyter_sandbox_spawner.backends.kubernetes.host import ClusterSite
+from jupyter_sandbox_spawner.settings import Environment
+from tests.backends.kubernetes_facts import CLUSTER
 from tests.support.cluster import Cluster
 
 from .bench import PodBench, open_bench
 from .images import IMAGE, make_root
+from .pretend import pretend_cluster
+from .stage import Stage
 
 
 @pytest.fixture(scope="session")
@@ -36,6 +43,22 @@ async def pods(with_image: Cluster, namespace: str) -> AsyncIterator[PodBench]:
             yield bench
     finally:
         shutil.rmtree(directory)
+
+
+@pytest_asyncio.fixture
+async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+    """A backend on a pretended cluster."""
+    (tmp_path / "ca.pem").write_text("certificates")
+    async with pretend_cluster(tmp_path) as (cluster, kubeconfig):
+        site = ClusterSite(
+            cluster=replace(CLUSTER, authority=str(tmp_path / "ca.pem")),
+            pods_port=8444,
+            environments={"data-science": Environment(prefix="/opt/jupyter", image="registry.example/a:1")},
+            runtimes=("runc", "runsc"),
+            kubeconfig=str(kubeconfig),
+        )
+        async with KubernetesBackend.opened(site) as backend:
+            yield Stage(cluster, site, backend)
 
 
 @pytest.fixture

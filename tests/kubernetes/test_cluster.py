@@ -272,6 +272,24 @@ def test_a_service_leads_to_its_pod(cluster: Cluster, two_pods: tuple[str, str])
         assert b"200 OK" in caller.recv(4096)
 
 
+def test_a_service_is_found_by_its_name_where_policies_allow_the_name_server(
+    cluster: Cluster, two_pods: tuple[str, str], control: Control
+) -> None:
+    """A default deny takes the names away; the usual exception for kube-dns gives them back."""
+    namespace, _ = two_pods
+    cluster.kubectl("expose", "pod", "server", "--port=80", "--target-port=8080", "-n", namespace)
+    ask = ["nslookup", f"server.{namespace}.svc.cluster.local"]
+    address = cluster.get("service", "server", "-n", namespace)["spec"]["clusterIP"]
+    cluster.until(lambda: address in cluster.run_in(namespace, "client", ask)[1], 20)
+    control("the name is found", True)
+    cluster.apply(policy(namespace, "deny", podSelector={}, policyTypes=["Ingress", "Egress"]))
+    cluster.until(lambda: address not in cluster.run_in(namespace, "client", ask)[1], 30)
+    dns = {"namespaceSelector": {}, "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}}}
+    rule = {"to": [dns], "ports": [{"port": 53, "protocol": "UDP"}]}
+    cluster.apply(policy(namespace, "dns", podSelector={}, policyTypes=["Egress"], egress=[rule]))
+    cluster.until(lambda: address in cluster.run_in(namespace, "client", ask)[1], 30)
+
+
 def test_it_goes_on_after_its_api_server_was_killed(cluster: Cluster, two_pods: tuple[str, str]) -> None:
     """Pods run meanwhile; everything stored is there when it is back."""
     namespace, url = two_pods
@@ -312,7 +330,7 @@ def test_two_clusters_do_not_meet_and_one_that_ends_leaves_nothing(cluster: Clus
 
 def test_the_command_says_what_runs(cluster: Cluster) -> None:
     """`scripts/cluster status` ends with 0 while the node is Ready, and names each program's number."""
-    command = [CHECKOUT / "scripts/cluster", "--at", cluster.directory, "status"]
+    command = [str(CHECKOUT / "scripts/cluster"), "--at", str(cluster.directory), "status"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert f"kubelet                  {cluster.pid('kubelet')}" in done.stdout
@@ -320,7 +338,7 @@ def test_the_command_says_what_runs(cluster: Cluster) -> None:
 
 def test_the_command_says_where_there_is_no_cluster(tmp_path: Path) -> None:
     """It ends with 1 and the remedy."""
-    command = [CHECKOUT / "scripts/cluster", "--at", tmp_path, "status"]
+    command = [str(CHECKOUT / "scripts/cluster"), "--at", str(tmp_path), "status"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")
     assert "run: scripts/cluster up" in done.stderr

@@ -131,7 +131,7 @@ def test_expressions_choose_as_kubernetes_says(part: dict[str, Any], chosen: boo
 def test_only_pods_with_an_address_of_their_own_are_seen() -> None:
     """Those that ended, wait, or use the node's network have no rules."""
     here = {"status": {"podIP": "10.0.0.1", "phase": "Running"}}
-    meta, spec = {"namespace": "a", "name": "b"}, {"containers": [{}]}
+    meta, spec = {"namespace": "a", "name": "b"}, {"containers": [{"name": "c"}]}
     assert len(seen_pods([{**here, "metadata": meta, "spec": spec}])) == 1
     assert seen_pods([{"status": {}, "metadata": meta, "spec": spec}]) == []
     assert seen_pods([{**here, "metadata": meta, "spec": {**spec, "hostNetwork": True}}]) == []

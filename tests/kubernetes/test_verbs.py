@@ -4,74 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from jupyter_sandbox_spawner.backends.kubernetes.backend import KubernetesBackend
-from jupyter_sandbox_spawner.backends.kubernetes.host import ClusterSite
 from jupyter_sandbox_spawner.errors import BackendError, IsolationError
-from jupyter_sandbox_spawner.models import Doors, SandboxSpec
-from jupyter_sandbox_spawner.settings import Environment
-from tests.backends.kubernetes_facts import CLUSTER, SPEC
+from tests.backends.kubernetes_facts import SPEC
 
-from .pretend import PretendCluster, pretend_cluster
-
-DOORS = Doors(directory=f"/run/doors/{SPEC.id}", ticket="the-ticket-marks-it")
-
-
-@dataclass
-class Stage:
-    """A pretended cluster, the backend on it, and the site by which another backend finds both."""
-
-    cluster: PretendCluster
-    site: ClusterSite
-    backend: KubernetesBackend
-
-    async def created(self, **changes: Any) -> SandboxSpec:
-        """A sandbox that was created."""
-        spec = replace(SPEC, **changes)
-        await self.backend.create(spec, DOORS, {})
-        return spec
-
-    async def running(self) -> SandboxSpec:
-        """A sandbox that runs."""
-        spec = await self.created()
-        await self.backend.start(spec.id)
-        return spec
-
-    async def status(self) -> tuple[str, str]:
-        """What the backend says of it."""
-        found = await self.backend.status(SPEC.id)
-        assert found is not None
-        return found.value, found.reason
-
-    async def until(self, true: Callable[[], bool]) -> None:
-        """Wait for it."""
-        deadline = asyncio.get_running_loop().time() + 20
-        while not true():
-            assert asyncio.get_running_loop().time() < deadline
-            await asyncio.sleep(0.01)  # noqa: ASYNC110 - there is nothing that could be waited for
-
-
-@pytest_asyncio.fixture
-async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
-    """A backend on a pretended cluster."""
-    (tmp_path / "ca.pem").write_text("certificates")
-    async with pretend_cluster(tmp_path) as (cluster, kubeconfig):
-        site = ClusterSite(
-            cluster=replace(CLUSTER, authority=str(tmp_path / "ca.pem")),
-            pods_port=8444,
-            environments={"data-science": Environment(prefix="/opt/jupyter", image="registry.example/a:1")},
-            runtimes=("runc", "runsc"),
-            kubeconfig=str(kubeconfig),
-        )
-        async with KubernetesBackend.opened(site) as backend:
-            yield Stage(cluster, site, backend)
+from .stage import DOORS, Stage
 
 
 async def test_what_is_made_and_what_is_left(stage: Stage) -> None:

@@ -2,7 +2,7 @@
 
 Fixtures, for every test that is marked `@pytest.mark.lane("cluster")`: `cluster` is a Cluster, `namespace` a
 name of the test's own in it, where Pod Security `restricted` is enforced. Its calls wait; an async test calls
-them in a thread, unless it may wait for half a second. A test that switches something off switches it on again.
+them in a thread, unless it may wait for half a second. What a test switches off, it switches on again.
 """
 
 from __future__ import annotations
@@ -61,10 +61,9 @@ class Cluster(OwnCluster):
         # Pods are refused until it has its account.
         self.until(lambda: self.kubectl("get", "sa", "default", "-n", name, check=False).returncode == 0)
 
-    def drop_namespace(self, name: str, patience: float = 60) -> None:
-        """Remove it with all in it, now, and wait until it is gone."""
-        self.kubectl("delete", "pods", "--all", "-n", name, "--grace-period=0", "--force", check=False)
-        self.kubectl("delete", "namespace", name, "--ignore-not-found", "--wait", f"--timeout={patience}s")
+    def drop_namespace(self, name: str, wait: bool = True) -> None:
+        """Remove it with all in it, and wait until it is gone, which takes some seconds."""
+        self.kubectl("delete", "namespace", name, "--ignore-not-found", f"--wait={str(wait).lower()}")
 
     def pod(self, namespace: str, name: str) -> dict[str, Any]:
         """The pod as it is now."""
@@ -172,4 +171,4 @@ def namespace(cluster: Cluster) -> Iterator[str]:
     name = f"test-{secrets.token_hex(4)}"
     cluster.make_namespace(name)
     yield name
-    cluster.drop_namespace(name)
+    cluster.drop_namespace(name, wait=False)

@@ -12,7 +12,7 @@ from .own_cluster import ClusterError, OwnCluster
 __all__ = ["main"]
 
 _HELP = """A real Kubernetes on this machine, with one node, apart from everything else: for tests, and to
-try things with. Needs root, and scripts/prepare cluster. NetworkPolicies are enforced by a test-only agent of ours."""
+try things with. Needs root, and scripts/prepare cluster. An agent of our own enforces NetworkPolicies."""
 
 
 def main() -> int:

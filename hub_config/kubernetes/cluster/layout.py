@@ -8,14 +8,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["NODE", "NUMBERS", "PAUSE_IMAGE", "PROGRAMS", "STORAGE_CLASS", "TRY_IMAGE", "Layout"]
+__all__ = ["DOMAIN", "NODE", "NUMBERS", "PAUSE_IMAGE", "PROGRAMS", "STORAGE_CLASS", "TRY_IMAGE", "Layout"]
 
 NODE = "node-1"
+DOMAIN = "cluster.local"
 NUMBERS = range(1, 250)
 PAUSE_IMAGE = "docker.io/local/pause:test"
 TRY_IMAGE = "docker.io/local/busybox:test"
 STORAGE_CLASS = "directories"
-# In the order in which they start; the last two are ours, for tests only.
+# In the order in which they start; the last three are ours, for tests only.
 PROGRAMS = (
     "etcd",
     "kube-apiserver",
@@ -24,6 +25,7 @@ PROGRAMS = (
     "containerd",
     "kubelet",
     "kube-proxy",
+    "names",
     "volumes",
     "policies",
 )
@@ -60,6 +62,11 @@ class Layout:
     def services(self) -> str:
         """The network of Services; the host has a route to it."""
         return f"10.203.{self.number}.0/24"
+
+    @property
+    def names_address(self) -> str:
+        """Where pods ask for the names of Services."""
+        return f"10.204.{self.number}.10"
 
     @property
     def api(self) -> str:

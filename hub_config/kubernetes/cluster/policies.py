@@ -14,7 +14,7 @@ from pathlib import Path
 
 from .api import Api, Followed
 from .layout import Layout
-from .policy_rules import TABLE, ruleset, seen_pods
+from .policy_rules import TABLE, name_server, ruleset, seen_pods
 
 __all__ = ["main"]
 
@@ -40,7 +40,8 @@ def main(layout: Layout) -> None:
                 for item in namespaces.items.values()
             }
             every = sorted(policies.items.values(), key=lambda item: str(item["metadata"]["uid"]))
-            wanted = ruleset(seen_pods(pods.items.values()), labels, every, layout.pods)
+            there = [*seen_pods(pods.items.values()), name_server(layout.names_address)]
+            wanted = ruleset(there, labels, every, layout.pods)
         if wanted != applied:
             applied = wanted if _apply(wanted) else ""
         (layout.directory / "policies-state").write_text("off" if layout.policies_off.exists() else "on")

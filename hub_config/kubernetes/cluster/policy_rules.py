@@ -1,8 +1,8 @@
 """Which firewall rules enforce these NetworkPolicies? Pure: text for nft from what the API server lists.
 
 Law: what a pod's policies do not allow is dropped; a pod that the agent does not know yet reaches nothing.
-Only the node itself reaches a pod whatever its policies say, as Kubernetes wants it for its probes. Connections
-that stand go on when a policy changes.
+Only the node itself reaches a pod whatever its policies say, as Kubernetes wants it for its probes.
+Connections that stand go on when a policy changes.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["TABLE", "Pod", "matches", "ruleset", "seen_pods"]
+__all__ = ["TABLE", "Pod", "matches", "name_server", "ruleset", "seen_pods"]
 
 TABLE = "inet jss_policies"
 Item = Mapping[str, Any]
@@ -27,6 +27,11 @@ class Pod:
     address: str
     labels: Mapping[str, str] = field(default_factory=dict)
     ports: Mapping[str, int] = field(default_factory=dict)
+
+
+def name_server(address: str) -> Pod:
+    """The cluster's DNS as policies know it elsewhere: a pod of kube-system, labelled k8s-app=kube-dns."""
+    return Pod("kube-system", "kube-dns", address, {"k8s-app": "kube-dns"}, {"dns": 53})
 
 
 def seen_pods(items: Iterable[Item]) -> list[Pod]:

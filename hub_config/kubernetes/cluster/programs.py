@@ -6,7 +6,7 @@ import json
 import sys
 from typing import Any
 
-from .layout import NODE, PAUSE_IMAGE, Layout
+from .layout import DOMAIN, NODE, PAUSE_IMAGE, Layout
 
 __all__ = ["command", "files"]
 
@@ -185,6 +185,8 @@ def _kubelet_file(layout: Layout) -> dict[str, Any]:
         "enforceNodeAllocatable": ["none"],
         "resolvConf": str(layout.config("resolv.conf")),
         "volumePluginDir": f"{layout.directory}/plugins",
+        "clusterDNS": [layout.names_address],
+        "clusterDomain": DOMAIN,
         "makeIPTablesUtilChains": False,
         "oomScoreAdj": 0,
         "serializeImagePulls": False,

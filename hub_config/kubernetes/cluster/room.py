@@ -137,7 +137,9 @@ def _join_network(layout: Layout, first: int) -> None:
         ["ip", "link", "set", "lo", "up"],
         ["ip", "addr", "add", f"{node}/30", "dev", inner],
         ["ip", "link", "set", inner, "up"],
-        ["ip", "route", "add", "default", "via", host],
+        ["ip", "addr", "add", f"{layout.names_address}/32", "dev", "lo"],
+        # There is no other route: nothing of a cluster leaves the machine.
+        ["ip", "route", "add", layout.services, "dev", "lo", "src", node],
         [
             "sh",
             "-c",

@@ -10,6 +10,7 @@ import http.client
 import shutil
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -78,10 +79,10 @@ def main(layout: Layout) -> None:
         changed.clear()
         for claim in claims.items.values():
             if _waits(claim):
-                _try(lambda claim=claim: _make(api, claim, place))  # type: ignore[misc]
+                _try(_make, api, claim, place)
         for item in volumes.items.values():
             if _is_over(item):
-                _try(lambda item=item: _remove(api, item, place))  # type: ignore[misc]
+                _try(_remove, api, item, place)
         changed.wait(5)
 
 
@@ -115,9 +116,9 @@ def _remove(api: Api, item: Item, place: Path) -> None:
             raise
 
 
-def _try(act: Any) -> None:
+def _try(act: Callable[[Api, Item, Path], None], api: Api, item: Item, place: Path) -> None:
     try:
-        act()
+        act(api, item, place)
     except (OSError, ApiError, http.client.HTTPException) as error:
         print(error, flush=True)
 

@@ -22,7 +22,7 @@ from ..recorded import RecordedBackend
 from ..records import Record
 from .api import Document
 from .host import ClusterHost, ClusterSite
-from .layout import OWNER_LABEL, RECORD, SITE_LABEL
+from .layout import OWNER_LABEL, RECORD, SITE_LABEL, TRUSTS
 from .leftovers import ClusterLeftovers
 from .meter import Meter
 from .sandbox import PodSandbox
@@ -32,6 +32,7 @@ __all__ = ["KubernetesBackend"]
 log = logging.getLogger("jupyter_sandbox_spawner.launcher")
 _FIRST = 30.0  # seconds the cluster may take to answer before we give up, to be started again
 _PAUSES = (0.1, 5.0)  # seconds between tries to reach a cluster that is away: at first, at most
+_RENEWAL = 15.0  # seconds between looks at the authority's file; a kubelet takes up to 90 more
 
 
 class KubernetesBackend(RecordedBackend[PodSandbox]):
@@ -56,14 +57,18 @@ class KubernetesBackend(RecordedBackend[PodSandbox]):
         try:
             await backend._host.api.open()
             await backend._read_records()
-            following = asyncio.create_task(backend._follow(), name="follow the cluster")
+            tasks = [
+                asyncio.create_task(backend._follow(), name="follow the cluster"),
+                asyncio.create_task(backend._renew(), name="renew what links trust"),
+            ]
             try:
                 with contextlib.suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(backend._asked.wait(), _FIRST)
                 yield backend
             finally:
-                following.cancel()
-                await asyncio.wait([following])
+                for task in tasks:
+                    task.cancel()
+                await asyncio.wait(tasks)
         finally:
             await backend._host.api.close()
 
@@ -136,9 +141,21 @@ class KubernetesBackend(RecordedBackend[PodSandbox]):
                 continue
             if record.spec.id == metadata["name"] and is_sandbox_id(record.spec.id):
                 sandbox = PodSandbox(self._host, record, self._events.add)
+                sandbox.trusts = metadata["annotations"].get(TRUSTS, "")
                 self._sandboxes[record.spec.id] = sandbox
                 if record.phase == "over":
                     sandbox.over.set()
+
+    async def _renew(self) -> None:
+        """Links learn of a new authority while the old one is still good, so that no session is cut."""
+        while True:
+            try:
+                authority = self._host.authority()
+                for sandbox in list(self._sandboxes.values()):
+                    await self._look(sandbox.id, sandbox.trust(authority))
+            except SandboxError as error:
+                log.error("%s", error)
+            await asyncio.sleep(_RENEWAL)
 
     async def _follow(self) -> None:
         """Hear of every change for as long as the launcher runs; a cluster that went away is asked again."""

@@ -15,7 +15,7 @@ from ...models import SandboxSpec
 from ..oci.layout import HOSTNAME
 from ..refusing import only_known, refuse
 from .check_containers import check_link, check_user, check_volumes
-from .layout import GRACE, MOST_UID, Place, labels
+from .layout import GRACE, LINK_UID, MOST_UID, Place, labels
 
 __all__ = ["check"]
 
@@ -152,6 +152,8 @@ def _security(pod: Mapping[str, Any], spec: SandboxSpec, place: Place) -> None:
     if spec.host_uid < 1 or (place.cluster.host_users == "never" and spec.host_uid > MOST_UID):
         most = f" and at most {MOST_UID}" if place.cluster.host_users == "never" else ""
         raise refuse("user", "spec.securityContext", f"uid {spec.host_uid} must be above 0{most}.")
+    if spec.host_uid == LINK_UID:
+        raise refuse("user", "spec.securityContext", f"uid {LINK_UID} is the link's.")
     expected = {
         "runAsNonRoot": True,
         "fsGroup": spec.host_uid,

@@ -9,6 +9,7 @@ from ...models import SandboxSpec
 from ..oci.layout import INSIDE
 from ..refusing import only_known, refuse
 from .layout import (
+    LAST_WORDS,
     LINK,
     LINK_RESOURCES,
     LINK_UID,
@@ -33,10 +34,9 @@ Document = Mapping[str, Any]
 _CONTAINER = {
     *("name", "image", "imagePullPolicy", "command", "workingDir", "env", "securityContext", "resources"),
     "volumeMounts",
-    # Defaults of the cluster; what else they may be is compared.
     *("terminationMessagePath", "terminationMessagePolicy"),
 }
-_DEFAULTS = {"terminationMessagePath": "/dev/termination-log", "terminationMessagePolicy": "File"}
+_LINKS_WORDS = "/dev/termination-log"  # the cluster's default
 _OPENS = {
     "args": ("command", "the first process must be the one that the launcher names."),
     "envFrom": ("environment", "identity comes by a door, and the link's is a file."),
@@ -168,9 +168,12 @@ def _shape(container: Document, where: str, name: str, image: str, place: Place)
         raise refuse("image", f"{where}.imagePullPolicy", f"it must be {place.cluster.pull_policy}.")
     if container.get("workingDir") != "/":
         raise refuse("command", f"{where}.workingDir", "it must be /.")
-    for field, default in _DEFAULTS.items():
-        if container.get(field, default) != default:
-            raise refuse("unknown_field", f"{where}.{field}", f"it must be {default}.")
+    words = LAST_WORDS if name == USER else _LINKS_WORDS
+    if container.get("terminationMessagePath", _LINKS_WORDS) != words:
+        text = f"it must be {words}: elsewhere it is a part of the node's disk without a bound."
+        raise refuse("log", f"{where}.terminationMessagePath", text)
+    if container.get("terminationMessagePolicy", "File") != "File":
+        raise refuse("log", f"{where}.terminationMessagePolicy", "what a user printed would be shown.")
 
 
 def _security(container: Document, where: str, uid: int) -> None:

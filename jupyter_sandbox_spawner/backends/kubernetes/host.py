@@ -158,20 +158,21 @@ class ClusterHost:
             image=environment.image,
             python=f"{environment.prefix}/bin/python",
             etc={name: texts[name] for name in _ETC},
-            authority=_authority(cluster.authority),
+            authority=self.authority(),
             site=self.label,
             runtime_class=cluster.runtime_classes.get(spec.runtime, ""),
             gpus=self.gpus.request(spec.gpu_devices),
         )
 
-
-def _authority(path: str) -> str:
-    try:
-        return Path(path).read_text()
-    except OSError as error:
-        raise BackendError(
-            "Servers cannot be started: the gateway's certificate authority is missing.",
-            code="kubernetes.authority",
-            field="authority",
-            remedy=f"{path}: {error.strerror}. Make it: jupyter-sandbox-admin certificates make",
-        ) from error
+    def authority(self) -> str:
+        """By which certificates links know the gateway now. Raises BackendError `kubernetes.authority`."""
+        path = self.site.cluster.authority
+        try:
+            return Path(path).read_text()
+        except OSError as error:
+            raise BackendError(
+                "Servers cannot be started: the gateway's certificate authority is missing.",
+                code="kubernetes.authority",
+                field="authority",
+                remedy=f"{path}: {error.strerror}. Make it: jupyter-sandbox-admin certificates make",
+            ) from error

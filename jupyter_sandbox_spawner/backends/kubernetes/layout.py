@@ -18,6 +18,7 @@ from ..oci.layout import DOORS, HOME, INSIDE, RUNTIME_DIR
 __all__ = [
     "API_VARIABLES",
     "GRACE",
+    "LAST_WORDS",
     "LINK",
     "LINK_MEMORY",
     "LINK_RESOURCES",
@@ -31,11 +32,13 @@ __all__ = [
     "SITE_LABEL",
     "SPACE",
     "TICKET",
+    "TRUSTS",
     "USER",
     "GpuRequest",
     "Place",
     "Seen",
     "claim_of",
+    "digest_of",
     "environment",
     "identity",
     "labels",
@@ -51,6 +54,7 @@ OWNER_LABEL = f"{LABEL_OWNER}/owner"
 SITE_LABEL = f"{LABEL_OWNER}/site"
 SANDBOX_LABEL = f"{LABEL_OWNER}/sandbox"
 RECORD = f"{LABEL_OWNER}/record"  # the annotation that holds what the launcher knows
+TRUSTS = f"{LABEL_OWNER}/trusts"  # the one that says which authority the link was given, by its digest
 TICKET = "ticket"
 USER = "sandbox"  # the container that is the user's
 LINK = "link"
@@ -61,6 +65,10 @@ LINK_MEMORY = "/run/link/memory"
 GRACE = 30  # seconds, where nobody says how long
 SPACE = 256 << 20  # bytes a node's disk gives each container, for its log; nothing else is written there
 PATH = "/usr/bin:/bin"
+# A kubelet shows every container a file of the node's disk for its last words, which everybody may write and
+# nobody counts. Here it lies where the user's uid does not come.
+_CLOSED = f"{DOORS}/closed"
+LAST_WORDS = f"{_CLOSED}/end"
 # Kubelets tell every container where the API is; these stand over what they would say.
 API_VARIABLES = (
     "KUBERNETES_PORT",
@@ -80,6 +88,8 @@ _OWN_MEMORY = {"doors": 1 << 20, "inside": 8 << 20, "memory": 1 << 20, "runtime"
 _READY = f"{DOORS}/boot.sock", f"{DOORS}/egress.sock", f"{DOORS}/api.sock", f"{DOORS}/ingress.sock"
 _WAIT = (
     "import os,time\n"
+    f"os.makedirs({_CLOSED!r},0o700,True)\n"
+    f"open({LAST_WORDS!r},'a').close()\n"
     f"places={(f'{INSIDE}/__main__.py', *_READY)!r}\n"
     "end=time.monotonic()+60\n"
     "while not all(map(os.path.exists,places)):\n"
@@ -158,6 +168,11 @@ def environment(place: Place) -> dict[str, str]:
     # A device plugin says itself which devices these are.
     none = {} if place.gpus.resources else {VISIBLE: "void"}
     return {"PATH": PATH, **none, **dict.fromkeys(API_VARIABLES, "")}
+
+
+def digest_of(authority: str) -> str:
+    """By which one authority is told from another, without showing either."""
+    return stable_hash("authority", authority)
 
 
 def claim_of(mount: Mount) -> tuple[str, str]:

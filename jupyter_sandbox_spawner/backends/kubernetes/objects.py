@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 
 from ...errors import BackendError
 from .api import Document, Kind
 from .host import ClusterHost
-from .layout import identity
+from .layout import TICKET, identity
 from .render import Manifest
 
 __all__ = ["PodObjects"]
@@ -47,6 +48,11 @@ class PodObjects:
             if found is None:
                 raise
             return found
+
+    async def ticket(self) -> str:
+        """What the sandbox's link shows the gateway once; "" where there is none any more."""
+        secret = await self.find("secrets") or {}
+        return base64.b64decode((secret.get("data") or {}).get(TICKET, "")).decode()
 
     async def erase(self, kind: Kind, seconds: float, gone: asyncio.Event | None = None) -> bool:
         """Delete it and see that it is gone; False where it is still there then.

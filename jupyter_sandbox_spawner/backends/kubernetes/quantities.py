@@ -24,7 +24,7 @@ def quantity(value: object) -> Fraction:
             raise ValueError(f"{value!r} is no quantity")
         return Fraction(f"{number}e{power}")
     if unit in _BINARY:
-        return Fraction(number) * 2 ** _BINARY[unit]
+        return Fraction(number) * (1 << _BINARY[unit])
     return Fraction(f"{number}e{_DECIMAL[unit or '']}")
 
 

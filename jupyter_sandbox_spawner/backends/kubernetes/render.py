@@ -13,6 +13,7 @@ from ...names import LABEL_OWNER
 from ..oci.layout import HOSTNAME, INSIDE
 from .layout import (
     GRACE,
+    LAST_WORDS,
     LINK,
     LINK_RESOURCES,
     LINK_UID,
@@ -20,10 +21,12 @@ from .layout import (
     SANDBOX_LABEL,
     SPACE,
     TICKET,
+    TRUSTS,
     USER,
     Place,
     Seen,
     claim_of,
+    digest_of,
     environment,
     labels,
     link_command,
@@ -34,7 +37,7 @@ from .layout import (
 )
 from .quantities import cores
 
-__all__ = ["Manifest", "merge", "owned_by", "render_pod", "render_policy", "render_secret"]
+__all__ = ["Manifest", "merge", "owned_by", "render_pod", "render_policy", "render_secret", "trusting"]
 
 Manifest = dict[str, Any]
 
@@ -90,7 +93,7 @@ def render_policy(spec: SandboxSpec, place: Place) -> Manifest:
 def render_secret(spec: SandboxSpec, ticket: str, place: Place, record: str) -> Manifest:
     """The Secret: the launcher's record of the sandbox, what its link shows the gateway, its own /etc."""
     metadata = _metadata(spec, place)
-    metadata["annotations"][RECORD] = record
+    metadata["annotations"] |= {RECORD: record, TRUSTS: digest_of(place.authority)}
     return {
         "apiVersion": "v1",
         "kind": "Secret",
@@ -98,6 +101,12 @@ def render_secret(spec: SandboxSpec, ticket: str, place: Place, record: str) -> 
         "metadata": metadata,
         "stringData": {TICKET: ticket, "ca.pem": place.authority, **place.etc},
     }
+
+
+def trusting(authority: str) -> Manifest:
+    """The change of a Secret whose link has to know the gateway by other certificates from now on."""
+    annotations = {TRUSTS: digest_of(authority)}
+    return {"metadata": {"annotations": annotations}, "stringData": {"ca.pem": authority}}
 
 
 def owned_by(manifest: Mapping[str, Any], secret: Mapping[str, Any]) -> Manifest:
@@ -207,6 +216,7 @@ def _user(spec: SandboxSpec, place: Place) -> Manifest:
         "imagePullPolicy": place.cluster.pull_policy,
         "command": [place.python, "-I", "-S", "-B", INSIDE],
         "workingDir": "/",
+        "terminationMessagePath": LAST_WORDS,
         "env": [{"name": name, "value": text} for name, text in environment(place).items()],
         "securityContext": _container(spec.host_uid),
         "resources": {"limits": limits, "requests": dict(limits)},

@@ -7,7 +7,6 @@ a pod starts or runs is the pod's own to say; what it cannot say, an end and the
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import logging
 import math
@@ -27,9 +26,9 @@ from .answers import in_trouble
 from .api import Document
 from .check import check
 from .host import ClusterHost
-from .layout import RECORD, TICKET, USER, Place
+from .layout import RECORD, USER, Place, digest_of
 from .objects import PodObjects
-from .render import Manifest, merge, owned_by, render_pod, render_policy, render_secret
+from .render import Manifest, merge, owned_by, render_pod, render_policy, render_secret, trusting
 
 __all__ = ["PodSandbox"]
 
@@ -53,6 +52,7 @@ class PodSandbox(RecordedSandbox):
         self.uid = record.container
         self.view: PodView | None = None
         self.gone = asyncio.Event()
+        self.trusts = ""
         self._host = host
         self._api = host.api
         self._own = PodObjects(host, record.spec.id)
@@ -66,14 +66,14 @@ class PodSandbox(RecordedSandbox):
         spec = self.record.spec
         place = self._host.place(spec)
         self._manifest(place)
+        self.trusts = digest_of(place.authority)
         manifest = render_secret(spec, self.record.doors.ticket, place, self._text())
         try:
             secret = await self._api.create("secrets", manifest)
         except BackendError as error:
-            if error.code != "kubernetes.conflict":
-                raise
             # An answer was lost, or another launcher was at it: the same sandbox, made again.
-            await self._own.find("secrets")
+            if error.code != "kubernetes.conflict" or await self._own.find("secrets") is None:
+                raise
             change = {"metadata": manifest["metadata"], "stringData": manifest["stringData"]}
             secret = await self._api.patch("secrets", self.id, change) or {}
         await self._own.add("networkpolicies", owned_by(render_policy(spec, place), secret))
@@ -172,13 +172,12 @@ class PodSandbox(RecordedSandbox):
         self._changed.set()
 
     async def _note_end(self, view: PodView) -> None:
-        most = self.record.spec.resources.memory
         if self.record.phase == "stopping":
             reason = "stopped on request"
         elif view.taken:
             reason = f"The cluster ended it: {view.taken}."
         elif view.killed_for_memory:
-            reason = out_of_memory(None, most)
+            reason = out_of_memory(None, self.record.spec.resources.memory)
         elif view.failed:
             reason = "The machine cannot start this server's program."
         elif view.exit_code is None:
@@ -188,8 +187,7 @@ class PodSandbox(RecordedSandbox):
         if view.admin:
             log.warning("%s: %s", self.id, view.admin)
         failed = view.failed and self.record.phase == "starting"
-        if view.started_at is not None and self.record.started_at is None:
-            self.record = replace(self.record, started_at=view.started_at)
+        self.record = replace(self.record, started_at=self.record.started_at or view.started_at)
         await self._end(view.exit_code, reason, failed)
 
     async def refresh(self) -> None:
@@ -201,8 +199,7 @@ class PodSandbox(RecordedSandbox):
         """The cluster answers anew: `pod` is what it has, as of a moment ago."""
         if is_over(self.record.status):
             self.over.set()
-            if pod is not None and view_pod(pod, USER).state != "over":
-                log.warning("%s has a pod although it is over: the pod goes", self.id)
+            if pod is not None and view_pod(pod, USER).state != "over":  # of a start that came true after all
                 await self._api.delete("pods", self.id, grace=1)
         elif pod is not None:
             if self.record.phase == "created":
@@ -241,12 +238,12 @@ class PodSandbox(RecordedSandbox):
         )
 
     async def remove(self) -> None:
-        """Erase pod, policy and record, and verify it; the record goes last."""
+        """Erase pod, policy and record, and verify it."""
         await self.stop(0)
         await self.erase()
 
     async def erase(self) -> None:
-        """Take away all that the cluster has of it. Raises BackendError where something stays."""
+        """Take away all that the cluster has of it, the record last. Raises BackendError."""
         self.gone.clear()
         if not await self._own.erase("pods", _GONE_TIME, self.gone):
             raise self._survived()
@@ -255,15 +252,20 @@ class PodSandbox(RecordedSandbox):
 
     async def log_tail(self) -> str:
         """The last 64 KiB of output, whatever the bytes are; of an ended pod what was read before it went."""
-        raw = await self._api.log_tail(self.id, USER, TAIL_BYTES)
-        return (raw or self._tail).decode(errors="replace")
+        raw = await self._api.log_tail(self.id, USER, TAIL_BYTES) or self._tail
+        return raw.decode(errors="replace")
+
+    async def trust(self, authority: str) -> None:
+        """The link is to know the gateway by these certificates; no-op where it does."""
+        digest = digest_of(authority)
+        if self.trusts != digest and not is_over(self.record.status):
+            await self._api.patch("secrets", self.id, trusting(authority))
+            self.trusts = digest
 
     async def remember_ticket(self) -> None:
         """A launcher that was started anew reads it only where somebody asks for the sandbox again."""
-        secret = await self._own.find("secrets")
-        raw = base64.b64decode(((secret or {}).get("data") or {}).get(TICKET, ""))
-        doors = replace(self.record.doors, ticket=raw.decode())
-        self.record = replace(self.record, doors=doors)
+        ticket = await self._own.ticket()
+        self.record = replace(self.record, doors=replace(self.record.doors, ticket=ticket))
 
     async def _write(self) -> None:
         """See RecordedSandbox._write; that it starts or runs is the pod's to say."""
