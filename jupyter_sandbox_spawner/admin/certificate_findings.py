@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from ..errors import SandboxError
-from ..rules.certificates import SOON, time_trouble, words_of_time
+from ..rules.certificates import SOON, program_trouble, words_of_time
 from ..settings import Site
 from ..wires.papers import Papers, read_papers
 from .finding import Finding
@@ -50,7 +50,7 @@ def certificate_findings(site: Site, now: datetime | None = None) -> Iterator[Fi
 
 def _validity(papers: Papers, now: datetime) -> Finding:
     last = max(papers.authorities, key=lambda paper: paper.ends)
-    if trouble := time_trouble((last, papers.own), now):
+    if trouble := program_trouble(papers.own, papers.authorities, now):
         return Finding(name=_NAME, fine=False, seen=trouble.admin, remedy=trouble.remedy)
     ends = min(papers.own.ends, last.ends)
     return Finding(

@@ -67,6 +67,10 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     show.add_argument("--json", action="store_true", help="print JSON for scripts")
     show.set_defaults(action=_show)
+    _add_manifest(verbs)
+
+
+def _add_manifest(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     manifest = _verb(
         verbs,
         "manifest",

@@ -12,7 +12,7 @@ __all__ = ["PodSeen", "PodsClient"]
 
 @dataclass(frozen=True, kw_only=True)
 class PodSeen:
-    """A pod as the wires see it: its address ("" before it has one), is its ticket used, how it is connected."""
+    """A pod as the wires see it: its address ("" before it has one), was its ticket used, connections now."""
 
     address: str
     used: bool
@@ -26,7 +26,7 @@ class PodsClient(UnixClient):
         super().__init__("wires", path, timeout)
 
     async def register(self, sandbox: str, ticket_sha256: str) -> None:
-        """A pod will come with a ticket of this SHA-256 (hexadecimal); on disk when this returns; idempotent."""
+        """A pod will come with a ticket of this SHA-256 (hexadecimal); it is on disk then; idempotent."""
         await self.call("PUT", f"/pods/{sandbox}", {"ticket_sha256": ticket_sha256})
 
     async def address(self, sandbox: str, address: str) -> None:

@@ -149,7 +149,7 @@ class Lifecycle:
         try:
             answer = await insist(lambda: self._control.admit(request))
         except UnreachableError as error:
-            raise control_away() from error
+            raise control_away(error) from error
         if not answer.admitted:
             raise denial(answer)
         for notice in answer.notices:

@@ -26,6 +26,7 @@ __all__ = [
     "check_host",
     "hosts_of",
     "is_due",
+    "program_trouble",
     "refused_by_peer",
     "refused_here",
     "time_trouble",
@@ -105,6 +106,13 @@ def time_trouble(papers: Iterable[Paper], now: datetime) -> Trouble | None:
         if now >= paper.ends:
             return _authority_expired(f"The {paper.called} ended on {words_of_time(paper.ends)}.")
     return None
+
+
+def program_trouble(own: Paper, authorities: Sequence[Paper], now: datetime) -> Trouble | None:
+    """Why does a program with these papers trust nobody, or is trusted by nobody? One authority is enough."""
+    last = max(authorities, key=lambda paper: paper.ends)
+    one_holds = any(time_trouble([paper], now) is None for paper in authorities)
+    return time_trouble([own] if one_holds else [last, own], now)
 
 
 def refused_here(verify_code: int, peer: str, authorities: Sequence[Paper], now: datetime) -> Trouble:

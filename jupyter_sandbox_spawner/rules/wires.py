@@ -1,4 +1,4 @@
-"""What does a head ask of the wires, and may who sent it have that? Programs by certificate, sandboxes by key.
+"""What does a head ask of the wires, and may its sender? Programs by certificate, sandboxes by key.
 
 Law: a sandbox is known by its key together with the address of its pod, and each is worth nothing without
 the other. What is compared with a secret is a digest, in constant time.
@@ -87,6 +87,9 @@ def is_digest(text: str) -> bool:
 
 def parse_head(raw: bytes) -> Head:
     """Read a head up to its empty line. Raises RefusedError `wires.bad_head` for all that is ambiguous."""
+    # What h11 forgives: lines that end without CR, and those that go on in the next one.
+    if set(b"\r\n") & set(raw.replace(b"\r\n", b"")) or b"\r\n " in raw or b"\r\n\t" in raw:
+        raise _bad("its lines are ambiguous")
     connection = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_LIMIT)
     try:
         connection.receive_data(raw)
@@ -152,7 +155,7 @@ def judge_ticket(record: PodRecord | None, shown: Shown | None, key_sha256: str,
         raise RefusedError(
             "The ticket was used before.",
             code="pods.ticket_used",
-            remedy="A start has one ticket: start the server again. If nobody did, somebody copied the ticket.",
+            remedy="A start has one ticket: start the server again. If its pod runs, somebody copied it.",
         )
     return replace(record, key_sha256=key_sha256)
 
@@ -166,7 +169,7 @@ def judge_key(record: PodRecord | None, shown: Shown | None, address: str) -> No
 
 
 def plain_address(text: str) -> str:
-    """One spelling of an IP address, an IPv4 one also where it came mapped into IPv6. ValueError for others."""
+    """One spelling of an IP address, of an IPv4 one mapped into IPv6 too. ValueError for what is none."""
     address = ipaddress.ip_address(text.partition("%")[0])
     return str(getattr(address, "ipv4_mapped", None) or address)
 

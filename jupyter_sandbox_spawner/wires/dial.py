@@ -6,6 +6,7 @@ Standard library only: the link of each pod runs it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
 import ssl
@@ -18,6 +19,10 @@ from .stream import CutOffError, TlsEnd, keep_alive
 __all__ = ["Answer", "AwayError", "Far", "ask", "connect", "dial"]
 
 _ANSWER_LIMIT = 16 << 10  # bytes
+_REMEMBERED = (
+    5.0  # seconds; a call through wires is a connection, and a look-up for each would double its way
+)
+_known: dict[tuple[str, int], tuple[float, list[tuple[int, Any]]]] = {}
 
 
 class AwayError(ConnectionError):
@@ -107,18 +112,33 @@ def _document(raw: bytes) -> dict[str, Any]:
 
 async def connect(host: str, port: int, seconds: float) -> socket.socket:
     """A TCP connection to the first address of a host that takes one."""
-    loop = asyncio.get_running_loop()
-    try:
-        found = await asyncio.wait_for(loop.getaddrinfo(host, port, type=socket.SOCK_STREAM), seconds)
-    except asyncio.TimeoutError:
-        raise AwayError(f"the name {host} was not resolved in time") from None
     failed: BaseException | None = None
-    for family, kind, protocol, _, address in found:
+    for family, address in await _resolved(host, port, seconds):
         try:
-            return await _connect(socket.socket(family, kind, protocol), address, seconds)
+            return await _connect(socket.socket(family, socket.SOCK_STREAM), address, seconds)
         except (OSError, asyncio.TimeoutError) as error:
             failed = error
+    _known.pop((host, port), None)
     raise AwayError(f"{host}:{port} takes no connection: {str(failed) or 'not in time'}") from failed
+
+
+async def _resolved(host: str, port: int, seconds: float) -> list[tuple[int, Any]]:
+    """Families and addresses of a host; a name's are remembered for some seconds."""
+    loop = asyncio.get_running_loop()
+    for family in (socket.AF_INET, socket.AF_INET6):
+        with contextlib.suppress(OSError):
+            socket.inet_pton(family, host)
+            return [(family, (host, port))]
+    until, found = _known.get((host, port), (0.0, []))
+    if loop.time() < until:
+        return found
+    try:
+        names = await asyncio.wait_for(loop.getaddrinfo(host, port, type=socket.SOCK_STREAM), seconds)
+    except asyncio.TimeoutError:
+        raise AwayError(f"the name {host} was not resolved in time") from None
+    found = [(family, address) for family, _, _, _, address in names]
+    _known[(host, port)] = (loop.time() + _REMEMBERED, found)
+    return found
 
 
 async def _connect(connection: socket.socket, address: Any, seconds: float) -> socket.socket:

@@ -8,7 +8,7 @@ from http import HTTPStatus
 
 from ..errors import RefusedError, SandboxError
 from ..rules.wires import HEAD_LIMIT, Head, parse_head
-from .stream import CutOffError, TlsEnd
+from .stream import CutOffError, End, TlsEnd
 
 __all__ = ["OPENED", "answer", "read_head"]
 
@@ -42,7 +42,7 @@ async def _more(end: TlsEnd) -> bytes:
     return data
 
 
-async def answer(end: TlsEnd, status: int, error: SandboxError | None = None) -> None:
+async def answer(end: End, status: int, error: SandboxError | None = None) -> None:
     """Answer, end this way, and wait a moment until the peer has ended its own.
 
     Closing over unread bytes would reset the connection and lose the answer.
@@ -61,7 +61,7 @@ async def answer(end: TlsEnd, status: int, error: SandboxError | None = None) ->
         end.close()
 
 
-async def _last_words(end: TlsEnd, raw: bytes) -> None:
+async def _last_words(end: End, raw: bytes) -> None:
     await end.write(raw)
     await end.finish()
     while await end.read():

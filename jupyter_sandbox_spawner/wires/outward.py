@@ -1,7 +1,8 @@
 """How does this program reach one on another machine? By a unix socket here that leads there.
 
 Law: a wire to a program that is away answers as a socket without a listener does: it is closed at once, so
-that whoever called says that the program is unreachable, and tries again.
+that whoever called says that the program is unreachable, and tries again. Where a certificate is the reason
+it says so, in the sentence for users.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ import asyncio
 import logging
 import os
 import socket
-import ssl
 
 from ..errors import SandboxError
+from ..rules.certificates import Trouble
 from ..serving import peer_credentials
 from .counts import Counts
 from .dial import AwayError, Far, ask, dial
+from .heads import answer
 from .stream import PlainEnd, TlsEnd, join
 from .tls import TlsFiles, peer_program
 
@@ -68,7 +70,10 @@ class Outward:
                 end = await self._reach()
                 await join(PlainEnd(connection), end)
         except (OSError, SandboxError) as error:
-            self._explain(error)
+            trouble = self._files.explain(error, self._owner)
+            self._say(error, trouble)
+            if trouble is not None:  # what waits will not help, so that whoever called is told why
+                await answer(PlainEnd(connection), 503, trouble.for_user())
         except Exception:
             log.exception("A connection to %s failed.", self._name)
         finally:
@@ -82,18 +87,15 @@ class Outward:
             if shown != self._owner:
                 raise AwayError(f"{self._far.host} is the {shown}, not the {self._owner}")
             head = f"CONNECT {self._name}.sandbox:443 HTTP/1.1\r\nHost: {self._name}.sandbox\r\n\r\n"
-            answer = await ask(end, head.encode(), self._far.answer_time)
-            if answer.status != 200:
-                raise AwayError(f"{answer.code}: {answer.document.get('message', answer.status)}")
+            found = await ask(end, head.encode(), self._far.answer_time)
+            if found.status != 200:
+                raise AwayError(f"{found.code}: {found.document.get('message', found.status)}")
         except BaseException:
             end.close()
             raise
         return end
 
-    def _explain(self, error: Exception) -> None:
-        said: object = error
-        trouble = self._files.explain(error, self._owner) if isinstance(error, ssl.SSLError) else None
-        if trouble is not None:
-            said = trouble.for_admin()
+    def _say(self, error: Exception, trouble: Trouble | None) -> None:
+        said: object = error if trouble is None else trouble.for_admin()
         key = ("out", self._name, type(error).__name__)
         self._counts.say(key, "The wire to %s does not lead there: %s", self._name, said)

@@ -34,7 +34,7 @@ from .stream import TlsEnd
 __all__ = ["Pods"]
 
 log = logging.getLogger("jupyter_sandbox_spawner.wires")
-_CONNECTIONS = 1024  # of one pod; its doors have caps of their own, with words of their own
+_CONNECTIONS = 512  # of one pod; its doors have caps of their own, with words of their own
 
 
 class Pods:

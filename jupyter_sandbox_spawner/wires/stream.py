@@ -15,7 +15,7 @@ from typing import Protocol
 
 __all__ = ["CHUNK", "CutOffError", "End", "PlainEnd", "TlsEnd", "join", "keep_alive"]
 
-CHUNK = 64 << 10  # bytes
+CHUNK = 32 << 10  # bytes
 
 
 class CutOffError(ConnectionResetError):

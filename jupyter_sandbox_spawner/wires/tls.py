@@ -15,7 +15,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from ..errors import ConfigurationError, SandboxError
-from ..rules.certificates import PROGRAMS, Paper, Trouble, refused_by_peer, refused_here, time_trouble
+from ..rules.certificates import PROGRAMS, Paper, Trouble, program_trouble, refused_by_peer, refused_here
 from .papers import FILES, Papers, read_papers
 
 __all__ = ["TlsFiles", "peer_program"]
@@ -48,6 +48,7 @@ class TlsFiles:
         self.failures = 0
         self._clock = clock or _utc
         self._refused: _Stamp = ()
+        self._later: _Loaded | None = None  # good files that do not hold yet, or no more
         self._loaded = self._load()
         self._check_time()
 
@@ -84,7 +85,9 @@ class TlsFiles:
         return current.client
 
     def explain(self, error: BaseException, peer: str) -> Trouble | None:
-        """What a failed handshake or read with `peer` means; None where no certificate was the reason."""
+        """Why `peer` was not reached: our own certificate, or its; None where neither was the reason."""
+        if own := self._trouble(self._current()):
+            return own
         if isinstance(error, ssl.SSLCertVerificationError):
             return refused_here(error.verify_code, peer, self.authorities, self._clock())
         if isinstance(error, ssl.SSLError):
@@ -107,23 +110,31 @@ class TlsFiles:
         return "\n".join(lines) + "\n"
 
     def _check_time(self) -> None:
-        papers = self._loaded.papers
-        last = max(papers.authorities, key=lambda paper: paper.ends)
-        if trouble := time_trouble((last, papers.own), self._clock()):
+        if trouble := self._trouble(self._loaded):
             raise trouble.for_admin()
 
+    def _trouble(self, loaded: _Loaded) -> Trouble | None:
+        return program_trouble(loaded.papers.own, loaded.papers.authorities, self._clock())
+
     def _current(self) -> _Loaded:
-        """The files as they are now; the last good ones where these cannot be used."""
+        """The files as they are now; the last good ones where these cannot be used, or do not hold yet."""
         stamp = self._stamp()
         if stamp not in (self._loaded.stamp, self._refused):
+            self._refused, self._later = stamp, None
             try:
-                self._loaded = self._load()
-                _LOG.info("certificates in %s changed; new connections take them", self.directory)
+                self._later = self._load()
+                self._check_later()
             except SandboxError as error:
-                self._refused = stamp
                 self.failures += 1
                 _LOG.warning("%s: %s The last good ones stay in use.", error.code, error)
+        if self._later and (self._trouble(self._loaded) or not self._trouble(self._later)):
+            self._loaded, self._later, self._refused = self._later, None, ()
+            _LOG.info("Certificates in %s changed; new connections take them.", self.directory)
         return self._loaded
+
+    def _check_later(self) -> None:
+        if self._later and (trouble := self._trouble(self._later)):
+            raise trouble.for_admin()
 
     def _load(self) -> _Loaded:
         """Read until nobody wrote meanwhile; kubelet swaps all three files at once, others do not."""

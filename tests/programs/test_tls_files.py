@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
+import socket
 import ssl
 from collections.abc import Callable
 from datetime import timedelta
@@ -161,6 +163,30 @@ async def test_files_that_do_not_fit_leave_the_last_good_ones(
     assert "last good ones stay" in told[0].getMessage()
     assert (tmp_path / "whole/key.pem").read_text() not in caplog.text
     assert f"reload_failures_total {gateway.failures}" in gateway.metrics()
+
+
+def session_of(port: int, context: ssl.SSLContext) -> ssl.SSLSession | None:
+    """What a client could resume with after it has read something."""
+    with (
+        socket.create_connection(("127.0.0.1", port)) as plain,
+        context.wrap_socket(plain, server_hostname=HOST) as connection,
+    ):
+        assert connection.recv(100)
+        return connection.session
+
+
+async def test_nobody_gets_a_session_to_resume(tmp_path: Path, control: Control) -> None:
+    """Who was served once shows its certificate again: it may have ended, or its authority be gone."""
+    place = made(tmp_path / "c")
+    files, hub = TlsFiles(place / "gateway"), TlsFiles(place / "hub").client_context()
+    async with echo(files) as port:
+        found = await asyncio.to_thread(session_of, port, hub)
+        assert not (found and found.has_ticket)
+    files._loaded.servers[True].num_tickets = 2
+    files._loaded.servers[True].options &= ~ssl.OP_NO_TICKET
+    async with echo(files) as port:
+        usual = await asyncio.to_thread(session_of, port, hub)
+        control("a usual listener gives one", bool(usual and usual.has_ticket))
 
 
 def test_the_end_is_told_in_time(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ from jupyter_sandbox_spawner.names import sandbox_id
 from jupyter_sandbox_spawner.rules.wires import digest
 from jupyter_sandbox_spawner.settings import Site, write_site
 
-__all__ = ["HOSTS", "Certificates", "Street", "eventually", "free_ports", "street"]
+__all__ = ["HOSTS", "Certificates", "Street", "eventually", "free_ports", "street", "talk"]
 
 HOSTS = {"launcher": "127.0.0.2", "gateway": "127.0.0.3", "control": "127.0.0.4"}
 GATEWAY_NAME = "gateway.sandbox.test"
@@ -226,6 +226,19 @@ class Street:
             process.wait()
         self._front.close()
         shutil.rmtree(self.root)
+
+
+async def talk(
+    port: int, host: str, raw: bytes, context: ssl.SSLContext, source: str = "127.0.0.1"
+) -> tuple[int, bytes]:
+    """Send bytes over TLS and read to the end; the status of the answer, and all of it."""
+    reader, writer = await asyncio.open_connection(host, port, ssl=context, local_addr=(source, 0))
+    try:
+        writer.write(raw)
+        got = await asyncio.wait_for(reader.read(), 30)
+    finally:
+        writer.transport.abort()
+    return int(got.split(b" ")[1]) if got else 0, got
 
 
 @contextlib.asynccontextmanager

@@ -14,6 +14,7 @@ from jupyter_sandbox_spawner.rules.certificates import (
     check_host,
     hosts_of,
     is_due,
+    program_trouble,
     refused_by_peer,
     refused_here,
     time_trouble,
@@ -55,6 +56,18 @@ def test_every_program_that_calls_or_is_called_can_have_a_certificate() -> None:
 def test_each_end_has_a_code_of_its_own(begins: timedelta, ends: timedelta, program: str, code: str) -> None:
     """A certificate holds from its first instant until before its last; else it is told whose ended."""
     assert seen([paper(begins, ends, program)]) == code
+
+
+def test_one_authority_that_holds_is_enough() -> None:
+    """While two overlap, one of them may have ended or not yet begun; without any nothing is trusted."""
+    own, past, now, later = paper(-DAY, DAY), *(paper(x * DAY, (x + 2) * DAY, "") for x in (-9, -1, 9))
+    assert program_trouble(own, [past, now, later], NOON) is None
+    ended = program_trouble(own, [past], NOON)
+    assert ended
+    assert ended.code == "certificates.authority_expired"
+    mine = program_trouble(paper(-2 * DAY, -DAY), [now], NOON)
+    assert mine
+    assert mine.code == "certificates.expired"
 
 
 def every_trouble() -> list[Trouble]:

@@ -1,3 +1,3 @@
-"""The link: beside one sandbox in its pod, it is that sandbox's doors. Standard library only, to start fast."""
+"""The link: beside one sandbox in its pod, it is that sandbox's doors. Standard library only."""
 
 __all__: list[str] = []

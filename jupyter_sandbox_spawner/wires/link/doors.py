@@ -19,9 +19,10 @@ from .gateway import Gateway
 
 __all__ = ["DOORS", "PodDoor", "bind"]
 
-DOORS = ("boot", "egress", "api", "ingress")  # bound in this order: the last one's socket says that all are
+# Connections of each door at a time; further ones wait in its backlog. Bound in this order: the last one's
+# socket says that all are. Together they are fewer than the gateway's wires take of one pod.
+DOORS = {"boot": 8, "egress": 256, "api": 64, "ingress": 128}
 log = logging.getLogger("link")
-_MOST = 320  # connections of a door at a time; further ones wait in the backlog
 _PATIENCE = 5.0  # seconds that a connection waits for a gateway that restarts, as the relay's own would
 _FIRST, _LAST = 0.05, 0.5  # seconds between tries
 _RETRY = 0.1  # seconds without accepting after descriptors ran out
@@ -45,7 +46,7 @@ class PodDoor:
 
     def __init__(self, name: str, uid: int, gateway: Gateway) -> None:
         self._name, self._uid, self._gateway = name, uid, gateway
-        self._room = asyncio.Semaphore(_MOST)
+        self._room = asyncio.Semaphore(DOORS[name])
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def serve(self, listener: socket.socket) -> None:
