@@ -22,7 +22,7 @@ from ..rules.certificates import PROGRAMS, Paper, hosts_of, is_due, time_trouble
 from ..wires.papers import FILES, Papers, certificates_in, hosts_in, paper_of, read_papers
 from .authority import Authority, load_authority, new_authority, write_in_one_step
 
-__all__ = ["SETTLED", "Held", "begin", "finish", "look", "make", "renew"]
+__all__ = ["AUTHORITY", "SETTLED", "Held", "begin", "finish", "look", "make", "renew"]
 
 AUTHORITY = "authority.pem"
 # kubelet takes up to its sync period (a minute) and the life of its cache to bring a changed Secret.
@@ -38,7 +38,10 @@ class Held:
 
 
 def look(directory: Path) -> Held:
-    """Read all of it. Raises ConfigurationError `certificates.*`."""
+    """Read all of it, or what one program has of it. Raises ConfigurationError `certificates.*`."""
+    if not (directory / AUTHORITY).exists() and (directory / "certificate.pem").exists():
+        papers = read_papers(directory)
+        return Held(papers.authorities, (papers,))
     authority = load_authority(directory / AUTHORITY)
     trusted = (authority.own, *([authority.before] if authority.before else []))
     return Held(tuple(paper_of(item, "") for item in trusted), tuple(map(read_papers, _places(directory))))

@@ -49,10 +49,9 @@ def certificate_findings(site: Site, now: datetime | None = None) -> Iterator[Fi
 
 
 def _validity(papers: Papers, now: datetime) -> Finding:
-    last = max(papers.authorities, key=lambda paper: paper.ends)
     if trouble := program_trouble(papers.own, papers.authorities, now):
         return Finding(name=_NAME, fine=False, seen=trouble.admin, remedy=trouble.remedy)
-    ends = min(papers.own.ends, last.ends)
+    ends = papers.ends
     return Finding(
         name=_NAME,
         fine=ends - now >= SOON,

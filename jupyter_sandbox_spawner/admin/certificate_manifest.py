@@ -8,19 +8,18 @@ from pathlib import Path
 import yaml
 
 from ..wires.papers import FILES, read_papers
-from .certificate_files import look
+from .authority import load_authority
+from .certificate_files import AUTHORITY, look
 
 __all__ = ["manifest"]
 
 
 def manifest(directory: Path, namespace: str) -> str:
     """YAML of one Secret `certificates-PROGRAM` each; it holds private keys."""
+    load_authority(directory / AUTHORITY)  # else this is no admin's directory
+    programs = [papers.own.program for papers in look(directory).programs]
     return yaml.safe_dump_all(
-        (
-            _secret(directory / papers.own.program, papers.own.program, namespace)
-            for papers in look(directory).programs
-        ),
-        sort_keys=False,
+        (_secret(directory / program, program, namespace) for program in programs), sort_keys=False
     )
 
 

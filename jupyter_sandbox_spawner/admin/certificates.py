@@ -63,7 +63,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         verbs,
         "show",
         "list certificates, names and ends",
-        "Status 12 where one has ended or ends within 30 days.",
+        "Status 12 where one has ended or ends within 30 days. D can be what one program has, too.",
     )
     show.add_argument("--json", action="store_true", help="print JSON for scripts")
     show.set_defaults(action=_show)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from cryptography import x509
@@ -27,6 +28,11 @@ class Papers:
     own: Paper
     authorities: tuple[Paper, ...]
     hosts: tuple[str, ...]
+
+    @property
+    def ends(self) -> datetime:
+        """When the first of these ends: the certificate, or the last authority that is trusted."""
+        return min(self.own.ends, max(paper.ends for paper in self.authorities))
 
 
 def read_papers(directory: Path) -> Papers:

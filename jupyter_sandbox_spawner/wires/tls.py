@@ -11,11 +11,20 @@ import os
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from ..errors import ConfigurationError, SandboxError
-from ..rules.certificates import PROGRAMS, Paper, Trouble, program_trouble, refused_by_peer, refused_here
+from ..rules.certificates import (
+    PROGRAMS,
+    SOON,
+    Paper,
+    Trouble,
+    program_trouble,
+    refused_by_peer,
+    refused_here,
+    words_of_time,
+)
 from .papers import FILES, Papers, read_papers
 
 __all__ = ["TlsFiles", "peer_program"]
@@ -48,6 +57,7 @@ class TlsFiles:
         self.failures = 0
         self._clock = clock or _utc
         self._refused: _Stamp = ()
+        self._warned: datetime | None = None
         self._later: _Loaded | None = None  # good files that do not hold yet, or no more
         self._loaded = self._load()
         self._check_time()
@@ -65,8 +75,7 @@ class TlsFiles:
     @property
     def expires_at(self) -> datetime:
         """When the first of these ends: the certificate, or the last authority that is trusted."""
-        papers = self._current().papers
-        return min(papers.own.ends, max(paper.ends for paper in papers.authorities))
+        return self._current().papers.ends
 
     def server_context(self, clients: bool = True) -> ssl.SSLContext:
         """For a listener, which may keep it: each handshake takes the files as they are then.
@@ -119,21 +128,39 @@ class TlsFiles:
     def _current(self) -> _Loaded:
         """The files as they are now; the last good ones where these cannot be used, or do not hold yet."""
         stamp = self._stamp()
-        if stamp not in (self._loaded.stamp, self._refused):
+        if stamp == self._loaded.stamp:
+            self._refused, self._later = (), None
+        elif stamp != self._refused:
             self._refused, self._later = stamp, None
             try:
-                self._later = self._load()
-                self._check_later()
+                self._take_later(self._load())
             except SandboxError as error:
                 self.failures += 1
                 _LOG.warning("%s: %s The last good ones stay in use.", error.code, error)
         if self._later and (self._trouble(self._loaded) or not self._trouble(self._later)):
             self._loaded, self._later, self._refused = self._later, None, ()
             _LOG.info("Certificates in %s changed; new connections take them.", self.directory)
+        self._warn_once_a_day()
         return self._loaded
 
-    def _check_later(self) -> None:
-        if self._later and (trouble := self._trouble(self._later)):
+    def _warn_once_a_day(self) -> None:
+        ends, now = self._loaded.papers.ends, self._clock()
+        if ends - now >= SOON or (self._warned and now - self._warned < timedelta(days=1)):
+            return
+        self._warned = now
+        words = words_of_time(ends)
+        _LOG.warning("Certificates in %s end on %s: certificates rotate", self.directory, words)
+
+    def _take_later(self, loaded: _Loaded) -> None:
+        now, then = self._loaded.papers.own.program, loaded.papers.own.program
+        if now != then:
+            raise ConfigurationError(
+                f"{self.directory} has a certificate of {then} now, and this is {now}.",
+                code="certificates.name",
+                remedy=f"Copy the directory of {now} there.",
+            )
+        self._later = loaded
+        if trouble := self._trouble(loaded):
             raise trouble.for_admin()
 
     def _load(self) -> _Loaded:

@@ -63,6 +63,8 @@ def test_show_says_what_ends(tmp_path: Path, capsys: Capture, control: Control) 
     assert run("show", old, "--json") == ExitStatus.NOT_WELL
     found = {item["name"]: item["state"] for item in json.loads(capsys.readouterr().out)}
     assert found == {"authority": "ok", **dict.fromkeys(PROGRAMS, "ENDING")}
+    assert run("show", fresh / "gateway") == ExitStatus.OK
+    assert HOST in capsys.readouterr().out
     begin(fresh, moment())
     assert run("show", fresh) == ExitStatus.OK
     assert "Two authorities are trusted" in capsys.readouterr().out
@@ -129,6 +131,7 @@ def test_keys_are_not_shown_on_a_terminal_unasked(tmp_path: Path, control: Contr
         ("rotate", ("--finish",), "nothing to finish"),
         ("show", (), "There is no"),
         ("manifest", (), "There is no"),
+        ("manifest", ("--namespace", "A"), "--namespace"),
         ("rotate", (), "cannot be used"),
     ],
 )

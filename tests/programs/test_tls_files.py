@@ -144,6 +144,49 @@ def test_clocks_that_differ_by_minutes_do_not_matter(tmp_path: Path) -> None:
     assert late(made(tmp_path / "c") / "hub", -0.5 / 24 / 365).client_context()
 
 
+def test_another_programs_files_are_not_taken(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A running program stays who it is, whatever is copied over its files."""
+    place = made(tmp_path / "c")
+    files = TlsFiles(place / "hub")
+    copied(place / "control", place / "hub")
+    assert (files.program, files.failures) == ("hub", 1)
+    assert "has a certificate of control now" in caplog.text
+
+
+async def test_a_mounted_secret_is_followed(tmp_path: Path) -> None:
+    """kubelet swaps one link for all three files; the next connection has the new certificate."""
+    place = made(tmp_path / "c")
+    mounted = tmp_path / "mounted"
+    copied(place / "gateway", mounted / "..1")
+    (mounted / "..data").symlink_to("..1")
+    for name in ("ca.pem", "certificate.pem", "key.pem"):
+        (mounted / name).symlink_to(f"..data/{name}")
+    gateway, hub = TlsFiles(mounted), TlsFiles(place / "hub")
+    async with echo(gateway) as port:
+        assert await say(port, hub.client_context()) == "hub"
+        first = gateway.expires_at
+        renew(place, moment() + timedelta(seconds=1))
+        copied(place / "gateway", mounted / "..2")
+        (mounted / "..new").symlink_to("..2")
+        os.replace(mounted / "..new", mounted / "..data")
+        shutil.rmtree(mounted / "..1")
+        assert await say(port, hub.client_context()) == "hub"
+    assert (gateway.expires_at > first, gateway.failures) == (True, 0)
+
+
+def test_the_log_warns_once_a_day_before_an_end(
+    tmp_path: Path, control: Control, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Thirty days before an end and from then on daily, whoever reads the log knows it."""
+    ahead = [380.0]
+    files = TlsFiles(made(tmp_path / "c") / "hub", clock=lambda: moment() + timedelta(days=ahead[0] - 380))
+    files.client_context()
+    control("a fresh one is silent", not caplog.records)
+    for ahead[0] in (750, 750.5, 751.2):
+        files.client_context()
+    assert [("end on" in record.getMessage()) for record in caplog.records] == [True, True]
+
+
 async def test_files_that_do_not_fit_leave_the_last_good_ones(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
