@@ -82,6 +82,11 @@ class Cluster:
             await self._client.close()
             self._client = None
 
+    @property
+    def url(self) -> str:
+        """Where the API is, once it is opened."""
+        return str(self._client.configuration.host) if self._client is not None else ""
+
     async def version(self) -> tuple[int, int]:
         """The API server's own: (1, 34)."""
         answer = json.loads(await self._call("GET", "/version"))

@@ -75,9 +75,9 @@ class ClusterSite:
 class ClusterHost:
     """Asked each time the cluster answers anew; `place` then says what one sandbox gets."""
 
-    def __init__(self, site: ClusterSite) -> None:
+    def __init__(self, site: ClusterSite, api: Cluster | None = None) -> None:
         self.site = site
-        self.api = Cluster(site.cluster.namespace, site.kubeconfig)
+        self.api = api or Cluster(site.cluster.namespace, site.kubeconfig)
         self.label = site_label(site.cluster)
         self.gpus: ClusterGpus = site.gpus or NamedGpus(site.cluster)
         self.identity = ""
