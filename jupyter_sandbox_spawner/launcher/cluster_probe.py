@@ -63,6 +63,7 @@ def probe_pod(
     ]
     user["volumeMounts"] = [item for item in user["volumeMounts"] if item["name"] not in _LEFT_OUT]
     volumes = [item for item in inner["volumes"] if item["name"] not in _LEFT_OUT]
+    del user["terminationMessagePath"]  # without a link nobody makes the directory that it lies in
     changed = {"initContainers": [], "containers": [user], "volumes": volumes, **where}
     return {**pod, "spec": {**inner, **changed}}
 

@@ -51,11 +51,11 @@ class PodBench(OciBench):
         )
 
     def spec(self, user: str = "alice", main: str | None = None, **changes: Any) -> SandboxSpec:
-        """See OciBench.spec; the home is a directory in the claim."""
+        """See OciBench.spec; the home is a directory in the claim, and several fit a node of two cores."""
         spec = super().spec(user, **({"main": main} if main else {}), **changes)
         (mount,) = spec.mounts
-        name = Path(mount.source).name
-        return replace(spec, mounts=(replace(mount, source=f"{CLAIM}/{name}"),))
+        home = replace(mount, source=f"{CLAIM}/{Path(mount.source).name}")
+        return replace(spec, mounts=(home,), resources=replace(spec.resources, cpu=0.4))
 
     def doors(self, spec: SandboxSpec) -> Doors:
         """See Bench.doors."""

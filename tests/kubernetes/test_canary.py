@@ -67,7 +67,7 @@ async def test_the_probe_is_a_sandbox(tmp_path: Path) -> None:
         assert "a" not in pod["metadata"]["labels"]
         assert (spec["automountServiceAccountToken"], spec["hostUsers"]) == (False, False)
         (container,) = spec["containers"]
-        assert spec["initContainers"] == []
+        assert (spec["initContainers"], "terminationMessagePath" in container) == ([], False)
         assert container["securityContext"]["readOnlyRootFilesystem"]
         assert container["securityContext"]["runAsUser"] == 10_999
         assert [item["readOnly"] for item in container["volumeMounts"] if item["mountPath"] == DOORS] == [

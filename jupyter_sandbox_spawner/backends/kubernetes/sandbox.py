@@ -126,8 +126,7 @@ class PodSandbox(RecordedSandbox):
     async def _look_closer(self) -> None:
         """A pod that waits: why? What stays as it is fails; else its user is told and it goes on waiting."""
         try:
-            await self.refresh()
-            pod = await self._own.find("pods") if self.record.phase == "starting" else None
+            pod = await self.refresh()
             trouble = pending_trouble(pod, await self._api.events_about(self.id)) if pod else None
         except BackendError as error:
             log.warning("%s: %s", self.id, error)
@@ -190,10 +189,11 @@ class PodSandbox(RecordedSandbox):
         self.record = replace(self.record, started_at=self.record.started_at or view.started_at)
         await self._end(view.exit_code, reason, failed)
 
-    async def refresh(self) -> None:
+    async def refresh(self) -> Document | None:
         """Ask for the pod itself, where what was told may have been missed."""
         pod = await self._own.find("pods")
         await (self.saw_no_pod() if pod is None else self.saw(pod))
+        return pod
 
     async def recover(self, pod: Document | None) -> None:
         """The cluster answers anew: `pod` is what it has, as of a moment ago."""
