@@ -68,12 +68,20 @@ def as_pod(name: str, template: Manifest) -> Manifest:
     }
 
 
+def of_any_cluster(manifest: Manifest) -> Manifest:
+    """Without the fixed address of a Service, which is of the site's own range."""
+    changed = copy.deepcopy(manifest)
+    if changed["kind"] == "Service" and changed["spec"].get("clusterIP") != "None":
+        changed["spec"].pop("clusterIP", None)
+    return changed
+
+
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_the_api_server_takes_everything(
     place: Cluster, overlay: str, control: Callable[[str, bool], None]
 ) -> None:
     """A server-side dry run of each object passes, with no word of Pod Security about any of them."""
-    objects = [item for item in rendered(overlay) if item["kind"] != "Namespace"]
+    objects = [of_any_cluster(item) for item in rendered(overlay) if item["kind"] != "Namespace"]
     status, said = dry_run(place, *objects)
     assert status == 0
     assert said.count("serverside-applied") == len(objects)
