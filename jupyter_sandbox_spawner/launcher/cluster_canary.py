@@ -1,6 +1,6 @@
 """Are sandboxes closed on this cluster, and on this node? Probes in pods try, again and again.
 
-Law: no fresh proof, no start; and nothing is given to a sandbox on a node that has none. A policy may be deleted
+Law: no fresh proof, no start; and nothing is given to a sandbox on a node that has none. A policy may go
 after a proof, so the namespace's own is looked at every few seconds.
 """
 

@@ -35,6 +35,7 @@ __all__ = [
     "parse_head",
     "plain_address",
     "target_of",
+    "unknown",
 ]
 
 DOORS = ("boot", "egress", "api", "ingress")

@@ -7,6 +7,7 @@ import logging
 import socket
 from collections.abc import Coroutine
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,8 @@ async def run(site: Site, program: str, limits: Limits) -> None:
             for name, owner in site.sockets_away(program).items()
         ]
         if site.sockets_of(program):
-            inward = Listener("in", files.server_context, Inward(site, program).judge, counts, limits)
+            wider = replace(limits, of_address=256, pace=500.0, burst=1000.0)
+            inward = Listener("in", files.server_context, Inward(site, program).judge, counts, wider)
             jobs.append(inward.serve(tcp_listener(site.listen_host, wires.port)))
         if program == "gateway":
             book = PodBook(site.pods_dir)

@@ -32,7 +32,7 @@ class Counts:
         """It is over."""
         self.connections[way] -= 1
 
-    def refuse(self, way: str, code: str, who: str, why: str) -> None:
+    def turned_away(self, way: str, code: str, who: str, why: str) -> None:
         """Count a refusal by its code, and say it in the log once in a while."""
         self.refused[way][code.rpartition(".")[2]] += 1
         self.say((way, code, who), "%s refused (%s): %s", who, code, why)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import socket
 import ssl
@@ -26,6 +27,7 @@ __all__ = ["Admitted", "Limits", "Listener", "open_unix", "tcp_listener"]
 
 log = logging.getLogger("jupyter_sandbox_spawner.wires")
 _RETRY = 0.1  # seconds without accepting after descriptors ran out
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _BUCKETS = 4096  # addresses whose pace is remembered
 
 
@@ -74,8 +76,9 @@ class Listener:
                 try:
                     connection, peer = await loop.sock_accept(listener)
                 except OSError as error:
-                    self._counts.say((self._way, "accept"), "Connections wait: %s.", error.strerror)
-                    await asyncio.sleep(_RETRY)
+                    if error.errno in _EXHAUSTED:
+                        self._counts.say((self._way, "accept"), "Connections wait: %s.", error.strerror)
+                        await asyncio.sleep(_RETRY)
                     continue
                 self._take(connection, plain_address(peer[0]))
         finally:
@@ -87,16 +90,22 @@ class Listener:
     def _take(self, connection: socket.socket, address: str) -> None:
         if self._new[address] >= self._limits.of_address or self._new.total() >= self._limits.of_all:
             connection.close()
-            self._counts.refuse(self._way, "wires.crowded", address, "too many connections without a name")
+            self._counts.turned_away(
+                self._way, "wires.crowded", address, "too many connections without a name"
+            )
             return
-        keep_alive(connection)
+        self._new[address] += 1
         task = asyncio.ensure_future(self._serve(connection, address))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _serve(self, connection: socket.socket, address: str) -> None:
         try:
-            found = await self._introduced(connection, address)
+            try:
+                keep_alive(connection)
+                found = await self._introduced(connection, address)
+            finally:
+                self._has_a_name(address)
             if found is not None:
                 await self._carry(*found)
         except (OSError, asyncio.TimeoutError) as error:
@@ -109,18 +118,17 @@ class Listener:
     async def _introduced(
         self, connection: socket.socket, address: str
     ) -> tuple[TlsEnd, PlainEnd, Admitted] | None:
-        """Handshake, head and verdict, while the connection counts as one without a name."""
-        self._new[address] += 1
-        try:
-            await self._own_pace(address)
-            end = TlsEnd(connection, self._context())
-            if not await self._shaken(end, address):
-                return None
-            return await self._admitted(end, address)
-        finally:
-            self._new[address] -= 1
-            if not self._new[address]:
-                del self._new[address]
+        """Handshake, head and verdict."""
+        await self._own_pace(address)
+        end = TlsEnd(connection, self._context())
+        if not await self._shaken(end, address):
+            return None
+        return await self._admitted(end, address)
+
+    def _has_a_name(self, address: str) -> None:
+        self._new[address] -= 1
+        if not self._new[address]:
+            del self._new[address]
 
     async def _own_pace(self, address: str) -> None:
         now = asyncio.get_running_loop().time()
@@ -137,10 +145,10 @@ class Listener:
             await asyncio.wait_for(end.shake_hands(), self._limits.handshake)
         except ssl.SSLError as error:
             why = getattr(error, "verify_message", "") or error.reason or "no TLS"
-            self._counts.refuse(self._way, "wires.handshake", address, str(why))
+            self._counts.turned_away(self._way, "wires.handshake", address, str(why))
             return False
         except asyncio.TimeoutError:
-            self._counts.refuse(self._way, "wires.slow", address, "no handshake in time")
+            self._counts.turned_away(self._way, "wires.slow", address, "no handshake in time")
             return False
         except CutOffError:  # a probe that only looks whether somebody listens
             return False
@@ -158,7 +166,7 @@ class Listener:
             if inside is None:
                 raise SandboxError(_WAIT, code="wires.away", remedy="Try again in a moment.", status=503)
         except SandboxError as error:
-            self._counts.refuse(self._way, error.code, address, error.message)
+            self._counts.turned_away(self._way, error.code, address, error.message)
             await answer(end, error.status, error)
             return None
         return end, inside, admitted

@@ -25,6 +25,7 @@ __all__ = ["Outward"]
 
 log = logging.getLogger("jupyter_sandbox_spawner.wires")
 _RETRY = 0.1  # seconds without accepting after descriptors ran out
+_AT_ONCE = 64  # handshakes; the other side takes only so many who have not said who they are
 _MOST = 1024  # connections at a time; further ones wait in the backlog
 
 
@@ -34,7 +35,7 @@ class Outward:
     def __init__(self, name: str, owner: str, far: Far, files: TlsFiles, counts: Counts) -> None:
         self._name, self._owner, self._far = name, owner, far
         self._files, self._counts = files, counts
-        self._room = asyncio.Semaphore(_MOST)
+        self._room, self._turns = asyncio.Semaphore(_MOST), asyncio.Semaphore(_AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def serve(self, listener: socket.socket) -> None:
@@ -67,7 +68,8 @@ class Outward:
         self._counts.begin("out")
         try:
             if peer_credentials(connection)[1] in (0, os.geteuid()):
-                end = await self._reach()
+                async with self._turns:
+                    end = await self._reach()
                 await join(PlainEnd(connection), end)
         except (OSError, SandboxError) as error:
             trouble = self._files.explain(error, self._owner)

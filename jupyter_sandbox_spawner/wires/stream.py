@@ -172,9 +172,12 @@ async def join(first: End, second: End) -> None:
     finally:
         for way in ways:
             way.cancel()
-        await asyncio.gather(*ways, return_exceptions=True)
+        results = await asyncio.gather(*ways, return_exceptions=True)
         first.close()
         second.close()
+    for result in results:
+        if isinstance(result, Exception) and not isinstance(result, OSError):
+            raise result  # a fault of ours; that a side went away is none
 
 
 async def _carry(source: End, target: End) -> None:

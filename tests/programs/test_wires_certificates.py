@@ -85,6 +85,7 @@ async def bought(town: Street, sandbox: str) -> bool:
         return (await pods.inventory())[sandbox].used
 
 
+@pytest.mark.timeout(300)  # three programs start, on a machine that may be busy
 async def test_real_wires_refuse_nothing_while_all_is_changed(tmp_path: Path) -> None:
     """Calls from the hub's machine to the launcher's all arrive, through renewals and a new authority.
 

@@ -37,7 +37,7 @@ HOSTS = {"launcher": "127.0.0.2", "gateway": "127.0.0.3", "control": "127.0.0.4"
 GATEWAY_NAME = "gateway.sandbox.test"
 
 
-async def eventually(ready: Callable[[], Any], what: Callable[[], str], seconds: float = 30) -> Any:
+async def eventually(ready: Callable[[], Any], what: Callable[[], str], seconds: float = 90) -> Any:
     """The first true answer of `ready`, which other processes' work decides."""
     deadline = asyncio.get_running_loop().time() + seconds
     while True:

@@ -33,11 +33,11 @@ def copy_inside(target: str, source: Path = _SOURCE) -> int:
 def _put(path: Path, raw: bytes, mode: int) -> bool:
     if path.is_file() and path.read_bytes() == raw:
         return False
-    write_whole(path, raw, mode)
+    _write_whole(path, raw, mode)
     return True
 
 
-def write_whole(path: Path, raw: bytes, mode: int) -> None:
+def _write_whole(path: Path, raw: bytes, mode: int) -> None:
     """Write a file in one step, with its mode from the first byte on."""
     temporary = path.with_name(path.name + ".new")
     temporary.unlink(missing_ok=True)
@@ -52,7 +52,7 @@ def kept_key(memory: str) -> str:
     """The key of this pod, made once and kept in memory that is the link's alone (0600)."""
     path = Path(memory, "key")
     if not path.exists():
-        write_whole(path, secrets.token_urlsafe(32).encode(), 0o600)
+        _write_whole(path, secrets.token_urlsafe(32).encode(), 0o600)
     return path.read_text()
 
 
