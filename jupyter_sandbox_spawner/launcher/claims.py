@@ -37,6 +37,8 @@ from .users import unknown_zone
 __all__ = ["ClaimedHomes"]
 
 log = logging.getLogger("jupyter_sandbox_spawner.launcher")
+_GONE_TIME = 15.0  # seconds until a claim that was deleted has to be gone
+_LOOK = 0.2  # seconds between looks
 _TRIES = 3  # for a uid that somebody else took at the same moment
 
 
@@ -110,7 +112,10 @@ class ClaimedHomes:
             return
         change = {"spec": {"resources": {"requests": {"storage": str(size)}}}}
         try:
-            await self._api.patch("persistentvolumeclaims", claim.name, change)
+            if claim.bound:
+                await self._api.patch("persistentvolumeclaims", claim.name, change)
+            else:
+                await self._make_larger(claim, size)
         except BackendError as error:
             log.warning("The claim %s cannot grow to %s: %s", claim.name, format_size(size), error)
             raise IsolationError(
@@ -119,6 +124,23 @@ class ClaimedHomes:
                 field="disk",
                 remedy="Take another profile, or ask your admin: the storage class has to allow expansion.",
             ) from error
+
+    async def _make_larger(self, claim: UserClaim, size: int) -> None:
+        """One without a volume cannot grow, and holds nothing: it is made anew."""
+        log.info("The claim %s has no volume yet; it is made anew for %s", claim.name, format_size(size))
+        manifest = claim_manifest(claim.user, claim.uid, claim.zone, self._cluster, self._labels, size)
+        async with self._turn:
+            await self._api.delete("persistentvolumeclaims", claim.name, claim.object_uid)
+            deadline = asyncio.get_running_loop().time() + _GONE_TIME
+            while True:
+                try:
+                    await self._api.create("persistentvolumeclaims", manifest)
+                except BackendError as error:
+                    if error.code != "kubernetes.conflict" or asyncio.get_running_loop().time() > deadline:
+                        raise
+                    await asyncio.sleep(_LOOK)
+                else:
+                    return
 
     @contextmanager
     def starting(self, home: str) -> Iterator[None]:

@@ -45,7 +45,8 @@ class UidRange:
 
 @dataclass(frozen=True, kw_only=True)
 class UserClaim:
-    """A home: its claim's name, its user, uid and zone, bytes asked for. `retired`: the user was deleted."""
+    """A home: its claim's name, its user, uid and zone, bytes asked for. `retired`: the user was deleted;
+    `bound`: it has a volume, so perhaps files; `object_uid` is the cluster's name for this very claim."""
 
     name: str
     user: str
@@ -54,6 +55,8 @@ class UserClaim:
     size: int = 0
     retired: bool = False
     since: datetime | None = None
+    bound: bool = False
+    object_uid: str = ""
 
 
 def user_label(user: str) -> str:
@@ -62,13 +65,13 @@ def user_label(user: str) -> str:
 
 
 def claim_manifest(
-    user: str, uid: int, zone: str, cluster: KubernetesSite, labels: Mapping[str, str]
+    user: str, uid: int, zone: str, cluster: KubernetesSite, labels: Mapping[str, str], size: int = 0
 ) -> dict[str, Any]:
-    """A claim for a home. A later user of the name has another uid, and so another claim."""
+    """A claim for a home, of `size` bytes or the site's. A later user of the name has another."""
     readable = re.sub(r"[^a-z0-9]+", "-", user.lower())[:24].strip("-") or "user"
     spec: dict[str, Any] = {
         "accessModes": ["ReadWriteOnce"],
-        "resources": {"requests": {"storage": str(cluster.home_size)}},
+        "resources": {"requests": {"storage": str(size or cluster.home_size)}},
     }
     if cluster.storage_class:
         spec["storageClassName"] = cluster.storage_class
@@ -107,6 +110,8 @@ def read_claim(document: Mapping[str, Any]) -> UserClaim:
             size=_size(document),
             retired=labels.get(RETIRED) != "no",
             since=datetime.fromisoformat(notes[_SINCE]) if _SINCE in notes else None,
+            bound=bool(document["spec"].get("volumeName")),
+            object_uid=str(metadata.get("uid", "")),
         )
     except (KeyError, ValueError, TypeError) as error:
         raise ConfigurationError(

@@ -102,7 +102,7 @@ async def open_bench(
 
 
 def _make_claim(bench: PodBench) -> None:
-    """One volume of this machine's disk, and the claim on it."""
+    """One volume of this machine's disk, and the claim on it, bound."""
     here = {"key": "kubernetes.io/hostname", "operator": "In", "values": ["node-1"]}
     wanted = {"accessModes": ["ReadWriteMany"], "storageClassName": "none"}
     bench.directory.chmod(0o755)
@@ -131,3 +131,5 @@ def _make_claim(bench: PodBench) -> None:
             },
         },
     )
+    where = ("pvc", CLAIM, "-n", bench.namespace)
+    bench.cluster.until(lambda: bench.cluster.get(*where)["status"].get("phase") == "Bound")

@@ -140,7 +140,9 @@ class PretendCluster:
         items = self.events if kind == "events" else list(self.kind(kind).values())
         wanted = _selected(request.query.get("labelSelector", ""))
         listed = [item for item in items if kind == "events" or wanted(item)]
-        return web.json_response({"metadata": {"resourceVersion": str(self._version)}, "items": listed})
+        # As a real one: where only metadata is asked for, none is null.
+        found = listed or (None if "PartialObjectMetadata" in request.headers["Accept"] else [])
+        return web.json_response({"metadata": {"resourceVersion": str(self._version)}, "items": found})
 
     async def _watch(self, request: web.Request) -> web.StreamResponse:
         answer = web.StreamResponse(headers={"Content-Type": "application/json"})

@@ -88,6 +88,8 @@ async def test_a_home_grows(tmp_path: Path) -> None:
     async with desk(tmp_path) as (here, api):
         users = homes(here, api)
         place = await users.place("alice")
+        (claim,) = here.kind("persistentvolumeclaims").values()
+        claim["spec"]["volumeName"] = "pv-1"
         await users.prepare(place, 20 << 30)
         (claim,) = here.kind("persistentvolumeclaims").values()
         assert claim["spec"]["resources"]["requests"]["storage"] == str(20 << 30)
@@ -101,6 +103,18 @@ async def test_a_home_grows(tmp_path: Path) -> None:
         with pytest.raises(IsolationError) as refused:
             await users.prepare(place, 30 << 30)
         assert refused.value.code == "home.not_grown"
+
+
+async def test_a_home_without_a_volume_is_made_anew(tmp_path: Path) -> None:
+    """No cluster lets an unbound claim grow, and it holds nothing; the user keeps name and uid."""
+    async with desk(tmp_path) as (here, api):
+        users = homes(here, api)
+        place = await users.place("alice")
+        here.refuse["PATCH", "persistentvolumeclaims"] = (422, "spec is immutable after creation")
+        await users.prepare(place, 20 << 30)
+        (claim,) = here.kind("persistentvolumeclaims").values()
+        assert claim["spec"]["resources"]["requests"]["storage"] == str(20 << 30)
+        assert await users.find("alice") == place
 
 
 async def test_bad_input(tmp_path: Path) -> None:

@@ -106,7 +106,7 @@ class Cluster:
         accept = _METADATA if metadata_only else "application/json"
         parameters = {"labelSelector": selector} if selector else {}
         answer = json.loads(await self._call("GET", self._path(kind), parameters, accept=accept))
-        return Listing(items=tuple(answer["items"]), version=answer["metadata"]["resourceVersion"])
+        return Listing(items=tuple(answer["items"] or ()), version=answer["metadata"]["resourceVersion"])
 
     async def events_about(self, name: str) -> tuple[Document, ...]:
         """What components of the cluster told about an object; () where we may not know."""
@@ -117,7 +117,7 @@ class Cluster:
             if error.code != "kubernetes.rbac":
                 raise
             return ()
-        return tuple(answer["items"])
+        return tuple(answer["items"] or ())
 
     async def patch(self, kind: Kind, name: str, change: Document) -> Document | None:
         """Merge a change into an object (RFC 7386); None if there is none."""
