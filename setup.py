@@ -217,6 +217,7 @@ setup(
         ],
         "jupyterhub.spawners": [
             "sandbox-docker = jupyter_sandbox_spawner.hub.docker:SandboxDockerSpawner",
+            "sandbox-kubernetes = jupyter_sandbox_spawner.hub.kubernetes:SandboxKubeSpawner",
             "sandbox-local = jupyter_sandbox_spawner.hub.local:SandboxLocalSpawner",
         ],
     },

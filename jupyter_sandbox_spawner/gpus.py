@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
-__all__ = ["GpuDevice", "GpuInventory", "GpuWish"]
+__all__ = ["GpuDevice", "GpuInventory", "GpuWish", "is_counted"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +24,8 @@ class GpuWish:
 class GpuDevice:
     """One thing that can be given to one sandbox: a whole GPU or a MIG instance.
 
-    `id` is the UUID (`GPU-...`, `MIG-...`) or, where only a CDI spec knows it, the device's CDI name.
+    `id` is the UUID (`GPU-...`, `MIG-...`) or, where only a CDI spec knows it, the device's CDI name; on a
+    cluster, which chooses the very device, `KIND/NUMBER`.
     `parent` is the id of the GPU that a MIG instance is on. `memory` is in bytes, None where nobody says.
     `cdi` is the qualified CDI name (`nvidia.com/gpu=0`), "" where there is no spec for it.
     """
@@ -38,6 +40,11 @@ class GpuDevice:
     def is_mig(self) -> bool:
         """Is it a part of a GPU?"""
         return self.kind.startswith("mig-")
+
+
+def is_counted(device: str) -> bool:
+    """Is this id `KIND/NUMBER`, one of so many that a cluster has, and no device's own name?"""
+    return re.fullmatch(r"[^/=]+/[0-9]+", device) is not None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -38,8 +38,9 @@ class KubernetesSite:
     `runtime_classes` maps runtimes that profiles name to RuntimeClasses (`runc`: none is set).
     `host_users`: `never` demands a user namespace of each pod, `allowed` takes the node's.
     `gpu_resource` maps products or MIG profiles as profiles name them to resources (`nvidia.com/gpu`), and
-    `gpu_products` those to the node label's value (`nvidia.com/gpu.product`). `quota` names the ResourceQuota
-    that mirrors what control admits; "" none. `pull_policy` and `pull_secrets` are the pods'.
+    `gpu_products` those to the node label's value (`nvidia.com/gpu.product`); `gpu_counts` says how many of
+    each there are: nobody here may list nodes. `quota` names the ResourceQuota whose GPUs are held to these
+    counts; "" none. `pull_policy` and `pull_secrets` are the pods'.
     """
 
     namespace: str
@@ -56,6 +57,7 @@ class KubernetesSite:
     host_users: Literal["never", "allowed"] = "never"
     gpu_resource: Mapping[str, str] = field(default_factory=dict)
     gpu_products: Mapping[str, str] = field(default_factory=dict)
+    gpu_counts: Mapping[str, int] = field(default_factory=dict)
     quota: str = ""
     pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
     pull_secrets: tuple[str, ...] = ()

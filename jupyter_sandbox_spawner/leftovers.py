@@ -18,6 +18,9 @@ LeftoverKind = Literal[
     "container",
     "network",
     "volume",
+    "pod",
+    "network_policy",
+    "secret",  # a sandbox's record on a cluster
     "home_mount",  # a home with a file system of its own that no sandbox uses
     "user",  # a host uid and a home; left over where the hub has no such user
     "home",  # a directory among the homes that no user has

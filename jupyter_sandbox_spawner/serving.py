@@ -71,13 +71,14 @@ def listening_socket(path: str, descriptor: int | None = None, mode: int = 0o600
     return bound
 
 
-def loopback_socket(port: int, descriptor: int | None = None) -> socket.socket:
-    """The supervisor's TCP socket by descriptor, or one bound at a port of 127.0.0.1 (0: any free one)."""
+def loopback_socket(port: int, descriptor: int | None = None, host: str = "127.0.0.1") -> socket.socket:
+    """The supervisor's TCP socket by descriptor, or one bound at a port (0: any free one) of this machine's
+    loopback; `host` is another where programs are on machines of their own."""
     if descriptor is not None:
         return _held(descriptor)
     bound = socket.socket()
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    bound.bind(("127.0.0.1", port))
+    bound.bind((host, port))
     bound.listen(1024)
     bound.setblocking(False)
     return bound

@@ -28,6 +28,7 @@ _CALLERS: Mapping[str, tuple[str, ...]] = {
     "control-broker": ("broker",),
     "broker-gateway": ("gateway",),
     "broker-control": ("control",),
+    "pods": ("hub", "control"),
 }
 _LONGEST_SOCKET_PATH = 107  # sun_path of unix(7), less its closing zero byte
 
@@ -66,7 +67,8 @@ class Site:
     of devices; of two that name the same device the one in the later directory wins. `vault` None: secrets
     are kept in encrypted files of the broker. `database`: control's, `postgresql://...` without a password,
     which is in the file `database_password_file`; "" is a SQLite file below state_dir. `usage_days`: how
-    many days it is kept what was used.
+    many days it is kept what was used. `listen_host`: where programs' TCP ports listen; `hosts`: where those
+    of a program are reached that is not on this machine. `wires` None: all programs are on this machine.
     """
 
     run_dir: str
@@ -125,6 +127,22 @@ class Site:
         known = (self.program_uids.get(name) for name in _CALLERS.get(socket, ()))
         return frozenset({*(uid for uid in known if uid is not None), *self.callers.get(socket, ())})
 
+    def sockets_of(self, program: str) -> Mapping[str, tuple[str, ...]]:
+        """The sockets that a program serves, by name (`control-hub`), and the programs that call there."""
+        return {name: callers for name, callers in _CALLERS.items() if _owner(name) == program}
+
+    def sockets_away(self, program: str) -> Mapping[str, str]:
+        """The sockets that a program calls on other machines, by name, and the program that serves each."""
+        away = self.wires.hosts if self.wires is not None else {}
+        calls = {name: _owner(name) for name, callers in _CALLERS.items() if program in callers}
+        return {name: owner for name, owner in calls.items() if owner in away and owner != program}
+
+    def socket_path(self, name: str) -> str:
+        """Where the socket of this name (`launcher`, `control-hub`, ...) is in run_dir."""
+        program, _, caller = name.partition("-")
+        below = f"{program}/{caller}" if caller else "wires/pods" if name == "pods" else program
+        return f"{self.run_dir}/{below}.sock"
+
     @property
     def hub_dir(self) -> str:
         """The hub's own: database, cookie secret."""
@@ -169,6 +187,16 @@ class Site:
         return f"{self.run_dir}/doors"
 
     @property
+    def pods_socket(self) -> str:
+        """Where the gateway's wires listen for who may tell them of pods."""
+        return self.socket_path("pods")
+
+    @property
+    def pods_dir(self) -> str:
+        """What the gateway's wires know of pods: digests and addresses."""
+        return f"{self.state_dir}/wires/pods"
+
+    @property
     def launcher_dir(self) -> str:
         """The launcher's records, bundles and root file system."""
         return f"{self.run_dir}/launcher"
@@ -198,9 +226,19 @@ class Site:
         """Where the proxy sends every server's requests; the hub appends the path itself."""
         return f"http://{self.host_of('gateway')}:{self.front_port}"
 
+    @property
+    def carrier_uid(self) -> int | None:
+        """The uid by which pods come to their doors: the gateway's, which its wires share. None: no pods."""
+        own = self.program_uids.get("gateway", os.geteuid())
+        return own if self.backend == "kubernetes" else None
+
     def host_of(self, program: str) -> str:
         """Where the TCP ports of a program are reached."""
         return self.hosts.get(program, "127.0.0.1")
+
+
+def _owner(socket: str) -> str:
+    return "gateway" if socket == "pods" else socket.partition("-")[0]
 
 
 def load_site(path: str | os.PathLike[str] | None = None) -> Site:

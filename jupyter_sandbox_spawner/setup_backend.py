@@ -1,4 +1,4 @@
-"""Which backend does a configuration choose, with which user images, and what of `c.DockerSpawner.*`?
+"""Which backend does a configuration choose, with which user images, and what of its spawner's settings?
 
 Law: what would open a sandbox stops the start, with the setting's name and the safe way.
 """
@@ -14,8 +14,10 @@ from traitlets.config.loader import LazyConfigValue
 
 from .errors import ConfigurationError
 from .rules.docker_settings import DockerSettings, docker_settings, socket_path
+from .rules.kube_settings import KubeSettings, kube_settings
 from .rules.profile_fields import is_runtime
 from .settings import Environment, Site
+from .setup_kubernetes import cluster_site, pod_uids, wires_site
 
 __all__ = [
     "DEFAULT_PREFIX",
@@ -23,15 +25,18 @@ __all__ = [
     "choose_backend",
     "docker_site",
     "further_runtimes",
+    "kubernetes_settings",
     "spec_directories",
 ]
 
 DEFAULT_PREFIX = "/opt/conda"  # of Jupyter's own images
 SPAWNERS = {
     "docker": "jupyter_sandbox_spawner.hub.docker.SandboxDockerSpawner",
+    "kubernetes": "jupyter_sandbox_spawner.hub.kubernetes.SandboxKubeSpawner",
     "local": "jupyter_sandbox_spawner.hub.local.SandboxLocalSpawner",
 }
-_SECTIONS = ("DockerSpawner", "SandboxDockerSpawner")
+_DOCKER = ("DockerSpawner", "SandboxDockerSpawner")
+_KUBERNETES = ("KubeSpawner", "SandboxKubeSpawner")
 _Given = Mapping[str, str | Path | Environment]
 
 
@@ -41,7 +46,7 @@ def choose_backend(
     """User images by name for the backend that `more` names; adds the backend's own fields to `more`.
 
     `private` are run_dir and state_dir, which no sandbox may see. Raises ConfigurationError
-    `setup.backend_unknown`, `site.environment_missing`, `docker.setting_refused` or `docker.remote`.
+    `setup.backend_unknown`, `site.environment_missing`, `docker.*`, `kubernetes.*` or `wires.setting`.
     """
     backend = more.setdefault("backend", "local")
     if backend not in SPAWNERS:
@@ -51,19 +56,51 @@ def choose_backend(
             field="backend",
             remedy=f"Write one of: {', '.join(sorted(SPAWNERS))}.",
         )
+    more |= _cluster(c, more)
     if backend == "local":
         return _some({name: _of_this_host(name, place) for name, place in given.items()}, "/path/of/a/venv")
+    if backend == "kubernetes":
+        image = kubernetes_settings(c).image
+        return _images("KubeSpawner", {"default": image} if image else {}, given)
     more |= docker_site(c, private, str(more.get("docker_socket", "")))
-    images = _settings(c, private).images
-    if images and given:
+    return _images("DockerSpawner", _settings(c, private).images, given)
+
+
+def kubernetes_settings(c: Any) -> KubeSettings:
+    """What of KubeSpawner's settings the site takes over.
+
+    Raises ConfigurationError `kubernetes.setting_refused` for those that would open a sandbox.
+    """
+    from jupyterhub.spawner import Spawner
+
+    from .hub.traits import SandboxTraits
+
+    general = {*Spawner.class_trait_names(config=True), *SandboxTraits.class_trait_names(config=True)}
+    return kube_settings(_given(c, _KUBERNETES), general)
+
+
+def _cluster(c: Any, more: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of Site for programs and sandboxes on other machines; none of them where all are on this."""
+    is_cluster = more["backend"] == "kubernetes"
+    if more.get("kubernetes") is not None and not is_cluster:
         raise ConfigurationError(
-            "c.DockerSpawner.image or allowed_images is set, and environments of setup_hub as well.",
-            code="docker.setting_refused",
-            field="image",
-            remedy="Name every image in environments alone.",
+            f"kubernetes: it is set, and backend is {more['backend']!r}.",
+            code="kubernetes.setting",
+            field="kubernetes",
+            remedy='Write backend="kubernetes", or leave it out.',
         )
-    found = {name: _in_docker(name, place) for name, place in (given or images).items()}
-    return _some(found, "quay.io/jupyter/base-notebook")
+    wires = more.get("wires")
+    if is_cluster and wires is None:
+        wires = {}
+    places = {
+        "listen_host": more.get("listen_host", Site.listen_host),
+        "hosts": dict(more.get("hosts") or {}),
+    }
+    found = {**places, "wires": wires_site(wires, **places)}
+    if is_cluster:
+        found |= pod_uids(more)
+        found["kubernetes"] = cluster_site(more.get("kubernetes"), kubernetes_settings(c))
+    return found
 
 
 def docker_site(c: Any, private: tuple[str, str], socket: str = "") -> dict[str, Any]:
@@ -132,11 +169,24 @@ def _of_this_host(name: str, place: str | Path | Environment) -> Environment:
     return image
 
 
-def _in_docker(name: str, place: str | Path | Environment) -> Environment:
+def _images(section: str, named: Mapping[str, str], given: _Given) -> dict[str, Environment]:
+    """Images by name, from the spawner's own settings or from setup_hub's, not from both."""
+    if named and given:
+        raise ConfigurationError(
+            f"c.{section}.image or allowed_images is set, and environments of setup_hub as well.",
+            code=f"{'docker' if section == 'DockerSpawner' else 'kubernetes'}.setting_refused",
+            field="image",
+            remedy="Name every image in environments alone.",
+        )
+    found = {name: _in_image(name, place) for name, place in (given or named).items()}
+    return _some(found, "quay.io/jupyter/base-notebook")
+
+
+def _in_image(name: str, place: str | Path | Environment) -> Environment:
     image = place if isinstance(place, Environment) else Environment(image=str(place), prefix=DEFAULT_PREFIX)
     if not image.image or image.image.startswith("/") or image.read_only or not os.path.isabs(image.prefix):
         raise ConfigurationError(
-            f"environments: {name}: {image} is not a Docker image with the directory of its Python.",
+            f"environments: {name}: {image} is not an image with the directory of its Python.",
             code="site.environment_missing",
             field=f"environments.{name}",
             remedy='Write Environment(image="NAME:TAG", prefix="/opt/conda").',
@@ -145,10 +195,14 @@ def _in_docker(name: str, place: str | Path | Environment) -> Environment:
 
 
 def _settings(c: Any, private: tuple[str, str]) -> DockerSettings:
-    given: dict[str, Any] = {}
-    for section in _SECTIONS:
-        given |= {name: _resolved(value) for name, value in c[section].items()}
-    return docker_settings(given, os.environ.get("DOCKER_HOST", ""), private)
+    return docker_settings(_given(c, _DOCKER), os.environ.get("DOCKER_HOST", ""), private)
+
+
+def _given(c: Any, sections: tuple[str, str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for section in sections:
+        found |= {name: _resolved(value) for name, value in c[section].items()}
+    return found
 
 
 def _resolved(value: Any) -> Any:

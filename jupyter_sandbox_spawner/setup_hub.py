@@ -21,7 +21,14 @@ from .hub.notes import page_variables
 from .rules.database import check_database
 from .rules.usage import kept_days
 from .settings import SITE_VARIABLE, Environment, Site, load_site
-from .setup_backend import SPAWNERS, choose_backend, docker_site, further_runtimes, spec_directories
+from .setup_backend import (
+    SPAWNERS,
+    choose_backend,
+    docker_site,
+    further_runtimes,
+    kubernetes_settings,
+    spec_directories,
+)
 from .setup_services import add_services, own_hosts, pages_url, refuse_taken, service_scopes, warn_of_cullers
 from .setup_vault import vault_site
 
@@ -30,29 +37,11 @@ __all__ = ["setup_hub", "site_from_config"]
 _POLL_INTERVAL = 300  # seconds; deaths are told at once, and one list finds what that missed (hub/deaths.py)
 _MORE = frozenset(
     {
-        "backend",
-        "callers",
-        "cdi_directories",
-        "consecutive_failure_limit",
-        "control_port",
-        "database",
-        "database_password_file",
-        "docker_socket",
-        "further_runtimes",
-        "front_port",
-        "hub_port",
-        "one_uid",
-        "program_uids",
-        "proxy_api_port",
-        "public_url",
-        "runtime",
-        "servers_per_user",
-        "tracking",
-        "tracking_port",
-        "uid_base",
-        "uid_count",
-        "usage_days",
-        "vault",
+        *("backend", "callers", "cdi_directories", "consecutive_failure_limit", "control_port"),
+        *("database", "database_password_file", "docker_socket", "further_runtimes", "front_port"),
+        *("hosts", "hub_port", "kubernetes", "listen_host", "one_uid", "program_uids", "proxy_api_port"),
+        *("public_url", "runtime", "servers_per_user", "tracking", "tracking_port", "uid_base"),
+        *("uid_count", "usage_days", "vault", "wires"),
     }
 )
 _OURS = ("own_service_hosts", "subdomain_host")  # from what the admin told JupyterHub
@@ -81,9 +70,9 @@ def setup_hub(
     `environments`: user images by name, each the directory of a Python environment (Docker: an image); the
     first is the default. `accept_shared_origin`: True lets servers share the hub's origin off loopback; see
     the threat model.
-    `more`: backend ("local"; "docker": containers of this host's daemon at docker_socket), public_host
-    ("127.0.0.1"), public_port (8000, 0: any free one), hub_port, proxy_api_port, front_port, control_port and
-    tracking_port (0: `run` chooses; units need fixed ones), base_url ("/"), public_url (""),
+    `more`: backend ("local"; "docker": containers of this host's daemon at docker_socket; "kubernetes"),
+    public_host ("127.0.0.1"), public_port (8000, 0: any free one), hub_port, proxy_api_port, front_port,
+    control_port and tracking_port (0: `run` chooses; units need fixed ones), base_url ("/"), public_url (""),
     internal_services ({}: none; `name:port` to `host:port`), runtime ("runc"), further_runtimes ((): others
     that profiles may name), uid_base, uid_count, program_uids ({}: system users `jss-NAME` if they exist,
     else ids below uid_base), one_uid (False; True: all programs share root's uid), callers ({}: by socket,
@@ -92,7 +81,8 @@ def setup_hub(
     usage_days (400: so long it is kept what was used), tracking ("": no MLflow; else the directory of the
     Python environment that it runs in), vault (None: secrets in encrypted files; else VaultSite's fields),
     database ("": control keeps its records in SQLite; else "postgresql://..." without a password),
-    database_password_file ("").
+    database_password_file (""). For a cluster: kubernetes, wires (KubernetesSite's and WiresSite's fields),
+    listen_host ("127.0.0.1") and hosts ({}: programs are on this machine).
 
     Raises ProfileError (`FILE:LINE: FIELD: ...`) and ConfigurationError.
     """
@@ -128,6 +118,8 @@ def site_from_config(c: Any) -> dict[str, Any]:
     if found.get("backend") == "docker":
         # Once more, now that the whole file has been read.
         found |= docker_site(c, (found["run_dir"], found["state_dir"]), found["docker_socket"])
+    elif found.get("backend") == "kubernetes":
+        kubernetes_settings(c)
     if "run_dir" not in found:
         raise ConfigurationError(
             "The configuration file does not call setup_hub(c, ...).",
@@ -228,11 +220,13 @@ def _configure(c: Any, site: Site, public_host: str) -> None:
     host = f"[{public_host}]" if ":" in public_host else public_host
     c.JupyterHub.spawner_class = SPAWNERS[site.backend]
     c.JupyterHub.bind_url = f"http://{host}:{site.public_port}{site.base_url}"
-    c.JupyterHub.hub_ip = "127.0.0.1"
+    c.JupyterHub.hub_ip = site.listen_host
+    if "hub" in site.hosts:
+        c.JupyterHub.hub_connect_ip = site.hosts["hub"]
     c.JupyterHub.hub_port = site.hub_port
     # The proxy is an equal of the hub under one supervisor, and servers outlive both.
     c.ConfigurableHTTPProxy.should_start = False
-    c.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{site.proxy_api_port}"
+    c.ConfigurableHTTPProxy.api_url = f"http://{site.host_of('proxy')}:{site.proxy_api_port}"
     c.JupyterHub.cleanup_proxy = False
     c.JupyterHub.cleanup_servers = False
     _unless_given(c, "JupyterHub", "db_url", f"sqlite:///{site.hub_dir}/jupyterhub.sqlite")

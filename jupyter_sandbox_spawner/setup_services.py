@@ -59,13 +59,14 @@ def add_services(c: Any, site: Site) -> None:
         # Only who has the access scope sees it in the menu. No consent: the token that it gets names an admin
         # and may do nothing at the hub.
         more = {"oauth_no_confirm": True, "oauth_client_allowed_scopes": [ADMIN_SCOPE]}
-        _add(c, _CONTROL, token, site.control_port, display=True, **more)
+        _add(c, _CONTROL, token, (site.host_of("control"), site.control_port), display=True, **more)
         role = {"name": _CONTROL, "scopes": list(_CONTROL_SCOPES), "services": [_CONTROL]}
         c.JupyterHub.load_roles.append(role)
     token = os.environ.get(TRACKING_TOKEN)
     if token and site.tracking:
         # The hub asks for no consent: MLflow learns the name, which it knows from every server.
-        _add(c, SERVICE, token, site.tracking_port, display=True, oauth_no_confirm=True)
+        place = (site.host_of("tracking"), site.tracking_port)
+        _add(c, SERVICE, token, place, display=True, oauth_no_confirm=True)
 
 
 def service_scopes(site: Site) -> list[str]:
@@ -146,6 +147,6 @@ def _subdomain(hook: Any) -> Callable[..., str]:
     return found
 
 
-def _add(c: Any, name: str, token: str, port: int, **more: Any) -> None:
-    url = f"http://127.0.0.1:{port}"
+def _add(c: Any, name: str, token: str, place: tuple[str, int], **more: Any) -> None:
+    url = "http://{}:{}".format(*place)
     c.JupyterHub.services.append({"name": name, "api_token": token, "url": url, **more})

@@ -20,6 +20,7 @@ import pytest
 
 from tests.lanes import CHECKOUT, LANES, VENVS, missing, required
 from tests.sharing import Shares, in_order
+from tests.support.cluster import cluster, namespace  # noqa: F401 - fixtures for everybody
 from tests.support.vault_server import vault, warehouse  # noqa: F401 - fixtures for everybody
 
 RESULTS = CHECKOUT / os.environ.get("SANDBOX_RESULTS", ".results/tests.json")

@@ -133,6 +133,13 @@ def _docker() -> str:
     return f"no {absent[0]}; run: apt-get install docker.io debootstrap" if absent else missing("cgroup")
 
 
+def _cluster() -> str:
+    """Can root run a real Kubernetes with one node here (scripts/cluster)?"""
+    from hub_config.kubernetes.cluster.own_cluster import unfit
+
+    return unfit() or missing("cgroup")
+
+
 def _podman() -> str:
     """Can root run a Podman service of the tests' own here?"""
     if os.geteuid() != 0:
@@ -284,6 +291,7 @@ LANES: Mapping[str, Callable[[], str]] = {
     "cgroup": _cgroup,
     "docker": _docker,
     "podman": _podman,
+    "cluster": _cluster,
     "faketime": _faketime,
     "npm": _npm,
     "systemd": _systemd,

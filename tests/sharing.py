@@ -19,12 +19,14 @@ FIRST = (
     "tests/programs/test_ordinary_attacks.py",
     "tests/programs/test_admin_sandboxes.py",
     "tests/docker",
+    "tests/kubernetes",
     "tests/browser",
     "tests/stories",
 )
 HOUSE = "tests/attacks"
 VAULT = "tests/attacks/vault"
 DOCKER = "tests/docker"
+KUBERNETES = "tests/kubernetes"
 BROWSER = "tests/browser"
 STORIES = "tests/stories"
 
@@ -38,6 +40,8 @@ def group(name: str) -> str:
         return HOUSE
     if file.startswith(DOCKER + "/"):
         return DOCKER  # one daemon, with one copy of the user image
+    if file.startswith(KUBERNETES + "/"):
+        return KUBERNETES  # one cluster
     if file.startswith(BROWSER + "/"):
         return BROWSER  # one hub with subdomains
     if file.startswith(STORIES + "/"):

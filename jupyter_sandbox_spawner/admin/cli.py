@@ -11,6 +11,7 @@ from ..errors import SandboxError
 from . import (
     audit,
     canary,
+    certificates,
     datasets,
     egress,
     exits,
@@ -51,6 +52,7 @@ def parser() -> argparse.ArgumentParser:
     canary.add_command(commands)
     audit.add_commands(commands)
     secrets.add_commands(commands)
+    certificates.add_commands(commands)
     policy.add_commands(commands)
     datasets.add_commands(commands)
     egress.add_commands(commands)

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from ..errors import SandboxError
+from .certificate_findings import certificate_findings
+from .cluster_findings import cluster_findings
 from .docker_findings import docker_findings
 from .exits import ExitStatus
 from .finding import Finding
@@ -24,12 +26,16 @@ def examine(installation: Installation | None = None) -> Sequence[Finding]:
     """Every finding: the machine, then the site (or what the defaults would meet), then known holes."""
     environments = installation.site.environments if installation else {}
     docker = docker_findings(installation.site) if installation else ()
+    cluster = cluster_findings(installation.site) if installation else ()
+    certificates = certificate_findings(installation.site) if installation else ()
     gpus = gpu_findings(installation.site) if installation and installation.site.backend == "local" else ()
     local = installation is not None and installation.site.backend == "local"
     runtimes = installation.site.runtimes if installation and local else ("runc",)
     return [
         *machine_findings(runtimes),
         *site_findings(installation),
+        *certificates,
+        *cluster,
         *docker,
         *gpus,
         *version_findings(environments),

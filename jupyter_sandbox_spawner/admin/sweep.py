@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from ..clients.gateway import GatewayClient
 from ..clients.launcher import LauncherClient
+from ..clients.pod_gateway import gateway_of
 from ..errors import SandboxError
 from ..settings import Site
 
@@ -23,7 +23,7 @@ async def end_all_sandboxes(site: Site) -> tuple[int, Sequence[str]]:
     """
     problems: list[str] = []
     limit = asyncio.Semaphore(_AT_ONCE)
-    launcher, gateway = LauncherClient(site.launcher_socket), GatewayClient(site.gateway_socket)
+    launcher, gateway = LauncherClient(site.launcher_socket), gateway_of(site)
 
     async def end(sandbox: str) -> bool:
         async with limit:

@@ -1,4 +1,4 @@
-"""What do backends share whose sandboxes have records on disk? The verbs that look into them.
+"""What do backends share whose sandboxes have records? The verbs that look into them.
 
 Law: a status is written before it is told, and told before anybody acts on it.
 """
@@ -22,7 +22,7 @@ from .base import Backend, Overlay, check_level, require_possible, require_runti
 from .events import EventLog
 from .records import Record, Records
 
-__all__ = ["RecordedBackend", "RecordedSandbox", "Remains", "Tell", "refuse_links"]
+__all__ = ["BundledSandbox", "RecordedBackend", "RecordedSandbox", "Remains", "Tell", "refuse_links"]
 
 log = logging.getLogger("jupyter_sandbox_spawner.launcher")
 Tell = Callable[[SandboxSpec, Status], Awaitable[None]]
@@ -31,12 +31,10 @@ Tell = Callable[[SandboxSpec, Status], Awaitable[None]]
 class RecordedSandbox:
     """One recorded sandbox; `lock` makes its verbs take turns, `over` is set once it has ended."""
 
-    def __init__(self, records: Records, record: Record, tell: Tell) -> None:
+    def __init__(self, record: Record, tell: Tell) -> None:
         self.record = record
         self.over = asyncio.Event()
         self.lock = asyncio.Lock()
-        self.bundle = records.bundle(record.spec.id)
-        self._records = records
         self._tell = tell
 
     @property
@@ -52,6 +50,10 @@ class RecordedSandbox:
     async def remove(self) -> None:
         """Erase everything of it but the user's home, and verify it."""
 
+    @abstractmethod
+    async def _write(self) -> None:
+        """Keep the record where the next launcher finds it. Raises BackendError."""
+
     async def close(self) -> None:
         """Stop watching; the sandbox goes on."""
 
@@ -63,18 +65,33 @@ class RecordedSandbox:
         return True
 
     async def _set(self, **changes: Any) -> None:
-        before, self.record = self.record, replace(self.record, **changes)
+        before, now = self.record, replace(self.record, **changes)
+        self.record = now
         try:
-            self._records.write(self.record)
+            await self._write()
         except BackendError as error:
-            if self.record.phase not in ("stopping", "over"):
+            if now.phase not in ("stopping", "over"):
                 self.record = before
                 raise
             # Ends come on a full disk too; a launcher that reads the older record looks at what is true.
-            log.error("%s: %s is not recorded: %s", self.id, self.record.phase, error)
-        if self.record.status != before.status:
-            log.info("%s of %s: %s %s", self.id, self.record.spec.user, self.record.phase, self.record.reason)
-            await self._tell(self.record.spec, self.record.status)
+            log.error("%s: %s is not recorded: %s", self.id, now.phase, error)
+        # Where writing takes a while, what is true by then has been told already.
+        if self.record is now and now.status != before.status:
+            log.info("%s of %s: %s %s", self.id, now.spec.user, now.phase, now.reason)
+            await self._tell(now.spec, now.status)
+
+
+class BundledSandbox(RecordedSandbox):
+    """One whose record lies in a directory of its own, its bundle."""
+
+    def __init__(self, records: Records, record: Record, tell: Tell) -> None:
+        super().__init__(record, tell)
+        self.bundle = records.bundle(record.spec.id)
+        self._records = records
+
+    async def _write(self) -> None:
+        """See RecordedSandbox._write."""
+        self._records.write(self.record)
 
 
 S = TypeVar("S", bound=RecordedSandbox)

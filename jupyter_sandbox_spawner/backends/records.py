@@ -36,7 +36,8 @@ _VALUES: Mapping[Phase, StatusValue] = {
 @dataclass(frozen=True, kw_only=True)
 class Record:
     """One sandbox. `start_time` (clock ticks since boot) tells `pid` from a later process of that number;
-    `container` is Docker's id of it, by which the kernel's part is found where Docker has forgotten it."""
+    `container` is Docker's id of it, by which the kernel's part is found where Docker has forgotten it, or
+    the pod's uid; `address` is the pod's."""
 
     spec: SandboxSpec
     doors: Doors
@@ -49,12 +50,19 @@ class Record:
     failed: bool = False
     reason: str = ""
     container: str = ""
+    address: str = ""
 
     @property
     def status(self) -> Status:
         """The record as the contract's status."""
         value = "failed" if self.failed else _VALUES[self.phase]
-        return Status(value=value, exit_code=self.exit_code, reason=self.reason, started_at=self.started_at)
+        return Status(
+            value=value,
+            exit_code=self.exit_code,
+            reason=self.reason,
+            started_at=self.started_at,
+            address=self.address,
+        )
 
 
 @contextmanager

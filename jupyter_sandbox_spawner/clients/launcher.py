@@ -65,9 +65,10 @@ class LauncherClient(UnixClient):
         body = encode(CreateRequest(spec=spec, doors=doors, overlay=overlay or {}))
         return decode(Handle, await self.call("PUT", f"/sandboxes/{spec.id}", body))
 
-    async def start(self, sandbox_id: str) -> None:
-        """Run the init process; returns when it runs."""
-        await self.call("POST", f"/sandboxes/{sandbox_id}/start")
+    async def start(self, sandbox_id: str, timeout: float | None = None) -> Status:
+        """Run the init process; returns when it runs, with what is true then. A pod may wait for an image."""
+        path = f"/sandboxes/{sandbox_id}/start"
+        return decode(Status, await self.call("POST", path, timeout=timeout))
 
     async def status(self, sandbox_id: str) -> Status | None:
         """What is true now; None where the launcher does not know the id."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import aiohttp
 
-from ..errors import AnswerError, UnreachableError
+from ..errors import AnswerError, ProgramError, UnreachableError
 from .pooled import PooledClient
 
 __all__ = ["UnixClient"]
@@ -47,11 +47,14 @@ class UnixClient(PooledClient):
         return document
 
 
-def _answer_error(program: str, status: int, document: Any) -> AnswerError:
+def _answer_error(program: str, status: int, document: Any) -> ProgramError:
     known = document if isinstance(document, dict) else {}
-    return AnswerError(
+    code = str(known.get("code", "program.answered"))
+    # So the wire on the way answers, where certificates keep the program itself from being reached.
+    kind = UnreachableError if status == 503 and code.startswith("certificates.") else AnswerError
+    return kind(
         str(known.get("message", f"The {program} answered {status}.")),
-        code=str(known.get("code", "program.answered")),
+        code=code,
         remedy=str(known.get("remedy", "")),
         field=str(known.get("field", "")),
         status=status,

@@ -16,9 +16,9 @@ from aiohttp import web
 
 from ..clients.broker import BrokerControlClient
 from ..clients.control import control_socket
-from ..clients.gateway import GatewayClient
 from ..clients.hub import HubClient, read_token
 from ..clients.launcher import LauncherClient
+from ..clients.pod_gateway import gateway_of
 from ..errors import ProgramError
 from ..rules.audit import Entry
 from ..rules.page_cookies import Place
@@ -103,7 +103,7 @@ async def run(
         datasets.add_to(public, site.admin_prefix)
         await _serve(stack, public, _public_listener(site, sockets))
         await lifetime.load()
-        routes = RouteKeeper(parts, site.front_url, site.proxy_api_port, site.base_url)
+        routes = _route_keeper(parts, site)
         loops = _loops(parts, lifetime, reconciler, routes)
         accounting = Accounting(parts, site.usage_days, watcher.note)
         further = {
@@ -112,6 +112,11 @@ async def run(
             "egress": reconciler.egress.step,
         }
         await _until_signal({**loops, **further})
+
+
+def _route_keeper(parts: Parts, site: Site) -> RouteKeeper:
+    host = site.host_of("proxy")
+    return RouteKeeper(parts, site.front_url, site.proxy_api_port, site.base_url, host)
 
 
 def _place(site: Site) -> Place:
@@ -135,7 +140,7 @@ async def _parts(stack: AsyncExitStack, site: Site, token_file: str, tuning: Tun
             await audit.write(Entry(actor="admin", action=f"site.{name}", outcome="allowed"))
     store = await stack.enter_async_context(Store(database_of(site)))
     hub = await stack.enter_async_context(HubClient(site.hub_api_url, token))
-    launcher, gateway = LauncherClient(site.launcher_socket), GatewayClient(site.gateway_socket)
+    launcher, gateway = LauncherClient(site.launcher_socket), gateway_of(site)
     stack.push_async_callback(launcher.close)
     stack.push_async_callback(gateway.close)
     broker = await stack.enter_async_context(BrokerControlClient(site.broker_socket("control")))
@@ -155,7 +160,7 @@ async def _parts(stack: AsyncExitStack, site: Site, token_file: str, tuning: Tun
         tuning=tuning,
         policy=policy,
         internal_services=site.internal_services,
-        runtimes=site.runtimes if site.backend == "local" else (),
+        runtimes=site.runtimes if site.backend != "docker" else (),
     )
 
 
@@ -182,7 +187,7 @@ def _listener(site: Site, caller: str, sockets: Sockets) -> socket.socket:
 
 def _public_listener(site: Site, sockets: Sockets) -> socket.socket:
     descriptor = sockets.descriptors.get(PUBLIC)
-    return loopback_socket(site.control_port, descriptor)
+    return loopback_socket(site.control_port, descriptor, site.listen_host)
 
 
 def _loops(

@@ -43,11 +43,18 @@ def route_faults(
 class RouteKeeper:
     """Two loops: one watches the proxy itself, one compares the routes."""
 
-    def __init__(self, parts: Parts, front_url: str, proxy_port: int, hub_path: str = "") -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        front_url: str,
+        proxy_port: int,
+        hub_path: str = "",
+        proxy_host: str = "127.0.0.1",
+    ) -> None:
         self._parts = parts
         self._front_url = front_url
         self._hub_path = hub_path
-        self._proxy_port = proxy_port
+        self._proxy = (proxy_host, proxy_port)
         self._restarted = asyncio.Event()
         self._unmended: frozenset[str] = frozenset()
         self._backoff = parts.tuning.routes_every
@@ -104,6 +111,6 @@ class RouteKeeper:
     async def _dial(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         while True:
             try:
-                return await asyncio.open_connection("127.0.0.1", self._proxy_port)
+                return await asyncio.open_connection(*self._proxy)
             except OSError:
                 await asyncio.sleep(_REDIAL)

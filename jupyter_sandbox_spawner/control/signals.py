@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from ..clients.control import Claims
-from ..errors import ProgramError
+from ..errors import ProgramError, UnreachableError
 from ..models import GatewayInventory, Usage
 from ..rules.idleness import CPU_IN_USE, Signals
 from .clock import TOLERANCE
@@ -161,7 +161,7 @@ class Watcher:
         self._read(sandbox, usage)
 
     def _unasked(self, sandboxes: Collection[str], error: ProgramError) -> None:
-        if error.code != "launcher.unreachable":
+        if not isinstance(error, UnreachableError):
             return
         now = self._parts.clock.now()
         for sandbox in sandboxes:

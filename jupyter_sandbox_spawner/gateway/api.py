@@ -39,10 +39,13 @@ _AWAY = {
 class ApiDoor:
     """Serves the API doors of all sandboxes."""
 
-    def __init__(self, hub_port: int, control_socket: str, broker_socket: str, base_url: str = "/") -> None:
+    def __init__(
+        self, hub: tuple[str, int], control_socket: str, broker_socket: str, base_url: str = "/"
+    ) -> None:
+        """`hub` is its host and port."""
         self._secrets = secrets_path(base_url)
         self._asked = {
-            "hub": AskedProgram(port=hub_port),
+            "hub": AskedProgram(host=hub[0], port=hub[1]),
             "control": AskedProgram(path=control_socket, held=True),
             "broker": AskedProgram(path=broker_socket, held=True),
         }

@@ -45,9 +45,8 @@ async def run(site: Site, held: Held, hold: HoldTimes, times: AnswerTimes) -> No
         stack.callback(spool.close)
         egress = EgressHandler(SystemResolver(), site.internal_services, own=_own_services(site))
         stack.push_async_callback(egress.close)
-        api = ApiDoor(
-            site.hub_port, site.control_socket("gateway"), site.broker_socket("gateway"), site.base_url
-        )
+        hub = (site.host_of("hub"), site.hub_port)
+        api = ApiDoor(hub, site.control_socket("gateway"), site.broker_socket("gateway"), site.base_url)
         around = Surroundings(
             doors_dir=site.doors_dir,
             state_dir=f"{site.run_dir}/gateway",
@@ -61,7 +60,7 @@ async def run(site: Site, held: Held, hold: HoldTimes, times: AnswerTimes) -> No
         await registry.restore()
         front = Front(registry.routes, times)
         stack.push_async_callback(front.close)
-        await front.start(loopback_socket(site.front_port, held.front))
+        await front.start(loopback_socket(site.front_port, held.front, site.listen_host))
         own = OwnDoor(site.callers_of("gateway"), routes_of(registry, spool, site.front_url))
         stack.push_async_callback(own.close)
         await own.start(listening_socket(site.gateway_socket, held.own))

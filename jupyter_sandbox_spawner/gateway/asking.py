@@ -42,14 +42,14 @@ class Question:
 
 
 class AskedProgram:
-    """A program at a loopback TCP port, or at a unix socket.
+    """A program at a TCP port, of loopback where no host is given, or at a unix socket.
 
     A `held` socket belongs to the supervisor and takes connections while its program is dead, so a small
     question goes first: what must not happen late is only sent to a program that answers now.
     """
 
-    def __init__(self, *, port: int = 0, path: str = "", held: bool = False) -> None:
-        self._port = port
+    def __init__(self, *, port: int = 0, path: str = "", held: bool = False, host: str = "127.0.0.1") -> None:
+        self._place = (host, port)
         self._path = path
         self._held = held
         self._answered = -_BELIEVED
@@ -93,7 +93,7 @@ class AskedProgram:
         connecting = (
             loop.create_unix_connection(Stream, self._path)
             if self._path
-            else loop.create_connection(Stream, "127.0.0.1", self._port)
+            else loop.create_connection(Stream, *self._place)
         )
         _, stream = await asyncio.wait_for(connecting, _CONNECT)
         return stream

@@ -11,6 +11,7 @@ from datetime import datetime
 from urllib.parse import quote
 
 from ..errors import ConfigurationError
+from ..gpus import is_counted
 from ..models import BootDocument, IngressPlan, RelayPort, SandboxSpec
 from ..rules.grants import Grant, decide_grants
 from ..rules.profiles import HOME
@@ -107,8 +108,11 @@ def _environment(plan: ServerPlan, spec: SandboxSpec) -> dict[str, str]:
 def _limits(spec: SandboxSpec) -> dict[str, str]:
     # jupyter-resource-usage reads these two names.
     limits = {"MEM_LIMIT": str(spec.resources.memory), "CPU_LIMIT": f"{spec.resources.cpu:g}"}
-    # No device comes by this name; programs that look at it shall not look for more than there is.
-    return limits | {"NVIDIA_VISIBLE_DEVICES": ",".join(spec.gpu_devices) or "void"}
+    # No device comes by this name; programs that look at it shall not look for more than there is. A cluster
+    # chooses the very devices, and a pod sees no others.
+    counted = any(is_counted(name) for name in spec.gpu_devices)
+    devices = "all" if counted else ",".join(spec.gpu_devices) or "void"
+    return limits | {"NVIDIA_VISIBLE_DEVICES": devices}
 
 
 def _paths(plan: ServerPlan) -> dict[str, str]:

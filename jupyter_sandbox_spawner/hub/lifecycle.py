@@ -16,14 +16,16 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from ..clients.control import AdmissionRequest, ControlClient, Refused, Released, control_socket
-from ..clients.gateway import GatewayClient
 from ..clients.launcher import LauncherClient
+from ..clients.pod_gateway import gateway_of
 from ..errors import AnswerError, BackendError, BootError, SandboxError, UnreachableError
 from ..models import Doors, SandboxSpec, Status, UserPlace
 from ..rules.log_lines import last_lines
 from ..settings import Site
+from .insisting import insist
 from .permission import control_away, denial
 from .planning import Furniture, StartPlan
+from .pod_start import start_sandbox, ticket_for
 from .refusals import BrokenStart
 from .stages import Stages
 
@@ -31,7 +33,6 @@ __all__ = ["Lifecycle", "to_its_end"]
 
 log = logging.getLogger("jupyter_sandbox_spawner.hub")
 T = TypeVar("T")
-_PATIENCE = 5.0  # seconds a program may be away; the supervisor brings one back in 0.1-0.2 s
 _LONG_POLL = 20.0  # seconds
 _FIELD = 80  # characters of a field's name in the audit; who asks chooses it
 _LEAVE = 2.0  # seconds that running requests of browsers may go on once a stop has begun
@@ -44,7 +45,7 @@ class Lifecycle:
     def __init__(self, site: Site) -> None:
         self._control = ControlClient(control_socket(site, "hub"))
         self._launcher = LauncherClient(site.launcher_socket)
-        self._gateway = GatewayClient(site.gateway_socket)
+        self._gateway = gateway_of(site)
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Lifecycle:
@@ -60,11 +61,11 @@ class Lifecycle:
 
     async def place(self, user: str) -> UserPlace:
         """The user's uid and home."""
-        return await _insist(lambda: self._launcher.place(user))
+        return await insist(lambda: self._launcher.place(user))
 
     async def status(self, sandbox_id: str) -> Status | None:
         """What the launcher knows of it now; None: nothing."""
-        return await _insist(lambda: self._launcher.status(sandbox_id))
+        return await insist(lambda: self._launcher.status(sandbox_id))
 
     async def start(self, plan: StartPlan, stages: Stages) -> None:
         """From nothing to a server that answers. On an error the caller ends what is there."""
@@ -73,13 +74,13 @@ class Lifecycle:
             spec = await self._admit(plan.request, stages)
             room = await plan.furnish(await self._at_home(spec))
         with stages.stage("doors"):
-            opened = await _insist(lambda: self._gateway.open(sandbox_id, room.entry))
-        doors = Doors(directory=opened.directory)
+            opened = await insist(lambda: self._gateway.open(sandbox_id, room.entry))
+            doors = Doors(directory=opened.directory, ticket=await ticket_for(self._gateway, sandbox_id))
         with stages.stage("create"):
-            await _insist(lambda: self._launcher.create(room.spec, doors, room.overlay))
+            await insist(lambda: self._launcher.create(room.spec, doors, room.overlay))
         with stages.stage("start"):
-            await _insist(lambda: self._gateway.boot(sandbox_id, room.document))
-            await _insist(lambda: self._launcher.start(sandbox_id))
+            await insist(lambda: self._gateway.boot(sandbox_id, room.document))
+            await start_sandbox(self._launcher, self._gateway, sandbox_id, stages)
         with stages.stage("server"):
             await self._wait_for_server(plan, room)
         await self._tell(lambda: self._control.ready(sandbox_id, stages.seconds()), sandbox_id)
@@ -120,25 +121,25 @@ class Lifecycle:
 
     async def clear(self, user: str, server: str | None) -> None:
         """End whatever an earlier start of this server, or (None) of any server of the user, left behind."""
-        for item in await _insist(self._launcher.inventory):
+        for item in await insist(self._launcher.inventory):
             if item.user == user and server in (None, item.server):
                 log.warning("%s/%s: ending a leftover sandbox %s", user, item.server, item.id)
                 await self.end(item.id, 0)
-        for entry in await _insist(self._gateway.inventory):
+        for entry in await insist(self._gateway.inventory):
             if entry.user == user and server in (None, entry.server):
                 await self._close(entry.id)
 
     async def forget(self, user: str) -> None:
         """The user was deleted: end all of theirs, home into quarantine, records closed; repeatable."""
         await self.clear(user, None)
-        await _insist(lambda: self._launcher.retire(user))
-        await _insist(lambda: self._control.forget_user(user))
+        await insist(lambda: self._launcher.retire(user))
+        await insist(lambda: self._control.forget_user(user))
 
     async def _at_home(self, spec: SandboxSpec) -> SandboxSpec:
         """The spec with the home of its zone, where control has put it into one."""
         if not spec.zone:
             return spec
-        place = await _insist(lambda: self._launcher.place(spec.user, spec.zone))
+        place = await insist(lambda: self._launcher.place(spec.user, spec.zone))
         mounts = (
             replace(mount, source=place.home) if mount.kind == "home" else mount for mount in spec.mounts
         )
@@ -146,9 +147,9 @@ class Lifecycle:
 
     async def _admit(self, request: AdmissionRequest, stages: Stages) -> SandboxSpec:
         try:
-            answer = await _insist(lambda: self._control.admit(request))
+            answer = await insist(lambda: self._control.admit(request))
         except UnreachableError as error:
-            raise control_away() from error
+            raise control_away(error) from error
         if not answer.admitted:
             raise denial(answer)
         for notice in answer.notices:
@@ -169,11 +170,11 @@ class Lifecycle:
             log.info("%s: browsers are not told of its end: %s", sandbox_id, error or "the gateway is slow")
 
     async def _close(self, sandbox_id: str) -> None:
-        await _insist(lambda: self._gateway.close_sandbox(sandbox_id))
+        await insist(lambda: self._gateway.close_sandbox(sandbox_id))
 
     async def _stop_and_remove(self, sandbox_id: str, grace: float) -> None:
         try:
-            status = await _insist(lambda: self._launcher.stop(sandbox_id, grace))
+            status = await insist(lambda: self._launcher.stop(sandbox_id, grace))
             alive = status.value not in ("stopped", "failed")
         except AnswerError as error:
             if error.code != "sandbox.unknown":
@@ -183,7 +184,7 @@ class Lifecycle:
             raise _not_stopped(sandbox_id, str(error)) from error
         if alive:
             raise _not_stopped(sandbox_id, f"It is still {status.value}.")
-        await _insist(lambda: self._launcher.remove(sandbox_id))
+        await insist(lambda: self._launcher.remove(sandbox_id))
 
     async def _wait_for_server(self, plan: StartPlan, room: Furniture) -> None:
         ready = asyncio.create_task(self._ready(room))
@@ -217,14 +218,14 @@ class Lifecycle:
     async def _offer_again(self, room: Furniture) -> None:
         """A gateway that was restarted has forgotten the boot document, unless the sandbox had it before."""
         try:
-            await _insist(lambda: self._gateway.boot(room.spec.id, room.document))
+            await insist(lambda: self._gateway.boot(room.spec.id, room.document))
         except AnswerError as error:
             if error.code != "boot.taken":
                 raise
 
     async def _ended(self, sandbox_id: str) -> Status:
         while True:
-            status = await _insist(lambda: self._launcher.ended(sandbox_id, _LONG_POLL))
+            status = await insist(lambda: self._launcher.ended(sandbox_id, _LONG_POLL))
             if status is not None:
                 return status
 
@@ -265,21 +266,6 @@ async def to_its_end(work: Coroutine[Any, Any, None]) -> None:
     if error is not None:
         log.critical("A clean-up failed: %s", error)
     raise asyncio.CancelledError
-
-
-async def _insist(call: Callable[[], Awaitable[T]]) -> T:
-    """Ask again while the program does not answer; each of our calls is idempotent."""
-    deadline = time.monotonic() + _PATIENCE
-    pause = 0.05
-    while True:
-        try:
-            return await call()
-        except UnreachableError:
-            if time.monotonic() + pause > deadline:
-                raise
-        # Nothing announces that a restarted program listens again.
-        await asyncio.sleep(pause)
-        pause = min(2 * pause, 0.5)
 
 
 def _not_stopped(sandbox_id: str, why: str) -> BackendError:

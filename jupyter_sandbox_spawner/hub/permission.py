@@ -37,8 +37,12 @@ def denial(answer: Admission) -> SandboxError:
     )
 
 
-def control_away() -> SandboxError:
+def control_away(error: UnreachableError) -> SandboxError:
     """Fail closed: without control nothing starts; what runs goes on."""
+    if error.code.startswith("certificates."):  # it says why, and waiting does not help
+        return UnreachableError(
+            f"No server can be started now. {error.message}", code=error.code, remedy=error.remedy
+        )
     return UnreachableError(
         "No server can be started now, because control does not answer; servers that run go on.",
         code="control.unreachable",

@@ -51,7 +51,8 @@ class StartPlan:
 def start_plan(spawner: Any, choice: Choice, place: UserPlace, began: float) -> StartPlan:
     """The plan of one start of this spawner's server; the id of the new sandbox is in it."""
     site, groups, profile = spawner.site, spawner.groups, choice.profile
-    defaults = Defaults(environment=next(iter(site.environments), ""), runtime=site.runtime)
+    image = next(iter(site.environments), "")
+    defaults = Defaults(environment=image, runtime=site.runtime, carrier_uid=site.carrier_uid)
     new_id = sandbox_id(place.user, spawner.name, secrets.token_hex(16))
     spec = to_spec(profile, new_id, place, spawner.name, defaults)
 

@@ -25,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s launcher %(levelname)s %(message)s")
     try:
         site = load_site(options.site)
-        if os.geteuid() != 0:
+        if os.geteuid() != 0 and site.backend != "kubernetes":
             become_root_of_own_namespace(site)
         held = take_held_sockets()
         descriptor = held.get("launcher") if options.fd is None else options.fd

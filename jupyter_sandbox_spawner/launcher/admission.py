@@ -45,7 +45,7 @@ def admit(
         raise _refuse("id", f"{spec.id!r} is not a sandbox's id.", "launcher.id_invalid")
     if place is None or spec.host_uid != place.host_uid:
         raise _refuse("host_uid", f"{spec.host_uid} is not the uid of {spec.user!r}.", "launcher.uid_foreign")
-    if spec.door_uid != door_uid(spec.runtime, place):
+    if spec.door_uid != door_uid(spec.runtime, place, site.carrier_uid):
         raise _refuse("door_uid", f"{spec.door_uid} is not the uid of its doors.", "launcher.uid_foreign")
     if spec.environment_name not in site.environments:
         known = ", ".join(sorted(site.environments))
@@ -56,6 +56,9 @@ def admit(
         raise _refuse("runtime", text, "launcher.runtime_unknown")
     if doors.directory != f"{site.doors_dir}/{spec.id}":
         raise _refuse("doors", f"{doors.directory} are not this sandbox's doors.", "launcher.doors_foreign")
+    if bool(doors.ticket) != (site.backend == "kubernetes"):
+        has = "has a ticket that nobody asks for" if doors.ticket else "has no ticket for the gateway"
+        raise _refuse("doors.ticket", f"The sandbox {has}.", "launcher.ticket")
     _admit_mounts(spec, place, books)
     _admit_resources(spec.resources)
     if len(str(overlay)) > 65536:

@@ -1,4 +1,4 @@
-"""How is the launcher put together? Site, registry, backend and routes on one unix socket."""
+"""How is the launcher put together? Site, premises, backend and routes on one unix socket."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from ..settings import Site
 from .canary import Canary
 from .gpus import HostGpus
 from .homes import HomeImages
+from .premises import HostUsers, Premises
 from .routes import LauncherRoutes
 from .users import UserRegistry
 
@@ -44,6 +45,13 @@ def become_root_of_own_namespace(site: Site) -> NoReturn:
 
 async def run_launcher(site: Site, descriptor: int | None = None) -> None:
     """Serve until SIGTERM; sandboxes go on. `descriptor` is the supervisor's listening socket."""
+    if site.backend == "kubernetes":
+        from .cluster_app import run_on_cluster  # its client takes a second to import
+
+        private_directory(site.run_dir, site.shared_mode)
+        private_directory(site.launcher_dir)
+        await run_on_cluster(site, descriptor)
+        return
     _directories(site)
     with _only_one(site.launcher_dir):
         users = UserRegistry(site.homes_dir, site.uid_base, site.uid_count)
@@ -54,9 +62,10 @@ async def run_launcher(site: Site, descriptor: int | None = None) -> None:
             homes = HomeImages(site.homes_dir)
             running = [users.find(item.user, item.zone) for item in await backend.inventory()]
             await homes.release_all_but([place.home for place in running if place is not None])
+            premises = Premises(users=HostUsers(users), homes=homes, devices=gpus, prover=canary)
             async with canary.at_work():
                 app = application(site.callers_of("launcher"))
-                LauncherRoutes(site, backend, users, canary, homes, gpus).add_to(app)
+                LauncherRoutes(site, backend, premises).add_to(app)
                 await serve_until_signal(app, listener)
             left = await backend.inventory()
         if has_own_namespace() and not left:

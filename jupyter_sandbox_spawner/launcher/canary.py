@@ -13,9 +13,9 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -29,29 +29,15 @@ from ..rules.canary import Verdict, judge
 from ..settings import Site
 from ..wire import encode_json
 from . import canary_probe
+from .proofs import CANARY, Proof, is_canary
 
-__all__ = ["CANARY", "Canary", "Proof", "is_canary"]
+__all__ = ["CANARY", "Canary", "is_canary"]
 
 log = logging.getLogger("jupyter_sandbox_spawner.launcher")
-CANARY = "*canary*"  # in place of a user's name; no user's name is canonical with a star
 _PATIENCE = 30.0  # seconds for the probe; it needs less than one
 _LAST_WORDS = 5.0  # seconds at the launcher's end; below what the supervisor waits before it kills
 _ASK_AGAIN = 10.0  # seconds after a failed proof, so that a repaired host is believed soon
 _RESOURCES = Resources(cpu=1.0, memory=256 << 20, pids=32, tmpfs=8 << 20, tmpfs_inodes=500)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Proof:
-    """The last verdict, what it was made of, and when."""
-
-    key: str
-    verdict: Verdict
-    at: datetime
-
-
-def is_canary(user: str) -> bool:
-    """Is this the probe's name, and nobody's sandbox?"""
-    return user == CANARY
 
 
 class Canary:
@@ -84,7 +70,7 @@ class Canary:
             first.cancel()
             await asyncio.wait([first])
 
-    async def require(self, runtime: str) -> None:
+    async def require(self, runtime: str, overlay: Mapping[str, Any] | None = None) -> None:
         """Raises IsolationError `isolation.unproved` unless sandboxes under it are proved to be closed."""
         proof = self.proofs.get(runtime)
         if proof is None or proof.key != self._key() or not proof.verdict.proved:
@@ -95,6 +81,9 @@ class Canary:
                 code="isolation.unproved",
                 remedy=f"No server starts under {runtime}; tell your admin: jupyter-sandbox-admin canary",
             )
+
+    async def require_at(self, sandbox_id: str) -> None:
+        """See Prover.require_at; there is no other machine."""
 
     async def prove(self) -> None:
         """Run the probes now and remember what they showed."""

@@ -5,15 +5,13 @@ Law: a look changes nothing; what is to go is looked for again by its name, and 
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import get_args
 
 from ..backends.base import Backend
 from ..errors import BackendError, ConfigurationError
 from ..leftovers import Leftover, LeftoverKind, Leftovers
-from .homes import HomeImages
-from .users import UserRegistry
+from .premises import Homes, Users
 
 __all__ = ["HostLeftovers"]
 
@@ -23,7 +21,7 @@ _REPORTED = ("user", "home", "volume")  # an admin decides about these, and no p
 class HostLeftovers:
     """The backend's leftovers, mounted homes that no sandbox uses, and on request every user."""
 
-    def __init__(self, backend: Backend, users: UserRegistry, homes: HomeImages) -> None:
+    def __init__(self, backend: Backend, users: Users, homes: Homes) -> None:
         self._backend = backend
         self._users = users
         self._homes = homes
@@ -34,11 +32,9 @@ class HostLeftovers:
         if users:
             found += [
                 Leftover(kind="user", name=place.user, user=place.user, detail=f"uid {place.host_uid}")
-                for place in self._users.everybody()
+                for place in await self._users.everybody()
             ]
-            found += [
-                Leftover(kind="home", name=path.name, since=_changed(path)) for path in self._users.strays()
-            ]
+            found += await self._users.strays()
         return Leftovers(items=tuple(found))
 
     async def clear(self, kind: str, name: str) -> bool:
@@ -65,12 +61,12 @@ class HostLeftovers:
 
     async def used_homes(self) -> set[str]:
         """Homes of the sandboxes that the backend lists; a start's is not among them until then."""
-        places = [self._users.find(item.user, item.zone) for item in await self._backend.inventory()]
+        places = [await self._users.find(item.user, item.zone) for item in await self._backend.inventory()]
         return {place.home for place in places if place is not None}
 
     async def _home_mounts(self) -> list[Leftover]:
         mounted = await self._homes.mounted()
-        used = await self.used_homes()
+        used = await self.used_homes() if mounted else set()
         return [
             Leftover(kind="home_mount", name=Path(home).name, detail=home) for home in sorted(mounted - used)
         ]
@@ -80,7 +76,3 @@ class HostLeftovers:
         for home in found:
             await self._homes.release(home, self.used_homes)
         return bool(found)
-
-
-def _changed(path: Path) -> datetime:
-    return datetime.fromtimestamp(path.lstat().st_mtime, timezone.utc)

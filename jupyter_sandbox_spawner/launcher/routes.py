@@ -16,13 +16,11 @@ from ..rules.catalogue import ZONES
 from ..settings import Site
 from ..wire import decode_json, encode, encode_json
 from .admission import Books, admit
-from .canary import Canary, Proof, is_canary
 from .data import DataPlaces
-from .gpus import HostGpus
-from .homes import HomeImages
 from .leftovers import HostLeftovers
+from .premises import Premises
+from .proofs import is_canary, told
 from .usages import UsageBook
-from .users import UserRegistry
 
 __all__ = ["LauncherRoutes"]
 
@@ -31,26 +29,18 @@ _LONGEST_GRACE = 120.0
 
 
 class LauncherRoutes:
-    """The launcher's HTTP surface over one backend and one user registry."""
+    """The launcher's HTTP surface over one backend and its premises."""
 
-    def __init__(
-        self,
-        site: Site,
-        backend: Backend,
-        users: UserRegistry,
-        canary: Canary,
-        homes: HomeImages,
-        gpus: HostGpus,
-    ) -> None:
+    def __init__(self, site: Site, backend: Backend, premises: Premises) -> None:
         self._site = site
         self._backend = backend
-        self._users = users
-        self._canary = canary
-        self._homes = homes
+        self._users = premises.users
+        self._canary = premises.prover
+        self._homes = premises.homes
         self._data = DataPlaces(site)
         self._usages = UsageBook(backend)
-        self._gpus = gpus
-        self._remains = HostLeftovers(backend, users, homes)
+        self._gpus = premises.devices
+        self._remains = HostLeftovers(backend, premises.users, premises.homes)
 
     def add_to(self, app: web.Application) -> None:
         """Register every route; docs/reference names them."""
@@ -118,7 +108,7 @@ class LauncherRoutes:
     def _proofs(self) -> dict[str, dict[str, Any]]:
         """By runtime of the site: is it proved, why not, since when."""
         proofs = self._canary.proofs
-        return {name: _told(proofs.get(name)) for name in self._site.runtimes}
+        return {name: told(proofs.get(name)) for name in self._site.runtimes}
 
     async def _proof(self) -> dict[str, Any]:
         """What the site's own runtime has shown, and beside it each of them."""
@@ -135,7 +125,7 @@ class LauncherRoutes:
     async def place(self, request: web.Request) -> web.Response:
         """The user's host uid and home (`?zone=`: that of a zone), made on first use."""
         user, zone = request.match_info["user"], request.query.get("zone", "")
-        return web.json_response(encode(self._users.place(user, zone)))
+        return web.json_response(encode(await self._users.place(user, zone)))
 
     async def retire(self, request: web.Request) -> web.Response:
         """The user is deleted: home into quarantine; refused while a sandbox of theirs exists."""
@@ -150,7 +140,7 @@ class LauncherRoutes:
             )
         for zone in ZONES:
             await self._release(user, zone)
-        self._users.retire(user)
+        await self._users.retire(user)
         return web.Response(status=204)
 
     async def create(self, request: web.Request) -> web.Response:
@@ -158,11 +148,11 @@ class LauncherRoutes:
         asked = decode_json(CreateRequest, await request.read())
         if asked.spec.id != request.match_info["id"]:
             raise ConfigurationError("The ids of path and spec differ.", code="wire.invalid", field="id")
-        place = self._users.find(asked.spec.user, asked.spec.zone)
+        place = await self._users.find(asked.spec.user, asked.spec.zone)
         books = Books(site=self._site, datasets=await self._data.listed())
         admit(asked.spec, asked.doors, books, place, asked.overlay)
         await self._data.verify(asked.spec)
-        await self._canary.require(asked.spec.runtime)
+        await self._canary.require(asked.spec.runtime, asked.overlay)
         try:
             with self._homes.starting(place.home) if place is not None else nullcontext():
                 if place is not None:
@@ -175,8 +165,9 @@ class LauncherRoutes:
         return web.json_response(encode(handle))
 
     async def start(self, request: web.Request) -> web.Response:
-        """Run a created sandbox."""
+        """Run a created sandbox; told only once the machine that it came to is proved as well."""
         await self._backend.start(request.match_info["id"])
+        await self._canary.require_at(request.match_info["id"])
         return await self.status(request)
 
     async def status(self, request: web.Request) -> web.Response:
@@ -207,7 +198,7 @@ class LauncherRoutes:
 
     async def _release(self, user: str, zone: str) -> None:
         """The user's home in a zone is nobody's any more, unless another sandbox has it."""
-        place = self._users.find(user, zone)
+        place = await self._users.find(user, zone)
         if place is not None:
             await self._homes.release(place.home, self._remains.used_homes)
 
@@ -255,13 +246,6 @@ class LauncherRoutes:
             raise ConfigurationError(f"after: {after!r} is not a number.", code="wire.invalid", field="after")
         timeout = _seconds(request.query.get("timeout", "30"), _LONGEST_WAIT)
         return web.json_response([encode(event) for event in await self._backend.events(int(after), timeout)])
-
-
-def _told(proof: Proof | None) -> dict[str, Any]:
-    if proof is None:
-        return {"proved": False, "why": "The probe has not ended yet.", "at": None}
-    at = proof.at.isoformat(timespec="seconds")
-    return {"proved": proof.verdict.proved, "why": proof.verdict.why, "at": at}
 
 
 def _seconds(text: str, most: float) -> float:

@@ -20,7 +20,7 @@ from ..names import canonical_username, stable_hash
 from ..rules.catalogue import ZONES
 from ..serving import private_directory
 
-__all__ = ["QUARANTINE", "Retired", "UserRegistry", "image_of"]
+__all__ = ["QUARANTINE", "Retired", "UserRegistry", "image_of", "unknown_zone"]
 
 _VERSION = 2
 _READABLE = (1, 2)  # 1 knew no retired users
@@ -93,13 +93,7 @@ class UserRegistry:
         """
         canonical_username(user)
         if zone not in ZONES:
-            known = ", ".join(ZONES[1:])
-            raise ConfigurationError(
-                f"There is no zone {zone[:40]!r}.",
-                code="users.zone_unknown",
-                field="zone",
-                remedy=f"Known are {known}; leave it out for the ordinary home.",
-            )
+            raise unknown_zone(zone)
         if user not in self._uids:
             uid = self._next()
             kept = tuple(gone for gone in self._retired if gone.uid != uid)
@@ -235,6 +229,16 @@ class UserRegistry:
         finally:
             os.close(directory)
         self._uids, self._retired = dict(uids), tuple(retired)
+
+
+def unknown_zone(zone: str) -> ConfigurationError:
+    """The error for a zone that nobody knows."""
+    return ConfigurationError(
+        f"There is no zone {zone[:40]!r}.",
+        code="users.zone_unknown",
+        field="zone",
+        remedy=f"Known are {', '.join(ZONES[1:])}; leave it out for the ordinary home.",
+    )
 
 
 def image_of(homes: Path, home: str, uid: int) -> Path:

@@ -49,6 +49,11 @@ HANDLING: Mapping[LeftoverKind, Handling] = {
     ),
     "network": Handling(deed="remove", patience=600, why="A network with our labels; we make none."),
     "volume": Handling(deed="report", patience=0, why="A volume with our labels; it may hold files."),
+    "pod": Handling(deed="remove", patience=600, why="A pod with our labels that nobody has.", urgent=False),
+    "network_policy": Handling(deed="remove", patience=60, why="A policy for a pod that nobody has."),
+    "secret": Handling(
+        deed="remove", patience=600, why="A record on the cluster that the launcher cannot use.", urgent=False
+    ),
     "home_mount": Handling(deed="remove", patience=60, why="A home is mounted and no sandbox uses it."),
     "user": Handling(deed="report", patience=0, why="The hub has no such user."),
     "home": Handling(deed="report", patience=0, why="No user has this home."),

@@ -91,10 +91,11 @@ class Profile:
 
 @dataclass(frozen=True, kw_only=True)
 class Defaults:
-    """What a profile gets from its site where it is silent."""
+    """What a profile gets from its site where it is silent. `carrier_uid`: see Site.carrier_uid."""
 
     environment: str
     runtime: str = "runc"
+    carrier_uid: int | None = None
 
 
 def reason_against(profile: Profile, groups: Collection[str]) -> str:
@@ -133,11 +134,14 @@ def runtime_refusal(wanted: str, runtimes: Sequence[str]) -> str:
     )
 
 
-def door_uid(runtime: str, place: UserPlace) -> int | None:
+def door_uid(runtime: str, place: UserPlace, carrier: int | None = None) -> int | None:
     """The host uid by which a sandbox comes to its doors, where it is not its own (None).
 
-    gVisor's file server connects for it, as the uid that stands for 0 inside every sandbox.
+    From another machine that is `carrier`, whatever runs there. gVisor's file server connects for it, as
+    the uid that stands for 0 inside every sandbox.
     """
+    if carrier is not None:
+        return carrier
     return place.root_uid if runtime == GVISOR else None
 
 
@@ -162,7 +166,7 @@ def to_spec(
         resources=profile.resources,
         mounts=(Mount(kind="home", source=place.home, target=HOME, read_only=False),),
         runtime=runtime,
-        door_uid=door_uid(runtime, place),
+        door_uid=door_uid(runtime, place, defaults.carrier_uid),
         isolation=profile.isolation,
         ttl=profile.ttl,
         idle_timeout=profile.idle_timeout,

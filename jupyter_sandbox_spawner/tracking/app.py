@@ -185,7 +185,7 @@ async def _serve(site: Site, mlflow: _Mlflow, held: Held) -> None:
         )
         listeners = [listening_socket(site.tracking_socket, held.gateway)]
         if with_pages:
-            listeners.append(loopback_socket(site.tracking_port, held.public))
+            listeners.append(loopback_socket(site.tracking_port, held.public, site.listen_host))
         log.info("MLflow serves, its data is in %s.", site.tracking_dir)
         await uvicorn.Server(config).serve(sockets=listeners)
 

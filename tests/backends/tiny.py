@@ -20,7 +20,7 @@ from jupyter_sandbox_spawner.names import GVISOR, sandbox_id
 from jupyter_sandbox_spawner.ordinary import has_own_namespace, mapped_subids
 from jupyter_sandbox_spawner.settings import Environment
 
-__all__ = ["WAITS_FOR_ITS_END", "Bench", "MemoryBench", "OciBench", "open_door"]
+__all__ = ["PID_ONE", "WAITS_FOR_ITS_END", "Bench", "MemoryBench", "OciBench", "open_door"]
 
 # In a user namespace of our own, the uids that it has.
 UID_BASE = mapped_subids().first if has_own_namespace() else 3_100_000
@@ -38,7 +38,7 @@ if by_door:
         sys.exit(int(there.makefile().read()))
 sys.exit(int(open("/home/jovyan/end").read()))
 """
-_PID_ONE = 'source = open("/home/jovyan/main.py").read()\nexec(compile(source, "main.py", "exec"))\n'
+PID_ONE = 'source = open("/home/jovyan/main.py").read()\nexec(compile(source, "main.py", "exec"))\n'
 
 
 class Bench:
@@ -101,7 +101,7 @@ class OciBench(Bench):
         super().__init__(MemoryBackend())  # replaced once the real one is open
         self.directory = directory
         (directory / "inside").mkdir()
-        (directory / "inside/__main__.py").write_text(_PID_ONE)
+        (directory / "inside/__main__.py").write_text(PID_ONE)
         (directory / "tiny/bin").mkdir(parents=True)
         (directory / "tiny/bin/python").symlink_to(os.path.realpath(sys.executable))
         self.site = OciSite(

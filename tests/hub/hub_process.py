@@ -22,6 +22,7 @@ from jupyter_sandbox_spawner.clients.control import control_socket
 from jupyter_sandbox_spawner.settings import Environment, Site, write_site
 from tests.lanes import CHECKOUT, HUB_PYTHONPATH
 
+from .pods import PodsWithMemory
 from .standins import GatewayWithMemory, LauncherOverMemory, LoopThread, ProxyWithRoutes
 
 __all__ = ["PASSWORD", "Answer", "HubProcess", "run_hub"]
@@ -56,6 +57,7 @@ setup_hub(
     environments={"default": Environment(**json.loads(os.environ["TEST_ENVIRONMENT"]))},
     backend=os.environ["TEST_BACKEND"],
     consecutive_failure_limit=int(os.environ["TEST_LIMIT"]),
+    **json.loads(os.environ["TEST_SETUP"]),
 )
 """
 
@@ -82,6 +84,7 @@ class HubProcess:
     proxy: ProxyWithRoutes
     begin: Callable[[], subprocess.Popen[bytes]]
     control: ControlProcess
+    pods: PodsWithMemory
 
     def restart(self) -> None:
         """Kill the hub and start it again over the same database."""
@@ -204,6 +207,10 @@ def run_hub(
             site = replace(site, **changes)
             loop.serve(launcher.app(), site.launcher_socket)
             loop.serve(gateway.app(), site.gateway_socket)
+            pods, cluster = PodsWithMemory(), site.kubernetes
+            if cluster is not None:
+                Path(site.pods_socket).parent.mkdir()
+                loop.serve(pods.app(), site.pods_socket)
             write_site(directory / "site.json", site)
             Path(site.hub_dir).mkdir()
             control = ControlProcess(site)
@@ -215,13 +222,16 @@ def run_hub(
                 "TEST_BACKEND": site.backend,
                 "TEST_ENVIRONMENT": json.dumps(asdict(site.environments["default"])),
                 "TEST_MORE": more,
+                "TEST_SETUP": json.dumps({"kubernetes": asdict(cluster)} if cluster else {}),
             }
 
             def begin() -> subprocess.Popen[bytes]:
                 return _start(interpreter, directory, profiles, settings)
 
             base = f"http://127.0.0.1:{site.hub_port}/"
-            hub = HubProcess(begin(), base, "", directory, loop, launcher, gateway, proxy, begin, control)
+            hub = HubProcess(
+                begin(), base, "", directory, loop, launcher, gateway, proxy, begin, control, pods
+            )
             try:
                 hub.wait_for("the hub answers", lambda: _answers(hub), 90)
                 hub.version = hub.api("GET", "").document["version"]

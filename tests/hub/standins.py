@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from aiohttp import web
@@ -74,7 +74,7 @@ class LoopThread:
 
 @dataclass
 class LauncherOverMemory:
-    """The launcher's API over MemoryBackend.
+    """The launcher's API over MemoryBackend; `address` is that of every sandbox, if they are pods.
 
     `away`: every call is answered as if nobody were there (503). `immortal`: stop fails.
     `dies_with`: a sandbox ends as soon as it started, with that exit code and log, in which `{token}` stands
@@ -90,6 +90,7 @@ class LauncherOverMemory:
     gpus: GpuInventory = field(default_factory=GpuInventory)
     requests: list[CreateRequest] = field(default_factory=list)
     retired: list[str] = field(default_factory=list)
+    address: str = ""
 
     def app(self) -> web.Application:
         """The routes."""
@@ -151,7 +152,7 @@ class LauncherOverMemory:
         if self.dies_with is not None:
             code, text = self.dies_with
             await self.backend.finish(sandbox, code, "the server ended", text.format(token=self.token()))
-        return web.json_response(encode(status))
+        return web.json_response(encode(replace(status, address=self.address) if status else None))
 
     async def _status(self, request: web.Request) -> web.Response:
         status = await self.backend.status(request.match_info["id"])

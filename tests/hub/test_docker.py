@@ -91,7 +91,7 @@ def test_bad_input(profiles_file: Path, more: dict[str, Any], code: str) -> None
 
 def test_unknown_backend(profiles_file: Path) -> None:
     """Another backend's name is refused with those that exist."""
-    with pytest.raises(ConfigurationError, match="docker, local") as refused:
+    with pytest.raises(ConfigurationError, match="docker, kubernetes, local") as refused:
         setup_hub(Config(), profiles=profiles_file, run_dir="/r", state_dir="/s", backend="podman")
     assert refused.value.code == "setup.backend_unknown"
 

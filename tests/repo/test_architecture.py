@@ -18,7 +18,7 @@ FLOORS = (
     {"serving", "held", "clients", "kept_book", "ordinary", "sessions"},
     {"backends"},
     {"hub", "launcher", "gateway", "control", "tracking", "broker", "wires"},
-    {"admin", "setup_backend", "setup_hub", "setup_services", "setup_vault"},
+    {"admin", "setup_backend", "setup_hub", "setup_kubernetes", "setup_services", "setup_vault"},
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 PROGRAMS = FLOORS[5]

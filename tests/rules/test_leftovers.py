@@ -44,6 +44,9 @@ def test_every_kind_has_its_handling() -> None:
         ("bundle", "quarantine", 60),
         ("container", "remove", 600),
         ("network", "remove", 600),
+        ("pod", "remove", 600),
+        ("network_policy", "remove", 60),
+        ("secret", "remove", 600),
         ("home_mount", "remove", 60),
         ("doors", "remove", 60),
         ("entry", "remove", 60),
@@ -82,7 +85,7 @@ def test_a_stranger_of_the_host_is_reported(kind: LeftoverKind) -> None:
     assert "another installation" in found.reported[0].why
 
 
-@pytest.mark.parametrize("kind", ["processes", "runtime_state", "container", "quarantined"])
+@pytest.mark.parametrize("kind", ["processes", "runtime_state", "container", "quarantined", "pod", "secret"])
 def test_an_admins_hurry_does_not_end_what_may_be_work(kind: LeftoverKind) -> None:
     """`--apply` does at once what is nobody's work, and waits with the rest."""
     assert after(1, item(kind, since=NOW), urgent=True).due == ()

@@ -10,19 +10,20 @@ from pathlib import Path
 
 from ..oci.layout import HOME, HOSTNAME, USER_NAME
 
-__all__ = ["write_etc"]
+__all__ = ["etc_files", "write_etc"]
 
 
 def write_etc(directory: Path, host_uid: int) -> Mapping[str, str]:
     """Write the files below `directory`; where each belongs inside, and where it lies. Idempotent."""
     directory.mkdir(mode=0o755, exist_ok=True)
-    for name, text in _files(host_uid).items():
+    for name, text in etc_files(host_uid).items():
         (directory / name).write_text(text)
         (directory / name).chmod(0o644)
-    return {f"/etc/{name}": str(directory / name) for name in _files(host_uid)}
+    return {f"/etc/{name}": str(directory / name) for name in etc_files(host_uid)}
 
 
-def _files(uid: int) -> Mapping[str, str]:
+def etc_files(uid: int) -> Mapping[str, str]:
+    """By name in /etc, what it says."""
     return {
         "passwd": (
             "root:x:0:0:root:/:/usr/sbin/nologin\n"

@@ -16,7 +16,7 @@ from ...names import LABEL_OWNER
 from ..base import end_of_init, is_over, out_of_memory
 from ..oci.logs import TAIL_BYTES
 from ..oci.process import InitProcess
-from ..recorded import RecordedSandbox, Tell
+from ..recorded import BundledSandbox, Tell
 from ..records import Record
 from .engine import PATIENCE, Document
 from .host import DockerHost
@@ -34,7 +34,7 @@ _KILLED = 137
 _UNTOLD = "its first process ended; Docker could not tell how"
 
 
-class DockerSandbox(RecordedSandbox):
+class DockerSandbox(BundledSandbox):
     """One recorded sandbox; `lock` makes its verbs take turns, `over` is set once it has ended.
 
     `container` is the id of a container whose labels were found to be ours; ids are never used again.

@@ -15,7 +15,7 @@ from datetime import datetime, timezone
 from ...errors import BackendError, SandboxError
 from ...models import Status
 from ..base import end_of_init, is_over, out_of_memory
-from ..recorded import RecordedSandbox, Tell
+from ..recorded import BundledSandbox, Tell
 from ..records import Record
 from .host import OciHost
 from .kernel import mounts_below, unmount
@@ -31,7 +31,7 @@ _KILL_TIME = 10.0  # seconds the kernel may need to end a killed process
 _KILLED = 128 + signal.SIGKILL
 
 
-class OciSandbox(RecordedSandbox):
+class OciSandbox(BundledSandbox):
     """One recorded sandbox; `lock` makes its verbs take turns, `over` is set once it has ended."""
 
     def __init__(self, host: OciHost, record: Record, tell: Tell) -> None:

@@ -1,0 +1,100 @@
+"""What does an answer of the cluster's API mean, and what is the person told?
+
+Law: the user reads one sentence without names of the cluster; the cluster's own words go to the log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+
+from ...errors import BackendError
+from ...rules.pod_trouble import Trouble, refused_pod
+
+__all__ = ["answering", "change_in", "in_trouble", "refused"]
+
+log = logging.getLogger("jupyter_sandbox_spawner.launcher")
+ASK = "Your admin finds more in the launcher's log."
+_PLAIN = {
+    401: ("kubernetes.login", "The launcher cannot log in to the cluster.", 503),
+    403: ("kubernetes.rbac", "Servers cannot be started: the launcher lacks a right in the cluster.", 503),
+    409: ("kubernetes.conflict", "The cluster has something of this name already.", 409),
+    410: ("kubernetes.expired", "The cluster does not remember that far back.", 500),
+    422: ("kubernetes.invalid", "The cluster does not understand what this server needs.", 500),
+    429: ("kubernetes.busy", "The cluster is too busy; try again in a moment.", 503),
+}
+_QUIET = ("kubernetes.conflict", "kubernetes.expired")  # whoever asked knows what to do
+
+
+@asynccontextmanager
+async def answering(what: str) -> AsyncIterator[None]:
+    """Raises BackendError `kubernetes.timeout` or `kubernetes.unreachable` for what the network does."""
+    try:
+        yield
+    except asyncio.TimeoutError as error:
+        raise BackendError(
+            "The cluster did not answer in time; try again in a moment.",
+            code="kubernetes.timeout",
+            remedy=f"The API was slow for: {what}.",
+            status=503,
+        ) from error
+    except (aiohttp.ClientError, OSError) as error:
+        raise BackendError(
+            "The cluster does not answer; try again in a moment.",
+            code="kubernetes.unreachable",
+            remedy=f"See that its API runs and its certificate is valid ({_short(error)}).",
+            status=503,
+        ) from error
+
+
+def refused(method: str, status: int, raw: bytes) -> BackendError:
+    """The error for an answer that is none of the good ones."""
+    message = _message(raw)
+    trouble = refused_pod(message) if status < 500 and status != 409 else None
+    if trouble is not None:
+        return in_trouble(trouble)
+    code, sentence, own = _PLAIN.get(
+        status,
+        ("kubernetes.busy", "The cluster cannot answer now; try again in a moment.", 503)
+        if status >= 500
+        else ("kubernetes.failed", "The cluster refused.", 500),
+    )
+    if code not in _QUIET:
+        log.warning("%s: %s was answered by %s: %s", code, method, status, message)
+    return BackendError(sentence, code=code, remedy=ASK, status=own)
+
+
+def in_trouble(trouble: Trouble) -> BackendError:
+    """The error for what rules/pod_trouble.py has found; the admin's sentence is logged."""
+    log.warning("%s: %s", trouble.code, trouble.admin)
+    return BackendError(trouble.user, code=trouble.code, remedy=ASK, status=503)
+
+
+def change_in(line: bytes) -> tuple[str, Mapping[str, Any]]:
+    """One line of a watch. Raises BackendError for one that tells of an error, as `refused`."""
+    try:
+        document: dict[str, Any] = json.loads(line)
+        what, thing = str(document["type"]), document["object"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise BackendError("The cluster told something odd.", code="kubernetes.failed", remedy=ASK) from error
+    if what == "ERROR":
+        raise refused("watch", int(thing.get("code") or 500), json.dumps(thing).encode())
+    return what, thing
+
+
+def _message(raw: bytes) -> str:
+    try:
+        text = str(json.loads(raw)["message"])
+    except (ValueError, KeyError, TypeError):
+        text = raw[:300].decode(errors="replace")
+    return " ".join(text.split())[:1000]
+
+
+def _short(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:200]

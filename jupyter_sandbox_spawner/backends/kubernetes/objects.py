@@ -1,0 +1,72 @@
+"""Which objects of the cluster are this sandbox's? Those of its id whose labels are ours, and no others."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+
+from ...errors import BackendError
+from .api import Document, Kind
+from .host import ClusterHost
+from .layout import TICKET, identity
+from .render import Manifest
+
+__all__ = ["PodObjects"]
+
+_LOOK = 1.0  # seconds between looks at an object that ought to be gone
+
+
+class PodObjects:
+    """Pod, NetworkPolicy and Secret of one sandbox; each has the sandbox's id as its name."""
+
+    def __init__(self, host: ClusterHost, sandbox_id: str) -> None:
+        self._api = host.api
+        self._name = sandbox_id
+        self._labels = identity(sandbox_id, host.label)
+
+    async def find(self, kind: Kind) -> Document | None:
+        """The object, if its labels are ours. Raises BackendError `kubernetes.foreign`."""
+        found = await self._api.get(kind, self._name)
+        if found is None:
+            return None
+        theirs = found["metadata"].get("labels") or {}
+        if not self._labels.items() <= theirs.items():
+            raise BackendError(
+                f"The cluster has another one's object {self._name}.",
+                code="kubernetes.foreign",
+                remedy=f"See who made it: kubectl -n {self._api.namespace} get {kind} {self._name} -o yaml",
+            )
+        return found
+
+    async def add(self, kind: Kind, manifest: Manifest) -> Document:
+        """Make it; where it is there already, it must be ours."""
+        try:
+            return await self._api.create(kind, manifest)
+        except BackendError as error:
+            found = await self.find(kind) if error.code == "kubernetes.conflict" else None
+            if found is None:
+                raise
+            return found
+
+    async def ticket(self) -> str:
+        """What the sandbox's link shows the gateway once; "" where there is none any more."""
+        secret = await self.find("secrets") or {}
+        return base64.b64decode((secret.get("data") or {}).get(TICKET, "")).decode()
+
+    async def erase(self, kind: Kind, seconds: float, gone: asyncio.Event | None = None) -> bool:
+        """Delete it and see that it is gone; False where it is still there then.
+
+        `gone` is set by whoever hears of it, so that nobody has to look.
+        """
+        deadline = asyncio.get_running_loop().time() + seconds
+        told = gone or asyncio.Event()
+        while (found := await self.find(kind)) is not None:
+            if asyncio.get_running_loop().time() > deadline:
+                return False
+            grace = 1 if kind == "pods" else None
+            await self._api.delete(kind, self._name, str(found["metadata"]["uid"]), grace)
+            if kind == "pods" or await self._api.get(kind, self._name) is not None:
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(told.wait(), _LOOK)
+        return True

@@ -1,0 +1,300 @@
+"""How does one pod start, end and leave nothing behind? What the cluster says of it is what is true.
+
+The sandbox's Secret is its record: it owns policy and pod, so that whatever is half made goes with it. That
+a pod starts or runs is the pod's own to say; what it cannot say, an end and the wish for it, is recorded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import math
+from dataclasses import replace
+from datetime import datetime, timezone
+
+from ...errors import BackendError, SandboxError
+from ...models import Status
+from ...rules.pod_ends import PodView, view_pod
+from ...rules.pod_trouble import Trouble, pending_trouble
+from ...wire import encode_json
+from ..base import end_of_init, is_over, out_of_memory
+from ..oci.logs import TAIL_BYTES
+from ..recorded import RecordedSandbox, Tell
+from ..records import Record
+from .answers import in_trouble
+from .api import Document
+from .check import check
+from .host import ClusterHost
+from .layout import RECORD, USER, Place, digest_of
+from .objects import PodObjects
+from .render import Manifest, merge, owned_by, render_pod, render_policy, render_secret, trusting
+
+__all__ = ["PodSandbox"]
+
+log = logging.getLogger("jupyter_sandbox_spawner.launcher")
+_KILL_TIME = 30.0  # seconds beyond its grace until a pod's end ought to have been told
+_LOOK = 1.0  # seconds between looks at a pod whose change ought to have been told by now
+_LONGEST_LOOK = 8.0  # the same for a pod that waits for room
+_ABANDON_TIME = 10.0  # seconds a failed start may take to be gone before it is told
+_GONE_TIME = 60.0  # seconds for an ended pod to be forgotten by its kubelet
+_UNTOLD = "Its pod was removed by somebody else."
+
+
+class PodSandbox(RecordedSandbox):
+    """One recorded sandbox; `lock` makes its verbs take turns, but nobody holds it while a pod waits.
+
+    `uid` is that of a pod whose labels were found to be ours; another pod of the name is never touched.
+    """
+
+    def __init__(self, host: ClusterHost, record: Record, tell: Tell) -> None:
+        super().__init__(record, tell)
+        self.uid = record.container
+        self.view: PodView | None = None
+        self.gone = asyncio.Event()
+        self.trusts = ""
+        self._host = host
+        self._api = host.api
+        self._own = PodObjects(host, record.spec.id)
+        self._changed = asyncio.Event()
+        self._writing = asyncio.Lock()
+        self._trouble: Trouble | None = None
+        self._tail = b""
+
+    async def make(self) -> None:
+        """Judge the pod, keep the record, close the network around it; nothing runs yet."""
+        spec = self.record.spec
+        place = self._host.place(spec)
+        self._manifest(place)
+        self.trusts = digest_of(place.authority)
+        manifest = render_secret(spec, self.record.doors.ticket, place, self._text())
+        try:
+            secret = await self._api.create("secrets", manifest)
+        except BackendError as error:
+            # An answer was lost, or another launcher was at it: the same sandbox, made again.
+            if error.code != "kubernetes.conflict" or await self._own.find("secrets") is None:
+                raise
+            change = {"metadata": manifest["metadata"], "stringData": manifest["stringData"]}
+            secret = await self._api.patch("secrets", self.id, change) or {}
+        await self._own.add("networkpolicies", owned_by(render_policy(spec, place), secret))
+
+    async def start(self) -> None:
+        """Make the pod and wait until the user's container runs; a pod that waits can be stopped."""
+        async with self.lock:
+            if is_over(self.record.status):
+                raise BackendError(f"The sandbox {self.id} is over.", code="sandbox.over")
+            if self.record.phase == "created":
+                await self._set(phase="starting")
+                try:
+                    await self._make_pod()
+                except SandboxError as error:
+                    await self._abandon(str(error))
+                    raise
+        await self._runs()
+
+    async def _make_pod(self) -> None:
+        spec = self.record.spec
+        place = self._host.place(spec)
+        secret = await self._own.find("secrets")
+        if secret is None:
+            raise BackendError("The sandbox's record was removed.", code="sandbox.start_failed")
+        made = await self._own.add("pods", owned_by(self._manifest(place), secret))
+        self.uid = str(made["metadata"]["uid"])
+        self.record = replace(self.record, container=self.uid)
+        check(made, spec, place)  # what admission controllers and older clusters made of it
+
+    def _manifest(self, place: Place) -> Manifest:
+        manifest: Manifest = merge(render_pod(self.record.spec, place), self.record.overlay)
+        check(manifest, self.record.spec, place)
+        return manifest
+
+    async def _runs(self) -> None:
+        pause = _LOOK
+        while self.record.phase == "starting":
+            self._changed.clear()
+            try:
+                await asyncio.wait_for(self._changed.wait(), pause)
+            except asyncio.TimeoutError:
+                await self._look_closer()
+                pause = min(2 * pause, _LONGEST_LOOK)
+        if self.record.failed:
+            code = self._trouble.code if self._trouble else "sandbox.start_failed"
+            raise BackendError(self.record.reason, code=code)
+        if self.record.phase == "stopping" or self.record.started_at is None:
+            raise BackendError(f"The sandbox {self.id} was stopped while it started.", code="sandbox.over")
+
+    async def _look_closer(self) -> None:
+        """A pod that waits: why? What stays as it is fails; else its user is told and it goes on waiting."""
+        try:
+            pod = await self.refresh()
+            trouble = pending_trouble(pod, await self._api.events_about(self.id)) if pod else None
+        except BackendError as error:
+            log.warning("%s: %s", self.id, error)
+            return
+        if self.record.phase != "starting" or trouble == self._trouble:
+            return
+        self._trouble = trouble
+        if trouble is None:
+            await self._set(reason="")
+        elif trouble.fatal:
+            async with self.lock:
+                if self.record.phase == "starting":
+                    await self._abandon(str(in_trouble(trouble)))
+        else:
+            log.warning("%s waits: %s: %s", self.id, trouble.code, trouble.admin)
+            await self._set(reason=trouble.user)
+
+    async def saw(self, pod: Document) -> None:
+        """The cluster tells of the pod: note what changed."""
+        uid = str(pod["metadata"]["uid"])
+        if self.uid not in ("", uid):
+            return
+        self.uid = uid
+        view = self.view = view_pod(pod, USER)
+        phase = self.record.phase
+        if view.address != self.record.address and phase in ("starting", "running"):
+            self.record = replace(self.record, address=view.address)
+        if view.state == "over" and phase in ("starting", "running", "stopping"):
+            await self._note_end(view)
+        elif view.state == "running" and phase == "starting":
+            began = view.started_at or datetime.now(timezone.utc)
+            await self._set(phase="running", started_at=began, reason="", container=uid)
+        self._changed.set()
+
+    async def saw_no_pod(self) -> None:
+        """There is no pod of ours any more."""
+        self.gone.set()
+        if self.record.phase in ("starting", "running", "stopping"):
+            taken = self.view.taken if self.view else ""
+            reason = f"The cluster ended it: {taken}." if taken else _UNTOLD
+            await self._end(None, "stopped on request" if self.record.phase == "stopping" else reason)
+        self._changed.set()
+
+    async def _note_end(self, view: PodView) -> None:
+        if self.record.phase == "stopping":
+            reason = "stopped on request"
+        elif view.taken:
+            reason = f"The cluster ended it: {view.taken}."
+        elif view.killed_for_memory:
+            reason = out_of_memory(None, self.record.spec.resources.memory)
+        elif view.failed:
+            reason = "The machine cannot start this server's program."
+        elif view.exit_code is None:
+            reason = "its first process ended; the cluster could not tell how"
+        else:
+            reason = end_of_init(view.exit_code)
+        if view.admin:
+            log.warning("%s: %s", self.id, view.admin)
+        failed = view.failed and self.record.phase == "starting"
+        self.record = replace(self.record, started_at=self.record.started_at or view.started_at)
+        await self._end(view.exit_code, reason, failed)
+
+    async def refresh(self) -> Document | None:
+        """Ask for the pod itself, where what was told may have been missed."""
+        pod = await self._own.find("pods")
+        await (self.saw_no_pod() if pod is None else self.saw(pod))
+        return pod
+
+    async def recover(self, pod: Document | None) -> None:
+        """The cluster answers anew: `pod` is what it has, as of a moment ago."""
+        if is_over(self.record.status):
+            self.over.set()
+            if pod is not None and view_pod(pod, USER).state != "over":  # of a start that came true after all
+                await self._api.delete("pods", self.id, grace=1)
+        elif pod is not None:
+            if self.record.phase == "created":
+                self.record = replace(self.record, phase="starting")
+            await self.saw(pod)
+        elif self.record.phase in ("starting", "running", "stopping") and not self.lock.locked():
+            await self.refresh()
+
+    async def stop(self, grace: float) -> Status:
+        """TERM, wait, KILL by the kubelet; returns when the container has ended or the pod is gone."""
+        if self.record.phase in ("created", "starting") and await self._own.find("pods") is None:
+            await self._end(None, "stopped before it started")
+        if not is_over(self.record.status):
+            await self._set(phase="stopping")
+            self._changed.set()
+            self._tail = await self._api.log_tail(self.id, USER, TAIL_BYTES)
+            await self._api.delete("pods", self.id, self.uid, math.ceil(grace))
+            await self._dies(grace)
+        return self.record.status
+
+    async def _dies(self, grace: float) -> None:
+        deadline = asyncio.get_running_loop().time() + max(grace, 1.0) + _KILL_TIME
+        while not await self._ends_within(_LOOK):
+            with contextlib.suppress(BackendError):
+                await self.refresh()
+            if asyncio.get_running_loop().time() > deadline and not self.over.is_set():
+                raise self._survived()
+
+    def _survived(self) -> BackendError:
+        node = self.view.node if self.view else ""
+        log.error("%s: its node %s does not tell that it has ended", self.id, node or "(none)")
+        return BackendError(
+            f"The sandbox {self.id} may still be alive: its machine does not answer.",
+            code="sandbox.survived",
+            remedy="See: kubectl get nodes. A node that is truly off is deleted, and its pods with it.",
+        )
+
+    async def remove(self) -> None:
+        """Erase pod, policy and record, and verify it."""
+        await self.stop(0)
+        await self.erase()
+
+    async def erase(self) -> None:
+        """Take away all that the cluster has of it, the record last. Raises BackendError."""
+        self.gone.clear()
+        if not await self._own.erase("pods", _GONE_TIME, self.gone):
+            raise self._survived()
+        await self._own.erase("networkpolicies", _GONE_TIME)
+        await self._own.erase("secrets", _GONE_TIME)
+
+    async def log_tail(self) -> str:
+        """The last 64 KiB of output, whatever the bytes are; of an ended pod what was read before it went."""
+        raw = await self._api.log_tail(self.id, USER, TAIL_BYTES) or self._tail
+        return raw.decode(errors="replace")
+
+    async def trust(self, authority: str) -> None:
+        """The link is to know the gateway by these certificates; no-op where it does."""
+        digest = digest_of(authority)
+        if self.trusts != digest and not is_over(self.record.status):
+            await self._api.patch("secrets", self.id, trusting(authority))
+            self.trusts = digest
+
+    async def remember_ticket(self) -> None:
+        """A launcher that was started anew reads it only where somebody asks for the sandbox again."""
+        ticket = await self._own.ticket()
+        self.record = replace(self.record, doors=replace(self.record.doors, ticket=ticket))
+
+    async def _write(self) -> None:
+        """See RecordedSandbox._write; that it starts or runs is the pod's to say."""
+        if self.record.phase in ("starting", "running"):
+            return
+        async with self._writing:
+            change = {"metadata": {"annotations": {RECORD: self._text()}}}
+            await self._api.patch("secrets", self.id, change)
+
+    def _text(self) -> str:
+        record = replace(self.record, doors=replace(self.record.doors, ticket=""))
+        return encode_json(record).decode()
+
+    async def _abandon(self, reason: str) -> None:
+        """End what a failed start left; where the cluster is away, its next word finds the pod again."""
+        with contextlib.suppress(SandboxError):
+            self._tail = await self._api.log_tail(self.id, USER, TAIL_BYTES)
+        await self._end(None, reason, failed=True)
+        try:
+            self.gone.clear()
+            if not await self._own.erase("pods", _ABANDON_TIME, self.gone):
+                log.error("%s: what a failed start left does not end", self.id)
+        except SandboxError as error:
+            log.error("%s: what a failed start left could not be ended: %s", self.id, error)
+
+    async def _end(self, code: int | None, reason: str, failed: bool = False) -> None:
+        if self.record.phase == "over":
+            return
+        try:
+            await self._set(phase="over", exit_code=code, reason=reason, failed=failed)
+        finally:
+            self.over.set()  # also where the record could not be written: who waits must not wait for ever

@@ -1,0 +1,70 @@
+"""What is different in a start where the sandbox is a pod? Its ticket, its address, and why it waits.
+
+Law: a pod's address is told by the launcher, never by the pod; without it nothing is given to it. It is told
+when the launcher says that the pod runs, by when the pod's node has been proved to be closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+
+from ..clients.gateway import GatewayClient
+from ..clients.launcher import LauncherClient
+from ..clients.pod_gateway import PodGateway
+from ..errors import BackendError, ProgramError
+from .insisting import insist
+from .stages import Stages
+
+__all__ = ["start_sandbox", "ticket_for"]
+
+_LOOK = 1.0  # seconds between two looks at a pod that waits for a node or an image
+_LONGEST = 3600.0  # seconds of one start; the hub's start_timeout comes first
+
+
+async def ticket_for(gateway: GatewayClient, sandbox_id: str) -> str:
+    """What the sandbox's pod shows the gateway once; "" where its doors are on this machine."""
+    if not isinstance(gateway, PodGateway):
+        return ""
+    ticket = secrets.token_urlsafe(32)
+    await insist(lambda: gateway.expect(sandbox_id, ticket))
+    return ticket
+
+
+async def start_sandbox(
+    launcher: LauncherClient, gateway: GatewayClient, sandbox_id: str, stages: Stages
+) -> None:
+    """Returns when it runs; meanwhile the user reads what a pod waits for.
+
+    Raises BackendError `pod.no_address`.
+    """
+    if not isinstance(gateway, PodGateway):
+        await insist(lambda: launcher.start(sandbox_id))
+        return
+    watching = asyncio.create_task(_watch(launcher, sandbox_id, stages))
+    try:
+        status = await insist(lambda: launcher.start(sandbox_id, _LONGEST))
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+    if not status.address:
+        raise BackendError(
+            f"The pod of {sandbox_id} runs and has no address.",
+            code="pod.no_address",
+            remedy="Try again; if it stays like this, tell your admin: the cluster's network gives none.",
+        )
+    await insist(lambda: gateway.found_at(sandbox_id, status.address))
+
+
+async def _watch(launcher: LauncherClient, sandbox_id: str, stages: Stages) -> None:
+    """Tell each reason once."""
+    told = {""}
+    while True:
+        await asyncio.sleep(_LOOK)
+        try:
+            status = await launcher.status(sandbox_id)
+        except ProgramError:
+            continue  # whoever is away is asked again
+        if status is not None and status.value == "pending" and status.reason not in told:
+            told.add(status.reason)
+            stages.note(status.reason)

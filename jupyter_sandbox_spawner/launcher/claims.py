@@ -1,0 +1,207 @@
+"""Which uid and which homes does a user have on a cluster? Its PersistentVolumeClaims are the registry.
+
+Nothing of it is on the launcher's disk. A deleted user's claims stay, marked, and with them the uid; an admin
+deletes them. Only the launcher that holds the Lease writes; what it finds taken all the same it gives back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timezone
+
+from ..backends.kubernetes.api import Cluster
+from ..backends.kubernetes.layout import OWNER_LABEL, SITE_LABEL, site_label
+from ..errors import BackendError, ConfigurationError, IsolationError
+from ..kubernetes_site import KubernetesSite
+from ..leftovers import Leftover
+from ..models import UserPlace
+from ..names import LABEL_OWNER, canonical_username
+from ..rules.catalogue import ZONES
+from ..rules.claims import (
+    HOME_LABEL,
+    RETIRED,
+    UidRange,
+    UserClaim,
+    claim_manifest,
+    next_uid,
+    read_claim,
+    retirement,
+    user_label,
+)
+from ..units import format_size
+from .users import unknown_zone
+
+__all__ = ["ClaimedHomes"]
+
+log = logging.getLogger("jupyter_sandbox_spawner.launcher")
+_GONE_TIME = 15.0  # seconds until a claim that was deleted has to be gone
+_LOOK = 0.2  # seconds between looks
+_TRIES = 3  # for a uid that somebody else took at the same moment
+
+
+class ClaimedHomes:
+    """Users and Homes of a cluster; see premises.py for the verbs."""
+
+    def __init__(self, api: Cluster, cluster: KubernetesSite, uid_base: int, uid_count: int) -> None:
+        self._api = api
+        self._cluster = cluster
+        self._uids = UidRange(first=uid_base + 1, last=uid_base + uid_count - 1)
+        self._labels = {OWNER_LABEL: LABEL_OWNER, SITE_LABEL: site_label(cluster)}
+        self._turn = asyncio.Lock()
+
+    @property
+    def canary_uid(self) -> int:
+        """The uid of probes; it owns nothing."""
+        return self._uids.last
+
+    async def find(self, user: str, zone: str = "") -> UserPlace | None:
+        """See Users.find."""
+        found = [claim for claim in await self._of(user) if claim.zone == zone]
+        return _as_place(found[0]) if found and zone in ZONES else None
+
+    async def place(self, user: str, zone: str = "") -> UserPlace:
+        """See Users.place."""
+        canonical_username(user)
+        if zone not in ZONES:
+            raise unknown_zone(zone)
+        async with self._turn:
+            for _ in range(_TRIES):
+                own = await self._of(user)
+                claim = next((claim for claim in own if claim.zone == zone), None)
+                if claim is None:
+                    claim = await self._make(user, zone, own)
+                if claim is not None:
+                    return _as_place(claim)
+        raise BackendError(
+            f"{user!r} gets no uid: others take it at the same moment.",
+            code="users.uid_taken",
+            remedy="Try again. If it stays like this, two launchers are at work: see the Lease launcher.",
+        )
+
+    async def retire(self, user: str) -> bool:
+        """See Users.retire."""
+        canonical_username(user)
+        async with self._turn:
+            claims = await self._of(user)
+            for claim in claims:
+                change = retirement(datetime.now(timezone.utc))
+                await self._api.patch("persistentvolumeclaims", claim.name, change)
+        return bool(claims)
+
+    async def everybody(self) -> tuple[UserPlace, ...]:
+        """See Users.everybody."""
+        return tuple(_as_place(claim) for claim in await self._all() if not claim.retired and not claim.zone)
+
+    async def strays(self) -> tuple[Leftover, ...]:
+        """See Users.strays: claims of deleted users."""
+        return tuple(
+            Leftover(
+                kind="home", name=claim.name, user=claim.user, since=claim.since, detail=f"uid {claim.uid}"
+            )
+            for claim in await self._all()
+            if claim.retired
+        )
+
+    async def prepare(self, place: UserPlace, size: int | None) -> None:
+        """Grow the claim where the profile's quota is larger. Raises IsolationError `home.not_grown`."""
+        claim = await self._claim(place)
+        if size is None or claim.size >= size:
+            return
+        change = {"spec": {"resources": {"requests": {"storage": str(size)}}}}
+        try:
+            if claim.bound:
+                await self._api.patch("persistentvolumeclaims", claim.name, change)
+            else:
+                await self._make_larger(claim, size)
+        except BackendError as error:
+            log.warning("The claim %s cannot grow to %s: %s", claim.name, format_size(size), error)
+            raise IsolationError(
+                f"Your home has {format_size(claim.size)}, and this profile promises {format_size(size)}.",
+                code="home.not_grown",
+                field="disk",
+                remedy="Take another profile, or ask your admin: the storage class has to allow expansion.",
+            ) from error
+
+    async def _make_larger(self, claim: UserClaim, size: int) -> None:
+        """One without a volume cannot grow, and holds nothing: it is made anew."""
+        log.info("The claim %s has no volume yet; it is made anew for %s", claim.name, format_size(size))
+        manifest = claim_manifest(claim.user, claim.uid, claim.zone, self._cluster, self._labels, size)
+        async with self._turn:
+            await self._api.delete("persistentvolumeclaims", claim.name, claim.object_uid)
+            deadline = asyncio.get_running_loop().time() + _GONE_TIME
+            while True:
+                try:
+                    await self._api.create("persistentvolumeclaims", manifest)
+                except BackendError as error:
+                    if error.code != "kubernetes.conflict" or asyncio.get_running_loop().time() > deadline:
+                        raise
+                    await asyncio.sleep(_LOOK)
+                else:
+                    return
+
+    @contextmanager
+    def starting(self, home: str) -> Iterator[None]:
+        """See Homes.starting; a claim needs nothing of the kind."""
+        yield
+
+    async def release(self, home: str, used: Callable[[], Awaitable[Collection[str]]] | None = None) -> None:
+        """See Homes.release; nodes mount and unmount by themselves."""
+
+    async def mounted(self) -> frozenset[str]:
+        """See Homes.mounted."""
+        return frozenset()
+
+    async def _claim(self, place: UserPlace) -> UserClaim:
+        document = await self._api.get("persistentvolumeclaims", place.home)
+        claim = read_claim(document) if document is not None else None
+        if claim is None or (claim.user, claim.uid, claim.retired) != (place.user, place.host_uid, False):
+            raise ConfigurationError(
+                f"The claim {place.home} is not a home of {place.user!r} with uid {place.host_uid}.",
+                code="users.home_foreign",
+                remedy="Start the server again; if it stays like this, look at the claim's annotations.",
+            )
+        return claim
+
+    async def _make(self, user: str, zone: str, own: list[UserClaim]) -> UserClaim | None:
+        """A new claim, or None where its uid turned out to be somebody else's as well."""
+        uid = own[0].uid if own else next_uid(await self._all(), self._uids)
+        manifest = claim_manifest(user, uid, zone, self._cluster, self._labels)
+        try:
+            made = read_claim(await self._api.create("persistentvolumeclaims", manifest))
+        except BackendError as error:
+            if error.code != "kubernetes.conflict":
+                raise
+            return None  # an answer was lost; the next look finds it
+        twins = [claim for claim in await self._all() if claim.uid == uid and claim.user != user]
+        if not twins or own:
+            log.info("%s has the claim %s and uid %s", user, made.name, uid)
+            return made
+        log.warning("The uid %s is %s's as well; %s gets another", uid, twins[0].user, user)
+        await self._api.delete("persistentvolumeclaims", made.name)
+        return None
+
+    async def _of(self, user: str) -> list[UserClaim]:
+        found = await self._listed(f"{HOME_LABEL}={user_label(user)},{RETIRED}=no")
+        if len({claim.uid for claim in found}) > 1:
+            raise ConfigurationError(
+                f"The claims of {user!r} have several uids: {', '.join(sorted(c.name for c in found))}.",
+                code="users.registry_broken",
+                remedy="Mark those that are not the user's: kubectl label pvc NAME --overwrite"
+                f" {RETIRED}=yes",
+            )
+        return found
+
+    async def _all(self) -> list[UserClaim]:
+        return await self._listed(HOME_LABEL)
+
+    async def _listed(self, selector: str) -> list[UserClaim]:
+        own = ",".join(f"{name}={value}" for name, value in self._labels.items())
+        listing = await self._api.list("persistentvolumeclaims", f"{own},{selector}")
+        return sorted((read_claim(item) for item in listing.items), key=lambda claim: claim.name)
+
+
+def _as_place(claim: UserClaim) -> UserPlace:
+    return UserPlace(user=claim.user, host_uid=claim.uid, home=claim.name)

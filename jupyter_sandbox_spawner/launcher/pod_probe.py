@@ -1,0 +1,122 @@
+"""What does a probe on a cluster try besides? Runs inside a pod, needs the standard library only.
+
+Arguments: the source of the other probe (canary_probe.py), and JSON: `gateway` [host, port] must answer,
+`closed` by name [kind, host, port] must not. Prints a line as the other probe does.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import struct
+import sys
+import threading
+import time
+
+__all__ = ["MARK", "main"]
+
+MARK = "canary: "
+PATIENCE = 2.0  # seconds for each attempt; all are made at once
+GATEWAY = 20.0  # seconds until the network of a new pod has to know its way out
+MOST = 4200  # processes and threads; below it the kubelet has to stop a pod
+KUBELET = 10250
+# A question for the name server: example.org, type A.
+QUESTION = struct.pack(">6H", 4711, 0x0100, 1, 0, 0, 0) + b"\x07example\x03org\x00\x00\x01\x00\x01"
+
+
+def _tcp(host: str, port: int) -> None:
+    """Reach a TCP port."""
+    socket.create_connection((host, port), PATIENCE).close()
+
+
+def _udp(host: str, port: int) -> None:
+    """Get an answer of a name server."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as sender:
+        sender.settimeout(PATIENCE)
+        sender.sendto(QUESTION, (host, port))
+        sender.recvfrom(512)
+
+
+def _attempt(kind: str, host: str, port: int) -> str:
+    try:
+        (_udp if kind == "udp" else _tcp)(host, port)
+    except OSError as error:
+        return type(error).__name__
+    return "ok"
+
+
+def _closed(places: dict[str, list[object]]) -> dict[str, str]:
+    """Every attempt at once, and what each met."""
+    found: dict[str, str] = {}
+
+    def attempt(name: str, kind: str, host: str, port: int) -> None:
+        found[name] = _attempt(kind, host, port)
+
+    workers = [
+        threading.Thread(target=attempt, args=(name, str(kind), str(host), int(str(port))))
+        for name, (kind, host, port) in places.items()
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    return found
+
+
+def _gateway(host: str, port: int) -> str:
+    """The positive control: the one way out is open."""
+    deadline = time.monotonic() + GATEWAY
+    while True:
+        met = _attempt("tcp", host, port)
+        if met == "ok" or time.monotonic() > deadline:
+            return met
+        time.sleep(0.2)
+
+
+def _endless() -> str:
+    """Start threads until something stops us; "ok" where nothing does."""
+    stop = threading.Event()
+    threading.stack_size(64 << 10)
+    workers: list[threading.Thread] = []
+    try:
+        for _ in range(MOST):
+            worker = threading.Thread(target=stop.wait, daemon=True)
+            worker.start()
+            workers.append(worker)
+    except (RuntimeError, OSError, MemoryError):
+        return "refused"
+    finally:
+        stop.set()
+        for worker in workers:
+            worker.join()
+    return "ok"
+
+
+def _account() -> bool:
+    """Is there anything by which the cluster's API would know us?"""
+    files = os.path.exists("/var/run/secrets/kubernetes.io/serviceaccount/token")
+    return files or bool(os.environ.get("KUBERNETES_SERVICE_HOST"))
+
+
+def main(source: str, plan: str) -> None:
+    """Run both probes; each prints a line."""
+    asked = json.loads(plan)
+    places = dict(asked["closed"])
+    if node := os.environ.get("NODE_ADDRESS"):
+        places["the node's kubelet"] = ["tcp", node, KUBELET]
+    found = _closed(places)
+    found["gateway"] = _gateway(*asked["gateway"])
+    # Once more, now that the pod's network is complete: some networks know their rules late.
+    found |= {name: met for name, met in _closed(places).items() if met == "ok"}
+    found["account"] = "ok" if _account() else "refused"
+    probe: dict[str, object] = {"__name__": "canary_probe"}
+    exec(compile(source, "canary_probe", "exec"), probe)  # noqa: S102 - our own, from the command line
+    probe["main"]([])  # type: ignore[operator]
+    found["endless processes"] = _endless()
+    print(MARK + json.dumps(found), flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2])

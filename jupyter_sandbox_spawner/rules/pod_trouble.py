@@ -1,0 +1,147 @@
+"""Why does a pod not start? One sentence for its user, another for the admin, from what the cluster tells.
+
+Law: a user reads no name of a node, of another user's object or of a registry; the admin reads the cluster's
+own words.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .pod_words import KUBELET, PULLING, REFUSALS, SCHEDULING, Rule
+
+__all__ = ["Trouble", "pending_trouble", "refused_pod"]
+
+Document = Mapping[str, Any]
+_LONGEST = 600  # characters of the cluster's own words
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trouble:
+    """`code` is of docs/reference/errors.md; `fatal`: waiting does not help, so that the start fails now."""
+
+    code: str
+    user: str
+    admin: str
+    fatal: bool = False
+
+
+_PULL_REASONS = {
+    "ErrImagePull",
+    "ErrImageNeverPull",
+    "ImagePullBackOff",
+    "ImageInspectError",
+    "InvalidImageName",
+    "RegistryUnavailable",
+}
+_HOPELESS = {"ErrImageNeverPull", "InvalidImageName"}
+_CREATE_REASONS = {
+    "CreateContainerConfigError",
+    "CreateContainerError",
+    "RunContainerError",
+    "CrashLoopBackOff",
+    "PostStartHookError",
+}
+_EVENTS = {
+    "FailedMount",
+    "FailedAttachVolume",
+    "FailedMapVolume",
+    "FailedCreatePodSandBox",
+    "FailedCreatePodContainer",
+}
+
+
+def refused_pod(message: str) -> Trouble | None:
+    """What the API's refusal of a request means; None where nobody has thought of it. Always fatal."""
+    return _first(REFUSALS, message, fatal=True)
+
+
+def pending_trouble(pod: Document, events: Sequence[Document] = ()) -> Trouble | None:
+    """Why a pod does not run; None where nothing is known to be wrong.
+
+    `events` are those about the pod, in any order; what its containers and conditions say comes first.
+    """
+    status: Document = pod.get("status") or {}
+    found = _containers(_container_statuses(status), events) or _unscheduled(status, events)
+    if found is not None:
+        return found
+    for event in sorted(events, key=_time_of, reverse=True):
+        if event.get("reason") in _EVENTS:
+            text = f"{event['reason']} {event.get('message', '')}"
+            return _first(KUBELET, text) or _first(PULLING[-1:], text)
+    return None
+
+
+def _container_statuses(status: Document) -> Iterable[Document]:
+    yield from status.get("initContainerStatuses") or ()
+    yield from status.get("containerStatuses") or ()
+
+
+def _containers(statuses: Iterable[Document], events: Sequence[Document]) -> Trouble | None:
+    for container in statuses:
+        waiting: Document = (container.get("state") or {}).get("waiting") or {}
+        reason, message = str(waiting.get("reason", "")), str(waiting.get("message", ""))
+        image = str(container.get("image", ""))
+        if reason in _PULL_REASONS:
+            # Backing off, the kubelet tells no more what the registry had said.
+            told = " ".join([message, *_told_of(events, "Failed", image)])
+            found = _first(PULLING, told, fatal=reason in _HOPELESS, more=f"{image}: {message or reason}")
+            if found is not None:
+                return found
+        if reason in _CREATE_REASONS:
+            return _not_created(str(container.get("name", "")), reason, message, container)
+    return None
+
+
+def _not_created(name: str, reason: str, message: str, container: Document) -> Trouble:
+    last: Document = (container.get("lastState") or {}).get("terminated") or {}
+    why = message or f"exit status {last.get('exitCode', '?')} {last.get('message', '')}".strip()
+    return Trouble(
+        code="kubernetes.container_failed",
+        user="The machine cannot start this server's program.",
+        admin=_cut(f"The container {name}: {reason}: {why}"),
+        fatal=reason not in ("CrashLoopBackOff", "PostStartHookError") and "not found" not in why,
+    )
+
+
+def _unscheduled(status: Document, events: Sequence[Document]) -> Trouble | None:
+    for condition in status.get("conditions") or ():
+        if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
+            text = str(condition.get("message") or " ".join(_told_of(events, "FailedScheduling", "")))
+            found = _first(SCHEDULING, text)
+            return found or Trouble(
+                code="kubernetes.no_node",
+                user="No machine fits this server now.",
+                admin=_cut(f"The scheduler has no node: {text or condition.get('reason', '')}"),
+            )
+    return None
+
+
+def _told_of(events: Sequence[Document], reason: str, about: str) -> list[str]:
+    return [
+        str(event.get("message", ""))
+        for event in events
+        if event.get("reason") == reason and about in str(event.get("message", ""))
+    ]
+
+
+def _first(rules: Sequence[Rule], text: str, fatal: bool = False, more: str = "") -> Trouble | None:
+    for rule in rules:
+        found = re.search(rule.text, text)
+        if found is not None:
+            named = next((group for group in found.groups() if group), "")
+            admin = f"{rule.admin.format(named)} {more or text}"
+            return Trouble(code=rule.code, user=rule.user, admin=_cut(admin), fatal=fatal or rule.fatal)
+    return None
+
+
+def _time_of(event: Document) -> str:
+    return str(event.get("lastTimestamp") or event.get("eventTime") or "")
+
+
+def _cut(text: str) -> str:
+    plain = " ".join(text.split())
+    return plain if len(plain) <= _LONGEST else plain[: _LONGEST - 3] + "..."

@@ -1,0 +1,80 @@
+"""How is the link of a pod started? `python -m jupyter_sandbox_spawner.wires.link --sandbox ID ...`.
+
+It ends with 3 where the gateway will not have this pod; its last line says why.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import signal
+import sys
+
+from .doors import DOORS, PodDoor, bind
+from .files import copy_inside, kept_key
+from .gateway import Gateway, TicketRefusedError
+
+__all__ = ["main"]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Copy, bind, buy, carry; until a signal."""
+    parser = argparse.ArgumentParser(prog="jupyter_sandbox_spawner.wires.link")
+    for name in ("sandbox", "gateway", "address", "doors", "inside", "secret", "memory"):
+        parser.add_argument(f"--{name}", required=True)
+    parser.add_argument("--user-uid", type=int, required=True)
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="link: %(message)s", stream=sys.stderr)
+    try:
+        host, port = _address(options.address)
+        # First: the user's container cannot begin without them.
+        copy_inside(options.inside)
+        asyncio.run(_carry(options, (host, port)))
+    except TicketRefusedError as error:
+        logging.error("The gateway refuses this pod: %s", error)
+        return 3
+    except (OSError, ValueError) as error:
+        logging.error("The link cannot work: %s", error)
+        return 2
+    return 0
+
+
+async def _carry(options: argparse.Namespace, address: tuple[str, int]) -> None:
+    listeners = [bind(options.doors, door) for door in DOORS]
+    key = kept_key(options.memory)
+    gateway = Gateway(options.sandbox, options.gateway, address, options.secret, key)
+    stopping = asyncio.ensure_future(_until_signal())
+    buying = asyncio.ensure_future(gateway.buy())
+    carrying = [
+        asyncio.ensure_future(PodDoor(door, options.user_uid, gateway).serve(listener))
+        for door, listener in zip(DOORS, listeners, strict=True)
+    ]
+    waiting = {stopping, buying, *carrying}
+    try:
+        while waiting and not stopping.done():
+            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+    finally:
+        for task in (stopping, buying, *carrying):
+            task.cancel()
+        await asyncio.gather(stopping, buying, *carrying, return_exceptions=True)
+
+
+async def _until_signal() -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await stop.wait()
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit():
+        raise ValueError(f"--address {text!r} is not HOST:PORT")
+    return host.strip("[]"), int(port)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

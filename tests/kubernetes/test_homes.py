@@ -1,0 +1,127 @@
+"""Do users of a cluster get homes and uids of their own, and keep them?"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jupyter_sandbox_spawner.errors import ConfigurationError, IsolationError
+from jupyter_sandbox_spawner.launcher.claims import ClaimedHomes
+
+from .premises_desk import Desk, desk
+
+
+def homes(here: Desk, api: Any) -> ClaimedHomes:
+    """The registry of a launcher that was started now."""
+    return ClaimedHomes(api, here.cluster, 10_000, 1000)
+
+
+async def test_a_place_is_kept(tmp_path: Path) -> None:
+    """The first asking makes a claim; later ones, also of a new launcher, find it; zones share the uid."""
+    async with desk(tmp_path) as (here, api):
+        users = homes(here, api)
+        assert await users.find("alice") is None
+        alice, bob = await users.place("alice"), await users.place("bob")
+        assert (alice.host_uid, bob.host_uid) == (10_001, 10_002)
+        assert await homes(here, api).place("alice") == alice
+        secret = await users.place("alice", "pii")
+        assert secret.host_uid == alice.host_uid
+        assert secret.home != alice.home
+        assert await users.find("alice", "pii") == secret
+        assert {place.user for place in await users.everybody()} == {"alice", "bob"}
+        assert len(here.kind("persistentvolumeclaims")) == 3
+
+
+@pytest.mark.proves("O06")
+async def test_a_deleted_users_home_is_nobodys(tmp_path: Path) -> None:
+    """It stays, marked; a new user of the name gets another claim and another uid."""
+    async with desk(tmp_path) as (here, api):
+        users = homes(here, api)
+        old = await users.place("alice")
+        assert await users.retire("alice")
+        assert not await users.retire("alice")
+        assert await users.find("alice") is None
+        new = await users.place("alice")
+        assert new.host_uid != old.host_uid
+        assert new.home != old.home
+        assert [(item.kind, item.name, item.user) for item in await users.strays()] == [
+            ("home", old.home, "alice")
+        ]
+
+
+async def test_at_one_moment(tmp_path: Path) -> None:
+    """Many who come at once get uids of their own, and one user two times the same."""
+    async with desk(tmp_path) as (here, api):
+        users = homes(here, api)
+        names = ["alice", "bob", "alice", "carol", "bob"]
+        found = await asyncio.gather(*(users.place(name) for name in names))
+        assert len({place.host_uid for place in found}) == 3
+        assert found[0] == found[2]
+
+
+async def test_two_launchers_take_one_uid(tmp_path: Path) -> None:
+    """Where another launcher gave the same uid at the same moment, it is given back for another."""
+    async with desk(tmp_path) as (here, api):
+        users, other = homes(here, api), homes(here, api)
+        theirs = await other.place("bob")
+        rival = here.kind("persistentvolumeclaims").pop(theirs.home)
+
+        def appear(_: Any) -> None:
+            here.kind("persistentvolumeclaims")[theirs.home] = rival
+
+        create = api.create
+
+        async def and_rival(kind: Any, manifest: Any) -> Any:
+            appear(None)
+            return await create(kind, manifest)
+
+        api.create = and_rival
+        assert (await users.place("alice")).host_uid == theirs.host_uid + 1
+        assert len(here.kind("persistentvolumeclaims")) == 2
+
+
+async def test_a_home_grows(tmp_path: Path) -> None:
+    """To what the profile promises, never smaller; where the cluster will not, the start is refused."""
+    async with desk(tmp_path) as (here, api):
+        users = homes(here, api)
+        place = await users.place("alice")
+        (claim,) = here.kind("persistentvolumeclaims").values()
+        claim["spec"]["volumeName"] = "pv-1"
+        await users.prepare(place, 20 << 30)
+        (claim,) = here.kind("persistentvolumeclaims").values()
+        assert claim["spec"]["resources"]["requests"]["storage"] == str(20 << 30)
+        await users.prepare(place, 1 << 30)
+        await users.prepare(place, None)
+        assert claim["spec"]["resources"]["requests"]["storage"] == str(20 << 30)
+        here.refuse["PATCH", "persistentvolumeclaims"] = (
+            403,
+            "only dynamically provisioned pvc can be resized",
+        )
+        with pytest.raises(IsolationError) as refused:
+            await users.prepare(place, 30 << 30)
+        assert refused.value.code == "home.not_grown"
+
+
+async def test_a_home_without_a_volume_is_made_anew(tmp_path: Path) -> None:
+    """No cluster lets an unbound claim grow, and it holds nothing; the user keeps name and uid."""
+    async with desk(tmp_path) as (here, api):
+        users = homes(here, api)
+        place = await users.place("alice")
+        here.refuse["PATCH", "persistentvolumeclaims"] = (422, "spec is immutable after creation")
+        await users.prepare(place, 20 << 30)
+        (claim,) = here.kind("persistentvolumeclaims").values()
+        assert claim["spec"]["resources"]["requests"]["storage"] == str(20 << 30)
+        assert await users.find("alice") == place
+
+
+async def test_bad_input(tmp_path: Path) -> None:
+    """A name that is no name, and a zone that nobody knows, make nothing."""
+    async with desk(tmp_path) as (here, api):
+        users = homes(here, api)
+        for user, zone in (("Alice", ""), ("../x", ""), ("alice", "nowhere")):
+            with pytest.raises(ConfigurationError):
+                await users.place(user, zone)
+        assert here.kind("persistentvolumeclaims") == {}

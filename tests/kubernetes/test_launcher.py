@@ -1,0 +1,194 @@
+"""Does the launcher program serve a cluster: a user's place, a start, an end, and one launcher at a time?"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jupyter_sandbox_spawner.clients.launcher import LauncherClient
+from jupyter_sandbox_spawner.errors import AnswerError, BackendError, UnreachableError
+from jupyter_sandbox_spawner.launcher import lease
+from jupyter_sandbox_spawner.launcher.app import run_launcher
+from jupyter_sandbox_spawner.models import Doors, Mount, Resources, SandboxSpec, UserPlace
+from jupyter_sandbox_spawner.settings import Site
+
+from .premises_desk import Desk, desk
+
+ID = "sb-" + "a" * 20
+
+
+@asynccontextmanager
+async def launcher(site: Site) -> AsyncIterator[tuple[LauncherClient, asyncio.Task[None]]]:
+    """The program, and a client that answers once it serves."""
+    running = asyncio.create_task(run_launcher(site))
+    async with LauncherClient(site.launcher_socket) as client:
+        try:
+            yield client, running
+        finally:
+            running.cancel()
+            with suppress(asyncio.CancelledError, BackendError):
+                await running
+
+
+async def answers(client: LauncherClient, running: asyncio.Task[None]) -> None:
+    """It serves now."""
+    while True:
+        assert not running.done(), running.exception()
+        try:
+            await client.inventory()
+        except UnreachableError:
+            await asyncio.sleep(0.05)
+        else:
+            return
+
+
+@asynccontextmanager
+async def cluster(monkeypatch: pytest.MonkeyPatch, closed: bool = True) -> AsyncIterator[Desk]:
+    """A pretended cluster that launchers find by KUBECONFIG."""
+    with tempfile.TemporaryDirectory(prefix="jss", dir="/tmp") as directory:
+        async with desk(
+            Path(directory), gpu_resource={"a100": "nvidia.com/gpu"}, gpu_counts={"a100": 1}
+        ) as found:
+            monkeypatch.setenv("KUBECONFIG", f"{directory}/kubeconfig")
+            monkeypatch.setattr(lease, "RENEW", 0.1)
+            here = found[0]
+            here.site = replace(here.site, uid_base=10_000, uid_count=1000)
+            if closed:
+                here.close()
+            yield here
+            await here.drop_watches()
+
+
+def spec(site: Site, place: UserPlace, **changes: Any) -> SandboxSpec:
+    """A sandbox of this user's."""
+    return replace(
+        SandboxSpec(
+            id=ID,
+            user=place.user,
+            server="",
+            profile="small",
+            profile_digest="0",
+            environment_name="default",
+            host_uid=place.host_uid,
+            door_uid=site.carrier_uid,
+            resources=Resources(cpu=1.0, memory=1 << 30),
+            mounts=(Mount(kind="home", source=place.home, target="/home/jovyan", read_only=False),),
+        ),
+        **changes,
+    )
+
+
+async def test_a_life(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A place, a proof, a pod with the user's own claim and uid, its address, an end, and nothing left."""
+    async with cluster(monkeypatch) as here, launcher(here.site) as (client, running):
+        await answers(client, running)
+        place = await client.place("alice")
+        doors = Doors(directory=f"{here.site.doors_dir}/{ID}", ticket="t" * 43)
+        asked = spec(here.site, place, gpu_devices=("a100/1",))
+        await client.create(asked, doors, {"spec": {"nodeSelector": {"pool": "users"}}})
+        status = await client.start(ID)
+        assert (status.value, status.address) == ("running", "10.9.8.7")
+        pod = here.kind("pods")[ID]
+        assert pod["spec"]["nodeSelector"] == {"pool": "users"}
+        limits = next(item for item in pod["spec"]["containers"])["resources"]["limits"]
+        assert limits["nvidia.com/gpu"] == "1"
+        claims = [
+            item["persistentVolumeClaim"]["claimName"]
+            for item in pod["spec"]["volumes"]
+            if len(item) == 2 and "persistentVolumeClaim" in item
+        ]
+        assert claims == [place.home]
+        other = spec(here.site, place, id="sb-" + "b" * 20, gpu_devices=("a100/1",))
+        with pytest.raises(AnswerError) as refused:
+            await client.create(other, replace(doors, directory=f"{here.site.doors_dir}/{other.id}"))
+        assert refused.value.code == "launcher.gpu_taken"
+        await client.stop(ID, 0)
+        await client.remove(ID)
+        left = {name: sorted(things) for name, things in here.objects.items() if things}
+        assert left == {
+            "leases": ["launcher"],
+            "networkpolicies": ["closed"],
+            "persistentvolumeclaims": [place.home],
+        }
+
+
+async def test_what_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Doors without a ticket, another's uid for the doors, another's claim, a device that there is not."""
+    async with cluster(monkeypatch) as here, launcher(here.site) as (client, running):
+        await answers(client, running)
+        place, bob = await client.place("alice"), await client.place("bob")
+        doors = Doors(directory=f"{here.site.doors_dir}/{ID}", ticket="t" * 43)
+        good = spec(here.site, place)
+        foreign = replace(good.mounts[0], source=bob.home)
+        for asked, by, code in (
+            (good, replace(doors, ticket=""), "launcher.ticket"),
+            (replace(good, door_uid=None), doors, "launcher.uid_foreign"),
+            (replace(good, mounts=(foreign,)), doors, "launcher.mount_foreign"),
+            (replace(good, gpu_devices=("a100/2",)), doors, "launcher.gpu_unknown"),
+        ):
+            with pytest.raises(AnswerError) as refused:
+                await client.create(asked, by)
+            assert refused.value.code == code
+        with pytest.raises(AnswerError) as refused:
+            await client.create(good, doors, {"spec": {"hostNetwork": True}})
+        assert refused.value.code == "isolation.network"
+        assert here.kind("pods") == {}
+        assert here.kind("secrets") == {}
+
+
+@pytest.mark.proves("E21")
+async def test_an_open_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no policy closes the namespace nothing starts, and the metric is 0."""
+    async with cluster(monkeypatch, closed=False) as here, launcher(here.site) as (client, running):
+        await answers(client, running)
+        place = await client.place("alice")
+        doors = Doors(directory=f"{here.site.doors_dir}/{ID}", ticket="t" * 43)
+        with pytest.raises(AnswerError) as refused:
+            await client.create(spec(here.site, place), doors)
+        assert refused.value.code == "isolation.unproved"
+        async with client.session().get("/metrics") as answer:
+            assert 'isolation_proved{runtime="runc"} 0' in await answer.text()
+        here.close()
+        await client.canary(again=True)
+        async with client.session().get("/metrics") as answer:
+            assert 'isolation_proved{runtime="runc"} 1' in await answer.text()
+
+
+async def test_one_launcher_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second serves as soon as the first has gone, and knows what the first has made."""
+    async with cluster(monkeypatch) as here:
+        second = replace(here.site, run_dir=f"{here.site.run_dir}/b")
+        async with launcher(second) as (heir, waiting), launcher(here.site) as (client, running):
+            # Whichever came first works; the other has no socket.
+            first, after = await _working((client, running), (heir, waiting))
+            place = await first[0].place("alice")
+            doors = Doors(directory=f"{here.site.doors_dir}/{ID}", ticket="t" * 43)
+            if first[0] is heir:
+                doors = replace(doors, directory=f"{second.doors_dir}/{ID}")
+            await first[0].create(spec(here.site, place), doors)
+            await first[0].start(ID)
+            first[1].cancel()
+            await answers(*after)
+            assert [item.id for item in await after[0].inventory()] == [ID]
+            assert await after[0].place("alice") == place
+
+
+async def _working(*both: tuple[LauncherClient, asyncio.Task[None]]) -> Any:
+    """The one that serves, then the one that does not."""
+    while True:
+        for number, (client, running) in enumerate(both):
+            assert not running.done(), running.exception()
+            with suppress(UnreachableError):
+                await client.inventory()
+                other = both[1 - number]
+                with pytest.raises(UnreachableError):
+                    await other[0].inventory()
+                return (client, running), other
+        await asyncio.sleep(0.05)

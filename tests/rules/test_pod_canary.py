@@ -1,0 +1,92 @@
+"""What must a probe in a pod have shown before anybody's server starts on a cluster?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from jupyter_sandbox_spawner.rules.canary import MUST_FAIL, MUST_WORK
+from jupyter_sandbox_spawner.rules.pod_canary import KUBELET, Targets, judge_pod, probe_plan, why_open
+
+from .test_claims import CLUSTER
+
+PLAN = probe_plan(CLUSTER, 8444, Targets(api=("10.96.0.1", 443), names=["10.96.0.10"], gateway_ports=[8080]))
+ISOLATION = dict.fromkeys(MUST_FAIL, "EPERM") | dict.fromkeys(MUST_WORK, "ok") | {"network interface": "ok"}
+NETWORK = {
+    **dict.fromkeys((*PLAN["closed"], KUBELET), "TimeoutError"),
+    "gateway": "ok",
+    "account": "refused",
+    "endless processes": "refused",
+}
+
+
+def test_the_plan_names_what_a_cluster_has() -> None:
+    """API, name servers, metadata, other ports of the gateway must be closed; its pods' port is open."""
+    assert PLAN["gateway"] == ["10.0.0.1", 8444]
+    assert PLAN["closed"]["the cluster's API"] == ["tcp", "10.96.0.1", 443]
+    assert PLAN["closed"]["the name server 1"] == ["udp", "10.96.0.10", 53]
+    assert PLAN["closed"]["port 8080 of the gateway"] == ["tcp", "10.0.0.1", 8080]
+    assert any(place[1] == "169.254.169.254" for place in PLAN["closed"].values())
+
+
+OPEN: dict[str, tuple[dict[str, str], dict[str, str], str]] = {
+    "the API": ({}, {"the cluster's API": "ok"}, "it reached the cluster's API"),
+    "a name server": ({}, {"the name server 1": "ok"}, "it reached the name server 1"),
+    "an identity": ({}, {"account": "ok"}, "it has an identity in the cluster"),
+    "capabilities": ({"capability": "ok"}, {}, "it holds capabilities"),
+    "its own root": ({"write root": "ok"}, {}, "its root file system can be written"),
+    "root": ({"root user": "ok"}, {}, "it runs as root"),
+    "no way out": ({}, {"gateway": "TimeoutError"}, "its one way out, to the gateway, is closed"),
+    "no process": ({"process": "EAGAIN"}, {}, "no process could be started"),
+}
+
+
+@pytest.mark.proves("E21", "I13")
+@pytest.mark.parametrize("name", OPEN)
+def test_an_opening_refuses_everybody(name: str, control: Callable[[str, bool], None]) -> None:
+    """One thing that worked and must not, or the gateway out of reach, and nothing is proved."""
+    control("a closed one is proved", judge_pod(ISOLATION, NETWORK, PLAN).verdict.proved)
+    isolation, network, why = OPEN[name]
+    shown = judge_pod(ISOLATION | isolation, NETWORK | network, PLAN)
+    assert not shown.verdict.proved
+    assert why in shown.verdict.why
+
+
+def test_what_was_not_tried_is_not_proved() -> None:
+    """A missing line or a missing attempt proves nothing."""
+    assert not judge_pod(None, NETWORK, PLAN).verdict.proved
+    assert not judge_pod(ISOLATION, None, PLAN).verdict.proved
+    for name in PLAN["closed"]:
+        less = {key: met for key, met in NETWORK.items() if key != name}
+        assert not judge_pod(ISOLATION, less, PLAN).verdict.proved
+    for name in ISOLATION:
+        less = {key: met for key, met in ISOLATION.items() if key != name}
+        assert not judge_pod(less, NETWORK, PLAN).verdict.proved
+
+
+def test_what_is_told_and_stops_nobody() -> None:
+    """Sockets that an older runtime leaves open, the own kubelet, and no limit of processes are notes."""
+    weaker = judge_pod(ISOLATION | {"io_uring": "ok"}, NETWORK | {KUBELET: "ok"}, PLAN)
+    assert weaker.verdict.proved
+    assert len(weaker.notes) == 2
+    assert weaker.pids
+    assert not judge_pod(ISOLATION, NETWORK | {"endless processes": "ok"}, PLAN).pids
+
+
+CLOSED = {"spec": {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}}
+NOT_CLOSED: dict[str, Any] = {
+    "for some": {"spec": {**CLOSED["spec"], "podSelector": {"matchLabels": {"a": "b"}}}},
+    "one way": {"spec": {"podSelector": {}, "policyTypes": ["Ingress"]}},
+    "with a hole": {"spec": {**CLOSED["spec"], "egress": [{}]}},
+}
+
+
+@pytest.mark.proves("E21")
+@pytest.mark.parametrize("name", NOT_CLOSED)
+def test_the_namespace_is_closed_by_a_policy(name: str, control: Callable[[str, bool], None]) -> None:
+    """Only a policy for every pod, both ways and without exception, closes the namespace."""
+    control("a closed one", why_open([NOT_CLOSED[name], CLOSED]) == "")
+    assert why_open([]) != ""
+    assert why_open([NOT_CLOSED[name]]) != ""
