@@ -60,7 +60,7 @@ async def changed_under(call: Callable[[], Awaitable[object]], place: Path) -> N
             served.release()
 
     async def calls() -> None:
-        for _ in range(30):
+        for _ in range(15):
             await served.acquire()
 
     async def still_served() -> None:
