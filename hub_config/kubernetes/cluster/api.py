@@ -33,6 +33,17 @@ class Api:
         self._tls = ssl.create_default_context(cafile=str(layout.authority / "ca.pem"))
         self._tls.load_cert_chain(layout.authority / "admin.pem", layout.authority / "admin-key.pem")
 
+    def finds(self, path: str) -> bool:
+        """Does a GET of this path succeed, now? An API server that does not answer finds nothing."""
+        connection = self._connect(5)
+        try:
+            self._send(connection, "GET", path).read()
+        except (OSError, ApiError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+        return True
+
     def ask(self, method: str, path: str, body: Item | None = None, timeout: float = 30) -> Item:
         """The decoded answer. Raises ApiError, OSError."""
         connection = self._connect(timeout)
