@@ -22,9 +22,11 @@ pytestmark = [
 # without it. Mounting is root's as well: profiles that give a home a size are refused to an ordinary user.
 SKIPPED_FOR = ("lane root", "lane loop")
 # Those are about broker and Vault, the same programs for an ordinary user, and have lanes of their own.
-# The two others are decided by gateway, control and server, whoever runs them, and take minutes.
-WITHOUT = tuple(
-    f"--ignore=tests/attacks/{name}" for name in ("vault", "test_egress_requests.py", "test_lab_routes.py")
+# The others are decided by gateway, control, broker and server, whoever runs them, and take minutes.
+SHARED = ("egress_requests", "lab_routes", "floods", "redaction", "secrets_proxy")
+WITHOUT = (
+    "--ignore=tests/attacks/vault",
+    *(f"--ignore=tests/attacks/test_{name}.py" for name in SHARED),
 )
 
 
