@@ -14,8 +14,8 @@ from .canary import MUST_FAIL, MUST_WORK, WORKED, Verdict, judge
 
 __all__ = ["KUBELET", "PodVerdict", "Targets", "judge_pod", "probe_plan", "why_open"]
 
-# A pod has an interface of its own, which policies close. Its seccomp profile is the runtime's, which
-# on older nodes leaves the noted ones open: told, and no reason to start nothing at all.
+# A pod has an interface of its own, which policies close. Its seccomp profile is the container runtime's,
+# which on older nodes leaves the noted ones open: told, and no reason to start nothing at all.
 _OF_A_POD = ("network interface",)
 _NOTED = ("vsock", "io_uring")
 KUBELET = "the node's kubelet"  # as the probe names it
