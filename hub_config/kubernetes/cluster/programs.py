@@ -55,6 +55,8 @@ def _api_server(layout: Layout) -> list[str]:
         f"--service-cluster-ip-range={layout.services}",
         "--authorization-mode=Node,RBAC",
         "--enable-admission-plugins=NodeRestriction",
+        # So that Pod Security alone refuses a privileged pod, as elsewhere.
+        "--allow-privileged=true",
         "--service-account-issuer=https://kubernetes.default.svc",
         f"--service-account-key-file={place}/accounts-key.pem",
         f"--service-account-signing-key-file={place}/accounts-key.pem",
