@@ -133,7 +133,8 @@ def main(hidden: list[str]) -> None:
         "other processes": _sees_strangers,
         "state directory": lambda: [path for path in hidden if os.path.exists(path)] != [],
         "thread": _thread,
-        "process": lambda: subprocess.run(["/bin/true"], check=True) is not None,
+        # The one program that is in every image.
+        "process": lambda: subprocess.run([sys.executable, "-I", "-S", "-c", ""], check=True) is not None,
         "write tmp": lambda: _write("/tmp"),  # noqa: S108 - the sandbox's own
         "loopback": _loopback,
     }
