@@ -29,7 +29,6 @@ const banners = new Banners(place('banners'), place('freshness'), place('skew'),
 const live = new Live(load, told);
 let current = null;
 let countedAt = 0;
-let turn = 0;
 let fetched = false;
 
 function drawTabs() {
@@ -49,12 +48,15 @@ async function viewOf(name) {
   return views.get(name);
 }
 
+function wanted() {
+  const name = state().view ?? 'sandboxes';
+  return name in VIEWS ? name : 'sandboxes';
+}
+
 async function route() {
-  const wanted = state().view ?? 'sandboxes';
-  const name = wanted in VIEWS ? wanted : 'sandboxes';
-  const mine = ++turn;
-  const view = views.get(name) ?? (await viewOf(name));
-  if (mine !== turn) {
+  const name = wanted();
+  const view = await viewOf(name);
+  if (name !== wanted()) {
     return; // another view was chosen meanwhile
   }
   if (view !== current) {
