@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["ATTACKS", "BACKENDS", "Attack"]
+__all__ = ["ATTACKS", "BACKENDS", "TRIED_ONCE", "Attack"]
 
 # As tests/conftest.py writes them, and as people call them.
 BACKENDS: Mapping[str, str] = {
@@ -17,6 +17,12 @@ BACKENDS: Mapping[str, str] = {
     "runsc": "local, gVisor",
     "docker": "Docker",
 }
+# Files whose attacks gateway, control, broker and server decide, the same programs on every backend and for
+# every user: tried on the local backend as root, and not again elsewhere, for they take minutes.
+TRIED_ONCE = tuple(
+    f"tests/attacks/test_{name}.py"
+    for name in ("egress_requests", "lab_routes", "floods", "redaction", "secrets_proxy")
+)
 _CLUSTER = "of a cluster or a bridged network; due with Kubernetes"
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.attack_list import TRIED_ONCE
 from tests.conftest import ALSO
 from tests.lanes import CHECKOUT
 from tests.support.inner import run_pytest
@@ -22,12 +23,7 @@ pytestmark = [
 # without it. Mounting is root's as well: profiles that give a home a size are refused to an ordinary user.
 SKIPPED_FOR = ("lane root", "lane loop")
 # Those are about broker and Vault, the same programs for an ordinary user, and have lanes of their own.
-# The others are decided by gateway, control, broker and server, whoever runs them, and take minutes.
-SHARED = ("egress_requests", "lab_routes", "floods", "redaction", "secrets_proxy")
-WITHOUT = (
-    "--ignore=tests/attacks/vault",
-    *(f"--ignore=tests/attacks/test_{name}.py" for name in SHARED),
-)
+WITHOUT = tuple(f"--ignore={place}" for place in ("tests/attacks/vault", *TRIED_ONCE))
 
 
 def test_the_same_attacks_fail(request: pytest.FixtureRequest) -> None:

@@ -1,28 +1,23 @@
 // How do the views come together? Tabs, the address, one clock that asks again, and what holds for all.
 
 import { get } from './api.js';
-import { AuditView } from './audit.js';
 import { Banners } from './banners.js';
 import { announce, cut, h, put, said } from './dom.js';
-import { GpusView } from './gpus.js';
-import { HealthView } from './health.js';
 import { Live } from './live.js';
-import { NetworkView } from './network.js';
 import { trouble } from './parts.js';
-import { ProfilesView } from './profiles.js';
 import { SandboxesView } from './sandboxes.js';
 import { follow, listen, state } from './state.js';
 import { useTheme } from './theme.js';
-import { UsageView } from './usage.js';
 
+// The first view comes with the page, the others behind its first rows, so that nobody waits for them.
 const VIEWS = {
-  sandboxes: ['Sandboxes', SandboxesView],
-  gpus: ['GPUs', GpusView],
-  network: ['Network', NetworkView],
-  usage: ['Usage', UsageView],
-  profiles: ['Profiles', ProfilesView],
-  audit: ['Audit', AuditView],
-  health: ['Health', HealthView],
+  sandboxes: ['Sandboxes', () => SandboxesView],
+  gpus: ['GPUs', async () => (await import('./gpus.js')).GpusView],
+  network: ['Network', async () => (await import('./network.js')).NetworkView],
+  usage: ['Usage', async () => (await import('./usage.js')).UsageView],
+  profiles: ['Profiles', async () => (await import('./profiles.js')).ProfilesView],
+  audit: ['Audit', async () => (await import('./audit.js')).AuditView],
+  health: ['Health', async () => (await import('./health.js')).HealthView],
 };
 const COUNTS_EVERY = 30_000;
 
@@ -34,6 +29,7 @@ const banners = new Banners(place('banners'), place('freshness'), place('skew'),
 const live = new Live(load, told);
 let current = null;
 let countedAt = 0;
+let fetched = false;
 
 function drawTabs() {
   for (const [name, [label]] of Object.entries(VIEWS)) {
@@ -44,17 +40,25 @@ function drawTabs() {
   }
 }
 
-function viewOf(name) {
+async function viewOf(name) {
+  const View = await VIEWS[name][1]();
   if (!views.has(name)) {
-    views.set(name, new VIEWS[name][1](context));
+    views.set(name, new View(context));
   }
   return views.get(name);
 }
 
-function route() {
-  const wanted = state().view ?? 'sandboxes';
-  const name = wanted in VIEWS ? wanted : 'sandboxes';
-  const view = viewOf(name);
+function wanted() {
+  const name = state().view ?? 'sandboxes';
+  return name in VIEWS ? name : 'sandboxes';
+}
+
+async function route() {
+  const name = wanted();
+  const view = await viewOf(name);
+  if (name !== wanted()) {
+    return; // another view was chosen meanwhile
+  }
   if (view !== current) {
     const first = current === null;
     current = view;
@@ -77,12 +81,29 @@ function route() {
 
 async function load() {
   const view = current;
+  if (view === null) {
+    return; // its file is on the way; it asks when it is there
+  }
   const known = context.canWrite === undefined ? learnMe() : null;
   await Promise.all([view.load(), known]);
   place('trouble')?.remove();
+  fetchOthers();
   if (Date.now() - countedAt > COUNTS_EVERY) {
     countedAt = Date.now();
     count().catch(() => put(place('counts'), 'Counts are not known now.'));
+  }
+}
+
+/** A view that is opened while control is away must be there already, to say since when. */
+function fetchOthers() {
+  if (fetched) {
+    return;
+  }
+  fetched = true;
+  for (const [, find] of Object.values(VIEWS)) {
+    Promise.resolve(find()).catch(() => {
+      fetched = false;
+    });
   }
 }
 

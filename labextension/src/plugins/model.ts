@@ -15,7 +15,8 @@ export const modelPlugin: JupyterFrontEndPlugin<ISandboxModel> = {
     preferences?.changed.connect(() => {
       model.polls = preferences.poll;
     });
-    void app.started.then(() => model.start());
+    // Not before the page can be used: what the model tells is drawn, and nobody waits for it.
+    void app.restored.then(() => model.start());
     return model;
   }
 };
