@@ -23,14 +23,14 @@ _PROGRAMS = ("broker", "control", "gateway", "hub", "launcher", "proxy", "tracki
 _HOST = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _RESOURCE = re.compile(r"[a-z0-9.-]+\.[a-z]+/[A-Za-z0-9_.-]+")
-_NEEDED = (
-    "namespace",
-    "gateway_name",
-    "gateway_address",
-    "gateway_namespace",
-    "gateway_labels",
-    "link_image",
-)
+_NEEDED = {
+    "namespace": "jupyter-sandbox-pods",
+    "gateway_name": "gateway",
+    "gateway_address": "10.96.100.44",
+    "gateway_namespace": "jupyter-sandbox",
+    "gateway_labels": {"jupyter-sandbox-spawner/program": "gateway"},
+    "link_image": "registry.example.org/jupyter-sandbox-link:0.1",
+}
 _UIDS = (10_000, 50_000)  # the first, and how many: a pod's own user namespace has 65536
 _LINK_UID = 64_000  # every pod's link has it
 _EXAMPLE = "See docs/how-to/run-on-kubernetes.md."
@@ -42,9 +42,10 @@ def cluster_site(given: Any, settings: KubeSettings) -> KubernetesSite:
     Raises ConfigurationError `kubernetes.setting`.
     """
     found = _mapping("kubernetes", given, KubernetesSite)
-    for name in _NEEDED:
-        if not found.get(name):
-            raise _wrong(f"kubernetes.{name}", "", "is missing", _EXAMPLE)
+    for name, example in _NEEDED.items():
+        if found.get(name) in (None, ""):
+            remedy = f"Write it, such as {example!r}. {_EXAMPLE}"
+            raise _wrong(f"kubernetes.{name}", found.get(name), "is missing", remedy)
     if "home_size" in found:
         found["home_size"] = parse_size(found["home_size"], "kubernetes.home_size")
     known = {

@@ -13,7 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,9 @@ from tests.lanes import CHECKOUT, HUB_PYTHONPATH
 from .pods import PodsWithMemory
 from .standins import GatewayWithMemory, LauncherOverMemory, LoopThread, ProxyWithRoutes
 
-__all__ = ["PASSWORD", "Answer", "HubProcess", "run_hub"]
+__all__ = ["PASSWORD", "Answer", "HubProcess", "Programs", "run_hub"]
 
+Programs = Callable[[Site], AbstractContextManager[object]]
 PASSWORD = "only-on-loopback-in-this-test"
 _TOKEN = "0123456789abcdef0123456789abcdef"
 _CONTROL_TOKEN = "control" * 5
@@ -54,7 +55,9 @@ setup_hub(
     profiles=os.environ["TEST_PROFILES"],
     run_dir=os.environ["TEST_DIR"],
     state_dir=os.environ["TEST_DIR"],
-    environments={"default": Environment(**json.loads(os.environ["TEST_ENVIRONMENT"]))},
+    environments={
+        name: Environment(**given) for name, given in json.loads(os.environ["TEST_ENVIRONMENTS"]).items()
+    },
     backend=os.environ["TEST_BACKEND"],
     consecutive_failure_limit=int(os.environ["TEST_LIMIT"]),
     **json.loads(os.environ["TEST_SETUP"]),
@@ -95,12 +98,7 @@ class HubProcess:
 
     def api(self, method: str, path: str, body: Any = None) -> Answer:
         """One call of the hub's REST API as a privileged service."""
-        request = urllib.request.Request(
-            f"{self.base}hub/api/{path}",
-            method=method,
-            data=None if body is None else json.dumps(body).encode(),
-            headers={"Authorization": f"token {_TOKEN}", "Content-Type": "application/json"},
-        )
+        request = self._request(method, path, body)
         try:
             with urllib.request.urlopen(request, timeout=60) as answer:
                 raw, status = answer.read(), answer.status
@@ -111,6 +109,21 @@ class HubProcess:
             return Answer(status, json.loads(raw) if raw else None)
         except ValueError:
             return Answer(status, raw.decode())
+
+    def progress(self, user: str) -> list[dict[str, Any]]:
+        """What the start page of the user's server is drawn from, until the start is over."""
+        request = self._request("GET", f"users/{user}/server/progress")
+        with urllib.request.urlopen(request, timeout=120) as answer:
+            lines = answer.read().decode().splitlines()
+        return [json.loads(line.removeprefix("data:")) for line in lines if line.startswith("data:")]
+
+    def _request(self, method: str, path: str, body: Any = None) -> urllib.request.Request:
+        return urllib.request.Request(
+            f"{self.base}hub/api/{path}",
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": f"token {_TOKEN}", "Content-Type": "application/json"},
+        )
 
     def start(self, user: str, options: Any = None, server: str = "") -> Answer:
         """Start a server by API with the body of its JupyterHub version; None sends no body."""
@@ -192,20 +205,23 @@ def run_hub(
 ) -> Iterator[HubProcess]:
     """A hub of that interpreter's JupyterHub; everything is gone afterwards.
 
-    `changes` are fields of its Site; `more` among them is Python for its configuration file.
+    `changes` are fields of its Site; `more` among them is Python for its configuration file, and `programs`
+    a context manager that takes the Site and runs further ones, the launcher among them.
     """
     more = str(changes.pop("more", ""))
+    programs: Programs | None = changes.pop("programs", None)
     directory = Path(tempfile.mkdtemp(prefix="hub", dir="/tmp"))
     launcher, proxy = LauncherOverMemory(), ProxyWithRoutes()
     gateway = GatewayWithMemory(launcher.backend)
     launcher.token = gateway.last_token
     control: ControlProcess | None = None
     try:
-        with LoopThread() as loop:
+        with LoopThread() as loop, ExitStack() as stack:
             gateway.front_port = loop.serve(gateway.front())
             site = _site(directory, profiles, loop.serve(proxy.app()), gateway.front_port, limit)
             site = replace(site, **changes)
-            loop.serve(launcher.app(), site.launcher_socket)
+            if programs is None:
+                loop.serve(launcher.app(), site.launcher_socket)
             loop.serve(gateway.app(), site.gateway_socket)
             pods, cluster = PodsWithMemory(), site.kubernetes
             if cluster is not None:
@@ -213,6 +229,9 @@ def run_hub(
                 loop.serve(pods.app(), site.pods_socket)
             write_site(directory / "site.json", site)
             Path(site.hub_dir).mkdir()
+            if programs is not None:
+                gateway.doors = site.doors_dir
+                stack.enter_context(programs(site))
             control = ControlProcess(site)
             control.start()
             settings = {
@@ -220,7 +239,7 @@ def run_hub(
                 "TEST_START_TIMEOUT": str(start_timeout),
                 "TEST_POLL_INTERVAL": str(poll_interval),
                 "TEST_BACKEND": site.backend,
-                "TEST_ENVIRONMENT": json.dumps(asdict(site.environments["default"])),
+                "TEST_ENVIRONMENTS": json.dumps({k: asdict(v) for k, v in site.environments.items()}),
                 "TEST_MORE": more,
                 "TEST_SETUP": json.dumps({"kubernetes": asdict(cluster)} if cluster else {}),
             }

@@ -197,6 +197,7 @@ class GatewayWithMemory:
     front_port: int = 0
     silent: bool = False
     version: str = ""
+    doors: str = "/doors"
     entries: dict[str, GatewayEntry] = field(default_factory=dict)
     documents: dict[str, BootDocument] = field(default_factory=dict)
     closed: list[str] = field(default_factory=list)
@@ -227,7 +228,7 @@ class GatewayWithMemory:
     async def _open(self, request: web.Request) -> web.Response:
         sandbox = request.match_info["id"]
         self.entries[sandbox] = decode(GatewayEntry, await request.json())
-        opened = OpenDoors(directory=f"/doors/{sandbox}", front_url=f"http://127.0.0.1:{self.front_port}")
+        opened = OpenDoors(directory=f"{self.doors}/{sandbox}", front_url=f"http://127.0.0.1:{self.front_port}")
         return web.json_response(encode(opened))
 
     async def _boot(self, request: web.Request) -> web.Response:

@@ -1,0 +1,176 @@
+"""What does a user read when a cluster is not set up rightly? A real hub, control and launcher on a real one.
+
+The launcher is a process of its own under the shipped Role, so that it may do what it may do anywhere. The
+gateway is a stand-in: nothing of what is tried here gets as far as asking it for more than doors.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from jupyter_sandbox_spawner.kubernetes_site import KubernetesSite, WiresSite
+from jupyter_sandbox_spawner.settings import Environment, Site
+from tests.hub.hub_process import HubProcess, run_hub
+from tests.support.cluster import Cluster
+
+from .images import IMAGE, PREFIX
+from .shipped import Manifest, rendered
+
+__all__ = ["Rehearsal", "rehearsal"]
+
+PROFILES = """
+- {display_name: Tiny, slug: tiny, default: true, sandbox: {cpu: 0.1, memory: 64M}}
+- {display_name: Huge, slug: huge, sandbox: {cpu: 500, memory: 64M}}
+- {display_name: Absent, slug: absent, sandbox: {cpu: 0.1, memory: 64M, environment: absent}}
+"""
+_KINDS = "pods,secrets,networkpolicies,persistentvolumeclaims"
+
+
+class LauncherProcess:
+    """The launcher program, by a kubeconfig of its ServiceAccount; `said` is its log."""
+
+    def __init__(self, cluster: Cluster, programs: str, directory: Path) -> None:
+        self._cluster, self._programs = cluster, programs
+        self._directory = directory
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, site_file: str) -> None:
+        """Start it; whoever calls it waits for it."""
+        token = self._cluster.kubectl("create", "token", "launcher", "-n", self._programs).stdout.strip()
+        config = self._directory / "launcher.kubeconfig"
+        config.touch(0o600)
+        known = json.loads(self._cluster.kubectl("config", "view", "--raw", "-o", "json").stdout)
+        known["users"] = [{"name": known["users"][0]["name"], "user": {"token": token}}]
+        config.write_text(json.dumps(known))
+        with (self._directory / "launcher.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "jupyter_sandbox_spawner.launcher", "--site", site_file],
+                env={**os.environ, "KUBECONFIG": str(config), "POD_NAMESPACE": self._programs},
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+            )
+
+    def stop(self) -> None:
+        """End it; pods go on."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(30)
+
+    @property
+    def said(self) -> str:
+        """All it wrote."""
+        return (self._directory / "launcher.log").read_text(errors="replace")
+
+
+@dataclass
+class Rehearsal:
+    """`programs` and `pods` are namespaces. A test that breaks something mends it."""
+
+    cluster: Cluster
+    programs: str
+    pods: str
+    hub: HubProcess
+    launcher: LauncherProcess
+    _mark: int = field(default=0)
+
+    def kubectl(self, *words: str, stdin: str = "") -> str:
+        """In the sandboxes' namespace."""
+        return self.cluster.kubectl("-n", self.pods, *words, stdin=stdin).stdout
+
+    def left(self) -> list[str]:
+        """What there is of sandboxes and homes, by kind/name; the namespace's own things are none."""
+        found = self.kubectl("get", _KINDS, "-o", "name").split()
+        return sorted(name for name in found if "closed" not in name)
+
+    def begin(self, user: str, options: Any = None) -> None:
+        """Ask the hub for a server; it answers while the server starts or when that has come to nothing."""
+        self._mark = len(self.launcher.said)
+        self.hub.start(user, options)
+
+    def told(self, user: str) -> list[str]:
+        """Every sentence of the user's start page, once the start is over."""
+        return [str(event["message"]) for event in self.hub.progress(user)]
+
+    @property
+    def admins_read(self) -> str:
+        """The launcher's log since the last `begin`."""
+        return self.launcher.said[self._mark :]
+
+
+@contextmanager
+def rehearsal(cluster: Cluster, interpreter: Path, directory: Path, name: str) -> Iterator[Rehearsal]:
+    """Two namespaces with the shipped rights and the policy that closes them, and the programs."""
+    programs, pods = name, f"{name}-pods"
+    with ExitStack() as stack:
+        for namespace in (programs, pods):
+            cluster.make_namespace(namespace)
+            stack.callback(cluster.drop_namespace, namespace, wait=False)
+        cluster.apply(*_shipped(programs, pods))
+        launcher = LauncherProcess(cluster, programs, directory)
+
+        @contextmanager
+        def program(site: Site) -> Iterator[None]:
+            launcher.start(f"{site.run_dir}/site.json")
+            try:
+                yield
+            finally:
+                launcher.stop()
+
+        profiles = directory / "profiles.yaml"
+        profiles.write_text(PROFILES)
+        gateway = stack.enter_context(socket.create_server((cluster.host_address, 0), backlog=64))
+        changes = _site(cluster, programs, pods, directory, gateway.getsockname()[1])
+        hub = stack.enter_context(run_hub(interpreter, profiles, programs=program, start_timeout=60, **changes))
+        yield Rehearsal(cluster, programs, pods, hub, launcher)
+
+
+def _shipped(programs: str, pods: str) -> list[Manifest]:
+    """Accounts, rights and the policies that close, with these namespaces in place of their own."""
+    kinds = ("ServiceAccount", "Role", "RoleBinding")
+    text = json.dumps(
+        [
+            item
+            for item in rendered("example")
+            if item["kind"] in kinds or (item["kind"], item["metadata"]["name"]) == ("NetworkPolicy", "closed")
+        ]
+    )
+    made: list[Manifest] = json.loads(
+        text.replace('"jupyter-sandbox-pods"', f'"{pods}"').replace('"jupyter-sandbox"', f'"{programs}"')
+    )
+    return made
+
+
+def _site(cluster: Cluster, programs: str, pods: str, directory: Path, port: int) -> dict[str, Any]:
+    (directory / "ca.pem").write_text("-----BEGIN CERTIFICATE-----\n")
+    return {
+        "backend": "kubernetes",
+        "environments": {
+            "default": Environment(image=IMAGE, prefix=PREFIX),
+            "absent": Environment(image="docker.io/local/absent:1", prefix=PREFIX),
+        },
+        "uid_base": 10_000,
+        "uid_count": 1000,
+        "wires": WiresSite(pods_port=port),
+        "kubernetes": KubernetesSite(
+            namespace=pods,
+            gateway_name="gateway",
+            gateway_address=cluster.host_address,
+            gateway_namespace=programs,
+            gateway_labels={},
+            link_image=IMAGE,
+            authority=str(directory / "ca.pem"),
+            host_users="allowed",
+            pull_policy="Never",
+            home_size=8 << 20,
+        ),
+    }
