@@ -2,7 +2,7 @@
 
 It has a network, mounts and process numbers of its own. Law: when the first process of that room ends, the
 kernel ends every other, pods too, and takes the mounts, the network, its firewall and the link to it along.
-Law: an address of a cluster leads to it or nowhere. The fence stays behind, for clients that outlive a cluster.
+Law: an address of a cluster leads to it or nowhere. That fence stays behind, for clients that outlive it.
 """
 
 from __future__ import annotations
