@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
 
 from ..backends.kubernetes.api import Cluster
 from ..backends.kubernetes.layout import OWNER_LABEL, SITE_LABEL, site_label
-from ..errors import BackendError, ConfigurationError, IsolationError
+from ..errors import BackendError, ConfigurationError, IsolationError, SandboxError
 from ..kubernetes_site import KubernetesSite
 from ..leftovers import Leftover
 from ..models import UserPlace
@@ -51,6 +52,7 @@ class ClaimedHomes:
         self._uids = UidRange(first=uid_base + 1, last=uid_base + uid_count - 1)
         self._labels = {OWNER_LABEL: LABEL_OWNER, SITE_LABEL: site_label(cluster)}
         self._turn = asyncio.Lock()
+        self._starting: Counter[str] = Counter()
 
     @property
     def canary_uid(self) -> int:
@@ -144,11 +146,29 @@ class ClaimedHomes:
 
     @contextmanager
     def starting(self, home: str) -> Iterator[None]:
-        """See Homes.starting; a claim needs nothing of the kind."""
-        yield
+        """See Homes.starting."""
+        self._starting[home] += 1
+        try:
+            yield
+        finally:
+            self._starting[home] -= 1
 
     async def release(self, home: str, used: Callable[[], Awaitable[Collection[str]]] | None = None) -> None:
-        """See Homes.release; nodes mount and unmount by themselves."""
+        """See Homes.release; nodes mount and unmount by themselves.
+
+        A claim that never got a volume goes: it holds nothing, and would wait for the storage class of its day
+        for ever.
+        """
+        try:
+            document = await self._api.get("persistentvolumeclaims", home)
+            claim = read_claim(document) if document is not None else None
+            if claim is None or claim.bound or self._starting[home] or (used and home in await used()):
+                return
+            async with self._turn:
+                await self._api.delete("persistentvolumeclaims", home, claim.object_uid)
+            log.info("The claim %s never had a volume, and is taken away", home)
+        except SandboxError as error:
+            log.warning("The claim %s is left as it is: %s", home, error)
 
     async def mounted(self) -> frozenset[str]:
         """See Homes.mounted."""

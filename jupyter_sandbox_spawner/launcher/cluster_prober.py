@@ -35,10 +35,11 @@ _TAIL = 64 << 10
 
 @dataclass(frozen=True, kw_only=True)
 class Shown:
-    """What one probe has shown, and where it ran."""
+    """What one probe has shown, and where it ran; `untried`: the cluster had no place for it just then."""
 
     verdict: Verdict
     node: str = ""
+    untried: bool = False
 
 
 class ClusterProber:
@@ -71,7 +72,7 @@ class ClusterProber:
             return await self._watch(spec.id)
         except SandboxError as error:
             log.warning("The probe could not run: %s", error)
-            return Shown(verdict=Verdict(broken=(str(error).rstrip("."),)), node=node)
+            return Shown(verdict=Verdict(broken=(str(error).rstrip("."),)), node=node, untried=True)
         finally:
             await self._erase(spec.id)
 
@@ -104,7 +105,8 @@ class ClusterProber:
                 break
             if not pod or asyncio.get_running_loop().time() > deadline:
                 why = f"its pod is {phase or 'gone'}{f' on {node}' if node else ', and no node has it'}"
-                return Shown(verdict=Verdict(broken=(f"it did not end in time ({why})",)), node=node)
+                late = Verdict(broken=(f"it did not end in time ({why})",))
+                return Shown(verdict=late, node=node, untried=phase == "Pending")
             await asyncio.sleep(_LOOK)
         shown = self._judge((await self._api.log_tail(name, USER, _TAIL)).decode(errors="replace"))
         for note in shown.notes:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .pod_words import KUBELET, PULLING, REFUSALS, SCHEDULING, Rule
+from .pod_words import KUBELET, LINK, PULLING, REFUSALS, SCHEDULING, Rule
 
 __all__ = ["Trouble", "pending_trouble", "refused_pod"]
 
@@ -37,6 +37,7 @@ _PULL_REASONS = {
     "InvalidImageName",
     "RegistryUnavailable",
 }
+_LINK = "link"
 _HOPELESS = {"ErrImageNeverPull", "InvalidImageName"}
 _CREATE_REASONS = {
     "CreateContainerConfigError",
@@ -65,7 +66,7 @@ def pending_trouble(pod: Document, events: Sequence[Document] = ()) -> Trouble |
     `events` are those about the pod, in any order; what its containers and conditions say comes first.
     """
     status: Document = pod.get("status") or {}
-    found = _containers(_container_statuses(status), events) or _unscheduled(status, events)
+    found = _containers(_container_statuses(status), events) or _unscheduled(status, events, _claims(pod))
     if found is not None:
         return found
     for event in sorted(events, key=_time_of, reverse=True):
@@ -84,6 +85,9 @@ def _containers(statuses: Iterable[Document], events: Sequence[Document]) -> Tro
     for container in statuses:
         waiting: Document = (container.get("state") or {}).get("waiting") or {}
         reason, message = str(waiting.get("reason", "")), str(waiting.get("message", ""))
+        found = _first(LINK, _last_words(container))
+        if found is not None:
+            return found
         image = str(container.get("image", ""))
         if reason in _PULL_REASONS:
             # Backing off, the kubelet tells no more what the registry had said.
@@ -94,6 +98,14 @@ def _containers(statuses: Iterable[Document], events: Sequence[Document]) -> Tro
         if reason in _CREATE_REASONS:
             return _not_created(str(container.get("name", "")), reason, message, container)
     return None
+
+
+def _last_words(container: Document) -> str:
+    """What a pod's link wrote at its end; a user's own program has no word in this."""
+    if container.get("name") != _LINK:
+        return ""
+    ends = (container.get("state") or {}, container.get("lastState") or {})
+    return next((str(end["terminated"].get("message", "")) for end in ends if end.get("terminated")), "")
 
 
 def _not_created(name: str, reason: str, message: str, container: Document) -> Trouble:
@@ -107,11 +119,17 @@ def _not_created(name: str, reason: str, message: str, container: Document) -> T
     )
 
 
-def _unscheduled(status: Document, events: Sequence[Document]) -> Trouble | None:
+def _claims(pod: Document) -> list[str]:
+    volumes = (pod.get("spec") or {}).get("volumes") or ()
+    claims = (volume.get("persistentVolumeClaim") or {} for volume in volumes)
+    return [str(claim["claimName"]) for claim in claims if "claimName" in claim]
+
+
+def _unscheduled(status: Document, events: Sequence[Document], claims: Sequence[str]) -> Trouble | None:
     for condition in status.get("conditions") or ():
         if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
             text = str(condition.get("message") or " ".join(_told_of(events, "FailedScheduling", "")))
-            found = _first(SCHEDULING, text)
+            found = _first(SCHEDULING, text, more=f"{', '.join(claims)}: {text}" if claims else "")
             return found or Trouble(
                 code="kubernetes.no_node",
                 user="No machine fits this server now.",
@@ -132,8 +150,8 @@ def _first(rules: Sequence[Rule], text: str, fatal: bool = False, more: str = ""
     for rule in rules:
         found = re.search(rule.text, text)
         if found is not None:
-            named = next((group for group in found.groups() if group), "")
-            admin = f"{rule.admin.format(named)} {more or text}"
+            named = [group for group in found.groups() if group]
+            admin = f"{rule.admin.format(*named)} {more or text}"
             return Trouble(code=rule.code, user=rule.user, admin=_cut(admin), fatal=fatal or rule.fatal)
     return None
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["KUBELET", "PULLING", "REFUSALS", "SCHEDULING", "Rule"]
+__all__ = ["KUBELET", "LINK", "PULLING", "REFUSALS", "SCHEDULING", "Rule"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """A text of the cluster's, and what it means. `{0}` in `admin` stands for the first group found.
+    """A text of the cluster's, and what it means. `{0}` in `admin` stands for the first group found, and so on.
 
     `fatal`: waiting does not help.
     """
@@ -26,7 +26,8 @@ SCHEDULING = (
         text=r"unbound immediate PersistentVolumeClaims|persistent volumes to bind|unbound PersistentVolume",
         code="kubernetes.volume_pending",
         user="Your home's disk is not ready yet.",
-        admin="The claim of the home is not bound. See: kubectl describe pvc",
+        admin="The claim of the home is not bound: a StorageClass, or what makes its volumes, is missing. See:"
+        " kubectl describe pvc.",
     ),
     Rule(
         text=r'persistentvolumeclaim "([^"]+)" not found',
@@ -73,7 +74,14 @@ SCHEDULING = (
 )
 REFUSALS = (
     Rule(
-        text=r"exceeded quota: ([^,]+), requested: (.*)",
+        text=r"persistentvolumeclaims .*exceeded quota: ([^,]+), requested: ",
+        code="kubernetes.home_quota",
+        user="The cluster has no room for another home. Tell your admin.",
+        admin="ResourceQuota {0} has no room for the claim of a home; raise it, or delete claims of deleted"
+        " users: kubectl get pvc -l jupyter-sandbox-spawner/retired=yes.",
+    ),
+    Rule(
+        text=r"exceeded quota: ([^,]+), requested: ",
         code="kubernetes.quota",
         user="The cluster's quota for servers is used up. Stop one of yours, or try again later.",
         admin="ResourceQuota {0} is exceeded; it should hold what control admits.",
@@ -100,7 +108,7 @@ REFUSALS = (
         text=r"cannot (\w+) resource \"([^\"]+)\"",
         code="kubernetes.rbac",
         user="Servers cannot be started: the launcher lacks a right in the cluster.",
-        admin="The launcher's account may not {0} them. Apply the Role of hub_config/kubernetes.",
+        admin="The launcher's account may not {0} {1}. Apply hub_config/kubernetes/base/rights.yaml.",
     ),
     Rule(
         text=r"PriorityClass with name (\S+)",
@@ -145,6 +153,40 @@ PULLING = (
         code="kubernetes.image_unpullable",
         user="The software of this profile cannot be loaded now.",
         admin="The image cannot be pulled: registry or network.",
+    ),
+)
+# What a link says last, by rules/certificates.py's codes.
+LINK = (
+    Rule(
+        text=r"^certificates\.clock: ",
+        code="certificates.clock",
+        user="The site's programs cannot reach one another, because the clocks of its machines differ.",
+        admin="The node's clock and the gateway's differ. Compare them (timedatectl on both), and let chrony or"
+        " systemd-timesyncd keep them.",
+        fatal=True,
+    ),
+    Rule(
+        text=r"^certificates\.authority_expired: ",
+        code="certificates.authority_expired",
+        user="The site's programs cannot reach one another, because the authority of their certificates has"
+        " expired.",
+        admin="Make all anew: jupyter-sandbox-admin certificates make, in another directory.",
+        fatal=True,
+    ),
+    Rule(
+        text=r"^certificates\.expired: ",
+        code="certificates.expired",
+        user="The site's programs cannot reach one another, because a certificate of theirs has expired.",
+        admin="The gateway's certificate has ended. Run: jupyter-sandbox-admin certificates rotate.",
+        fatal=True,
+    ),
+    Rule(
+        text=r"^certificates\.\w+: ",
+        code="certificates.foreign",
+        user="The site's program gateway could not prove that it is of this site; nothing is sent to it.",
+        admin="gateway_name or authority of the site's kubernetes settings are not those of the gateway's"
+        " certificate. See: jupyter-sandbox-admin certificates show.",
+        fatal=True,
     ),
 )
 KUBELET = (

@@ -6,6 +6,7 @@ gateway is a stand-in: nothing of what is tried here gets as far as asking it fo
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import socket
@@ -13,11 +14,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jupyter_sandbox_spawner.clients.launcher import LauncherClient
 from jupyter_sandbox_spawner.kubernetes_site import KubernetesSite, WiresSite
+from jupyter_sandbox_spawner.names import LABEL_OWNER
 from jupyter_sandbox_spawner.settings import Environment, Site
 from tests.hub.hub_process import HubProcess, run_hub
 from tests.support.cluster import Cluster
@@ -81,16 +84,39 @@ class Rehearsal:
     pods: str
     hub: HubProcess
     launcher: LauncherProcess
-    _mark: int = field(default=0)
+    _mark: int = 0
+    _proof: Any = None
 
     def kubectl(self, *words: str, stdin: str = "") -> str:
         """In the sandboxes' namespace."""
         return self.cluster.kubectl("-n", self.pods, *words, stdin=stdin).stdout
 
-    def left(self) -> list[str]:
-        """What there is of sandboxes and homes, by kind/name; the namespace's own things are none."""
-        found = self.kubectl("get", _KINDS, "-o", "name").split()
-        return sorted(name for name in found if "closed" not in name)
+    def names(self, user: str) -> list[str]:
+        """What there is of the user's sandboxes and homes, by kind/name; probes are nobody's."""
+        found = json.loads(self.kubectl("get", _KINDS, "-o", "json"))["items"]
+        return sorted(
+            f"{item['kind'].lower()}/{item['metadata']['name']}"
+            for item in found
+            if (item["metadata"].get("annotations") or {}).get(f"{LABEL_OWNER}/user") == user
+        )
+
+    def left(self, user: str) -> int:
+        """How many homes the user has; -1 where there is anything else of theirs."""
+        found = self.names(user)
+        return len(found) if all(name.startswith("persistentvolumeclaim/") for name in found) else -1
+
+    def prove(self) -> None:
+        """Let the canary try now."""
+        self._proof = asyncio.run(self._canary())
+
+    @property
+    def proved(self) -> bool:
+        """What it has shown, by the metric."""
+        return bool(self._proof["proved"])
+
+    async def _canary(self) -> Any:
+        async with LauncherClient(self.hub.control.site.launcher_socket, 200) as client:
+            return await client.canary(again=True)
 
     def begin(self, user: str, options: Any = None) -> None:
         """Ask the hub for a server; it answers while the server starts or when that has come to nothing."""

@@ -117,6 +117,26 @@ async def test_a_home_without_a_volume_is_made_anew(tmp_path: Path) -> None:
         assert await users.find("alice") == place
 
 
+async def test_a_claim_that_never_got_a_volume_goes(tmp_path: Path) -> None:
+    """It would wait for the storage class of its day; one that has a volume, or is used, stays."""
+    async with desk(tmp_path) as (here, api):
+        users = homes(here, api)
+        bound, unbound = await users.place("alice"), await users.place("bob")
+        here.kind("persistentvolumeclaims")[bound.home]["spec"]["volumeName"] = "pv-1"
+
+        async def used() -> set[str]:
+            return {unbound.home}
+
+        await users.release(unbound.home, used)
+        with users.starting(unbound.home):
+            await users.release(unbound.home)
+        await users.release(bound.home)
+        assert set(here.kind("persistentvolumeclaims")) == {bound.home, unbound.home}
+        await users.release(unbound.home)
+        await users.release(unbound.home)
+        assert set(here.kind("persistentvolumeclaims")) == {bound.home}
+
+
 async def test_bad_input(tmp_path: Path) -> None:
     """A name that is no name, and a zone that nobody knows, make nothing."""
     async with desk(tmp_path) as (here, api):

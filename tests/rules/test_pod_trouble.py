@@ -108,6 +108,36 @@ def test_a_container_waits(reason: str, message: str, code: str, fatal: bool, ki
     assert "registry.example" not in found.user
 
 
+@pytest.mark.parametrize("code", ["clock", "expired", "authority_expired", "foreign"])
+@pytest.mark.parametrize("where", ["state", "lastState"])
+def test_a_link_that_trusts_nobody(code: str, where: str) -> None:
+    """What the link says last is told by its own code, and the start fails; nobody else's words are read so."""
+    ended = {"terminated": {"exitCode": 4, "message": f"certificates.{code}: it is so"}}
+    pod = waiting("CrashLoopBackOff", "back-off 10s", "initContainerStatuses")
+    (status,) = pod["status"]["initContainerStatuses"]
+    status[where] = {**status.get(where, {}), **ended}
+    found = pending_trouble(pod)
+    assert found is not None
+    assert found.code == "kubernetes.container_failed"
+    status["name"] = "link"
+    found = pending_trouble(pod)
+    assert found is not None
+    assert (found.code, found.fatal) == (f"certificates.{code}", True)
+    assert "it is so" in found.admin
+    assert "it is so" not in found.user
+
+
+def test_which_claim_is_waited_for() -> None:
+    """The admin reads the claim's name."""
+    text = "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims."
+    condition = {"type": "PodScheduled", "status": "False", "message": text}
+    volumes = [{"name": "x"}, {"name": "home", "persistentVolumeClaim": {"claimName": "home-alice-1"}}]
+    found = pending_trouble({"spec": {"volumes": volumes}, "status": {"conditions": [condition]}})
+    assert found is not None
+    assert "home-alice-1: 0/1 nodes" in found.admin
+    assert "alice" not in found.user
+
+
 def test_what_the_registry_had_said() -> None:
     """A kubelet that backs off does not repeat the reason: it is in its earlier event."""
     told = {
@@ -174,7 +204,12 @@ def test_nothing_is_wrong() -> None:
         (
             'pods is forbidden: User "system:serviceaccount:a:b" cannot create resource "pods"',
             "rbac",
-            "create",
+            "may not create pods. Apply",
+        ),
+        (
+            'persistentvolumeclaims "home-x" is forbidden: exceeded quota: users, requested: requests.storage=8M',
+            "home_quota",
+            "ResourceQuota users has no room for the claim of a home",
         ),
         ('pods "x" is forbidden: no PriorityClass with name low was found', "priority_class", "low"),
         (

@@ -1,21 +1,26 @@
 """How is the link of a pod started? `python -m jupyter_sandbox_spawner.wires.link --sandbox ID ...`.
 
-It ends with 3 where the gateway will not have this pod; its last line says why.
+It ends with 3 where the gateway will not have this pod, and with 4 where the pod cannot trust the gateway; its
+last line says why, and of the latter the cluster is told.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import signal
 import sys
+from pathlib import Path
 
 from .doors import DOORS, PodDoor, bind
 from .files import copy_inside, kept_key
-from .gateway import Gateway, TicketRefusedError
+from .gateway import Gateway, TicketRefusedError, UntrustedError
 
 __all__ = ["main"]
+
+_LAST_WORDS = "/dev/termination-log"  # the kubelet's file, 4 KiB of which it reads
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -34,6 +39,10 @@ def main(arguments: list[str] | None = None) -> int:
     except TicketRefusedError as error:
         logging.error("The gateway refuses this pod: %s", error)
         return 3
+    except UntrustedError as error:
+        logging.error("The gateway is not trusted: %s", error)
+        _tell(str(error))
+        return 4
     except (OSError, ValueError) as error:
         logging.error("The link cannot work: %s", error)
         return 2
@@ -41,9 +50,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 async def _carry(options: argparse.Namespace, address: tuple[str, int]) -> None:
-    listeners = [bind(options.doors, door) for door in DOORS]
     key = kept_key(options.memory)
     gateway = Gateway(options.sandbox, options.gateway, address, options.secret, key)
+    # The user's container begins once doors are bound, and a pod that has begun cannot say why it waits.
+    await gateway.glance()
+    listeners = [bind(options.doors, door) for door in DOORS]
     stopping = asyncio.ensure_future(_until_signal())
     buying = asyncio.ensure_future(gateway.buy())
     carrying = [
@@ -60,6 +71,12 @@ async def _carry(options: argparse.Namespace, address: tuple[str, int]) -> None:
         for task in (stopping, buying, *carrying):
             task.cancel()
         await asyncio.gather(stopping, buying, *carrying, return_exceptions=True)
+
+
+def _tell(why: str) -> None:
+    """The launcher reads it from the pod's status."""
+    with contextlib.suppress(OSError):
+        Path(_LAST_WORDS).write_text(why)
 
 
 async def _until_signal() -> None:

@@ -20,17 +20,29 @@ from ..dial import Answer, AwayError, Far, ask, dial
 from ..stream import TlsEnd
 from .files import ticket_of
 
-__all__ = ["Gateway", "TicketRefusedError"]
+__all__ = ["Gateway", "TicketRefusedError", "UntrustedError"]
 
 log = logging.getLogger("link")
 _AT_ONCE = 32  # handshakes; further connections wait for their turn
 _FIRST, _LAST = 0.05, 2.0  # seconds between tries
 _SAY_EVERY = 10.0
 _AGAIN = 503  # the status of what may be otherwise in a moment
+_GLANCE = 2.0  # seconds
+# OpenSSL's reasons. ref: openssl/x509_vfy.h
+_VERIFIED = {
+    9: "certificates.clock",
+    10: "certificates.expired",
+    **dict.fromkeys((62, 64), "certificates.name"),
+    **dict.fromkeys((2, 18, 19, 20, 21), "certificates.foreign"),
+}
 
 
 class TicketRefusedError(Exception):
     """The gateway's wires will not take this pod; its message says why."""
+
+
+class UntrustedError(Exception):
+    """Whoever answers as the gateway's wires is not trusted; its message says why, by its code."""
 
 
 class Gateway:
@@ -43,6 +55,22 @@ class Gateway:
         self._trusted: tuple[int, ssl.SSLContext] | None = None
         self._said = -_SAY_EVERY
         self.bought = asyncio.Event()
+
+    async def glance(self) -> None:
+        """Raises UntrustedError where the gateway shows a certificate that does not hold here.
+
+        Who does not answer is not judged: it is dialled again, and again.
+        """
+        try:
+            end = await asyncio.wait_for(dial(self._far), _GLANCE)
+        except ssl.SSLCertVerificationError as error:
+            code = _VERIFIED.get(error.verify_code, "certificates.refused")
+            if code == "certificates.expired" and not self._has_authority():
+                code = "certificates.authority_expired"
+            raise UntrustedError(f"{code}: {error.verify_message}") from error
+        except (OSError, asyncio.TimeoutError):
+            return
+        end.close()
 
     async def buy(self) -> None:
         """Let the ticket buy the key; tries again while nobody answers or our address is not known yet."""
@@ -105,6 +133,11 @@ class Gateway:
             context.load_verify_locations(str(path))
             self._trusted = (stamp, context)
         return self._trusted[1]
+
+    def _has_authority(self) -> bool:
+        """Has one of the authorities not ended yet?"""
+        ends = [str(known["notAfter"]) for known in self._context().get_ca_certs()]
+        return any(ssl.cert_time_to_seconds(end) > time.time() for end in ends)
 
     def _say(self, text: str, *arguments: object) -> None:
         now = time.monotonic()
