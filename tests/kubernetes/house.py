@@ -17,13 +17,14 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import aiohttp
+import pytest
 import trustme
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
@@ -33,14 +34,17 @@ from jupyter_sandbox_spawner.backends.kubernetes.layout import SANDBOX_LABEL
 from jupyter_sandbox_spawner.models import InventoryItem, Status
 from jupyter_sandbox_spawner.names import LABEL_OWNER, stable_hash
 from tests.support.cluster import Cluster
+from tests.lanes import missing
 from tests.support.house import House
 
-from .house_outside import Outside, open_outside
+from .house_outside import SECRET, Outside, open_outside
 from .house_overlay import HOST, NAMESPACE, Overlay, write_overlay
 from .proxy_image import make_proxy_image
 from .shipped import KUBERNETES
 
-__all__ = ["PODS", "ClusterHouse", "open_cluster_house"]
+__all__ = ["LANES", "PODS", "ClusterHouse", "cluster_house", "open_cluster_house"]
+
+LANES = ("cluster", "vault", "postgresql", "npm", "hub6")
 
 PODS = "jupyter-sandbox-pods"
 _PYTHON = "/opt/jupyter-sandbox/hub/bin/python"
@@ -106,6 +110,7 @@ class ClusterHouse(House):
         super().__init__(loop, running, stack)
         self.cluster = cluster
         self.outside = outside
+        self.password = secrets.token_urlsafe(24)  # in Vault alone, for whom a profile grants it
 
     def sandbox(self, name: str) -> InventoryItem | None:
         """This person's running sandbox, by what the cluster knows of its pod."""
@@ -210,7 +215,9 @@ def furnish(cluster: Cluster, overlay: Overlay, outside: Outside) -> None:
     shipped = overlay.directory
     cluster.kubectl("apply", "-f", str(shipped / "base/namespaces.yaml"))
     _certificates(cluster, shipped / "certificates")
-    tokens = [f"--from-literal={name}.token={secrets.token_hex(32)}" for name in ("control", "mlflow", "proxy")]
+    tokens = [
+        f"--from-literal={name}.token={secrets.token_hex(32)}" for name in ("control", "mlflow", "proxy")
+    ]
     where = ("-n", NAMESPACE, "create", "secret", "generic")
     cluster.kubectl(*where, "tokens", *tokens)
     cluster.kubectl(*where, "database", f"--from-file=password={outside.postgres.password_file}")
@@ -240,7 +247,21 @@ def _introduce(house: ClusterHouse, directory: Path) -> None:
     keys.write_text(house.admin("broker", "secrets", "keys"))
     vault = house.outside.vault
     vault.set_up("--only-keys", "--jwt-key", str(keys))
-    vault.put("warehouse/reader", {"user": "reader", "password": secrets.token_urlsafe(24)})
+    vault.put(SECRET, {"user": "reader", "password": house.password})
+
+
+@pytest.fixture(scope="session")
+def cluster_house(
+    cluster: Cluster, evidence: Callable[[str, Callable[[], str]], Callable[[], None]]
+) -> Iterator[ClusterHouse]:
+    """The session's house on the session's cluster; what its programs said is the evidence of a failed test."""
+    for lane in LANES:
+        if reason := missing(lane):
+            pytest.skip(f"lane {lane}: {reason}")
+    with open_cluster_house(cluster) as house:
+        forget = evidence("the house on the cluster", house.logs)
+        yield house
+        forget()
 
 
 @contextmanager

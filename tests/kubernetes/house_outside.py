@@ -24,8 +24,9 @@ from tests.support.control_databases import ControlPostgres
 from tests.support.sinks import public_address
 from tests.support.vault_server import VaultServer
 
-__all__ = ["NAME", "OTHER_NAME", "Outside", "World", "open_outside"]
+__all__ = ["NAME", "OTHER_NAME", "SECRET", "Outside", "World", "open_outside"]
 
+SECRET = "warehouse/reader"
 REVIEWER = "vault-reviewer"
 # Both names are the world's, by the cluster's DNS, which knows nothing but Services.
 NAME, OTHER_NAME = "mirror.world.svc.cluster.local", "other.world.svc.cluster.local"

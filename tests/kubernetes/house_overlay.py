@@ -16,34 +16,19 @@ import yaml
 
 from tests.support.cluster import STORAGE_CLASS, Cluster
 
-from .house_outside import NAME, Outside
+from .house_outside import NAME, SECRET, Outside
 from .shipped import KUBERNETES
 
 __all__ = ["HOST", "Overlay", "write_overlay"]
 
 HOST = "hub.example.org"
 NAMESPACE = "jupyter-sandbox"
+# The address of the outside (TEST-NET-2) counts as private.
+_WAY_OUT = {"host": NAME, "ports": [80], "allow_private": ["198.51.100.0/24"]}
+_SANDBOX = {"cpu": 0.1, "memory": "1G", "pids": 256, "disk": "1G", "egress": [_WAY_OUT], "secrets": [SECRET]}
 _PROFILES = [
-    {
-        "display_name": "Small",
-        "slug": "small",
-        "default": True,
-        "sandbox": {
-            "cpu": 0.5,
-            "memory": "1G",
-            "pids": 256,
-            "disk": "1G",
-            "ttl": "2h",
-            "idle_timeout": "1h",
-            "egress": [f"{NAME}:80"],
-            "secrets": [
-                {
-                    "name": "warehouse/reader",
-                    "environment": {"WAREHOUSE_USER": "user", "WAREHOUSE_PASSWORD": "password"},
-                }
-            ],
-        },
-    },
+    {"display_name": "Small", "slug": "small", "default": True, "sandbox": {**_SANDBOX, "ttl": "2h"}},
+    {"display_name": "Idle", "slug": "idle", "sandbox": {**_SANDBOX, "ttl": "2h", "idle_timeout": "1m"}},
 ]
 # No node of the test cluster has as many processors as all programs ask for together.
 _LESS = [{"op": "replace", "path": "/spec/template/spec/containers/N/resources/requests/cpu", "value": "10m"}]
