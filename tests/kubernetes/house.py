@@ -1,14 +1,13 @@
-"""How do tests live in a house on a real cluster? The shipped manifests, all of them, as an admin applies them.
+"""How do tests live in a house on a real cluster? By the shipped manifests, as an admin applies them.
 
-`open_cluster_house(cluster)` is the whole product: hub, proxy, control, launcher, gateway, broker and MLflow in
-their pods, PostgreSQL and Vault outside. Law: tests reach it as people do, by browser and kernel; what they ask
-of the cluster besides they ask as its administrator.
+`open_cluster_house(cluster)` is the whole product: hub, proxy, control, launcher, gateway, broker and MLflow
+in their pods, PostgreSQL and Vault outside. Law: tests reach it as people do, by browser and kernel; what
+they ask of the cluster besides they ask as its administrator.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import secrets
 import shutil
 import socket
@@ -33,8 +32,8 @@ from hub_config.demo.visitor import Visitor
 from jupyter_sandbox_spawner.backends.kubernetes.layout import SANDBOX_LABEL
 from jupyter_sandbox_spawner.models import InventoryItem, Status
 from jupyter_sandbox_spawner.names import LABEL_OWNER, stable_hash
-from tests.support.cluster import Cluster
 from tests.lanes import missing
+from tests.support.cluster import Cluster
 from tests.support.house import House
 
 from .house_outside import SECRET, Outside, open_outside
@@ -97,7 +96,7 @@ class _Running:
 
 
 class ClusterHouse(House):
-    """See House: visitor, server, kernel, run, attack, stop. alice and bob may log in."""
+    """See House: visitor, server, kernel, run, attack, stop. alice, bob and carol may log in."""
 
     def __init__(
         self,
@@ -150,7 +149,11 @@ class ClusterHouse(House):
         """Ids of the sandboxes that have doors in the gateway, and of those that its wires know."""
         places = ("/run/jupyter-sandbox/run/doors", "/var/lib/jupyter-sandbox/state/wires/pods")
         told = self.inside("gateway", "ls", *places)
-        return sorted(set(word for word in told.split() if word.startswith("sb-")))
+        return sorted({word.partition(".")[0] for word in told.split() if word.startswith("sb-")})
+
+    def records(self, statement: str) -> list[str]:
+        """What control's database answers."""
+        return self.outside.postgres.sql(statement, self.outside.database)
 
     def logs(self) -> str:
         """The end of what each program said."""
@@ -169,6 +172,7 @@ class ClusterHouse(House):
 def open_cluster_house(cluster: Cluster, with_images: bool = True) -> Iterator[ClusterHouse]:
     """The house for the block; its namespaces are gone afterwards."""
     directory = Path(tempfile.mkdtemp(prefix="jss-house-"))
+    _clear(cluster, wait=True)
     if with_images:
         give_images(cluster, directory)
     try:
@@ -182,10 +186,15 @@ def open_cluster_house(cluster: Cluster, with_images: bool = True) -> Iterator[C
                     _introduce(house, directory)
                     yield house
             finally:
-                for name in (NAMESPACE, PODS, "world"):
-                    cluster.drop_namespace(name)
+                _clear(cluster, wait=False)
     finally:
         shutil.rmtree(directory)
+
+
+def _clear(cluster: Cluster, wait: bool) -> None:
+    """No namespace of a house is there any more, or will be soon."""
+    names = (NAMESPACE, PODS, "world")
+    cluster.kubectl("delete", "namespace", *names, "--ignore-not-found", f"--wait={str(wait).lower()}")
 
 
 def give_images(cluster: Cluster, directory: Path) -> None:
@@ -254,7 +263,7 @@ def _introduce(house: ClusterHouse, directory: Path) -> None:
 def cluster_house(
     cluster: Cluster, evidence: Callable[[str, Callable[[], str]], Callable[[], None]]
 ) -> Iterator[ClusterHouse]:
-    """The session's house on the session's cluster; what its programs said is the evidence of a failed test."""
+    """The session's house; what its programs said is the evidence of a failed test."""
     for lane in LANES:
         if reason := missing(lane):
             pytest.skip(f"lane {lane}: {reason}")

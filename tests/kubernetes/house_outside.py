@@ -1,4 +1,4 @@
-"""What does a house on a cluster use that is outside of the cluster? A database, Vault, and a host of the world.
+"""What does a house on a cluster use that is outside of it? A database, Vault, and a host of the world.
 
 All of it listens on this machine, where pods reach it by routes and by what NetworkPolicies open.
 """

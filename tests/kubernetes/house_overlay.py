@@ -187,7 +187,7 @@ def _who_may_log_in(overlay: Overlay) -> None:
     lines = f"""
 c.JupyterHub.authenticator_class = "shared-password"
 c.SharedPasswordAuthenticator.user_password = {overlay.password!r}
-c.Authenticator.allowed_users = {{"alice", "bob"}}
+c.Authenticator.allowed_users = {{"alice", "bob", "carol"}}
 """
     marker = "c.JupyterHub.allow_named_servers"
     file.write_text(file.read_text().replace(marker, lines + marker, 1))

@@ -18,7 +18,8 @@ __all__ = ["PROXY_IMAGE", "make_proxy_image"]
 
 PROXY_IMAGE = "quay.io/jupyterhub/configurable-http-proxy:5.3.0"
 _HERE = "/opt/proxy"
-_START = f'#!/bin/sh\nexec /bin/node {_HERE}/node_modules/configurable-http-proxy/bin/configurable-http-proxy "$@"\n'
+_PROGRAM = f"{_HERE}/node_modules/configurable-http-proxy/bin/configurable-http-proxy"
+_START = f'#!/bin/sh\nexec /bin/node {_PROGRAM} "$@"\n'
 
 
 def make_proxy_image(file: Path) -> None:

@@ -1,23 +1,23 @@
-"""Does the whole product live on a real cluster? A hub, a person, her server: from login to nothing left over.
+"""Does the whole product live on a real cluster? A person, her server: from login to nothing left over.
 
 Everything is as shipped: manifests, images, Pod Security `restricted`, NetworkPolicies, which are enforced.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from hub_config.demo.endings import ending
 from hub_config.demo.tracking import CELL
-from tests.support.control_databases import ask
+from hub_config.demo.working import insist, until_page_answers
 
 from .house import LANES, ClusterHouse
 from .house_outside import NAME, OTHER_NAME, SECRET
+from .house_overlay import NAMESPACE
 
 pytestmark = [pytest.mark.lane(*LANES), pytest.mark.timeout(600)]
 
@@ -30,16 +30,27 @@ def fetch(host):
         return f"{error.code} {error.read().decode()}"
 """
 _RUNS = """
-import json, sqlite3, sys, pathlib
-[file] = [path for path in pathlib.Path(sys.argv[1]).rglob("*.sqlite*") if path.suffix in (".sqlite", ".db")]
-query = "select e.workspace, r.user_id from runs r join experiments e using (experiment_id) where r.run_uuid = ?"
-print(json.dumps(sqlite3.connect(file).execute(query, [sys.argv[2]]).fetchall()))
+import json, sqlite3, sys
+query = "select workspace, runs.user_id from runs join experiments using (experiment_id) where run_uuid = ?"
+print(json.dumps(sqlite3.connect(sys.argv[1]).execute(query, [sys.argv[2]]).fetchall()))
 """
 
 
 def events_of_start(house: ClusterHouse, name: str, profile: str = "small") -> list[dict[str, Any]]:
     """What the page says while the server of this person starts, which does not run yet."""
     return house.wait(house.visitor(name).start(profile), 240)
+
+
+def restart(house: ClusterHouse, *programs: str) -> None:
+    """As an admin does after a change, or for new images."""
+    names = [f"deployment/{name}" for name in programs]
+    house.cluster.kubectl("rollout", "restart", "-n", NAMESPACE, *names)
+
+
+def wait_until_rolled(house: ClusterHouse, *programs: str) -> None:
+    """Until every pod of these programs is a new one and ready, and no old one is left."""
+    for name in programs:
+        house.cluster.kubectl("rollout", "status", "-n", NAMESPACE, f"deployment/{name}", "--timeout=240s")
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +97,7 @@ def test_a_run_of_her_notebook_is_in_her_own_workspace_of_mlflow(cluster_house: 
     run = json.loads(said.stdout.strip().splitlines()[-1])
     assert run["artifact"] == "hello"
     python = "/opt/jupyter-sandbox/tracking/bin/python"
-    place = "/var/lib/jupyter-sandbox/state/tracking"
+    place = "/var/lib/jupyter-sandbox/state/tracking/mlflow.db"
     told = cluster_house.inside("tracking", python, "-c", _RUNS, place, run["run"])
     [[workspace, user]] = json.loads(told)
     assert user == "alice"
@@ -125,6 +136,37 @@ def test_an_allowed_host_answers_and_a_denied_one_is_explained(cluster_house: Cl
     assert cluster_house.outside.world.heard == ["/from-a-cell"]
 
 
+def test_a_rolling_upgrade_of_launcher_and_control_loses_no_admission(cluster_house: ClusterHouse) -> None:
+    """carol starts a server again and again meanwhile, and no start fails; alice's kernel goes on."""
+    house, carol = cluster_house, cluster_house.visitor("carol")
+    assert house.run("alice", "kept = 41").ok
+    before = {name: set(house.pods_of(name)) for name in ("launcher", "control")}
+    restart(house, "launcher", "control")
+    with ThreadPoolExecutor(1) as other:
+        rolled = other.submit(wait_until_rolled, house, "launcher", "control")
+        starts = 0
+        while not rolled.done() or starts < 2:
+            house.wait(carol.start("small"), 240)
+            house.wait(carol.stop())
+            starts += 1
+        rolled.result()
+    assert all(before[name].isdisjoint(house.pods_of(name)) for name in before)
+    assert house.wait(house.kernel_as_it_is("alice").execute("print(kept + 1)")).stdout == "42\n"
+
+
+def test_a_new_gateway_takes_over_every_session(cluster_house: ClusterHouse) -> None:
+    """Pages are away while it changes and then work as they are, without a login; the kernel has lived on."""
+    house = cluster_house
+    assert house.run("alice", "kept = 41").ok
+    kernel = house.kernel_as_it_is("alice")
+    restart(house, "gateway")
+    wait_until_rolled(house, "gateway")
+    house.wait(until_page_answers(kernel), 120)
+    house.wait(insist(kernel.reconnect), 120)
+    assert house.wait(kernel.execute("print(kept + 1)"), 120).stdout == "42\n"
+    assert house.run("alice", f"{_FETCH}\nprint(fetch({NAME!r}))").stdout == "hello\n"
+
+
 def test_an_unused_server_is_stopped_and_its_owner_is_told_why(
     cluster_house: ClusterHouse, idle: Future[str]
 ) -> None:
@@ -143,10 +185,6 @@ def test_nothing_of_a_stopped_server_is_left_over(cluster_house: ClusterHouse) -
     house.stop("alice")
     house.cluster.until(lambda: not house.objects(), 60)
     house.cluster.until(lambda: not house.doors(), 60)
-    database = house.outside.postgres.by_socket(house.outside.database)
-    postgres = house.outside.postgres
-    address = postgres.by_socket(house.outside.database).replace("control@", "postgres@")
-    assert database != address
-    assert ask(address, "select sandbox from holdings where until is null") == []
-    assert ask(address, "select status from sandboxes where released_at is null") == []
+    assert house.records("select sandbox from holdings where until is null") == []
+    assert house.records("select id from sandboxes where released_at is null") == []
     house.cluster.until(lambda: len(house.outside.vault.accessors()) < len(before), 60)
