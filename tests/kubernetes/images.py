@@ -1,7 +1,7 @@
 """What is the smallest image that runs the contract's program, and a link that carries nothing?
 
 The Python of this machine with its standard library: as user image and as link image. The link of it binds
-the doors, so that the pod is whole, and answers nobody; tests of the real link are elsewhere.
+the doors, so that the pod is whole, and answers nobody; `real_link` puts the shipped one there in its place.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.backends.tiny import PID_ONE
+from tests.lanes import CHECKOUT
 
-__all__ = ["IMAGE", "PREFIX", "make_root"]
+__all__ = ["IMAGE", "LINK_IMAGE", "PREFIX", "make_root"]
 
 IMAGE = "docker.io/local/tiny-python:test"
+LINK_IMAGE = "docker.io/local/tiny-link:test"
 PREFIX = "/opt/tiny"
 _SKIPPED = {"test", "tests", "idlelib", "tkinter", "ensurepip", "lib2to3", "pydoc_data", "turtledemo"}
 _LINK = f"""
@@ -46,7 +48,7 @@ signal.pause()
 """
 
 
-def make_root(file: Path) -> None:
+def make_root(file: Path, real_link: bool = False) -> None:
     """Write `file`: the tar of a root directory for both containers of a pod."""
     python = Path(sys.executable).resolve()
     library = Path(sysconfig.get_path("stdlib"))
@@ -61,6 +63,9 @@ def make_root(file: Path) -> None:
             entry.type, entry.linkname = tarfile.SYMTYPE, str(python)
             archive.addfile(entry)
         package = library / "jupyter_sandbox_spawner"
+        if real_link:
+            archive.add(CHECKOUT / package.name, str(package).lstrip("/"), filter=_source)
+            return
         _text(archive, package / "__init__.py", "")
         _text(archive, package / "wires/__init__.py", "")
         _text(archive, package / "wires/link.py", _LINK)
@@ -92,6 +97,10 @@ def _text(archive: tarfile.TarFile, path: Path, text: str) -> None:
 
 def _wanted(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
     return None if _SKIPPED & set(entry.name.split("/")) else _plain(entry)
+
+
+def _source(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    return _plain(entry) if entry.isdir() or entry.name.endswith(".py") else None
 
 
 def _plain(entry: tarfile.TarInfo) -> tarfile.TarInfo:
