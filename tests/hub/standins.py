@@ -228,7 +228,9 @@ class GatewayWithMemory:
     async def _open(self, request: web.Request) -> web.Response:
         sandbox = request.match_info["id"]
         self.entries[sandbox] = decode(GatewayEntry, await request.json())
-        opened = OpenDoors(directory=f"{self.doors}/{sandbox}", front_url=f"http://127.0.0.1:{self.front_port}")
+        opened = OpenDoors(
+            directory=f"{self.doors}/{sandbox}", front_url=f"http://127.0.0.1:{self.front_port}"
+        )
         return web.json_response(encode(opened))
 
     async def _boot(self, request: web.Request) -> web.Response:

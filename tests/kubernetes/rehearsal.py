@@ -10,14 +10,18 @@ import asyncio
 import json
 import os
 import socket
+import ssl
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from jupyter_sandbox_spawner.admin.certificate_files import make
 from jupyter_sandbox_spawner.clients.launcher import LauncherClient
 from jupyter_sandbox_spawner.kubernetes_site import KubernetesSite, WiresSite
 from jupyter_sandbox_spawner.names import LABEL_OWNER
@@ -25,7 +29,7 @@ from jupyter_sandbox_spawner.settings import Environment, Site
 from tests.hub.hub_process import HubProcess, run_hub
 from tests.support.cluster import Cluster
 
-from .images import IMAGE, PREFIX
+from .images import LINK_IMAGE, PREFIX
 from .shipped import Manifest, rendered
 
 __all__ = ["Rehearsal", "rehearsal"]
@@ -75,6 +79,36 @@ class LauncherProcess:
         return (self._directory / "launcher.log").read_text(errors="replace")
 
 
+class GatewayDoor:
+    """Where pods reach the gateway's wires: whoever comes sees its certificate, if it has one, and is let go."""
+
+    def __init__(self, address: str) -> None:
+        self._listener = socket.create_server((address, 0), backlog=64)
+        self.port = int(self._listener.getsockname()[1])
+        self.certificate: ssl.SSLContext | None = None
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+
+    def __enter__(self) -> GatewayDoor:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)  # wakes up who waits in accept
+        self._listener.close()
+        self._thread.join(20)
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            connection.settimeout(10)
+            with connection, suppress(OSError):
+                if self.certificate is not None:
+                    self.certificate.wrap_socket(connection, server_side=True).close()
+
+
 @dataclass
 class Rehearsal:
     """`programs` and `pods` are namespaces. A test that breaks something mends it."""
@@ -84,6 +118,8 @@ class Rehearsal:
     pods: str
     hub: HubProcess
     launcher: LauncherProcess
+    door: GatewayDoor
+    directory: Path
     _mark: int = 0
     _proof: Any = None
 
@@ -127,6 +163,22 @@ class Rehearsal:
         """Every sentence of the user's start page, once the start is over."""
         return [str(event["message"]) for event in self.hub.progress(user)]
 
+    @contextmanager
+    def certificates(self, now: datetime) -> Iterator[None]:
+        """The gateway shows a certificate that was made at this moment, and pods know its authority."""
+        made = self.directory / f"certificates-{now:%Y}"
+        make(made, self.programs, {}, now)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(made / "gateway/certificate.pem", made / "gateway/key.pem")
+        before = (self.directory / "ca.pem").read_text()
+        (self.directory / "ca.pem").write_text((made / "gateway/ca.pem").read_text())
+        self.door.certificate = context
+        try:
+            yield
+        finally:
+            self.door.certificate = None
+            (self.directory / "ca.pem").write_text(before)
+
     @property
     def admins_read(self) -> str:
         """The launcher's log since the last `begin`."""
@@ -154,10 +206,12 @@ def rehearsal(cluster: Cluster, interpreter: Path, directory: Path, name: str) -
 
         profiles = directory / "profiles.yaml"
         profiles.write_text(PROFILES)
-        gateway = stack.enter_context(socket.create_server((cluster.host_address, 0), backlog=64))
-        changes = _site(cluster, programs, pods, directory, gateway.getsockname()[1])
-        hub = stack.enter_context(run_hub(interpreter, profiles, programs=program, start_timeout=60, **changes))
-        yield Rehearsal(cluster, programs, pods, hub, launcher)
+        door = stack.enter_context(GatewayDoor(cluster.host_address))
+        changes = _site(cluster, programs, pods, directory, door.port)
+        hub = stack.enter_context(
+            run_hub(interpreter, profiles, programs=program, start_timeout=60, **changes)
+        )
+        yield Rehearsal(cluster, programs, pods, hub, launcher, door, directory)
 
 
 def _shipped(programs: str, pods: str) -> list[Manifest]:
@@ -167,7 +221,8 @@ def _shipped(programs: str, pods: str) -> list[Manifest]:
         [
             item
             for item in rendered("example")
-            if item["kind"] in kinds or (item["kind"], item["metadata"]["name"]) == ("NetworkPolicy", "closed")
+            if item["kind"] in kinds
+            or (item["kind"], item["metadata"]["name"]) == ("NetworkPolicy", "closed")
         ]
     )
     made: list[Manifest] = json.loads(
@@ -181,7 +236,7 @@ def _site(cluster: Cluster, programs: str, pods: str, directory: Path, port: int
     return {
         "backend": "kubernetes",
         "environments": {
-            "default": Environment(image=IMAGE, prefix=PREFIX),
+            "default": Environment(image=LINK_IMAGE, prefix=PREFIX),
             "absent": Environment(image="docker.io/local/absent:1", prefix=PREFIX),
         },
         "uid_base": 10_000,
@@ -193,7 +248,7 @@ def _site(cluster: Cluster, programs: str, pods: str, directory: Path, port: int
             gateway_address=cluster.host_address,
             gateway_namespace=programs,
             gateway_labels={},
-            link_image=IMAGE,
+            link_image=LINK_IMAGE,
             authority=str(directory / "ca.pem"),
             host_users="allowed",
             pull_policy="Never",

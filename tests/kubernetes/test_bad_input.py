@@ -10,6 +10,7 @@ import secrets
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import pytest
 from tests.lanes import CHECKOUT
 from tests.support.cluster import Cluster
 
+from .images import LINK_IMAGE, make_root
 from .rehearsal import Rehearsal, rehearsal
 
 pytestmark = [pytest.mark.lane("cluster"), pytest.mark.lane("hub6"), pytest.mark.timeout(300)]
@@ -33,12 +35,16 @@ NO_ROOM = "No machine has enough room for this server now."
 
 @pytest.fixture(scope="module")
 def place(
-    with_image: Cluster, venvs: Path, tmp_path_factory: pytest.TempPathFactory, evidence: Any
+    cluster: Cluster, venvs: Path, tmp_path_factory: pytest.TempPathFactory, evidence: Any
 ) -> Iterator[Rehearsal]:
     """One site for all of these tests; each breaks one thing and mends it."""
     directory = tmp_path_factory.mktemp("site")
+    root = directory / "root.tar"
+    make_root(root, real_link=True)
+    cluster.import_root(root, LINK_IMAGE)
+    root.unlink()
     name = f"site-{secrets.token_hex(3)}"
-    with rehearsal(with_image, venvs / "hub/bin/python", directory, name) as running:
+    with rehearsal(cluster, venvs / "hub/bin/python", directory, name) as running:
         forget = evidence("launcher.log", lambda: running.launcher.said[-6000:])
         yield running
         forget()
@@ -172,14 +178,19 @@ def test_no_room_for_a_home(place: Rehearsal) -> None:
     """A home too many is told as such, and not as a server too many."""
     with quota(place, requests_storage="1Mi"):
         failed(place, "homeless", NO_HOMES)
-    assert "kubernetes.home_quota: ResourceQuota sandboxes has no room for the claim of a home" in place.admins_read
+    assert (
+        "kubernetes.home_quota: ResourceQuota sandboxes has no room for the claim of a home"
+        in place.admins_read
+    )
     nothing_left(place, "homeless", "kubernetes.home_quota", 0)
 
 
 def test_an_absent_image(place: Rehearsal) -> None:
     """Waiting would not help, so the start fails at once; the admin reads which image."""
     failed(place, "imageless", ABSENT, {"profile": "absent"})
-    words = "kubernetes.image_missing: The image is not there. Correct environments, or load it onto the nodes."
+    words = (
+        "kubernetes.image_missing: The image is not there. Correct environments, or load it onto the nodes."
+    )
     assert f"{words} docker.io/local/absent:1" in place.admins_read
     nothing_left(place, "imageless", "kubernetes.image_missing")
 
@@ -189,10 +200,31 @@ def test_no_node_fits_and_it_is_cancelled(place: Rehearsal) -> None:
     place.begin("giant", {"profile": "huge"})
     place.hub.wait_for("why is told", lambda: "kubernetes.no_room" in place.admins_read, 60)
     place.hub.wait_for("it is on the page", lambda: NO_ROOM in place.launcher.said)
-    assert "kubernetes.no_room: No node has enough cpu free. Add nodes, or lower requests" in place.admins_read
+    assert (
+        "kubernetes.no_room: No node has enough cpu free. Add nodes, or lower requests" in place.admins_read
+    )
     assert "Insufficient cpu" in place.admins_read
     place.hub.api("DELETE", "users/giant/server")
     nothing_left(place, "giant", "start.cancelled")
+
+
+@pytest.mark.parametrize(
+    ("made", "code", "sentence"),
+    [
+        (timedelta(days=2), "clock", "the clocks of its machines differ."),
+        (timedelta(days=-500), "expired", "a certificate of theirs has expired."),
+        (timedelta(days=-2000), "authority_expired", "the authority of their certificates has expired."),
+    ],
+)
+def test_a_gateway_that_cannot_be_trusted(
+    place: Rehearsal, made: timedelta, code: str, sentence: str
+) -> None:
+    """A node's wrong clock, an ended certificate or authority: the pod's link says which, and the start fails."""
+    user = f"pod-{code.replace('_', '-')}"
+    with place.certificates(datetime.now(timezone.utc) + made):
+        failed(place, user, f"The site's programs cannot reach one another, because {sentence}")
+    assert f"certificates.{code}: " in place.admins_read
+    nothing_left(place, user, f"certificates.{code}")
 
 
 def test_a_network_without_policies(place: Rehearsal, control: Control) -> None:
