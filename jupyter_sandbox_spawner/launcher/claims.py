@@ -156,8 +156,8 @@ class ClaimedHomes:
     async def release(self, home: str, used: Callable[[], Awaitable[Collection[str]]] | None = None) -> None:
         """See Homes.release; nodes mount and unmount by themselves.
 
-        A claim that never got a volume goes: it holds nothing, and would wait for the storage class of its day
-        for ever.
+        A claim that never got a volume goes: it holds nothing, and would wait for the storage class of its
+        day for ever.
         """
         try:
             document = await self._api.get("persistentvolumeclaims", home)

@@ -9,9 +9,9 @@ __all__ = ["KUBELET", "LINK", "PULLING", "REFUSALS", "SCHEDULING", "Rule"]
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """A text of the cluster's, and what it means. `{0}` in `admin` stands for the first group found, and so on.
+    """A text of the cluster's, and what it means. `fatal`: waiting does not help.
 
-    `fatal`: waiting does not help.
+    `{0}` in `admin` stands for the first group found, and so on.
     """
 
     text: str
@@ -26,8 +26,8 @@ SCHEDULING = (
         text=r"unbound immediate PersistentVolumeClaims|persistent volumes to bind|unbound PersistentVolume",
         code="kubernetes.volume_pending",
         user="Your home's disk is not ready yet.",
-        admin="The claim of the home is not bound: a StorageClass, or what makes its volumes, is missing. See:"
-        " kubectl describe pvc.",
+        admin="The claim of the home is not bound: a StorageClass, or what makes its volumes, is missing."
+        " See: kubectl describe pvc.",
     ),
     Rule(
         text=r'persistentvolumeclaim "([^"]+)" not found',
@@ -161,8 +161,8 @@ LINK = (
         text=r"^certificates\.clock: ",
         code="certificates.clock",
         user="The site's programs cannot reach one another, because the clocks of its machines differ.",
-        admin="The node's clock and the gateway's differ. Compare them (timedatectl on both), and let chrony or"
-        " systemd-timesyncd keep them.",
+        admin="The node's clock and the gateway's differ. Compare them (timedatectl on both), and let chrony"
+        " or systemd-timesyncd keep them.",
         fatal=True,
     ),
     Rule(

@@ -80,7 +80,7 @@ class LauncherProcess:
 
 
 class GatewayDoor:
-    """Where pods reach the gateway's wires: whoever comes sees its certificate, if it has one, and is let go."""
+    """Where pods reach the gateway's wires: whoever comes sees its certificate, if any, and is let go."""
 
     def __init__(self, address: str) -> None:
         self._listener = socket.create_server((address, 0), backlog=64)

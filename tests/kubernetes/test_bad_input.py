@@ -58,7 +58,7 @@ def ledger(place: Rehearsal, user: str) -> list[tuple[str, str]]:
 
 
 def nothing_left(place: Rehearsal, user: str, code: str, homes: int = 1) -> None:
-    """No pod, Secret or policy; as many homes as the user has; at control the start is over, with its code."""
+    """No pod, Secret or policy; homes as expected; at control the start is over, with its code."""
     place.hub.wait_for("it is taken away", lambda: place.left(user) == homes, 60)
     place.hub.wait_for("the hub knows", lambda: place.hub.servers(user) == {}, 60)
     assert all(record == ("released", code) for record in ledger(place, user))
@@ -219,7 +219,7 @@ def test_no_node_fits_and_it_is_cancelled(place: Rehearsal) -> None:
 def test_a_gateway_that_cannot_be_trusted(
     place: Rehearsal, made: timedelta, code: str, sentence: str
 ) -> None:
-    """A node's wrong clock, an ended certificate or authority: the pod's link says which, and the start fails."""
+    """A wrong clock, an ended certificate or authority: the pod's link says which, and the start fails."""
     user = f"pod-{code.replace('_', '-')}"
     with place.certificates(datetime.now(timezone.utc) + made):
         failed(place, user, f"The site's programs cannot reach one another, because {sentence}")

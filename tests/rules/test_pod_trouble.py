@@ -111,7 +111,7 @@ def test_a_container_waits(reason: str, message: str, code: str, fatal: bool, ki
 @pytest.mark.parametrize("code", ["clock", "expired", "authority_expired", "foreign"])
 @pytest.mark.parametrize("where", ["state", "lastState"])
 def test_a_link_that_trusts_nobody(code: str, where: str) -> None:
-    """What the link says last is told by its own code, and the start fails; nobody else's words are read so."""
+    """What the link says last is told by its own code, and fails the start; others' words are not."""
     ended = {"terminated": {"exitCode": 4, "message": f"certificates.{code}: it is so"}}
     pod = waiting("CrashLoopBackOff", "back-off 10s", "initContainerStatuses")
     (status,) = pod["status"]["initContainerStatuses"]
@@ -207,7 +207,7 @@ def test_nothing_is_wrong() -> None:
             "may not create pods. Apply",
         ),
         (
-            'persistentvolumeclaims "home-x" is forbidden: exceeded quota: users, requested: requests.storage=8M',
+            'persistentvolumeclaims "home-x" is forbidden: exceeded quota: users, requested: storage=8M',
             "home_quota",
             "ResourceQuota users has no room for the claim of a home",
         ),

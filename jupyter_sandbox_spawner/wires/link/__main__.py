@@ -1,7 +1,7 @@
 """How is the link of a pod started? `python -m jupyter_sandbox_spawner.wires.link --sandbox ID ...`.
 
-It ends with 3 where the gateway will not have this pod, and with 4 where the pod cannot trust the gateway; its
-last line says why, and of the latter the cluster is told.
+It ends with 3 where the gateway will not have this pod, and with 4 where the pod cannot trust the gateway;
+its last line says why, and of the latter the cluster is told.
 """
 
 from __future__ import annotations
