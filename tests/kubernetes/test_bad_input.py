@@ -22,7 +22,7 @@ from tests.support.cluster import Cluster
 from .images import LINK_IMAGE, make_root
 from .rehearsal import Rehearsal, rehearsal
 
-pytestmark = [pytest.mark.lane("cluster"), pytest.mark.lane("hub6"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.lane("cluster"), pytest.mark.lane("hub6"), pytest.mark.timeout(600)]
 Control = Callable[[str, bool], None]
 CODES = (CHECKOUT / "docs/reference/errors.md").read_text()
 RIGHTS = "Servers cannot be started: the launcher lacks a right in the cluster."
