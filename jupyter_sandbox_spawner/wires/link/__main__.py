@@ -12,7 +12,7 @@ import signal
 import sys
 
 from .doors import DOORS, PodDoor, bind
-from .files import copy_inside, kept_key
+from .files import copy_inside, kept_key, tell_ready
 from .gateway import Gateway, TicketRefusedError
 
 __all__ = ["main"]
@@ -42,6 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 async def _carry(options: argparse.Namespace, address: tuple[str, int]) -> None:
     listeners = [bind(options.doors, door) for door in DOORS]
+    tell_ready(options.memory)
     key = kept_key(options.memory)
     gateway = Gateway(options.sandbox, options.gateway, address, options.secret, key)
     stopping = asyncio.ensure_future(_until_signal())
