@@ -118,7 +118,7 @@ class Reconciler:
             _or_none(self._parts.gateway.inventory()),
             _or_none(self._pods()),
         )
-        ids = [*(item.id for item in [*(launcher or ()), *(gateway or ())]), *(pods or ())]
+        ids = [item.id for item in launcher or ()] + [item.id for item in gateway or ()] + list(pods or ())
         # The database is read last: what it admitted meanwhile must not look like an orphan.
         database = await self._parts.store.run(
             lambda db: {item.id: item for item in [*records.all_open(db), *records.by_ids(db, ids)]}

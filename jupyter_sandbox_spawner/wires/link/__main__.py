@@ -17,7 +17,7 @@ from pathlib import Path
 from ...rules.pod_doors import DOORS
 from ...serving import raise_descriptor_limit
 from .doors import PodDoor, bind
-from .files import copy_inside, kept_key
+from .files import copy_inside, kept_key, tell_ready
 from .gateway import Gateway, TicketRefusedError, UntrustedError
 
 __all__ = ["main"]
@@ -58,6 +58,7 @@ async def _carry(options: argparse.Namespace, address: tuple[str, int]) -> None:
     # The user's container begins once doors are bound, and a pod that has begun cannot say why it waits.
     await gateway.glance()
     listeners = [bind(options.doors, door) for door in DOORS]
+    tell_ready(options.memory)
     stopping = asyncio.ensure_future(_until_signal())
     buying = asyncio.ensure_future(gateway.buy())
     carrying = [
