@@ -176,7 +176,7 @@ class ControlProcess:
                 stderr=log,
                 stdin=subprocess.DEVNULL,
             )
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240  # a machine that runs other tests besides is slow
         while not _listens(control_socket(self.site, "admin")):
             assert self._process.poll() is None, self.log()
             assert time.monotonic() < deadline, self.log()
@@ -252,7 +252,7 @@ def run_hub(
                 begin(), base, "", directory, loop, launcher, gateway, proxy, begin, control, pods
             )
             try:
-                hub.wait_for("the hub answers", lambda: _answers(hub), 90)
+                hub.wait_for("the hub answers", lambda: _answers(hub), 240)
                 hub.version = hub.api("GET", "").document["version"]
                 gateway.version = hub.version
                 yield hub

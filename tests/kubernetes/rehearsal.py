@@ -209,7 +209,7 @@ def rehearsal(cluster: Cluster, interpreter: Path, directory: Path, name: str) -
         door = stack.enter_context(GatewayDoor(cluster.host_address))
         changes = _site(cluster, programs, pods, directory, door.port)
         hub = stack.enter_context(
-            run_hub(interpreter, profiles, programs=program, start_timeout=60, **changes)
+            run_hub(interpreter, profiles, programs=program, start_timeout=120, **changes)
         )
         yield Rehearsal(cluster, programs, pods, hub, launcher, door, directory)
 

@@ -59,8 +59,8 @@ def ledger(place: Rehearsal, user: str) -> list[tuple[str, str]]:
 
 def nothing_left(place: Rehearsal, user: str, code: str, homes: int = 1) -> None:
     """No pod, Secret or policy; homes as expected; at control the start is over, with its code."""
-    place.hub.wait_for("it is taken away", lambda: place.left(user) == homes, 60)
-    place.hub.wait_for("the hub knows", lambda: place.hub.servers(user) == {}, 60)
+    place.hub.wait_for("it is taken away", lambda: place.left(user) == homes, 120)
+    place.hub.wait_for("the hub knows", lambda: place.hub.servers(user) == {}, 120)
     assert all(record == ("released", code) for record in ledger(place, user))
     assert place.hub.pods.tickets == {}
     assert place.hub.gateway.entries == {}
@@ -78,7 +78,7 @@ def test_a_rightly_set_up_cluster(place: Rehearsal) -> None:
     place.begin("good")
     place.hub.wait_for("it runs", lambda: "of good: running" in place.admins_read, 120)
     place.hub.api("DELETE", "users/good/server")
-    place.hub.wait_for("it is taken away", lambda: place.left("good") == 1, 60)
+    place.hub.wait_for("it is taken away", lambda: place.left("good") == 1, 120)
 
 
 @contextmanager
@@ -136,7 +136,7 @@ def test_no_storage_class(place: Rehearsal) -> None:
     claim that would wait for ever, so that with a class again the same user's server runs."""
     with no_class(place):
         place.begin("classless")
-        place.hub.wait_for("why is told", lambda: "kubernetes.volume_pending" in place.admins_read, 60)
+        place.hub.wait_for("why is told", lambda: "kubernetes.volume_pending" in place.admins_read, 120)
         (claim,) = (name for name in place.names("classless") if name.startswith("persistentvolumeclaim/"))
         words = "kubernetes.volume_pending: The claim of the home is not bound: a StorageClass, or what makes"
         assert f"{words} its volumes, is missing." in place.admins_read
@@ -198,7 +198,7 @@ def test_an_absent_image(place: Rehearsal) -> None:
 def test_no_node_fits_and_it_is_cancelled(place: Rehearsal) -> None:
     """The user reads what the pod waits for; a cancelled start leaves nothing."""
     place.begin("giant", {"profile": "huge"})
-    place.hub.wait_for("why is told", lambda: "kubernetes.no_room" in place.admins_read, 60)
+    place.hub.wait_for("why is told", lambda: "kubernetes.no_room" in place.admins_read, 120)
     place.hub.wait_for("it is on the page", lambda: NO_ROOM in place.launcher.said)
     assert (
         "kubernetes.no_room: No node has enough cpu free. Add nodes, or lower requests" in place.admins_read
