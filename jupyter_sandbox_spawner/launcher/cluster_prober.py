@@ -119,7 +119,7 @@ class ClusterProber:
         isolation = next((item for item in found if "root user" in item), None)
         if network is None or isolation is None:
             log.error("The probe said: %s", said[-2000:])
-        endless = next((item for item in found if "endless processes" in item), {})
+        endless: dict[str, str] = next((item for item in found if "endless processes" in item), {})
         return judge_pod(isolation, network and {**network, **endless}, self._plan)
 
     async def _erase(self, name: str) -> None:
