@@ -141,7 +141,12 @@ def _records(item: pytest.Item, report: pytest.TestReport) -> list[dict[str, Any
     ]
 
 
-_BACKENDS = (("docker", "docker"), ("runsc", "runsc"), ("runc", "oci"))  # of a test, by its lane
+_BACKENDS = (
+    ("cluster", "kubernetes"),
+    ("docker", "docker"),
+    ("runsc", "runsc"),
+    ("runc", "oci"),
+)  # of a test, by its lane
 
 
 def _backend_of(lanes: list[str]) -> str:
