@@ -187,11 +187,13 @@ async def _carry(source: End, target: End) -> None:
 
 
 def keep_alive(connection: socket.socket) -> None:
-    """Send at once, and notice within about a minute that the other machine is gone."""
+    """Send at once, and notice within about a minute that an idle connection's other machine is gone.
+
+    No TCP_USER_TIMEOUT: it also ends a connection whose peer is there and only does not read for a while.
+    """
     connection.setblocking(False)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 60_000)

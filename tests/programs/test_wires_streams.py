@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 import trustme
 
-from jupyter_sandbox_spawner.wires.stream import CutOffError, PlainEnd, TlsEnd, join
+from jupyter_sandbox_spawner.wires.stream import CutOffError, PlainEnd, TlsEnd, join, keep_alive
 
 pytestmark = pytest.mark.asyncio
 Control = Callable[[str, bool], None]
@@ -148,6 +148,34 @@ async def test_a_slow_reader_holds_its_writer_back(control: Control) -> None:
         control("reading lets it flow", taken > before)
         pouring.cancel()
         await asyncio.gather(pouring, return_exceptions=True)
+
+
+class _Hasty(socket.socket):
+    """A TCP socket whose clocks run thirty times as fast as they are asked to."""
+
+    def setsockopt(self, level: int, option: int, value: int) -> None:  # type: ignore[override]
+        clocks = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_USER_TIMEOUT)
+        if level == socket.IPPROTO_TCP and option in clocks:
+            value = max(1, value // 30)
+        super().setsockopt(level, option, value)
+
+
+async def test_a_reader_that_pauses_for_minutes_gets_all(control: Control) -> None:
+    """Whoever is there and does not read is waited for: after a pause longer than all clocks it gets all."""
+    data = random.Random(3).randbytes(8_000_000)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        near = _Hasty()
+        near.connect(listener.getsockname())
+        far = listener.accept()[0]
+    far.setblocking(False)
+    keep_alive(near)
+    writing = asyncio.ensure_future(PlainEnd(near).write(data))
+    writing.add_done_callback(lambda _: near.close())
+    await asyncio.sleep(7)  # the pause: three and a half minutes by the kernel's clocks
+    control("the writer waits for it", not writing.done())
+    assert hashlib.sha256(await _whole(PlainEnd(far))).digest() == hashlib.sha256(data).digest()
+    await writing
+    far.close()
 
 
 async def test_when_one_side_breaks_the_other_learns_it() -> None:
