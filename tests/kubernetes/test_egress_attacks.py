@@ -30,7 +30,8 @@ Control = Callable[[str, bool], None]
 CLOSED = {"ETIMEDOUT", "ENETUNREACH", "EHOSTUNREACH", "EADDRNOTAVAIL"}  # and nobody has said no
 NO_SOCKET = {"EPERM", "EACCES", "EPROTONOSUPPORT", "ESOCKTNOSUPPORT"}
 SERVES = """
-import signal, socket
+import os, signal, socket
+signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 server = socket.create_server(("", 8888))
 print("hello from inside", flush=True)
 signal.pause()

@@ -10,13 +10,18 @@ import pytest
 
 from hub_config.kubernetes.cluster.layout import POD_PIDS
 from jupyter_sandbox_spawner.models import SandboxSpec
-from tests.backends.test_oci_limits import INOTIFY, PIPES
+from tests.backends.test_oci_limits import INOTIFY
+from tests.backends.test_oci_limits import PIPES as LOCAL_PIPES
 from tests.backends.tiny import UID_BASE
 
 from .bench import PodBench
 
 Control = Callable[[str, bool], None]
-HOLD = "import time; time.sleep(600)"
+# Until it is told to end, which a first process hears only when it has said so.
+HOLD = "import os, signal; signal.signal(signal.SIGTERM, lambda *_: os._exit(0)); signal.pause()"
+
+
+PIPES = LOCAL_PIPES.replace('"librt.so.1"', "None")  # which the image has not: its C library has it all
 
 
 async def greedy(pods: PodBench, body: str) -> SandboxSpec:
