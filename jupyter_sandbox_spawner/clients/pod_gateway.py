@@ -7,7 +7,7 @@ import hashlib
 from ..models import GatewayEntry, OpenDoors
 from ..settings import Site
 from .gateway import GatewayClient
-from .pods import PodSeen, PodsClient
+from .pods import PodsClient, PodSeen
 
 __all__ = ["PodGateway", "gateway_of"]
 

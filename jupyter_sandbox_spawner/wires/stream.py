@@ -73,7 +73,7 @@ class TlsEnd:
     """
 
     def __init__(self, connection: socket.socket, context: ssl.SSLContext, name: str | None = None) -> None:
-        self.socket = connection
+        self.socket, self.context = connection, context
         self._loop = asyncio.get_running_loop()
         self._came, self._goes = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = context.wrap_bio(self._came, self._goes, server_side=name is None, server_hostname=name)
@@ -110,6 +110,14 @@ class TlsEnd:
         data = b"".join(self._plain)
         self._plain.clear()
         return data
+
+    async def wait(self) -> None:
+        """Until something is there to read, or the end. Raises CutOffError as `read` does."""
+        self.unread(await self.read())
+
+    def is_of(self, context: ssl.SSLContext) -> bool:
+        """Was this made with that context, and is it still open both ways?"""
+        return self.context is context and not self._ended
 
     def unread(self, data: bytes) -> None:
         """Put back what was read too far."""

@@ -20,7 +20,8 @@ Control = Callable[[str, bool], None]
 _AUTHORITY = trustme.CA()
 
 
-def _contexts() -> tuple[ssl.SSLContext, ssl.SSLContext]:
+def contexts() -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """For a server named far.test, and for whoever trusts it."""
     server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     _AUTHORITY.issue_cert("far.test").configure_cert(server)
     _AUTHORITY.configure_trust(client)
@@ -43,7 +44,7 @@ def _pair(kind: int = socket.AF_UNIX) -> tuple[socket.socket, socket.socket]:
 @contextlib.asynccontextmanager
 async def _tls() -> AsyncIterator[tuple[TlsEnd, TlsEnd]]:
     """Two ends of a TLS connection over loopback TCP after their handshake; closed at the end."""
-    server, client = _contexts()
+    server, client = contexts()
     near, far = _pair(socket.AF_INET)
     ends = TlsEnd(near, client, "far.test"), TlsEnd(far, server)
     await asyncio.gather(*(end.shake_hands() for end in ends))
