@@ -44,6 +44,7 @@ __all__ = [
     "labels",
     "link_command",
     "link_sees",
+    "notes",
     "site_label",
     "user_sees",
     "volumes_in_memory",
@@ -161,6 +162,12 @@ def labels(spec: SandboxSpec, site: str) -> dict[str, str]:
         f"{LABEL_OWNER}/server": stable_hash("server", spec.user, spec.server),
         f"{LABEL_OWNER}/profile": stable_hash("profile", spec.profile),
     }
+
+
+def notes(spec: SandboxSpec) -> dict[str, str]:
+    """The annotations by which people see whose an object is."""
+    told = {"user": spec.user, "server": spec.server, "profile": spec.profile}
+    return {f"{LABEL_OWNER}/{name}": text for name, text in told.items()}
 
 
 def environment(place: Place) -> dict[str, str]:

@@ -11,7 +11,9 @@ import logging
 import signal
 import sys
 
-from .doors import DOORS, PodDoor, bind
+from ...rules.pod_doors import DOORS
+from ...serving import raise_descriptor_limit
+from .doors import PodDoor, bind
 from .files import copy_inside, kept_key
 from .gateway import Gateway, TicketRefusedError
 
@@ -30,6 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
         host, port = _address(options.address)
         # First: the user's container cannot begin without them.
         copy_inside(options.inside)
+        raise_descriptor_limit()
         asyncio.run(_carry(options, (host, port)))
     except TicketRefusedError as error:
         logging.error("The gateway refuses this pod: %s", error)
