@@ -18,11 +18,44 @@ BACKENDS: Mapping[str, str] = {
     "docker": "Docker",
     "kubernetes": "Kubernetes",
 }
-# Files whose attacks gateway, control, broker and server decide, the same programs on every backend and for
-# every user: tried on the local backend as root, and not again elsewhere, for they take minutes.
-TRIED_ONCE = tuple(
-    f"tests/attacks/test_{name}.py"
-    for name in ("egress_requests", "lab_routes", "floods", "redaction", "secrets_proxy")
+# Beginnings of node ids: what gateway, control, broker, hub and server decide, the same programs on every
+# backend and for every user, or what another test shows there too. Tried on the local backend as root, and
+# elsewhere where SANDBOX_WHOLE=1 asks for it, for these take minutes.
+TRIED_ONCE = (
+    *(
+        f"tests/attacks/test_{name}.py"
+        for name in (
+            "egress_requests",
+            "lab_routes",
+            "floods",  # Q09, Q10: the launcher's and control's limits
+            "redaction",
+            "secrets_proxy",
+            "hostile_server",  # H07: hub and gateway read what a server answers
+        )
+    ),
+    "tests/attacks/test_hub_api.py::test_h04_odd_options_are_refused_and_audited",
+    # MLflow and the gateway decide these of C09; that no way leads around them is tried everywhere.
+    "tests/attacks/test_tracking.py::test_c09_a_cell_cannot_pose_as_another",
+    "tests/attacks/test_tracking.py::test_c09_a_browser_sees_its_own_persons_runs",
+    # The broker's answers. C04, C06 and C10 have other tests everywhere.
+    "tests/attacks/test_secrets.py::test_c04_another_persons_secret_is_refused_and_audited",
+    "tests/attacks/test_secrets.py::test_a_broker_that_hangs_fails_a_cell_soon_and_recovers",
+    "tests/attacks/test_secrets.py::test_a_killed_broker_is_back_with_its_secrets",
+    "tests/attacks/test_secrets.py::test_refusals_in_a_notebook_say_what_to_do",
+    "tests/attacks/vault/test_outages.py",  # what Vault being away does
+    "tests/attacks/vault/test_again.py",  # only the broker sees which store it has
+    # Ends that hub, control and broker bring about. A stop, a sandbox that dies and a start that fails, which
+    # the backend tells of, are tried everywhere.
+    *(
+        f"tests/attacks/vault/test_endings.py::test_c06_{name}"
+        for name in (
+            "the_time_of_a_server_is_up",
+            "a_hub_that_is_killed_ends_nothing_early_and_nothing_late",
+            "a_killed_broker_needs_nobody",
+            "a_stop_does_not_wait_for_vault",
+            "a_deleted_user_has_nothing_left",
+        )
+    ),
 )
 _ALONE = ("oci", "oci rootless", "runsc", "docker")  # backends without a cluster
 # Why an attack is not tried in a pod: what decides it stands behind the pod's doors, and is the same there.
