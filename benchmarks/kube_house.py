@@ -8,7 +8,6 @@ whole cluster, are not part of what is measured.
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import secrets
 import sys
@@ -133,7 +132,10 @@ def _site(directory: Path, cluster: OwnCluster, images: Mapping[str, str]) -> Si
     names = ("public_port", "hub_port", "proxy_api_port", "front_port", "control_port", "port", "pods_port")
     ports = {name: free_port() for name in names}
     wires = WiresSite(certificates=str(papers), port=ports.pop("port"), pods_port=ports.pop("pods_port"))
-    places: dict[str, Any] = {"listen_host": here, "hosts": dict.fromkeys(("hub", "gateway", "control"), here)}
+    places: dict[str, Any] = {
+        "listen_host": here,
+        "hosts": dict.fromkeys(("hub", "gateway", "control"), here),
+    }
     return Site(
         run_dir=str(directory / "run"),
         state_dir=str(directory / "state"),

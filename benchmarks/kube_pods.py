@@ -18,18 +18,13 @@ from pathlib import Path
 
 from hub_config.demo.running import CHECKOUT
 from hub_config.kubernetes.cluster.own_cluster import OwnCluster
-from jupyter_sandbox_spawner.backends.kubernetes.backend import KubernetesBackend
-from jupyter_sandbox_spawner.backends.kubernetes.host import ClusterSite
 from jupyter_sandbox_spawner.kubernetes_site import KubernetesSite
-from jupyter_sandbox_spawner.models import Doors, Mount, Resources, SandboxSpec
-from jupyter_sandbox_spawner.names import sandbox_id
-from jupyter_sandbox_spawner.settings import Environment
 
 from .figures import Goal, Measure
 from .house import scratch
 from .kube_cluster import RESTRICTED, make_namespaces, open_cluster
 from .kube_node import FakeNode, open_fake_node
-from .machine import cpu_seconds, end_of
+from .machine import cpu_seconds, end_of, program
 from .row import BenchmarkError, Row, Take
 
 __all__ = ["COUNT", "rows"]
@@ -38,7 +33,6 @@ COUNT = 500
 _OURS, _PEER, _NOBODY = "launcher's backend", "kubespawner's reflector", "nobody"
 _PROGRAMS = {_OURS: "ours", _PEER: "reflector"}
 _NAMESPACE = "bench-many"
-_AT_ONCE = 20  # starts
 _CHANGES = 2  # of each pod
 _QUIET = 30.0  # seconds
 _SETTLES = 1.0  # seconds until the last change has been heard
@@ -56,6 +50,7 @@ class _Street:
     site: KubernetesSite
     directory: Path
     count: int
+    quiet: float
 
     def api_server(self) -> float:
         """Seconds of a processor that the API server has used."""
@@ -82,9 +77,9 @@ class _Watcher:
         return told
 
 
-def rows(count: int = COUNT) -> tuple[Row, ...]:
-    """The rows, with so many pods."""
-    measures = _measures(count)
+def rows(count: int = COUNT, quiet: float = _QUIET) -> tuple[Row, ...]:
+    """The rows, with so many pods, and so many seconds without a change."""
+    measures = _measures(count, quiet)
 
     @asynccontextmanager
     async def opened() -> AsyncIterator[Take]:
@@ -93,25 +88,34 @@ def rows(count: int = COUNT) -> tuple[Row, ...]:
             open_cluster(directory, node=False) as cluster,
             open_fake_node(cluster) as node,
         ):
-            street = await _move_in(directory, cluster, node, count)
+            site = await _move_in(directory, cluster, count)
+            street = _Street(cluster, node, site, directory, count, quiet)
 
             async def take(contestant: str) -> Mapping[str, float]:
-                return {measures[name].name: value for name, value in (await _once(street, contestant)).items()}
+                return {
+                    measures[name].name: value for name, value in (await _once(street, contestant)).items()
+                }
 
             yield take
 
-    about = f"{count} sandboxes on a real API server, their node pretended: to know them all, and what changes"
+    about = (
+        f"{count} sandboxes on a real API server, their node pretended: to know them all, and what changes"
+    )
     return (Row("kube-pods", about, (_OURS, _PEER, _NOBODY), tuple(measures.values()), opened, _ROUNDS),)
 
 
-def _measures(count: int) -> dict[str, Measure]:
+def _measures(count: int, quiet: float) -> dict[str, Measure]:
     pods = f"{count} pods"
     return {
         "took": Measure(f"{pods}: from a restart until all are known", "s", Goal("at most", 3.0), "ours"),
         "cpu": Measure(f"{pods}: its processor time", "s"),
         "memory": Measure(f"{pods}: memory", "MiB", Goal("at most", 1.0)),
-        "changes": Measure(f"{pods}: processor time for {_CHANGES} changes of each", "s", Goal("at most", 1.0)),
-        "quiet": Measure(f"{pods}: processor time in {_QUIET:.0f} s without a change", "ms", Goal("at most", 1.0)),
+        "changes": Measure(
+            f"{pods}: processor time for {_CHANGES} changes of each", "s", Goal("at most", 1.0)
+        ),
+        "quiet": Measure(
+            f"{pods}: processor time in {quiet:.0f} s without a change", "ms", Goal("at most", 1.0)
+        ),
         "api": Measure(f"{pods}: that of the API server meanwhile", "ms"),
         "sweep": Measure(f"{pods}: a look for leftovers, or the same list anew", "ms"),
         "sweep_cpu": Measure(f"{pods}: processor time of that", "ms"),
@@ -122,19 +126,21 @@ async def _once(street: _Street, contestant: str) -> Mapping[str, float]:
     """Start the program anew and measure it."""
     if contestant == _NOBODY:
         used = street.api_server()
-        await asyncio.sleep(_QUIET)
+        await asyncio.sleep(street.quiet)
         return {"api": (street.api_server() - used) * 1e3}
     async with _watcher(street, _PROGRAMS[contestant]) as watcher:
         opened = await watcher.ask("open")
         if opened["running"] != street.count:
-            raise BenchmarkError(f"{contestant}: {opened['running']} of {street.count} pods are known to run.")
+            raise BenchmarkError(
+                f"{contestant}: {opened['running']} of {street.count} pods are known to run."
+            )
         sweep = await watcher.ask("sweep")
         before = (await watcher.ask("cost"))["all"]
         await street.node.change_all(_CHANGES)
         await asyncio.sleep(_SETTLES)
         changed = (await watcher.ask("cost"))["all"]
         used = street.api_server()
-        await asyncio.sleep(_QUIET)
+        await asyncio.sleep(street.quiet)
         api = street.api_server() - used
         quiet = (await watcher.ask("cost"))["all"] - changed
     return {
@@ -153,14 +159,10 @@ async def _once(street: _Street, contestant: str) -> Mapping[str, float]:
 async def _watcher(street: _Street, name: str) -> AsyncIterator[_Watcher]:
     log = street.directory / f"{name}.log"
     words = (sys.executable, "-m", "benchmarks.kube_watcher", name, json.dumps(asdict(street.site)))
-    environment = os.environ | {
-        "KUBECONFIG": str(street.cluster.layout.kubeconfig),
-        "PYTHONPATH": str(CHECKOUT),
-    }
     with log.open("ab") as output:
         process = await asyncio.create_subprocess_exec(
             *words,
-            env=environment,
+            env=_environment(street.cluster),
             cwd=street.directory,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
@@ -182,7 +184,7 @@ async def _watcher(street: _Street, name: str) -> AsyncIterator[_Watcher]:
             await process.wait()
 
 
-async def _move_in(directory: Path, cluster: OwnCluster, node: FakeNode, count: int) -> _Street:
+async def _move_in(directory: Path, cluster: OwnCluster, count: int) -> KubernetesSite:
     """Start the sandboxes by our own backend; it goes, and they stay."""
     await make_namespaces(cluster, {_NAMESPACE: RESTRICTED})
     authority = directory / "ca.pem"
@@ -198,38 +200,18 @@ async def _move_in(directory: Path, cluster: OwnCluster, node: FakeNode, count: 
         host_users="allowed",
     )
     await _make_homes(cluster)
-    place = ClusterSite(
-        cluster=site,
-        pods_port=8444,
-        environments={"default": Environment(prefix="/opt/none", image="none")},
-        kubeconfig=str(cluster.layout.kubeconfig),
-    )
-    few = asyncio.Semaphore(_AT_ONCE)
-    async with KubernetesBackend.opened(place) as backend:
-
-        async def start(number: int) -> None:
-            spec = _spec(number)
-            async with few:
-                await backend.create(spec, Doors(directory=f"/run/{spec.id}", ticket="t" * 43), {})
-                await backend.start(spec.id)
-
-        await asyncio.gather(*map(start, range(count)))
-    return _Street(cluster, node, site, directory, count)
+    # A program of its own, as a launcher is: this one stays free of clients of the cluster.
+    log = directory / "sandboxes.log"
+    words = (sys.executable, "-m", "benchmarks.kube_sandboxes", json.dumps(asdict(site)), str(count))
+    async with program(words, log, _environment(cluster)) as process:
+        if await process.wait():
+            raise BenchmarkError(f"The sandboxes were not started; the end of the log:\n{end_of(log)}")
+    return site
 
 
-def _spec(number: int) -> SandboxSpec:
-    user = f"u{number}"
-    return SandboxSpec(
-        id=sandbox_id(user, "", str(number)),
-        user=user,
-        server="",
-        profile="bench",
-        profile_digest="0",
-        environment_name="default",
-        host_uid=10_001 + number,
-        resources=Resources(cpu=1, memory=1 << 30, pids=256),
-        mounts=(Mount(kind="home", source=f"homes/{user}", target="/home/jovyan", read_only=False),),
-    )
+def _environment(cluster: OwnCluster) -> Mapping[str, str]:
+    """Of a program that asks this cluster."""
+    return os.environ | {"KUBECONFIG": str(cluster.layout.kubeconfig), "PYTHONPATH": str(CHECKOUT)}
 
 
 async def _make_homes(cluster: OwnCluster) -> None:

@@ -9,8 +9,6 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from hub_config.kubernetes.cluster.own_cluster import OwnCluster
-
 from .figures import Goal, Measure
 from .house import scratch
 from .kube_cluster import give_images, make_namespaces, open_cluster
@@ -19,7 +17,7 @@ from .peer_hub import open_peer_hub
 from .row import Row, Take
 from .spawn import one_start
 
-__all__ = ["ROWS"]
+__all__ = ["ROWS", "plain_settings"]
 
 _OURS, _PEER = "sandbox-kubernetes", "KubeSpawner"
 _READY = Measure("on a cluster: click to ready", "s", Goal("at most", 1.1))
@@ -47,9 +45,10 @@ c.KubeSpawner.volume_mounts = [{{"name": "home", "mountPath": "/home/jovyan"}}]
 """
 
 
-def _settings(cluster: OwnCluster, image: str) -> str:
+def plain_settings(address: str, image: str) -> str:
+    """Lines of the peer's configuration: pods find its hub at `address` of this machine."""
     return _SETTINGS.format(
-        address=cluster.layout.host_address,
+        address=address,
         prefix=USER_PREFIX,
         namespace=_PLAIN,
         image=image,
@@ -65,7 +64,7 @@ async def _opened() -> AsyncIterator[Take]:
         await make_namespaces(cluster, {_PLAIN: {}})
         ours, peer = _directory(directory, "ours"), _directory(directory, "peer")
         variables = {"KUBECONFIG": str(cluster.layout.kubeconfig)}
-        more = _settings(cluster, images["user"])
+        more = plain_settings(cluster.layout.host_address, images["user"])
         async with (
             open_peer_hub(peer, "alice", "kubespawner.KubeSpawner", more, variables) as plain,
             open_kube_hub(ours, cluster, images, "alice") as sandboxed,

@@ -1,6 +1,6 @@
 """What does it cost to know 500 pods? Our launcher's backend, or kubespawner's reflector, in a process alone.
 
-`python -m benchmarks.kube_watcher ours|reflector SITE`: SITE is KubernetesSite's fields as JSON; the cluster is
+`python -m benchmarks.kube_watcher ours|reflector SITE`: SITE is KubernetesSite as JSON; the cluster is
 KUBECONFIG's. A line of JSON for each line it reads: `open` (know all), `sweep` (ask anew), `cost` (so far).
 """
 
@@ -13,7 +13,7 @@ import os
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 
 from kubespawner.clients import load_config
 from kubespawner.reflector import ResourceReflector
@@ -21,12 +21,10 @@ from kubespawner.reflector import ResourceReflector
 from jupyter_sandbox_spawner.backends.kubernetes.backend import KubernetesBackend
 from jupyter_sandbox_spawner.backends.kubernetes.host import ClusterSite
 from jupyter_sandbox_spawner.backends.kubernetes.layout import OWNER_LABEL
-from jupyter_sandbox_spawner.kubernetes_site import KubernetesSite
 from jupyter_sandbox_spawner.names import LABEL_OWNER
-from jupyter_sandbox_spawner.settings import Environment
-from jupyter_sandbox_spawner.wire import decode_json
 
 from .crowd import pss
+from .kube_sandboxes import cluster_site
 
 __all__ = ["Known", "main"]
 
@@ -35,11 +33,8 @@ Known = tuple[Callable[[], Awaitable[int]], Callable[[], Awaitable[object]]]
 
 
 @asynccontextmanager
-async def _ours(site: KubernetesSite) -> AsyncIterator[Known]:
-    place = ClusterSite(
-        cluster=site, pods_port=8444, environments={"default": Environment(prefix="/opt/none", image="none")}
-    )
-    async with KubernetesBackend.opened(place) as backend:
+async def _ours(site: ClusterSite) -> AsyncIterator[Known]:
+    async with KubernetesBackend.opened(site) as backend:
 
         async def running() -> int:
             return sum(item.status.value == "running" for item in await backend.inventory())
@@ -48,10 +43,12 @@ async def _ours(site: KubernetesSite) -> AsyncIterator[Known]:
 
 
 @asynccontextmanager
-async def _reflector(site: KubernetesSite) -> AsyncIterator[Known]:
+async def _reflector(site: ClusterSite) -> AsyncIterator[Known]:
     load_config()
     # As KubeSpawner makes its own, of the same pods.
-    found = ResourceReflector(kind="pods", namespace=site.namespace, labels={OWNER_LABEL: LABEL_OWNER})
+    found = ResourceReflector(
+        kind="pods", namespace=site.cluster.namespace, labels={OWNER_LABEL: LABEL_OWNER}
+    )
     await found.start()
 
     async def running() -> int:
@@ -64,14 +61,16 @@ async def _reflector(site: KubernetesSite) -> AsyncIterator[Known]:
         await found.stop()
 
 
-async def _serve(site: KubernetesSite, open_: Callable[[KubernetesSite], object]) -> None:
+async def _serve(
+    site: ClusterSite, open_: Callable[[ClusterSite], AbstractAsyncContextManager[Known]]
+) -> None:
     loop = asyncio.get_running_loop()
     async with AsyncExitStack() as stack:
         known: Known | None = None
         while word := (await loop.run_in_executor(None, sys.stdin.readline)).strip():
             began, used, held = time.perf_counter(), time.process_time(), pss(os.getpid())
             if word == "open":
-                known = await stack.enter_async_context(open_(site))  # type: ignore[arg-type]
+                known = await stack.enter_async_context(open_(site))
             elif word == "sweep" and known is not None:
                 await known[1]()
             told = {
@@ -87,8 +86,8 @@ async def _serve(site: KubernetesSite, open_: Callable[[KubernetesSite], object]
 def main() -> None:
     """Until its input ends."""
     logging.basicConfig(level=logging.WARNING)
-    site = decode_json(KubernetesSite, sys.argv[2].encode())
-    asyncio.run(_serve(site, {"ours": _ours, "reflector": _reflector}[sys.argv[1]]))
+    watch = {"ours": _ours, "reflector": _reflector}[sys.argv[1]]
+    asyncio.run(_serve(cluster_site(sys.argv[2]), watch))
 
 
 if __name__ == "__main__":
