@@ -130,7 +130,7 @@ def _site(directory: Path, cluster: OwnCluster, images: Mapping[str, str]) -> Si
     here = cluster.layout.host_address
     papers = directory / "certificates/gateway"
     names = ("public_port", "hub_port", "proxy_api_port", "front_port", "control_port", "port", "pods_port")
-    ports = {name: free_port() for name in names}
+    ports: dict[str, Any] = {name: free_port() for name in names}
     wires = WiresSite(certificates=str(papers), port=ports.pop("port"), pods_port=ports.pop("pods_port"))
     places: dict[str, Any] = {
         "listen_host": here,
