@@ -22,6 +22,8 @@ from . import (
     decisions,
     egress,
     front,
+    kube_pods,
+    kube_spawn,
     lab_start,
     load,
     policy,
@@ -61,9 +63,10 @@ ROWS = {
         decisions,
         lab_start,
         admin_page,
+        kube_spawn,
     )
     for row in rows.ROWS
-} | {row.name: row for row in cull.rows()}
+} | {row.name: row for row in (*cull.rows(), *kube_pods.rows())}
 
 
 def _arguments(given: Sequence[str] | None) -> argparse.Namespace:

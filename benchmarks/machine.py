@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 LOOPBACK = "127.0.0.1"
-_STARTS_WITHIN = 60.0
+_STARTS_WITHIN = 180.0
 _ENDS_WITHIN = 20.0
 
 

@@ -24,9 +24,9 @@ from hub_config.demo.visitor import Visitor
 from .machine import LOOPBACK, end_of, free_port, program, until_it_listens
 from .row import BenchmarkError
 
-__all__ = ["open_peer_hub"]
+__all__ = ["open_peer_hub", "until_it_serves"]
 
-_SERVES_WITHIN = 60.0
+_SERVES_WITHIN = 180.0  # seconds; importing a hub takes a busy machine long
 _ON_LOOPBACK = ("--ip=127.0.0.1", "--api-ip=127.0.0.1")
 
 _CONFIGURATION = """
@@ -54,16 +54,23 @@ c.Spawner.environment = {{"PATH": "{user}/bin:" + os.environ["PATH"]}}
 
 
 @asynccontextmanager
-async def open_peer_hub(directory: Path, user_name: str, spawner: str = "simple") -> AsyncIterator[Visitor]:
+async def open_peer_hub(
+    directory: Path,
+    user_name: str,
+    spawner: str = "simple",
+    more: str = "",
+    variables: Mapping[str, str] | None = None,
+) -> AsyncIterator[Visitor]:
     """Run the hub while the block lasts; gives its only user at a browser, logged in.
 
-    `spawner`: its name at the hub, or that of a class.
+    `spawner`: its name at the hub, or that of a class. `more`: further lines of its configuration file.
     """
     password = secrets.token_urlsafe(12)
     write_users(directory / "users.json", {user_name: {"password": password}})
     public, api = free_port(), free_port()
     config, log = _prepare(directory, (public, api), spawner), directory / "hub.log"
-    environment = _environment(directory)
+    config.write_text(config.read_text() + more)
+    environment = {**_environment(directory), **(variables or {})}
     proxy = (
         str(VENVS / "proxy/node_modules/.bin/configurable-http-proxy"),
         f"--port={public}",
@@ -77,17 +84,20 @@ async def open_peer_hub(directory: Path, user_name: str, spawner: str = "simple"
             program(hub, log, environment),
             Visitor(f"http://{LOOPBACK}:{public}/", user_name, password) as visitor,
         ):
-            await _until_it_serves(visitor, log)
+            await until_it_serves(visitor, log)
             await visitor.login()
             yield visitor
 
 
-async def _until_it_serves(visitor: Visitor, log: Path) -> None:
-    """The proxy answers before there is a hub behind it, and nothing announces that there is."""
+async def until_it_serves(visitor: Visitor, log: Path) -> None:
+    """The proxy answers before there is a hub behind it, and nothing announces that there is.
+
+    Raises BenchmarkError.
+    """
     deadline = time.monotonic() + _SERVES_WITHIN
     while not await _serves(visitor):
         if time.monotonic() > deadline:
-            raise BenchmarkError(f"The peer's login page does not come; its log:\n{end_of(log)}")
+            raise BenchmarkError(f"The hub's login page does not come; its log:\n{end_of(log)}")
         await asyncio.sleep(0.1)
 
 

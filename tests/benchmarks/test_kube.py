@@ -1,0 +1,48 @@
+"""Do the rows of clusters measure what they say: the same pods, and a peer as it is used elsewhere?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from kubespawner import KubeSpawner
+from traitlets.config import Config
+
+from benchmarks.kube_house import HOME_SIZE, MEMORY
+from benchmarks.kube_pods import rows
+from benchmarks.kube_spawn import plain_settings
+from benchmarks.rounds import measure
+
+
+def test_the_rows_say_how_many_pods_there_are() -> None:
+    """The number stands in the description and in every measure; it has a limit of rounds."""
+    (row,) = rows(123)
+    assert "123" in row.about
+    assert all(item.name.startswith("123 pods: ") for item in row.measures)
+    assert row.rounds
+
+
+def test_the_peer_takes_its_settings() -> None:
+    """KubeSpawner, as it is installed, knows each, and gives pods and homes the size that ours have."""
+    c = Config()
+    text = plain_settings("10.0.0.1", "docker.io/local/some:1")
+    exec(compile(text, "config", "exec"), {"c": c})
+    spawner: Any = KubeSpawner(config=c, _mock=True)
+    unknown = set(c.KubeSpawner) - set(KubeSpawner.class_trait_names(config=True))
+    assert not unknown
+    assert (spawner.mem_limit, spawner.cpu_limit) == (MEMORY, 1)
+    assert int(spawner.storage_capacity) == HOME_SIZE
+    assert spawner.image == "docker.io/local/some:1"
+
+
+@pytest.mark.lane("cluster")
+@pytest.mark.timeout(300)
+async def test_both_know_the_very_same_pods() -> None:
+    """Five sandboxes on a pretended node are all known by both, and everything is measured."""
+    (row,) = rows(5, quiet=1.0)
+    lines = {line.measure.name: line for line in await measure(row, 1, 1, lambda text: None)}
+    assert set(lines) == {item.name for item in row.measures}
+    assert all(list(line.medians)[:2] == list(row.contestants[:2]) for line in lines.values())
+    assert all(
+        value > 0 for name, line in lines.items() if "memory" not in name for value in line.medians.values()
+    )
