@@ -32,7 +32,7 @@ def house(
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Every one of them needs the same lanes, and patience; those on a cluster say themselves what they need."""
+    """Every one of them needs the same lanes, and patience; those on a cluster say so themselves."""
     here = os.path.dirname(__file__)
     for item in items:
         if str(item.path).startswith(here) and "/kubernetes/" not in str(item.path)[len(here) :]:

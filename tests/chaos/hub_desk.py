@@ -56,7 +56,7 @@ class Seat:
 
 
 class Desk:
-    """The hub: `api` is its REST side, `seats` its servers; `refusals` are the last words of failed starts."""
+    """The hub: `api` is its REST side, `seats` its servers; `refusals` are how starts failed last."""
 
     lifecycle: type[Lifecycle] = _Lifecycle
 

@@ -15,7 +15,7 @@ COUNT = 100
 
 
 async def test_a_hundred_are_adopted_by_six_questions(stage: Stage) -> None:
-    """A launcher that starts anew asks for version, records, pods and policies, and watches; ends are told."""
+    """A launcher that starts anew asks for version, records, pods, policies, and watches; ends are told."""
     specs = [replace(SPEC, id=sandbox_id("alice", str(number), "x")) for number in range(COUNT)]
     for spec in specs:
         await stage.backend.create(spec, DOORS, {})

@@ -55,7 +55,6 @@ async def harbour(
         await quay.open()
         made = Harbour(quay, api)
         print(f"twenty sandboxes after {await made.fill():.0f} s")
-        await made.agreed(60)
         yield made
         for session in made.sessions.values():
             await session.close()

@@ -1,4 +1,4 @@
-"""Who works here while things break? Twenty people whose pages tick, a hub, and what must be true afterwards."""
+"""Who works here while things break? Twenty people whose pages tick, and a hub; nothing may be left over."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import asyncio
 import os
 import subprocess
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 from jupyter_sandbox_spawner.backends.kubernetes.layout import SANDBOX_LABEL
 from jupyter_sandbox_spawner.clients.control import AdmissionRequest, ProfileTerms
@@ -64,9 +65,7 @@ class PodDesk(Desk):
 
         async def furnish(admitted: SandboxSpec) -> Furniture:
             prefix = path_of(seat)
-            return Furniture(
-                spec=replace(admitted), entry=entry_of(admitted, prefix), document=_document()
-            )
+            return Furniture(spec=replace(admitted), entry=entry_of(admitted, prefix), document=_document())
 
         request = AdmissionRequest(spec=spec, terms=ProfileTerms(slug="cpu-small", digest="d1"))
         return StartPlan(request=request, furnish=furnish, began=time.monotonic(), limit=240.0)
@@ -131,6 +130,48 @@ class Harbour:
         error = self.desk.refusals.get(seat.key)
         return "" if error is None else f"{getattr(error, 'code', '')}: {error}"
 
+    async def begin(self, seat: Seat) -> asyncio.Task[str]:
+        """A start that is under way: the launcher knows its sandbox."""
+        task = asyncio.create_task(self.try_start(seat))
+
+        async def known() -> bool:
+            return task.done() or seat.sandbox in {item.id for item in await self.quay.launcher.inventory()}
+
+        await self.until(known, 60)
+        return task
+
+    async def waits_for(self, seat: Seat, seconds: float) -> str:
+        """The sentence that its user reads while it waits."""
+        found = ""
+
+        async def told() -> bool:
+            nonlocal found
+            status = await self.quay.launcher.status(seat.sandbox) if seat.sandbox else None
+            found = status.reason if status is not None else ""
+            return bool(found)
+
+        await self.until(told, seconds)
+        return found
+
+    async def metric(self, value: int, seconds: float) -> None:
+        """Until the launcher's metric says that isolation is proved (1), or that it is not (0)."""
+
+        async def says() -> bool:
+            async with self.quay.launcher.session().get("/metrics") as answer:
+                return f'isolation_proved{{runtime="runc"}} {value}' in await answer.text()
+
+        await self.until(says, seconds)
+
+    async def until(self, true: Callable[[], Any], seconds: float) -> None:
+        """Wait for what other processes do."""
+        end = time.monotonic() + seconds
+        while True:
+            found = true()
+            if await found if asyncio.iscoroutine(found) else found:
+                return
+            assert time.monotonic() < end, "it did not happen"
+            await asyncio.sleep(0.05)
+
     def take(self) -> Seat:
         """A spare server that does not run."""
         self._used += 1
@@ -154,7 +195,7 @@ class Harbour:
 
     async def disagreement(self) -> str:
         """What differs or was left over now; "" when all is well."""
-        quay, cluster, space = self.quay, self.quay.cluster, self.quay.namespace
+        quay = self.quay
         running = {item.id: (item.user, item.server) for item in await quay.launcher.inventory()}
         lists = {
             "hub": sorted(self.desk.api.servers),
@@ -172,22 +213,25 @@ class Harbour:
         if found["due"] or found["waiting"] or found["silent"] or left["due"] or left["waiting"]:
             return f"control has something to mend: {found}"
         for kind in ("pods", "secrets", "networkpolicies"):
-            objects = await asyncio.to_thread(cluster.get, kind, "-n", space, "-l", SANDBOX_LABEL)
-            labels = [item["metadata"]["labels"] for item in objects["items"]]
-            names = sorted(item[SANDBOX_LABEL] for item in labels if PROBE_LABEL not in item)
-            if names != sorted(running):
-                return f"{kind} of the cluster: {names}, running: {sorted(running)}"
-        return await asyncio.to_thread(self._on_the_node, set(running))
+            names = await asyncio.to_thread(self._labelled, kind, SANDBOX_LABEL)
+            if names != set(running):
+                return f"{kind} of the cluster: {sorted(names)}, running: {sorted(running)}"
+        probes = await asyncio.to_thread(self._labelled, "pods", PROBE_LABEL)
+        return await asyncio.to_thread(self._on_the_node, {*running, *probes})
 
-    def _on_the_node(self, running: set[str]) -> str:
-        """Containers that are no running sandbox's."""
+    def _labelled(self, kind: str, label: str) -> set[str]:
+        found = self.quay.cluster.get(kind, "-n", self.quay.namespace, "-l", label)
+        return {str(item["metadata"]["name"]) for item in found["items"]}
+
+    def _on_the_node(self, known: set[str]) -> str:
+        """Containers that are nobody's."""
         socket = str(self.quay.cluster.layout.containerd)
-        words = ["ctr", "--address", socket, "--namespace", "k8s.io", "containers", "list"]
-        words += [f'labels."io.kubernetes.pod.namespace"=={self.quay.namespace}', "-q"]
-        listed = subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()
-        if len(listed) != 3 * len(running):  # of each pod: its network's holder, its link, and the user's
-            return f"{len(listed)} containers of {len(running)} sandboxes"
-        return ""
+        pod = 'labels."io.kubernetes.pod.name"'
+        wanted = [f'labels."io.kubernetes.pod.namespace"=={self.quay.namespace}']
+        wanted += [f"{pod}!={name}" for name in sorted(known)]
+        words = ["ctr", "--address", socket, "--namespace", "k8s.io", "containers", "list", "-q"]
+        done = subprocess.run([*words, ",".join(wanted)], capture_output=True, text=True, check=True)
+        return f"containers of nobody: {done.stdout.split()}" if done.stdout.strip() else ""
 
     async def agreed(self, within: float) -> float:
         """Seconds until everything agrees and nothing is left over; fails with what differs."""
@@ -209,5 +253,3 @@ def words_of(sessions: Sequence[Session]) -> str:
     cut = sum(1 for session in sessions if session.cuts)
     longest = max(session.pause for session in sessions)
     return f"{len(sessions)} pages, {cut} of them cut, longest pause {longest:.1f} s"
-
-

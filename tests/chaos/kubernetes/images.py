@@ -1,4 +1,4 @@
-"""What is in the image of these tests? This machine's Python with our own package: user's image and link's."""
+"""What is in the image of these tests? This machine's Python with our package, for user and link alike."""
 
 from __future__ import annotations
 

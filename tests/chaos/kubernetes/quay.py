@@ -1,7 +1,8 @@
 """What is the smallest site on a real cluster with all programs that own sandboxes, each of which may die?
 
-Pods are real, with the real link; the programs are processes of this machine, which come back by themselves as
-under a kubelet. Of launcher and control there are two, of which one works. The hub is hub_desk.py's.
+Pods are real, with the real link; the programs are processes of this machine, which come back by
+themselves as under a kubelet. Of launcher and control there are two, of which one works. The hub is a
+stand-in (hub_desk.py).
 """
 
 from __future__ import annotations
@@ -46,14 +47,16 @@ PROGRAMS = {
     "wires": ("jupyter_sandbox_spawner.wires", "--program", "gateway", "--site"),
 }
 GATEWAY = ("gateway", "wires")  # the two containers of its pod
-_PATIENCE = 90.0  # seconds; a busy machine imports slowly
+_PATIENCE = 240.0  # seconds; a busy machine imports slowly
 _LOOK = 0.1
 
 
 class Quay:
     """The site, its programs, and their clients."""
 
-    def __init__(self, directory: Path, cluster: Cluster, namespace: str, hub_port: int, database: str) -> None:
+    def __init__(
+        self, directory: Path, cluster: Cluster, namespace: str, hub_port: int, database: str
+    ) -> None:
         self.directory, self.cluster, self.namespace = directory, cluster, namespace
         self.deaths: list[str] = []
         for name in ("run", "run/control", "state", "tls"):
@@ -89,7 +92,12 @@ class Quay:
     async def answers(self) -> None:
         """Until all of them answer."""
         deadline = time.monotonic() + _PATIENCE
-        for ask in (self.launcher.inventory, self.gateway.inventory, self.pods.health, self.control.sandboxes):
+        for ask in (
+            self.launcher.inventory,
+            self.gateway.inventory,
+            self.pods.health,
+            self.control.sandboxes,
+        ):
             while True:
                 with suppress(ProgramError):
                     await ask()

@@ -1,4 +1,4 @@
-"""What does a person see whose notebook talks all the time? Ticks of one server, and the pauses between them."""
+"""What does a person see whose notebook talks all the time? Ticks of one server, and pauses between them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _AGAIN = 0.2  # seconds between a page's tries to come back
 
 @dataclass
 class Session:
-    """Somebody's open page. `words` are the servers that it has met, `cuts` how often its connection broke."""
+    """Somebody's open page. `words` are the servers that it has met, `cuts` how often it was cut."""
 
     host: str
     port: int
