@@ -59,7 +59,7 @@ async def harbour(
         for session in made.sessions.values():
             await session.close()
         await made.stop(*(seat for seat in made.desk.seats if seat.sandbox))
-        await made.agreed(60)
+        await made.agreed(150)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

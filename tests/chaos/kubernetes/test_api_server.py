@@ -45,7 +45,7 @@ async def test_api_server_killed(harbour: Harbour, control: Control) -> None:
     await harbour.start(refused_one)
     control("a start afterwards goes well", bool(refused_one.sandbox))
     await harbour.stop(*(seat for seat in (refused_one, under_way) if seat.sandbox))
-    print(f"all agreed after {await harbour.agreed(60)} s; {harbour.quay.deaths}")
+    print(f"all agreed after {await harbour.agreed(150)} s; {harbour.quay.deaths}")
 
 
 @contextlib.asynccontextmanager
@@ -92,7 +92,7 @@ async def test_etcd_slow(harbour: Harbour, control: Control) -> None:
     control("the same launcher works", await harbour.quay.active("launcher") == before)
     assert harbour.quay.deaths == deaths
     await harbour.stop(seat)
-    print(f"all agreed after {await harbour.agreed(60)} s")
+    print(f"all agreed after {await harbour.agreed(150)} s")
 
 
 @pytest.mark.proves("H08")
@@ -116,4 +116,4 @@ async def test_etcd_stands_still(harbour: Harbour, control: Control) -> None:
     await harbour.start(seat)
     control("a start afterwards goes well", bool(seat.sandbox))
     await harbour.stop(seat)
-    print(f"all agreed after {await harbour.agreed(60)} s")
+    print(f"all agreed after {await harbour.agreed(150)} s")

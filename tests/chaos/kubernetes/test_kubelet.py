@@ -44,4 +44,4 @@ async def test_kubelet_stopped(harbour: Harbour, control: Control) -> None:
     assert ended == ""
     control("the start went well in the end", bool(seat.sandbox))
     await harbour.stop(*(item for item in (seat, other) if item.sandbox))
-    print(f"all agreed after {await harbour.agreed(60)} s")
+    print(f"all agreed after {await harbour.agreed(150)} s")

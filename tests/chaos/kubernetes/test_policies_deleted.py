@@ -66,7 +66,7 @@ class Walls:
         """Seconds until there is another one of this name."""
         began = time.monotonic()
         while (found := self.find(name)) is None or found["metadata"]["uid"] == uid:
-            assert time.monotonic() - began < 30
+            assert time.monotonic() - began < 60
             time.sleep(0.01)  # nothing tells this test
         return time.monotonic() - began
 
@@ -106,7 +106,7 @@ async def test_a_sandboxs_own_policy_deleted(harbour: Harbour, control: Control)
         finally:
             await asyncio.to_thread(harbour.quay.cluster.enforce, True)
         control("without walls the stranger is reached", open_now > 0)
-    await harbour.agreed(60)
+    await harbour.agreed(150)
 
 
 @pytest.mark.proves("E21")
@@ -141,7 +141,7 @@ async def test_all_policies_deleted(harbour: Harbour, control: Control) -> None:
     await harbour.start(seat)
     control("with the common policy a start goes well", bool(seat.sandbox))
     await harbour.stop(seat)
-    print(f"all agreed after {await harbour.agreed(60)} s")
+    print(f"all agreed after {await harbour.agreed(150)} s")
 
 
 @pytest.mark.proves("E21")
@@ -167,4 +167,4 @@ async def test_policies_are_not_enforced(harbour: Harbour, control: Control) -> 
     await harbour.start(seat)
     control("with policies that are enforced a start goes well", bool(seat.sandbox))
     await harbour.stop(seat)
-    print(f"all agreed after {await harbour.agreed(60)} s")
+    print(f"all agreed after {await harbour.agreed(150)} s")

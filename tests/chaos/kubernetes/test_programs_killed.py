@@ -39,7 +39,7 @@ async def test_gateway_pod_deleted(harbour: Harbour, control: Control) -> None:
     if ended:
         await harbour.start(seat)
     await harbour.stop(seat)
-    print(f"all agreed after {await harbour.agreed(60)} s")
+    print(f"all agreed after {await harbour.agreed(150)} s")
     assert ended == ""
 
 
@@ -68,5 +68,5 @@ async def test_the_active_replica_is_killed(harbour: Harbour, control: Control, 
     print(f"{second} works after {back:.1f} s; {seen}; the start, {took:.1f} s: {ended or 'went well'}")
     print(f"the stop left {other.sandbox or 'nothing'}; {dict(harbour.desk.seen)}")
     await harbour.stop(*(item for item in (seat, other) if item.sandbox))
-    print(f"all agreed after {await harbour.agreed(60)} s")
+    print(f"all agreed after {await harbour.agreed(150)} s")
     assert ended == ""
