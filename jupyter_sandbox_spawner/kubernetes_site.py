@@ -40,7 +40,8 @@ class KubernetesSite:
     `gpu_resource` maps products or MIG profiles as profiles name them to resources (`nvidia.com/gpu`), and
     `gpu_products` those to the node label's value (`nvidia.com/gpu.product`); `gpu_counts` says how many of
     each there are: nobody here may list nodes. `quota` names the ResourceQuota whose GPUs are held to these
-    counts; "" none. `pull_policy` and `pull_secrets` are the pods'.
+    counts; "" none. `pull_policy` and `pull_secrets` are the pods'. `pod_annotations` are those that this
+    cluster's own controllers write on pods, where they can be orders to a network or a runtime.
     """
 
     namespace: str
@@ -61,3 +62,4 @@ class KubernetesSite:
     quota: str = ""
     pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
     pull_secrets: tuple[str, ...] = ()
+    pod_annotations: tuple[str, ...] = ()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import resource
 import signal
 import socket
 import struct
@@ -26,6 +27,7 @@ __all__ = [
     "loopback_socket",
     "peer_credentials",
     "private_directory",
+    "raise_descriptor_limit",
     "serve_until_signal",
     "until_signal",
 ]
@@ -38,6 +40,13 @@ def peer_credentials(connection: socket.socket) -> tuple[int, int, int]:
     """pid, uid and gid of the process that connected to a unix socket (SO_PEERCRED)."""
     raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     return _CREDENTIALS.unpack(raw)
+
+
+def raise_descriptor_limit() -> int:
+    """Use every descriptor the administrator allows; returns their number."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
 
 
 def private_directory(path: str, mode: int = 0o700) -> str:

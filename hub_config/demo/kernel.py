@@ -72,7 +72,7 @@ class Kernel:
     async def connect(self) -> aiohttp.ClientWebSocketResponse[bool]:
         """Open the kernel's WebSocket as a page of this origin does."""
         url = self._url(f"api/kernels/{self.id}/channels").update_query(session_id=self._session)
-        headers = {"Origin": str(self.visitor.base.origin()), "Sec-Fetch-Mode": "websocket"}
+        headers = {"Origin": str(url.origin()), "Sec-Fetch-Mode": "websocket"}
         return await self.visitor.session.ws_connect(url, headers=headers, max_msg_size=0)
 
     async def reconnect(self) -> None:

@@ -38,14 +38,20 @@ class Refusal(Exception):
 
 
 class Visitor:
-    """One person at one browser. `base` is the public address of the hub with a closing slash."""
+    """One person at one browser. `base` is the public address of the hub with a closing slash.
 
-    def __init__(self, base: str, name: str, password: str) -> None:
+    `connector`: how the browser finds and trusts it, where that is not as everywhere.
+    """
+
+    def __init__(
+        self, base: str, name: str, password: str, connector: aiohttp.BaseConnector | None = None
+    ) -> None:
         self.base = URL(base)
         self.name = name
         self._password = password
         # The demo's address is an IP address, for which aiohttp keeps cookies only when told so.
-        self.session = aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True), timeout=_TIMEOUT)
+        cookies = aiohttp.CookieJar(unsafe=True)
+        self.session = aiohttp.ClientSession(cookie_jar=cookies, timeout=_TIMEOUT, connector=connector)
 
     async def __aenter__(self) -> Visitor:
         return self

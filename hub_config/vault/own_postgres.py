@@ -101,16 +101,18 @@ class OwnPostgres:
         if done.returncode:
             raise RuntimeError(f"initdb failed:\n{done.stdout}{done.stderr}")
 
-    def _launch(self) -> None:
-        self.port = self.port or free_port()
-        settings = {
+    def _settings(self) -> dict[str, str]:
+        return {
             "listen_addresses": "127.0.0.1",
             "port": str(self.port),
             "unix_socket_directories": str(self.directory),
             "fsync": "off",
             "shared_buffers": "16MB",
         }
-        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+
+    def _launch(self) -> None:
+        self.port = self.port or free_port()
+        options = [part for name, value in self._settings().items() for part in ("-c", f"{name}={value}")]
         self._log_file = (self.directory / "log").open("wb")
         command = [str(_programs() / "postgres"), "-D", str(self.directory / "data"), *options]
         # INT is "fast": it does not wait for those who are connected.

@@ -66,7 +66,15 @@ class OwnVault:
     Verbs: start, stop, initialise, seal, unseal, call, set_up. All of them wait (a call takes milliseconds).
     """
 
-    def __init__(self, directory: Path, *, port: int = 0, keep: bool = False, tls: Tls | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        keep: bool = False,
+        tls: Tls | None = None,
+    ) -> None:
         """`keep` stores on disk, so that a restart finds everything; otherwise all is gone when it ends."""
         context = ssl.create_default_context(cafile=tls.authority) if tls else None
         # No proxy of the caller's shell stands between here and loopback.
@@ -77,6 +85,7 @@ class OwnVault:
         self.directory = directory
         self.root_token = ""
         self.unseal_key = ""
+        self._host = host
         self._wanted_port = port
         self._keep = keep
         self._port = port
@@ -86,7 +95,7 @@ class OwnVault:
     @property
     def address(self) -> str:
         """Its address, without a slash at the end."""
-        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self._port}"
+        return f"{'https' if self._tls else 'http'}://{self._host}:{self._port}"
 
     @property
     def log(self) -> str:
@@ -113,7 +122,7 @@ class OwnVault:
     def _launch(self) -> bool:
         config = self.directory / "vault.json"
         storage = {"file": {"path": str(self.directory / "data")}} if self._keep else {"inmem": {}}
-        listener = {"tcp": {"address": f"127.0.0.1:{self._port}", **self._listener()}}
+        listener = {"tcp": {"address": f"{self._host}:{self._port}", **self._listener()}}
         settings = {"storage": storage, "listener": listener, "disable_mlock": True, "api_addr": self.address}
         config.write_text(json.dumps({**settings, "log_level": "warn"}))
         self._log_file = (self.directory / "vault.log").open("wb")

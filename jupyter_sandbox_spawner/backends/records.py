@@ -10,7 +10,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -20,7 +20,7 @@ from ..models import Doors, SandboxSpec, Status, StatusValue
 from ..names import is_sandbox_id
 from ..wire import decode_json, encode_json
 
-__all__ = ["Phase", "Record", "Records", "writing_below"]
+__all__ = ["Phase", "Record", "Records", "without_ticket", "writing_below"]
 
 Phase = Literal["created", "starting", "running", "stopping", "over"]
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -63,6 +63,11 @@ class Record:
             started_at=self.started_at,
             address=self.address,
         )
+
+
+def without_ticket(record: Record) -> Record:
+    """The record as others may read it."""
+    return replace(record, doors=replace(record.doors, ticket=""))
 
 
 @contextmanager

@@ -58,6 +58,10 @@ class GatewayClient(UnixClient):
         """Close the doors, end every connection, forget the sandbox; no-op when it is unknown."""
         await self.call("DELETE", f"/sandboxes/{sandbox}")
 
+    async def quarantine(self, sandbox: str) -> None:
+        """Close the doors and end every connection, so that `open` can undo it; no-op when it is unknown."""
+        await self.close_sandbox(sandbox)
+
     async def inventory(self) -> tuple[GatewayInventory, ...]:
         """Every open sandbox as the gateway sees it."""
         found = await self.call("GET", "/sandboxes")

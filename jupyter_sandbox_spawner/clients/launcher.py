@@ -129,8 +129,8 @@ class LauncherClient(UnixClient):
         path = f"/leftovers/{item.kind}/{quote(item.name, safe='')}"
         return bool((await self.call("DELETE", path, timeout=2 * _ANSWER_TIME))["cleared"])
 
-    async def events(self, after: int, timeout: float) -> tuple[Event, ...]:
-        """Status changes above `after`; waits up to `timeout` seconds for the first."""
-        path = f"/events?after={after}&timeout={timeout:g}"
+    async def events(self, after: int, timeout: float, sandbox: str = "") -> tuple[Event, ...]:
+        """Status changes above `after`, of one sandbox or of all; waits up to `timeout` seconds for one."""
+        path = f"/events?after={after}&timeout={timeout:g}&sandbox={sandbox}"
         documents = await self.call("GET", path, timeout=timeout + _ANSWER_TIME)
         return tuple(decode(Event, document) for document in documents)

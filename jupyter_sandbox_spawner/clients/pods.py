@@ -12,11 +12,13 @@ __all__ = ["PodSeen", "PodsClient"]
 
 @dataclass(frozen=True, kw_only=True)
 class PodSeen:
-    """A pod as the wires see it: its address ("" before it has one), was its ticket used, connections now."""
+    """A pod as the wires see it: its address ("" before it has one), was its ticket used, connections now,
+    and whether it is suspended."""
 
     address: str
     used: bool
     connections: int
+    suspended: bool = False
 
 
 class PodsClient(UnixClient):
@@ -39,6 +41,15 @@ class PodsClient(UnixClient):
     async def forget(self, sandbox: str) -> None:
         """Forget the pod and end its connections; no-op where it is not known."""
         await self.call("DELETE", f"/pods/{sandbox}")
+
+    async def suspend(self, sandbox: str) -> None:
+        """End the pod's connections and let none in until `resume`; its ticket and key stay known. No-op
+        where it is not known."""
+        await self.call("POST", f"/pods/{sandbox}/suspend")
+
+    async def resume(self, sandbox: str) -> None:
+        """Undo `suspend`; no-op where it is not suspended, or not known."""
+        await self.call("POST", f"/pods/{sandbox}/resume")
 
     async def inventory(self) -> dict[str, PodSeen]:
         """Every pod that is known, by its sandbox's id."""

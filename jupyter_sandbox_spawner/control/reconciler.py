@@ -1,4 +1,4 @@
-"""How are hub, database, launcher and gateway brought to agree again? Ask all four, plan, act.
+"""How are hub, database, launcher, gateway and its wires brought to agree again? Ask all, plan, act.
 
 Law: the plan is pure (rules/reconcile.py); each act is audited before it is done and harmless when repeated.
 """
@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeVar
 
 from sqlalchemy import Connection
 
 from ..clients.gateway import entry_of
+from ..clients.pod_gateway import PodGateway
 from ..errors import ProgramError
 from ..gpus import GpuDevice
 from ..models import GatewayInventory, InventoryItem
@@ -111,12 +112,13 @@ class Reconciler:
         return max(self._parts.tuning.reconcile_every, _PER_SERVER * len(self._hub))
 
     async def _look(self) -> tuple[Inventories, tuple[str, ...]]:
-        hub, launcher, gateway = await asyncio.gather(
+        hub, launcher, gateway, pods = await asyncio.gather(
             _or_none(self._parts.hub.servers()),
             _or_none(self._parts.launcher.inventory()),
             _or_none(self._parts.gateway.inventory()),
+            _or_none(self._pods()),
         )
-        ids = [item.id for item in launcher or ()] + [item.id for item in gateway or ()]
+        ids = [item.id for item in launcher or ()] + [item.id for item in gateway or ()] + list(pods or ())
         # The database is read last: what it admitted meanwhile must not look like an orphan.
         database = await self._parts.store.run(
             lambda db: {item.id: item for item in [*records.all_open(db), *records.by_ids(db, ids)]}
@@ -125,9 +127,17 @@ class Reconciler:
         self._launcher = {item.id: item for item in launcher or ()}
         self._open = [item for item in database.values() if item.is_open]
         self._doors = {item.id: item.timed for item in gateway or ()}
-        named = (("hub", hub), ("launcher", launcher), ("gateway", gateway))
-        silent = tuple(name for name, found in named if found is None)
-        return _inventories(hub, list(database.values()), launcher, gateway), silent
+        has_pods = isinstance(self._parts.gateway, PodGateway)
+        named = (("hub", hub), ("launcher", launcher), ("gateway", gateway), ("wires", pods))
+        silent = tuple(name for name, found in named if found is None and (name != "wires" or has_pods))
+        seen = _inventories(hub, list(database.values()), launcher, gateway)
+        return replace(seen, pods=pods), silent
+
+    async def _pods(self) -> Mapping[str, bool] | None:
+        gateway = self._parts.gateway
+        if not isinstance(gateway, PodGateway):
+            return None
+        return {sandbox: pod.suspended for sandbox, pod in (await gateway.pods()).items()}
 
     async def _act(self, action: Action) -> None:
         log.warning("Reconcile %s/%s: %s (%s)", action.user, action.server, action.verb, action.why)
@@ -157,7 +167,9 @@ class Reconciler:
             await self._confirm(action)
         elif action.verb == "reopen" and record is not None and is_open:
             await self._reopen(record)
-        elif action.verb in ("quarantine", "close_doors"):
+        elif action.verb == "quarantine":
+            await self._parts.gateway.quarantine(action.sandbox)
+        elif action.verb == "close_doors":
             await self._parts.gateway.close_sandbox(action.sandbox)
         elif action.verb == "remove":
             await self._remove(action, record)

@@ -7,10 +7,15 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from ..clients.resolve import SystemResolver
-from ..serving import listening_socket, loopback_socket, private_directory, until_signal
+from ..serving import (
+    listening_socket,
+    loopback_socket,
+    private_directory,
+    raise_descriptor_limit,
+    until_signal,
+)
 from ..settings import Site
 from .api import ApiDoor
-from .door import raise_descriptor_limit
 from .doorway import Carriers
 from .egress.own import OwnService
 from .egress.proxy import EgressHandler

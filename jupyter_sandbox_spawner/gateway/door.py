@@ -11,7 +11,6 @@ import contextlib
 import errno
 import logging
 import os
-import resource
 import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -20,7 +19,7 @@ from pathlib import Path
 from ..rules.bucket import Bucket
 from ..serving import peer_credentials
 
-__all__ = ["Door", "DoorPlan", "Reserve", "raise_descriptor_limit"]
+__all__ = ["Door", "DoorPlan", "Reserve"]
 
 log = logging.getLogger("jupyter_sandbox_spawner.gateway")
 
@@ -29,13 +28,6 @@ _BATCH = 4  # connections taken in one turn of the loop, so that no door's flood
 _RETRY = 0.1  # seconds without accepting after descriptors ran out
 _SAY_EVERY = 10.0  # seconds between equal lines in the log
 _BROKEN = 1.0  # seconds before a failed listener is bound again
-
-
-def raise_descriptor_limit() -> int:
-    """Use every descriptor the administrator allows; returns their number."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return hard
 
 
 class Reserve:

@@ -22,7 +22,7 @@ from ..errors import AnswerError, BackendError, BootError, SandboxError, Unreach
 from ..models import Doors, SandboxSpec, Status, UserPlace
 from ..rules.log_lines import last_lines
 from ..settings import Site
-from .insisting import insist
+from .insisting import ON_A_CLUSTER, insist
 from .permission import control_away, denial
 from .planning import Furniture, StartPlan
 from .pod_start import start_sandbox, ticket_for
@@ -46,6 +46,7 @@ class Lifecycle:
         self._control = ControlClient(control_socket(site, "hub"))
         self._launcher = LauncherClient(site.launcher_socket)
         self._gateway = gateway_of(site)
+        self._patience = ON_A_CLUSTER if site.backend == "kubernetes" else None
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Lifecycle:
@@ -61,11 +62,11 @@ class Lifecycle:
 
     async def place(self, user: str) -> UserPlace:
         """The user's uid and home."""
-        return await insist(lambda: self._launcher.place(user))
+        return await self._insist(lambda: self._launcher.place(user))
 
     async def status(self, sandbox_id: str) -> Status | None:
         """What the launcher knows of it now; None: nothing."""
-        return await insist(lambda: self._launcher.status(sandbox_id))
+        return await self._insist(lambda: self._launcher.status(sandbox_id))
 
     async def start(self, plan: StartPlan, stages: Stages) -> None:
         """From nothing to a server that answers. On an error the caller ends what is there."""
@@ -74,12 +75,12 @@ class Lifecycle:
             spec = await self._admit(plan.request, stages)
             room = await plan.furnish(await self._at_home(spec))
         with stages.stage("doors"):
-            opened = await insist(lambda: self._gateway.open(sandbox_id, room.entry))
+            opened = await self._insist(lambda: self._gateway.open(sandbox_id, room.entry))
             doors = Doors(directory=opened.directory, ticket=await ticket_for(self._gateway, sandbox_id))
         with stages.stage("create"):
-            await insist(lambda: self._launcher.create(room.spec, doors, room.overlay))
+            await self._insist(lambda: self._launcher.create(room.spec, doors, room.overlay))
         with stages.stage("start"):
-            await insist(lambda: self._gateway.boot(sandbox_id, room.document))
+            await self._insist(lambda: self._gateway.boot(sandbox_id, room.document))
             await start_sandbox(self._launcher, self._gateway, sandbox_id, stages)
         with stages.stage("server"):
             await self._wait_for_server(plan, room)
@@ -121,25 +122,25 @@ class Lifecycle:
 
     async def clear(self, user: str, server: str | None) -> None:
         """End whatever an earlier start of this server, or (None) of any server of the user, left behind."""
-        for item in await insist(self._launcher.inventory):
+        for item in await self._insist(self._launcher.inventory):
             if item.user == user and server in (None, item.server):
                 log.warning("%s/%s: ending a leftover sandbox %s", user, item.server, item.id)
                 await self.end(item.id, 0)
-        for entry in await insist(self._gateway.inventory):
+        for entry in await self._insist(self._gateway.inventory):
             if entry.user == user and server in (None, entry.server):
                 await self._close(entry.id)
 
     async def forget(self, user: str) -> None:
         """The user was deleted: end all of theirs, home into quarantine, records closed; repeatable."""
         await self.clear(user, None)
-        await insist(lambda: self._launcher.retire(user))
-        await insist(lambda: self._control.forget_user(user))
+        await self._insist(lambda: self._launcher.retire(user))
+        await self._insist(lambda: self._control.forget_user(user))
 
     async def _at_home(self, spec: SandboxSpec) -> SandboxSpec:
         """The spec with the home of its zone, where control has put it into one."""
         if not spec.zone:
             return spec
-        place = await insist(lambda: self._launcher.place(spec.user, spec.zone))
+        place = await self._insist(lambda: self._launcher.place(spec.user, spec.zone))
         mounts = (
             replace(mount, source=place.home) if mount.kind == "home" else mount for mount in spec.mounts
         )
@@ -147,7 +148,7 @@ class Lifecycle:
 
     async def _admit(self, request: AdmissionRequest, stages: Stages) -> SandboxSpec:
         try:
-            answer = await insist(lambda: self._control.admit(request))
+            answer = await self._insist(lambda: self._control.admit(request))
         except UnreachableError as error:
             raise control_away(error) from error
         if not answer.admitted:
@@ -169,12 +170,15 @@ class Lifecycle:
             # A gateway that is away has no connections to end; one that forgot it has none of its.
             log.info("%s: browsers are not told of its end: %s", sandbox_id, error or "the gateway is slow")
 
+    async def _insist(self, call: Callable[[], Awaitable[T]]) -> T:
+        return await insist(call, self._patience)
+
     async def _close(self, sandbox_id: str) -> None:
-        await insist(lambda: self._gateway.close_sandbox(sandbox_id))
+        await self._insist(lambda: self._gateway.close_sandbox(sandbox_id))
 
     async def _stop_and_remove(self, sandbox_id: str, grace: float) -> None:
         try:
-            status = await insist(lambda: self._launcher.stop(sandbox_id, grace))
+            status = await self._insist(lambda: self._launcher.stop(sandbox_id, grace))
             alive = status.value not in ("stopped", "failed")
         except AnswerError as error:
             if error.code != "sandbox.unknown":
@@ -184,7 +188,7 @@ class Lifecycle:
             raise _not_stopped(sandbox_id, str(error)) from error
         if alive:
             raise _not_stopped(sandbox_id, f"It is still {status.value}.")
-        await insist(lambda: self._launcher.remove(sandbox_id))
+        await self._insist(lambda: self._launcher.remove(sandbox_id))
 
     async def _wait_for_server(self, plan: StartPlan, room: Furniture) -> None:
         ready = asyncio.create_task(self._ready(room))
@@ -218,14 +222,14 @@ class Lifecycle:
     async def _offer_again(self, room: Furniture) -> None:
         """A gateway that was restarted has forgotten the boot document, unless the sandbox had it before."""
         try:
-            await insist(lambda: self._gateway.boot(room.spec.id, room.document))
+            await self._insist(lambda: self._gateway.boot(room.spec.id, room.document))
         except AnswerError as error:
             if error.code != "boot.taken":
                 raise
 
     async def _ended(self, sandbox_id: str) -> Status:
         while True:
-            status = await insist(lambda: self._launcher.ended(sandbox_id, _LONG_POLL))
+            status = await self._insist(lambda: self._launcher.ended(sandbox_id, _LONG_POLL))
             if status is not None:
                 return status
 

@@ -13,12 +13,13 @@ from ..clients.gateway import GatewayClient
 from ..clients.launcher import LauncherClient
 from ..clients.pod_gateway import PodGateway
 from ..errors import BackendError, ProgramError
-from .insisting import insist
+from .insisting import ON_A_CLUSTER, insist
 from .stages import Stages
 
 __all__ = ["start_sandbox", "ticket_for"]
 
-_LOOK = 1.0  # seconds between two looks at a pod that waits for a node or an image
+_POLL = 60.0  # seconds of one question for news of a pod that waits for a node or an image
+_PAUSE = 1.0  # seconds until a launcher that is away is asked for news again
 _LONGEST = 3600.0  # seconds of one start; the hub's start_timeout comes first
 
 
@@ -27,7 +28,7 @@ async def ticket_for(gateway: GatewayClient, sandbox_id: str) -> str:
     if not isinstance(gateway, PodGateway):
         return ""
     ticket = secrets.token_urlsafe(32)
-    await insist(lambda: gateway.expect(sandbox_id, ticket))
+    await insist(lambda: gateway.expect(sandbox_id, ticket), ON_A_CLUSTER)
     return ticket
 
 
@@ -43,7 +44,8 @@ async def start_sandbox(
         return
     watching = asyncio.create_task(_watch(launcher, sandbox_id, stages))
     try:
-        status = await insist(lambda: launcher.start(sandbox_id, _LONGEST))
+        # Another launcher may take over while the pod waits, and goes on with it.
+        status = await insist(lambda: launcher.start(sandbox_id, _LONGEST), ON_A_CLUSTER, long=True)
     finally:
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
@@ -53,18 +55,21 @@ async def start_sandbox(
             code="pod.no_address",
             remedy="Try again; if it stays like this, tell your admin: the cluster's network gives none.",
         )
-    await insist(lambda: gateway.found_at(sandbox_id, status.address))
+    await insist(lambda: gateway.found_at(sandbox_id, status.address), ON_A_CLUSTER)
 
 
 async def _watch(launcher: LauncherClient, sandbox_id: str, stages: Stages) -> None:
-    """Tell each reason once."""
-    told = {""}
+    """Tell each reason once, when the launcher tells it."""
+    told, after = {""}, 0
     while True:
-        await asyncio.sleep(_LOOK)
         try:
-            status = await launcher.status(sandbox_id)
+            events = await launcher.events(after, _POLL, sandbox_id)
         except ProgramError:
-            continue  # whoever is away is asked again
-        if status is not None and status.value == "pending" and status.reason not in told:
-            told.add(status.reason)
-            stages.note(status.reason)
+            await asyncio.sleep(_PAUSE)  # whoever is away is asked again
+            continue
+        for event in events:
+            after = event.seq
+            reason = str(event.detail.get("reason") or "")
+            if event.kind == "sandbox.pending" and reason not in told:
+                told.add(reason)
+                stages.note(reason)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 
 from ..backends.kubernetes.api import Cluster
 from ..backends.kubernetes.backend import KubernetesBackend
@@ -27,13 +28,13 @@ async def run_on_cluster(site: Site, descriptor: int | None = None) -> None:
     """Wait for the Lease, then serve until SIGTERM; pods go on. Raises BackendError `launcher.lease_lost`."""
     cluster = _cluster(site)
     own = Cluster(os.environ.get("POD_NAMESPACE") or cluster.gateway_namespace)
-    api = Cluster(cluster.namespace)
+    lease = Lease(own)
+    api = Cluster(cluster.namespace, left=lease.left)
     try:
         await own.open()
         await api.open()
-        lease = Lease(own)
         async with lease.held():
-            serving = asyncio.ensure_future(_serve(site, cluster, api, descriptor))
+            serving = asyncio.ensure_future(_serve(site, cluster, api, lease.left, descriptor))
             lost = False
 
             async def give_up() -> None:
@@ -53,12 +54,15 @@ async def run_on_cluster(site: Site, descriptor: int | None = None) -> None:
         await own.close()
 
 
-async def _serve(site: Site, cluster: KubernetesSite, api: Cluster, descriptor: int | None) -> None:
+async def _serve(
+    site: Site, cluster: KubernetesSite, api: Cluster, left: Callable[[], float], descriptor: int | None
+) -> None:
     place = ClusterSite(
         cluster=cluster,
         pods_port=site.wires.pods_port if site.wires else 0,
         environments=site.environments,
         runtimes=site.runtimes,
+        left=left,
     )
     users = ClaimedHomes(api, cluster, site.uid_base, site.uid_count)
     async with KubernetesBackend.opened(place) as backend:

@@ -155,7 +155,7 @@ class ClusterCanary:
         except SandboxError as error:
             log.warning("The namespace's policies cannot be seen: %s", error)
             return  # proofs go on counting for as long as they are fresh
-        now = why_open(policies)
+        now = why_open(policies, self._prober.way)
         if now and now != self._open:
             log.critical("No sandbox is started: %s.", now)
         if self._open and not now:

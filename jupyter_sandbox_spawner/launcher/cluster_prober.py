@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from ..backends.kubernetes.api import Cluster, Document
 from ..backends.kubernetes.host import ClusterHost
 from ..backends.kubernetes.layout import OWNER_LABEL, SANDBOX_LABEL, SITE_LABEL, USER
+from ..backends.kubernetes.render import way_out
 from ..errors import BackendError, SandboxError
 from ..names import LABEL_OWNER, sandbox_id
 from ..rules.canary import Verdict
@@ -42,7 +43,7 @@ class Shown:
 
 
 class ClusterProber:
-    """Verbs: probe, nodes, sweep, runtime_of."""
+    """Verbs: probe, nodes, sweep, runtime_of. `way` is the one way out that a policy may open."""
 
     def __init__(
         self, site: Site, host: ClusterHost, uid: int, aims: Targets, tell_pids: Callable[[bool], None]
@@ -54,6 +55,7 @@ class ClusterProber:
         self._environment = next(iter(site.environments), "")
         self._runtimes = site.runtimes
         self._plan = probe_plan(host.site.cluster, host.site.pods_port, aims)
+        self.way = way_out(host.site.cluster, host.site.pods_port)
         self._selector = f"{OWNER_LABEL}={LABEL_OWNER},{SITE_LABEL}={host.label}"
         self._tell_pids = tell_pids
 
@@ -119,7 +121,8 @@ class ClusterProber:
         isolation = next((item for item in found if "root user" in item), None)
         if network is None or isolation is None:
             log.error("The probe said: %s", said[-2000:])
-        return judge_pod(isolation, network, self._plan)
+        endless: dict[str, str] = next((item for item in found if "endless processes" in item), {})
+        return judge_pod(isolation, network and {**network, **endless}, self._plan)
 
     async def _erase(self, name: str) -> None:
         for kind in ("pods", "networkpolicies"):

@@ -17,7 +17,7 @@ from typing import Any
 
 from ..backends.kubernetes.api import Cluster
 from ..errors import BackendError, SandboxError
-from ..rules.leases import GIVE_UP, RENEW, LeaseSeen, decide, lease_manifest, read_lease, released
+from ..rules.leases import GIVE_UP, LAST_WRITE, RENEW, LeaseSeen, decide, lease_manifest, read_lease, released
 
 __all__ = ["LEASE", "Lease", "until_first"]
 
@@ -49,6 +49,12 @@ class Lease:
             keeping.cancel()
             await asyncio.wait([keeping])
             await self._give_back()
+
+    def left(self) -> float:
+        """Seconds for which nobody else can have it, whatever this launcher still has to finish; 0: none."""
+        if self._lost.is_set():
+            return 0.0
+        return max(LAST_WRITE - (self._clock() - self._renewed), 0.0)
 
     async def lost(self) -> None:
         """Returns when it may be somebody else's."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 from contextlib import nullcontext
@@ -11,7 +12,7 @@ from aiohttp import web
 
 from ..backends.base import Backend, unknown_sandbox
 from ..errors import ConfigurationError, RefusedError, SandboxError
-from ..models import CreateRequest, InventoryItem
+from ..models import CreateRequest, Event, InventoryItem
 from ..rules.catalogue import ZONES
 from ..settings import Site
 from ..wire import decode_json, encode, encode_json
@@ -240,12 +241,23 @@ class LauncherRoutes:
         return web.json_response({"cleared": done})
 
     async def events(self, request: web.Request) -> web.Response:
-        """Long poll for status changes after a sequence number."""
+        """Long poll for status changes after a sequence number; `?sandbox=ID`: of that one alone."""
         after = request.query.get("after", "0")
         if not after.isdigit():
             raise ConfigurationError(f"after: {after!r} is not a number.", code="wire.invalid", field="after")
         timeout = _seconds(request.query.get("timeout", "30"), _LONGEST_WAIT)
-        return web.json_response([encode(event) for event in await self._backend.events(int(after), timeout)])
+        found = await self._news(int(after), timeout, request.query.get("sandbox", ""))
+        return web.json_response([encode(event) for event in found])
+
+    async def _news(self, after: int, timeout: float, sandbox: str) -> list[Event]:
+        now = asyncio.get_running_loop().time
+        end = now() + timeout
+        while True:
+            events = await self._backend.events(after, max(end - now(), 0))
+            found = [event for event in events if sandbox in ("", event.sandbox)]
+            if found or not events:
+                return found
+            after = events[-1].seq
 
 
 def _seconds(text: str, most: float) -> float:

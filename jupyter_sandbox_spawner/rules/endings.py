@@ -22,6 +22,7 @@ SENTENCES: Mapping[str, str] = {
     "dataset.raised": "A dataset that it mounts is guarded more strictly now; start it again.",
     "ended.died": "It ended by itself.",
     "ended.gone": "It was no longer there, and nobody saw how it ended; this machine may have restarted.",
+    "ended.pod_forgotten": "The way to it was lost for good, so it was ended; your files are kept.",
     "ended.superseded": "Another start of the same server took its place.",
     "ended.user_deleted": "Its user was deleted.",
     "start.cancelled": "Its start was cancelled before it was ready.",

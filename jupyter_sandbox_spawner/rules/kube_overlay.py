@@ -11,6 +11,7 @@ from typing import Any
 
 from ..errors import ConfigurationError
 from ..names import LABEL_OWNER
+from .pod_notes import orders
 from .profile_fields import shown
 
 __all__ = ["kube_overlay"]
@@ -41,12 +42,6 @@ _NAME = r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
 _KEY = re.compile(rf"([a-z0-9]([a-z0-9.-]{{0,251}}[a-z0-9])?/)?{_NAME}")
 _LABEL = re.compile(rf"({_NAME})?")
 _DNS_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
-# Domains whose annotations are orders to the network, the runtime or the security of a pod.
-_ORDERS = re.compile(
-    r"(^|[.-])(cni|cncf|ovn|calico|projectcalico|cilium|istio|linkerd|kata|katacontainers|crio|cri-o|containerd"
-    r"|gvisor|nri|apparmor|seccomp|security|kubernetes|k8s|openshift)([.-]|$)"
-)
-_FINE = ("cluster-autoscaler.kubernetes.io/safe-to-evict",)
 
 
 def kube_overlay(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
@@ -134,10 +129,9 @@ def _labels(added: Mapping[str, Any]) -> dict[str, str]:
 
 def _annotations(added: Mapping[str, Any]) -> dict[str, str]:
     for name, value in added.items():
-        domain = name.partition("/")[0] if "/" in name else ""
         if _is_ours(name) or not _KEY.fullmatch(name) or not isinstance(value, str):
             raise _refused(f"metadata.annotations[{name!r}]", value, f"Write texts, not {LABEL_OWNER}'s.")
-        if name not in _FINE and _ORDERS.search(domain):
+        if orders(name):
             way = (
                 "Such an annotation can give a pod a network or another runtime. Use one of your own domain."
             )

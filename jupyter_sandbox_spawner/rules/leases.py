@@ -11,10 +11,21 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-__all__ = ["DURATION", "GIVE_UP", "RENEW", "LeaseSeen", "decide", "lease_manifest", "read_lease", "released"]
+__all__ = [
+    "DURATION",
+    "GIVE_UP",
+    "LAST_WRITE",
+    "RENEW",
+    "LeaseSeen",
+    "decide",
+    "lease_manifest",
+    "read_lease",
+    "released",
+]
 
 DURATION = 15  # seconds without a sign after which another takes over
 GIVE_UP = 10.0  # seconds without a renewal after which the holder stops by itself
+LAST_WRITE = 12.0  # seconds without a renewal after which no change that was begun may still be on its way
 RENEW = 2.0  # seconds between two signs, and between two looks
 Step = Literal["make", "take", "renew", "wait"]
 

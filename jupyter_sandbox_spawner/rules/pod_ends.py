@@ -5,12 +5,13 @@ Law: a pod has ended when the user's container has, whatever its link still does
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-__all__ = ["PodView", "view_pod"]
+__all__ = ["PodView", "view_pod", "why_gone"]
 
 Document = Mapping[str, Any]
 # Reasons of the condition DisruptionTarget and of a pod's status, in words for its user.
@@ -52,8 +53,11 @@ class PodView:
     deleting: bool = False
 
 
-def view_pod(pod: Document, container: str) -> PodView:
-    """What a pod's own words say of its container of this name."""
+def view_pod(pod: Document, container: str, peer: str = "") -> PodView:
+    """What a pod's own words say of its container of this name.
+
+    `peer` is whom it dials: of two addresses it has the one of that family, from which it will come.
+    """
     status: Document = pod.get("status") or {}
     found: Document = next(
         (item for item in status.get("containerStatuses") or () if item.get("name") == container), {}
@@ -75,10 +79,30 @@ def view_pod(pod: Document, container: str) -> PodView:
         failed=over and (reason in ("StartError", "ContainerCannotRun") or terminated is None),
         taken=taken,
         admin=" ".join(str(ended.get("message") or admin).split())[:600],
-        address=str(status.get("podIP") or ""),
+        address=_address(status, peer),
         node=str((pod.get("spec") or {}).get("nodeName") or ""),
         deleting=bool((pod.get("metadata") or {}).get("deletionTimestamp")),
     )
+
+
+def why_gone(view: PodView | None, phase: str, began: bool) -> tuple[str, bool]:
+    """Why there is no pod of a sandbox in this phase, and is that a failed start? `began`: it had one."""
+    if phase == "stopping":
+        return "stopped on request", False
+    if not began:
+        return "Its start was interrupted.", True
+    if view is not None and view.taken:
+        return f"The cluster ended it: {view.taken}.", False
+    return "Its pod was removed by somebody else.", False
+
+
+def _address(status: Document, peer: str) -> str:
+    first = str(status.get("podIP") or "")
+    if not first or not peer:
+        return first
+    version = ipaddress.ip_address(peer).version
+    found = [first, *(str(item.get("ip") or "") for item in status.get("podIPs") or ())]
+    return next((ip for ip in found if ip and ipaddress.ip_address(ip).version == version), "")
 
 
 def _taken(status: Document) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""Where do hub, database, launcher and gateway disagree about what exists, and what mends it?
+"""Where do hub, database, launcher, gateway and its wires disagree about what exists, and what mends it?
 
 Law: an inventory that could not be read is None and proves nothing: nothing is removed because of it. A
 disagreement acts only after it was seen for its patience, so a start or stop under way is never cut.
@@ -84,12 +84,14 @@ class LauncherEntry:
 
 @dataclass(frozen=True, kw_only=True)
 class Inventories:
-    """What each source says exists. None: it could not be asked. `gateway` maps ids to (user, server)."""
+    """What each source says exists. None: it could not be asked. `gateway` maps ids to (user, server), `pods`
+    ids to whether their pod is suspended; None where sandboxes are no pods, too."""
 
     hub: Sequence[HubServer] | None
     database: Sequence[OpenRecord]
     launcher: Sequence[LauncherEntry] | None
     gateway: Mapping[str, tuple[str, str]] | None
+    pods: Mapping[str, bool] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,6 +177,9 @@ class _View:
     def alive(self, sandbox: str) -> bool | None:
         return None if self.seen.launcher is None else sandbox in self._alive
 
+    def is_stranger(self, sandbox: str) -> bool:
+        return self.seen.pods is not None and sandbox not in self.seen.pods
+
 
 def _of_records(view: _View) -> list[Action]:
     return [action for record in view.open for action in _of_record(view, record)]
@@ -196,10 +201,22 @@ def _of_record(view: _View, record: OpenRecord) -> list[Action]:
         return [_action("remove", record, "orphan.never_ready", "The hub lost its start.")]
     if alive and hub is False:
         return _cut_off(view, record, "orphan.hub_forgot", "The hub does not know it.")
-    if alive and hub and view.seen.gateway is not None and record.id not in view.seen.gateway:
-        return [_action("reopen", record, "doors.missing", "The gateway lost its doors.")]
+    if alive and hub and (shut := _shut(view, record, pending)):
+        return shut
     if alive and record.status == "admitted" and view.runs(record.user, record.server):
         return [_action("confirm", record, "record.late", "It runs, and its record says that it starts.")]
+    return []
+
+
+def _shut(view: _View, record: OpenRecord, pending: bool) -> list[Action]:
+    """It lives, its hub has it, and nobody reaches it."""
+    if record.status == "ready" and not pending and view.is_stranger(record.id):
+        # Its key was known there alone: no doors that are opened again would let it in.
+        return [_action("stop_at_hub", record, "ended.pod_forgotten", "The gateway's wires forgot its pod.")]
+    if view.seen.gateway is not None and record.id not in view.seen.gateway:
+        return [_action("reopen", record, "doors.missing", "The gateway lost its doors.")]
+    if (view.seen.pods or {}).get(record.id):
+        return [_action("reopen", record, "doors.suspended", "Its doors are open, its pod is not let in.")]
     return []
 
 
@@ -235,21 +252,26 @@ def _cut_off(view: _View, entry: OpenRecord | LauncherEntry, code: str, why: str
 
 
 def _of_gateway(view: _View) -> list[Action]:
+    """Doors, and pods that would be let in, of sandboxes that do not exist."""
+    doors = view.seen.gateway
+    pods = {} if doors is None else dict.fromkeys(view.seen.pods or (), ("", ""))
     actions = []
-    for sandbox, (user, server) in (view.seen.gateway or {}).items():
+    for sandbox, owner in {**pods, **(doors or {})}.items():
         record = view.records.get(sandbox)
+        user, server = owner if record is None else (record.user, record.server)
         starting = record is not None and record.status == "admitted"
         if view.alive(sandbox) is not False or (starting and view.hub_has(user, server) is not False):
             continue
         released = record is not None and record.status == "released"
+        own = "doors" if sandbox in (doors or ()) else "pods"
         actions.append(
             Action(
                 verb="close_doors",
                 sandbox=sandbox,
                 user=user,
                 server=server,
-                code="orphan.released" if released else "doors.orphaned",
-                why="Its doors are open and its sandbox does not exist.",
+                code="orphan.released" if released else f"{own}.orphaned",
+                why=f"Its {own} are open and its sandbox does not exist.",
             )
         )
     return actions

@@ -22,7 +22,7 @@ from ..names import is_sandbox_id
 
 __all__ = [
     "BODY_LIMIT",
-    "DOORS",
+    "FRAMES",
     "HEAD_LIMIT",
     "Head",
     "PodRecord",
@@ -38,9 +38,9 @@ __all__ = [
     "unknown",
 ]
 
-DOORS = ("boot", "egress", "api", "ingress")
 HEAD_LIMIT = 8 << 10  # bytes
 BODY_LIMIT = 1 << 10
+FRAMES = b"sandbox-frames"  # a header of ours
 _TARGET = re.compile(r"([a-z]+(?:-[a-z]+)?)\.sandbox:443")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _NOBODY = "0" * 64  # no digest of anything known
@@ -56,12 +56,16 @@ class Shown:
 
 @dataclass(frozen=True)
 class Head:
-    """A request's first lines; `length` is how many bytes of a body follow."""
+    """A request's first lines; `length` is how many bytes of a body follow.
+
+    `framed`: its sender wants to use the connection again, so that what is carried comes in frames.
+    """
 
     method: str
     target: str
     shown: Shown | None = None
     length: int = 0
+    framed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,11 +73,13 @@ class PodRecord:
     """One pod as the gateway's wires keep it; no secret is in it, only digests (SHA-256, hexadecimal).
 
     `address` is "" until its pod has one; `key_sha256` is "" until the ticket was used, which happens once.
+    A suspended one is let in no more until that is undone.
     """
 
     ticket_sha256: str
     address: str = ""
     key_sha256: str = ""
+    suspended: bool = False
 
 
 def digest(secret: str) -> str:
@@ -109,7 +115,8 @@ def parse_head(raw: bytes) -> Head:
         raise RefusedError(f"A body of {length} bytes is too large.", code="wires.bad_head", status=413)
     method = event.method.decode("ascii")
     name = b"proxy-authorization" if method == "CONNECT" else b"authorization"
-    return Head(method, event.target.decode("latin-1"), _shown(headers.get(name)), length)
+    framed = headers.get(FRAMES) == b"1"
+    return Head(method, event.target.decode("latin-1"), _shown(headers.get(name)), length, framed)
 
 
 def target_of(target: str) -> str:
@@ -151,7 +158,7 @@ def judge_ticket(record: PodRecord | None, shown: Shown | None, key_sha256: str,
     kept = record.ticket_sha256 if record is not None else _NOBODY
     if not _same(shown, kept) or record is None:
         raise _stranger("ticket", 401)
-    _check_address(record, address)
+    _check_place(record, address)
     if record.key_sha256 and not hmac.compare_digest(record.key_sha256, key_sha256):
         raise RefusedError(
             "The ticket was used before.",
@@ -166,7 +173,7 @@ def judge_key(record: PodRecord | None, shown: Shown | None, address: str) -> No
     kept = record.key_sha256 if record is not None else ""
     if not _same(shown, kept or _NOBODY) or record is None:
         raise _stranger("key", 407)
-    _check_address(record, address)
+    _check_place(record, address)
 
 
 def plain_address(text: str) -> str:
@@ -179,7 +186,7 @@ def _same(shown: Shown | None, kept: str) -> bool:
     return hmac.compare_digest(digest(shown.secret) if shown is not None else "", kept)
 
 
-def _check_address(record: PodRecord, address: str) -> None:
+def _check_place(record: PodRecord, address: str) -> None:
     if not record.address:
         raise UnreachableError(
             "The address of this pod is not known yet.", code="pods.address_unknown", remedy="Ask again."
@@ -189,6 +196,10 @@ def _check_address(record: PodRecord, address: str) -> None:
             f"{address} is not the address of this pod.",
             code="pods.address_foreign",
             remedy="A ticket or key was used from somewhere else: look who is there.",
+        )
+    if record.suspended:
+        raise UnreachableError(
+            "The doors of this pod are closed for now.", code="pods.suspended", remedy="Ask again."
         )
 
 

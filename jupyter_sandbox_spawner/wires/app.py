@@ -7,13 +7,20 @@ import logging
 import socket
 from collections.abc import Coroutine
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, SandboxError
 from ..kubernetes_site import WiresSite
-from ..serving import listening_socket, private_directory, serve_until_signal, until_signal
+from ..rules.pod_doors import Room, room_of
+from ..serving import (
+    listening_socket,
+    private_directory,
+    raise_descriptor_limit,
+    serve_until_signal,
+    until_signal,
+)
 from ..settings import Site
 from .counts import Counts
 from .dial import Far
@@ -34,6 +41,7 @@ _Job = Coroutine[Any, Any, None]
 
 async def run(site: Site, program: str, limits: Limits) -> None:
     """Carry until SIGTERM or SIGINT, or until a part fails; what is known of pods stays."""
+    descriptors = raise_descriptor_limit()
     wires = _wires(site)
     files = _files(wires, program)
     counts = Counts(asyncio.get_running_loop().time)
@@ -49,21 +57,31 @@ async def run(site: Site, program: str, limits: Limits) -> None:
         if program == "gateway":
             book = PodBook(site.pods_dir)
             stack.callback(book.close)
-            jobs += _gateways(site, wires, files, Pods(book, site.doors_dir), (counts, limits))
-        log.info("The wires of the %s carry.", program)
+            jobs += _gateways(site, wires, files, book, _Measures(counts, limits, room_of(descriptors)))
+        log.info("With %s descriptors the wires of the %s carry.", descriptors, program)
         await _until_one_ends([*jobs, until_signal()])
 
 
+@dataclass(frozen=True)
+class _Measures:
+    counts: Counts
+    limits: Limits
+    room: Room
+
+
 def _gateways(
-    site: Site, wires: WiresSite, files: TlsFiles, pods: Pods, measures: tuple[Counts, Limits]
+    site: Site, wires: WiresSite, files: TlsFiles, book: PodBook, measures: _Measures
 ) -> list[_Job]:
-    counts, limits = measures
+    counts, room = measures.counts, measures.room
+    pods = Pods(book, site.doors_dir, room)
+    # A link has 32 handshakes under way at most; the rest is for what else is in its pod.
+    limits = replace(measures.limits, of_address=40, of_all=room.nameless)
     door = Listener("pods", lambda: files.server_context(clients=False), pods.judge, counts, limits)
     app = pods_application(site.callers_of("pods"), pods, counts, files.metrics)
     return [
         door.serve(tcp_listener(site.listen_host, wires.pods_port)),
         serve_until_signal(app, _listening(site, "pods")),
-        _keep_sweeping(pods, site.gateway_socket),
+        _keep_sweeping(pods, site.gateway_socket, counts),
     ]
 
 
@@ -80,13 +98,18 @@ async def _until_one_ends(jobs: list[_Job]) -> None:
         task.result()
 
 
-async def _keep_sweeping(pods: Pods, gateway: str) -> None:
+async def _keep_sweeping(pods: Pods, gateway: str, counts: Counts) -> None:
+    """A look that fails is said, and changes nothing for any pod."""
     while True:
         await asyncio.sleep(_SWEEP)
         answering = open_unix(gateway)
-        if answering is not None:  # else the doors are gone because the gateway is
-            answering.close()
-            await pods.sweep()
+        if answering is None:  # the doors are gone because the gateway is
+            continue
+        answering.close()
+        try:
+            await pods.sweep(asyncio.get_running_loop().time())
+        except (OSError, SandboxError) as error:
+            counts.say(("sweep",), "Pods without doors were not looked for: %s", error)
 
 
 def _far(wires: WiresSite, owner: str, files: TlsFiles) -> Far:

@@ -20,6 +20,7 @@ class Counts:
         self._clock = clock
         self.connections: Counter[str] = Counter()  # carried now, by way: in, out, pods
         self.carried: Counter[str] = Counter()
+        self.handshakes: Counter[str] = Counter()
         self.refused: dict[str, Counter[str]] = {"in": Counter(), "pods": Counter()}
         self._said: dict[tuple[str, ...], float] = {}
 
@@ -32,6 +33,10 @@ class Counts:
         """It is over."""
         self.connections[way] -= 1
 
+    def shook_hands(self, way: str) -> None:
+        """A handshake was completed with whoever came."""
+        self.handshakes[way] += 1
+
     def turned_away(self, way: str, code: str, who: str, why: str) -> None:
         """Count a refusal by its code, and say it in the log once in a while."""
         self.refused[way][code.rpartition(".")[2]] += 1
@@ -39,13 +44,18 @@ class Counts:
 
     def say(self, key: tuple[str, ...], text: str, *arguments: object) -> None:
         """Write a warning, at most every ten seconds for the same key."""
+        if self.is_time(key):
+            log.warning(text, *arguments)
+
+    def is_time(self, key: tuple[str, ...]) -> bool:
+        """May a line of this key be written now?"""
         now = self._clock()
         if now - self._said.get(key, -_SAY_EVERY) < _SAY_EVERY:
-            return
+            return False
         if len(self._said) >= _REMEMBERED:
             self._said.clear()
         self._said[key] = now
-        log.warning(text, *arguments)
+        return True
 
     def render(self, pods: int) -> str:
         """The text exposition format. ref: https://prometheus.io/docs/instrumenting/exposition_formats/"""
@@ -53,6 +63,10 @@ class Counts:
         lines += [f'sandbox_wires_connections{{way="{way}"}} {self.connections[way]}' for way in _WAYS]
         lines.append("# TYPE sandbox_wires_connections_total counter")
         lines += [f'sandbox_wires_connections_total{{way="{way}"}} {self.carried[way]}' for way in _WAYS]
+        lines.append("# TYPE sandbox_wires_handshakes_total counter")
+        lines += [
+            f'sandbox_wires_handshakes_total{{way="{way}"}} {self.handshakes[way]}' for way in ("in", "pods")
+        ]
         lines.append("# TYPE sandbox_wires_refused_total counter")
         lines += _by_reason("sandbox_wires_refused_total", self.refused["in"])
         lines.append("# TYPE sandbox_wires_pods_refused_total counter")

@@ -16,13 +16,27 @@ from typing import Any
 
 from .stream import CutOffError, TlsEnd, keep_alive
 
-__all__ = ["Answer", "AwayError", "Far", "ask", "connect", "dial"]
+__all__ = [
+    "Answer",
+    "AwayError",
+    "Far",
+    "FRAMED",
+    "ask",
+    "connect",
+    "dial",
+    "is_remembered",
+    "known_addresses",
+    "look_up_again",
+]
 
+FRAMED = b"sandbox-frames: 1"
 _ANSWER_LIMIT = 16 << 10  # bytes
 _REMEMBERED = (
     5.0  # seconds; a call through wires is a connection, and a look-up for each would double its way
 )
-_known: dict[tuple[str, int], tuple[float, list[tuple[int, Any]]]] = {}
+_Addresses = list[tuple[int, Any]]  # families and addresses
+_known: dict[tuple[str, int], tuple[float, _Addresses]] = {}
+_asking: dict[tuple[str, int], asyncio.Task[_Addresses]] = {}
 
 
 class AwayError(ConnectionError):
@@ -43,10 +57,11 @@ class Far:
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer's status, and the document in it where it is a refusal."""
+    """An answer's status, and the document in it where it is a refusal; `framed`: frames follow."""
 
     status: int
     document: dict[str, Any] = field(default_factory=dict)
+    framed: bool = False
 
     @property
     def code(self) -> str:
@@ -83,13 +98,14 @@ async def _exchange(end: TlsEnd, head: bytes) -> Answer:
     while b"\r\n\r\n" not in raw:
         raw += await _more(end, raw)
     first, _, rest = raw.partition(b"\r\n\r\n")
-    words = first.split(b"\r\n", 1)[0].split(b" ", 2)
+    line, *headers = first.split(b"\r\n")
+    words = line.split(b" ", 2)
     if len(words) < 2 or not words[0].startswith(b"HTTP/1.") or not words[1].isdigit():
         raise AwayError("what answers is not the wires of another machine")
     status = int(words[1])
     if status in (200, 204):
         end.unread(rest)
-        return Answer(status)
+        return Answer(status, framed=FRAMED in headers)
     while len(rest) < _ANSWER_LIMIT and (data := await end.read()):  # a refusal ends with its connection
         rest += data
     return Answer(status, _document(rest))
@@ -113,17 +129,17 @@ def _document(raw: bytes) -> dict[str, Any]:
 async def connect(host: str, port: int, seconds: float) -> socket.socket:
     """A TCP connection to the first address of a host that takes one."""
     failed: BaseException | None = None
-    for family, address in await _resolved(host, port, seconds):
+    for family, address in await known_addresses(host, port, seconds):
         try:
             return await _connect(socket.socket(family, socket.SOCK_STREAM), address, seconds)
         except (OSError, asyncio.TimeoutError) as error:
             failed = error
-    _known.pop((host, port), None)
+    look_up_again(host, port)
     raise AwayError(f"{host}:{port} takes no connection: {str(failed) or 'not in time'}") from failed
 
 
-async def _resolved(host: str, port: int, seconds: float) -> list[tuple[int, Any]]:
-    """Families and addresses of a host; a name's are remembered for some seconds."""
+async def known_addresses(host: str, port: int, seconds: float) -> _Addresses:
+    """Families and addresses of a host; a name's are remembered for seconds. OSError where it has none."""
     loop = asyncio.get_running_loop()
     for family in (socket.AF_INET, socket.AF_INET6):
         with contextlib.suppress(OSError):
@@ -132,11 +148,34 @@ async def _resolved(host: str, port: int, seconds: float) -> list[tuple[int, Any
     until, found = _known.get((host, port), (0.0, []))
     if loop.time() < until:
         return found
+    asking = _asking.get((host, port))
+    if asking is None or asking.get_loop() is not loop:
+        # One thread a name, however many wait for it: it lives on until the name server answers or fails.
+        asking = asyncio.ensure_future(_look_up(host, port))
+        _asking[(host, port)] = asking
     try:
-        names = await asyncio.wait_for(loop.getaddrinfo(host, port, type=socket.SOCK_STREAM), seconds)
+        return await asyncio.wait_for(asyncio.shield(asking), seconds)
     except asyncio.TimeoutError:
         raise AwayError(f"the name {host} was not resolved in time") from None
-    found = [(family, address) for family, _, _, _, address in names]
+
+
+def look_up_again(host: str, port: int) -> None:
+    """Forget the addresses of a name."""
+    _known.pop((host, port), None)
+
+
+def is_remembered(host: str, port: int) -> bool:
+    """Would `known_addresses` answer without asking anybody?"""
+    return asyncio.get_running_loop().time() < _known.get((host, port), (0.0, []))[0]
+
+
+async def _look_up(host: str, port: int) -> _Addresses:
+    loop = asyncio.get_running_loop()
+    try:
+        names = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    finally:
+        _asking.pop((host, port), None)
+    found: _Addresses = [(family, address) for family, _, _, _, address in names]
     _known[(host, port)] = (loop.time() + _REMEMBERED, found)
     return found
 

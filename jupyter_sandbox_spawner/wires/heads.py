@@ -7,12 +7,13 @@ import json
 from http import HTTPStatus
 
 from ..errors import RefusedError, SandboxError
-from ..rules.wires import HEAD_LIMIT, Head, parse_head
+from ..rules.wires import FRAMES, HEAD_LIMIT, Head, parse_head
 from .stream import CutOffError, End, TlsEnd
 
-__all__ = ["OPENED", "answer", "read_head"]
+__all__ = ["OPENED", "OPENED_FRAMED", "answer", "read_head"]
 
 OPENED = b"HTTP/1.1 200 OK\r\n\r\n"
+OPENED_FRAMED = b"HTTP/1.1 200 OK\r\n" + FRAMES + b": 1\r\n\r\n"
 _LINGER = 2.0  # seconds that a refused peer has to read why
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 
-from ..rules.wires import check_program, target_of, unknown
+from ..rules.wires import Head, check_program, target_of, unknown
 from ..settings import Site
-from .heads import read_head
 from .listener import Admitted
 from .stream import TlsEnd
 from .tls import peer_program
@@ -21,14 +20,14 @@ class Inward:
         self._site = site
         self._sockets = site.sockets_of(program)
 
-    async def judge(self, end: TlsEnd, address: str) -> Admitted:
-        """Read the head and say where it leads; raises RefusedError `wires.*`."""
+    async def judge(self, end: TlsEnd, head: Head, _body: bytes, address: str) -> Admitted:
+        """Say where a head leads; raises RefusedError `wires.*`."""
         caller = peer_program(end.tls)
-        head, _ = await read_head(end)
         if head.method != "CONNECT":
             raise unknown(f"{head.method[:16]} {head.target}")
         name = target_of(head.target)
         if name not in self._sockets:
             raise unknown(head.target)
         check_program(caller, name, self._sockets[name])
-        return Admitted(self._site.socket_path(name), f"{caller} at {address}", contextlib.nullcontext())
+        who = f"{caller} at {address}"
+        return Admitted(self._site.socket_path(name), who, contextlib.nullcontext(), head.framed)

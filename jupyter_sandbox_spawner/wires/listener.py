@@ -8,27 +8,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import logging
 import socket
 import ssl
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from ..errors import SandboxError
 from ..rules.bucket import Bucket
-from ..rules.wires import plain_address
+from ..rules.wires import Head, plain_address
 from .counts import Counts
-from .heads import OPENED, answer
+from .frames import FramedEnd
+from .heads import OPENED, OPENED_FRAMED, answer, read_head
+from .nameless import Nameless
 from .stream import CutOffError, PlainEnd, TlsEnd, join, keep_alive
 
 __all__ = ["Admitted", "Limits", "Listener", "open_unix", "tcp_listener"]
 
 log = logging.getLogger("jupyter_sandbox_spawner.wires")
-_RETRY = 0.1  # seconds without accepting after descriptors ran out
-_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_RETRY = 0.1  # seconds without accepting after it failed
 _BUCKETS = 4096  # addresses whose pace is remembered
+_KEPT = 60.0  # seconds that a connection waits to be used again; its other side gives it up sooner
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,26 +45,30 @@ class Limits:
 
 @dataclass(frozen=True)
 class Admitted:
-    """Where an admitted connection leads; `hold` is entered for as long as it is carried."""
+    """Where an admitted connection leads; `hold` is entered for as long as it is carried.
+
+    `framed`: in frames, after which the connection may be used again.
+    """
 
     path: str
     who: str
     hold: contextlib.AbstractContextManager[None]
+    framed: bool = False
 
 
-Judge = Callable[[TlsEnd, str], Awaitable[Admitted | None]]
+Judge = Callable[[TlsEnd, Head, bytes, str], Awaitable[Admitted | None]]
 _WAIT = "The program behind this wire does not answer; it may be restarting."
 
 
 class Listener:
-    """One port. `judge` reads the head and decides: Admitted, None where it has answered, or SandboxError."""
+    """One port. `judge` decides on a head: Admitted, None where it has answered, or SandboxError."""
 
     def __init__(
         self, way: str, context: Callable[[], ssl.SSLContext], judge: Judge, counts: Counts, limits: Limits
     ) -> None:
         self._way, self._context, self._judge = way, context, judge
         self._counts, self._limits = counts, limits
-        self._new: Counter[str] = Counter()
+        self._nameless = Nameless(limits.of_address, limits.of_all)
         self._paces: dict[str, Bucket] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -76,9 +80,8 @@ class Listener:
                 try:
                     connection, peer = await loop.sock_accept(listener)
                 except OSError as error:
-                    if error.errno in _EXHAUSTED:
-                        self._counts.say((self._way, "accept"), "Connections wait: %s.", error.strerror)
-                        await asyncio.sleep(_RETRY)
+                    self._counts.say((self._way, "accept"), "Connections wait: %s.", error.strerror)
+                    await asyncio.sleep(_RETRY)
                     continue
                 self._take(connection, plain_address(peer[0]))
         finally:
@@ -88,47 +91,47 @@ class Listener:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _take(self, connection: socket.socket, address: str) -> None:
-        if self._new[address] >= self._limits.of_address or self._new.total() >= self._limits.of_all:
+        if self._nameless.is_full(address):
             connection.close()
-            self._counts.turned_away(
-                self._way, "wires.crowded", address, "too many connections without a name"
-            )
+            self._crowded(address)
             return
-        self._new[address] += 1
+        if (found := self._nameless.take_out()) is not None:
+            self._crowded(found[0])
+            found[1].cancel()
         task = asyncio.ensure_future(self._serve(connection, address))
+        self._nameless.add(address, task)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        # A task that is cancelled before it begins closes nothing.
+        task.add_done_callback(lambda done: self._over(connection, address, done))
+
+    def _over(self, connection: socket.socket, address: str, task: asyncio.Task[None]) -> None:
+        connection.close()
+        self._nameless.remove(address, task)
+
+    def _crowded(self, address: str) -> None:
+        why = "too many connections without a name"
+        self._counts.turned_away(self._way, "wires.crowded", address, why)
 
     async def _serve(self, connection: socket.socket, address: str) -> None:
         try:
-            try:
-                keep_alive(connection)
-                found = await self._introduced(connection, address)
-            finally:
-                self._has_a_name(address)
-            if found is not None:
-                await self._carry(*found)
+            keep_alive(connection)
+            end = await self._shaken(connection, address)
+            found = None if end is None else await self._admitted(end, address)
+            self._has_a_name(address)
+            while end is not None and found is not None:
+                kept = await self._carry(end, *found)
+                found = await self._admitted_again(end, address) if kept else None
         except (OSError, asyncio.TimeoutError) as error:
             log.debug("A connection of %s ended: %r", address, error)
         except Exception:
-            log.exception("A connection of %s failed.", address)
-        finally:
-            connection.close()
-
-    async def _introduced(
-        self, connection: socket.socket, address: str
-    ) -> tuple[TlsEnd, PlainEnd, Admitted] | None:
-        """Handshake, head and verdict."""
-        await self._own_pace(address)
-        end = TlsEnd(connection, self._context())
-        if not await self._shaken(end, address):
-            return None
-        return await self._admitted(end, address)
+            if self._counts.is_time(("failed", self._way, address)):
+                log.exception("A connection of %s failed.", address)
 
     def _has_a_name(self, address: str) -> None:
-        self._new[address] -= 1
-        if not self._new[address]:
-            del self._new[address]
+        task = asyncio.current_task()
+        if task is not None:
+            self._nameless.remove(address, task)
 
     async def _own_pace(self, address: str) -> None:
         now = asyncio.get_running_loop().time()
@@ -140,50 +143,76 @@ class Listener:
         if wait > 0:
             await asyncio.sleep(wait)
 
-    async def _shaken(self, end: TlsEnd, address: str) -> bool:
+    async def _shaken(self, connection: socket.socket, address: str) -> TlsEnd | None:
+        await self._own_pace(address)
+        end = TlsEnd(connection, self._context())
         try:
             await asyncio.wait_for(end.shake_hands(), self._limits.handshake)
         except ssl.SSLError as error:
             why = getattr(error, "verify_message", "") or error.reason or "no TLS"
             self._counts.turned_away(self._way, "wires.handshake", address, str(why))
-            return False
+            return None
         except asyncio.TimeoutError:
             self._counts.turned_away(self._way, "wires.slow", address, "no handshake in time")
-            return False
+            return None
         except CutOffError:  # a probe that only looks whether somebody listens
-            return False
-        return True
+            return None
+        self._counts.shook_hands(self._way)
+        return end
 
-    async def _admitted(self, end: TlsEnd, address: str) -> tuple[TlsEnd, PlainEnd, Admitted] | None:
+    async def _admitted(self, end: TlsEnd, address: str) -> tuple[PlainEnd, Admitted] | None:
         try:
             try:
-                admitted = await asyncio.wait_for(self._judge(end, address), self._limits.head)
+                head, body = await asyncio.wait_for(read_head(end), self._limits.head)
             except asyncio.TimeoutError:
                 raise SandboxError("No head came in time.", code="wires.slow", status=408) from None
-            if admitted is None:
-                return None
-            inside = open_unix(admitted.path)
-            if inside is None:
-                raise SandboxError(_WAIT, code="wires.away", remedy="Try again in a moment.", status=503)
+            return await self._opened(end, head, body, address)
         except SandboxError as error:
             self._counts.turned_away(self._way, error.code, address, error.message)
             await answer(end, error.status, error)
             return None
-        return end, inside, admitted
 
-    async def _carry(self, end: TlsEnd, inside: PlainEnd, admitted: Admitted) -> None:
+    async def _opened(
+        self, end: TlsEnd, head: Head, body: bytes, address: str
+    ) -> tuple[PlainEnd, Admitted] | None:
+        admitted = await self._judge(end, head, body, address)
+        if admitted is None:
+            return None
+        inside = open_unix(admitted.path)
+        if inside is None:
+            raise SandboxError(_WAIT, code="wires.away", remedy="Try again in a moment.", status=503)
+        return inside, admitted
+
+    async def _admitted_again(self, end: TlsEnd, address: str) -> tuple[PlainEnd, Admitted] | None:
+        """What is asked for next over the same connection, while our certificates are still those it saw."""
+        await asyncio.wait_for(end.wait(), _KEPT)
+        if not end.is_of(self._context()):
+            return None
+        return await self._admitted(end, address)
+
+    async def _carry(self, end: TlsEnd, inside: PlainEnd, admitted: Admitted) -> bool:
+        """Until both ways have ended; may the connection be used again?"""
         self._counts.begin(self._way)
         try:
             with contextlib.closing(inside), admitted.hold:
-                await end.write(OPENED)
-                await join(end, inside)
+                if not admitted.framed:
+                    await end.write(OPENED)
+                    await join(end, inside)
+                    return False
+                framed = FramedEnd(end)
+                await end.write(OPENED_FRAMED)
+                await join(framed, inside)
+                return framed.is_whole
         finally:
             self._counts.end(self._way)
 
 
 def open_unix(path: str) -> PlainEnd | None:
     """A connection to a unix socket of this machine; None where nobody takes it now."""
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    except OSError:  # no descriptor is left
+        return None
     connection.setblocking(False)
     try:
         connection.connect(path)  # at once or not at all

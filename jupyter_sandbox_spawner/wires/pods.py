@@ -1,22 +1,23 @@
 """Which pods may reach which doors? Registered ones, by ticket and key, from their own address alone.
 
-Law: what is written about one pod is written by one at a time; a pod that is forgotten loses its connections.
+Law: what is written about one pod is written by one at a time. A pod that is forgotten or suspended loses its
+connections; an id that was forgotten is nobody's again while its doors are there.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 
 from ..errors import ConfigurationError, RefusedError
 from ..names import is_sandbox_id
+from ..rules.pod_doors import DOORS, Room
 from ..rules.wires import (
-    DOORS,
     Head,
     PodRecord,
     is_digest,
@@ -26,26 +27,32 @@ from ..rules.wires import (
     target_of,
     unknown,
 )
-from .heads import answer, read_head
+from .heads import answer
 from .listener import Admitted
 from .pod_book import PodBook
+from .pod_connections import PodConnections
 from .stream import TlsEnd
 
 __all__ = ["Pods"]
 
 log = logging.getLogger("jupyter_sandbox_spawner.wires")
-_CONNECTIONS = 512  # of one pod; its doors have caps of their own, with words of their own
+# Seconds without doors: a forgotten id may go, and a pod whose end nobody told of is forgotten. Doors are
+# closed in a quarantine too, and control, which undoes or ends that, may be away for a while.
+_USED_UP, _LEFT_OVER = 60.0, 86_400.0
+_BODY = re.compile(rb'\s*\{\s*"key_sha256"\s*:\s*"([0-9a-f]{64})"\s*\}\s*')
+Denied = Callable[[str, str, str], None]  # a sandbox's id, the code of the refusal, the address
 
 
 class Pods:
-    """The pods of this gateway: verbs register, address, forget, judge, sweep."""
+    """The pods of this gateway: verbs register, address, suspend, resume, forget, judge, sweep."""
 
-    def __init__(self, book: PodBook, doors_dir: str) -> None:
+    def __init__(self, book: PodBook, doors_dir: str, room: Room) -> None:
         self._book = book
         self._doors = doors_dir
+        self._connections = PodConnections(room)
         self._locks: dict[str, asyncio.Lock] = {}
-        self._tasks: dict[str, set[asyncio.Task[None]]] = {}
-        self._missed: frozenset[str] = frozenset()
+        self._addressing = asyncio.Lock()
+        self._missing: dict[str, float] = {}  # since when an id has no doors
 
     def __len__(self) -> int:
         return len(self._book)
@@ -61,43 +68,62 @@ class Pods:
             )
         async with self._lock(sandbox):
             known = self._book.get(sandbox)
+            if sandbox in self._book.gone:
+                raise _differs(f"The pod {sandbox} was forgotten, and its doors may still be there.")
             if known is None:
                 await self._book.save(sandbox, PodRecord(ticket_sha256=ticket_sha256))
             elif known.ticket_sha256 != ticket_sha256:
-                raise _differs(sandbox, "ticket")
+                raise _differs(f"The pod {sandbox} is known with another ticket.")
 
     async def address(self, sandbox: str, address: str) -> None:
-        """The pod has this address, which it keeps."""
-        try:
-            plain = plain_address(address)
-        except ValueError:
-            raise ConfigurationError(
-                f"{address[:60]!r} is no IP address.",
-                code="pods.invalid",
-                field="address",
-                remedy="Give the pod's status.podIP.",
-            ) from None
+        """The pod has this address, which it keeps; another pod that had it is over, and is forgotten."""
+        plain = _plain(address)
+        async with self._addressing:
+            async with self._lock(sandbox):
+                known = self._book.get(sandbox)
+                if known is None:
+                    raise RefusedError(f"No pod {sandbox!r} is known.", code="sandbox.unknown", status=404)
+                if known.address not in ("", plain):
+                    raise _differs(f"The pod {sandbox} is known with another address.")
+                if known.address != plain:
+                    await self._book.save(sandbox, replace(known, address=plain))
+            for other in self._book:
+                record = self._book.get(other)
+                if other != sandbox and record is not None and record.address == plain:
+                    log.warning("%s has the address of %s now, whose pod is forgotten.", sandbox, other)
+                    await self.forget(other)
+
+    async def suspend(self, sandbox: str) -> None:
+        """End a pod's connections and let it in no more, until `resume`; no-op where it is not known."""
         async with self._lock(sandbox):
             known = self._book.get(sandbox)
             if known is None:
-                raise RefusedError(f"No pod {sandbox!r} is known.", code="sandbox.unknown", status=404)
-            if known.address not in ("", plain):
-                raise _differs(sandbox, "address")
-            if known.address != plain:
-                await self._book.save(sandbox, replace(known, address=plain))
+                return
+            closed = replace(known, suspended=True)
+            self._book.shut(sandbox, closed)
+            await self._connections.end(sandbox)
+            await self._book.save(sandbox, closed)
+            log.info("The pod of %s is suspended.", sandbox)
+
+    async def resume(self, sandbox: str) -> None:
+        """Let it in again, as it was; no-op where it is not suspended, or not known."""
+        async with self._lock(sandbox):
+            known = self._book.get(sandbox)
+            if known is not None and known.suspended:
+                await self._book.save(sandbox, replace(known, suspended=False))
+                log.info("The pod of %s is let in again.", sandbox)
 
     async def forget(self, sandbox: str) -> None:
         """Forget a pod and end its connections; no-op where it is not known."""
-        async with self._lock(sandbox):
-            await self._book.remove(sandbox)
-            tasks = self._tasks.pop(sandbox, set())
-            for task in tasks:
-                task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if not is_sandbox_id(sandbox):
+            return
+        self._book.drop(sandbox)
+        await self._connections.end(sandbox)
         self._locks.pop(sandbox, None)
+        await self._book.erase(sandbox)
 
     def inventory(self) -> dict[str, dict[str, object]]:
-        """Every pod: its address, whether its ticket was used, and its connections."""
+        """Every pod: its address, whether its ticket was used, its connections, and is it suspended."""
         found = {}
         for sandbox in self._book:
             record = self._book.get(sandbox)
@@ -105,13 +131,13 @@ class Pods:
                 found[sandbox] = {
                     "address": record.address,
                     "used": bool(record.key_sha256),
-                    "connections": len(self._tasks.get(sandbox, ())),
+                    "connections": self._connections.of(sandbox),
+                    "suspended": record.suspended,
                 }
         return found
 
-    async def judge(self, end: TlsEnd, address: str) -> Admitted | None:
+    async def judge(self, end: TlsEnd, head: Head, body: bytes, address: str) -> Admitted | None:
         """Sell a key, or open a door."""
-        head, body = await read_head(end)
         if (head.method, head.target) == ("POST", "/ticket"):
             await self._sell(head, body, address)
             await answer(end, 204)
@@ -123,28 +149,33 @@ class Pods:
         judge_key(self._book.get(sandbox), shown, address)
         if door not in DOORS:
             raise unknown(head.target)
-        if len(self._tasks.get(sandbox, ())) >= _CONNECTIONS:
-            raise RefusedError(
-                f"More than {_CONNECTIONS} connections of one sandbox.",
-                code="pods.too_many",
-                remedy="End some.",
-                status=429,
-            )
-        return Admitted(f"{self._doors}/{sandbox}/{door}.sock", sandbox, self._held(sandbox))
+        self._connections.check(sandbox, door, len(self._book))
+        return Admitted(f"{self._doors}/{sandbox}/{door}.sock", sandbox, self._held(sandbox, door))
 
-    async def sweep(self) -> None:
-        """Forget pods whose doors were gone at the last look already; for when the gateway answers."""
+    async def sweep(self, now: float) -> None:
+        """Forget whose doors are gone for long, and let go of forgotten ids; for when the gateway answers.
+
+        `now` is a steady clock's.
+        """
         there = await asyncio.to_thread(_names, self._doors)
-        gone = {sandbox for sandbox in self._book if sandbox not in there}
-        for sandbox in gone & self._missed:
-            log.info("The doors of %s are gone; its pod is forgotten.", sandbox)
-            await self.forget(sandbox)
-        self._missed = frozenset(gone)
+        gone = self._book.gone
+        self._missing = {
+            sandbox: self._missing.get(sandbox, now)
+            for sandbox in (*self._book, *gone)
+            if sandbox not in there
+        }
+        for sandbox, since in tuple(self._missing.items()):
+            if sandbox in gone and now - since >= _USED_UP:
+                await self._book.lift(sandbox)
+            elif sandbox not in gone and now - since >= _LEFT_OVER:
+                log.info("The doors of %s are gone for a day; its pod is forgotten.", sandbox)
+                await self.forget(sandbox)
 
     async def _sell(self, head: Head, body: bytes, address: str) -> None:
         shown = head.shown
         sandbox = shown.sandbox if shown is not None else ""
-        key = _key_of(body)
+        found = _BODY.fullmatch(body)
+        key = found[1].decode() if found is not None else ""
         if self._book.get(sandbox) is None:
             judge_ticket(None, shown, key, address)
         async with self._lock(sandbox):
@@ -155,19 +186,31 @@ class Pods:
                 log.info("The ticket of %s was used by its pod.", sandbox)
 
     @contextlib.contextmanager
-    def _held(self, sandbox: str) -> Iterator[None]:
-        task = asyncio.current_task()
-        if task is None or self._book.get(sandbox) is None:
-            raise ConnectionAbortedError("the pod was forgotten meanwhile")
-        held = self._tasks.setdefault(sandbox, set())
-        held.add(task)
-        try:
+    def _held(self, sandbox: str, door: str) -> Iterator[None]:
+        record = self._book.get(sandbox)
+        if record is None or record.suspended:
+            raise ConnectionAbortedError("the pod was forgotten or suspended meanwhile")
+        with self._connections.hold(sandbox, door):
             yield
-        finally:
-            held.discard(task)
 
-    def _lock(self, sandbox: str) -> asyncio.Lock:
-        return self._locks.setdefault(sandbox, asyncio.Lock())
+    @contextlib.asynccontextmanager
+    async def _lock(self, sandbox: str) -> AsyncIterator[None]:
+        async with self._locks.setdefault(sandbox, asyncio.Lock()):
+            yield
+        if self._book.get(sandbox) is None:  # whoever asks for one that is not known leaves nothing
+            self._locks.pop(sandbox, None)
+
+
+def _plain(address: str) -> str:
+    try:
+        return plain_address(address)
+    except ValueError:
+        raise ConfigurationError(
+            f"{address[:60]!r} is no IP address.",
+            code="pods.invalid",
+            field="address",
+            remedy="Give the pod's status.podIP.",
+        ) from None
 
 
 def _names(directory: str) -> frozenset[str]:
@@ -177,19 +220,10 @@ def _names(directory: str) -> frozenset[str]:
         return frozenset()
 
 
-def _key_of(body: bytes) -> str:
-    try:
-        document = json.loads(body)
-    except ValueError:
-        return ""
-    key = document.get("key_sha256") if isinstance(document, dict) else None
-    return key if isinstance(key, str) else ""
-
-
-def _differs(sandbox: str, what: str) -> RefusedError:
+def _differs(why: str) -> RefusedError:
     return RefusedError(
-        f"The pod {sandbox} is known with another {what}.",
+        why,
         code="pods.differs",
-        remedy="Every start has an id of its own; forget the old one first.",
+        remedy="Every start has an id of its own: start the server again.",
         status=409,
     )

@@ -44,11 +44,21 @@ def pods_application(
         await pods.forget(request.match_info["id"])
         return web.Response(status=204)
 
+    async def suspend(request: web.Request) -> web.Response:
+        await pods.suspend(request.match_info["id"])
+        return web.Response(status=204)
+
+    async def resume(request: web.Request) -> web.Response:
+        await pods.resume(request.match_info["id"])
+        return web.Response(status=204)
+
     app.router.add_get("/health", health)
     app.router.add_get("/metrics", metrics)
     app.router.add_get("/pods", inventory)
     app.router.add_put("/pods/{id}", register)
     app.router.add_put("/pods/{id}/address", address)
+    app.router.add_post("/pods/{id}/suspend", suspend)
+    app.router.add_post("/pods/{id}/resume", resume)
     app.router.add_delete("/pods/{id}", forget)
     return app
 

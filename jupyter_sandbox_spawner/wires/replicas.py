@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import socket
 from dataclasses import replace
 
-from .dial import AwayError, Far
+from .dial import Far, is_remembered, known_addresses, look_up_again
 
 __all__ = ["Replicas"]
 
@@ -20,15 +18,18 @@ class Replicas:
 
     async def machines(self) -> list[Far]:
         """Each machine on its own, under the name in its certificate. Raises OSError without an address."""
-        far, loop = self._far, asyncio.get_running_loop()
-        try:
-            found = await asyncio.wait_for(
-                loop.getaddrinfo(far.host, far.port, type=socket.SOCK_STREAM), far.connect_time
-            )
-        except asyncio.TimeoutError:
-            raise AwayError(f"the name {far.host} was not resolved in time") from None
-        hosts = dict.fromkeys(str(address[0]) for *_, address in found)
-        return [replace(far, host=host) for host in sorted(hosts, key=lambda host: host != self._last)]
+        found = await known_addresses(self._far.host, self._far.port, self._far.connect_time)
+        hosts = dict.fromkeys(str(address[0]) for _, address in found)
+        return [replace(self._far, host=host) for host in sorted(hosts, key=lambda host: host != self._last)]
+
+    @property
+    def are_of_before(self) -> bool:
+        """Are their addresses remembered, so that others may be true by now?"""
+        return is_remembered(self._far.host, self._far.port)
+
+    def look_again(self) -> None:
+        """None of them has it: whoever comes next asks for the name anew."""
+        look_up_again(self._far.host, self._far.port)
 
     def remember(self, far: Far) -> None:
         """This one had it."""

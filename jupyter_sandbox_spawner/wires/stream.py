@@ -73,7 +73,7 @@ class TlsEnd:
     """
 
     def __init__(self, connection: socket.socket, context: ssl.SSLContext, name: str | None = None) -> None:
-        self.socket = connection
+        self.socket, self.context = connection, context
         self._loop = asyncio.get_running_loop()
         self._came, self._goes = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = context.wrap_bio(self._came, self._goes, server_side=name is None, server_hostname=name)
@@ -110,6 +110,14 @@ class TlsEnd:
         data = b"".join(self._plain)
         self._plain.clear()
         return data
+
+    async def wait(self) -> None:
+        """Until something is there to read, or the end. Raises CutOffError as `read` does."""
+        self.unread(await self.read())
+
+    def is_of(self, context: ssl.SSLContext) -> bool:
+        """Was this made with that context, and is it still open both ways?"""
+        return self.context is context and not self._ended
 
     def unread(self, data: bytes) -> None:
         """Put back what was read too far."""
@@ -187,11 +195,13 @@ async def _carry(source: End, target: End) -> None:
 
 
 def keep_alive(connection: socket.socket) -> None:
-    """Send at once, and notice within about a minute that the other machine is gone."""
+    """Send at once, and notice within about a minute that an idle connection's other machine is gone.
+
+    No TCP_USER_TIMEOUT: it also ends a connection whose peer is there and only does not read for a while.
+    """
     connection.setblocking(False)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 60_000)

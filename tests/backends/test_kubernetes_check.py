@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from jupyter_sandbox_spawner.backends.kubernetes.check import check
+from jupyter_sandbox_spawner.backends.kubernetes.check import check, judge_made
 from jupyter_sandbox_spawner.backends.kubernetes.render import merge, render_pod
 from jupyter_sandbox_spawner.errors import IsolationError
 from tests.backends.kubernetes_facts import CLUSTER, PLACE, SPEC
@@ -78,6 +78,10 @@ def _without(target: str) -> Change:
 
 def _meta(name: str, value: Any) -> Change:
     return lambda pod: pod["metadata"].update({name: value})
+
+
+def _note(name: str) -> Change:
+    return lambda pod: pod["metadata"]["annotations"].update({name: "x"})
 
 
 def _label(name: str, value: str) -> Change:
@@ -152,6 +156,17 @@ OPENINGS: dict[str, tuple[Change, str]] = {
         _meta("annotations", {"container.seccomp.security.alpha.kubernetes.io/sandbox": "unconfined"}),
         "seccomp",
     ),
+    "a second network": (_note("k8s.v1.cni.cncf.io/networks"), "annotation"),
+    "another pod's address": (_note("cni.projectcalico.org/ipAddrs"), "annotation"),
+    "an address that is told": (_note("cni.projectcalico.org/podIP"), "annotation"),
+    "a device by note": (_note("devices.nri.io/container.sandbox"), "annotation"),
+    "an order without a domain": (_note("io.kubernetes.cri-o.userns-mode"), "annotation"),
+    "another virtual machine": (_note("io.katacontainers.config.hypervisor.path"), "annotation"),
+    "a forged owner": (_note("jupyter-sandbox-spawner/user"), "label"),
+    "a note of ours": (_note("jupyter-sandbox-spawner/more"), "label"),
+    "no owner": (lambda pod: pod["metadata"]["annotations"].clear(), "label"),
+    "a priority of the nodes": (_spec("priorityClassName", "system-node-critical"), "priority"),
+    "a priority of the cluster by number": (_spec("priority", 2_000_001_000), "priority"),
     "AppArmor": (_safe("appArmorProfile", {"type": "Unconfined"}), "user"),
     "SELinux": (_safe("seLinuxOptions", {"type": "spc_t"}), "user"),
     "root": (_safe("runAsUser", 0), "user"),
@@ -227,6 +242,9 @@ def test_opening_is_refused(name: str, control: Callable[[str, bool], None]) -> 
     with pytest.raises(IsolationError) as refused:
         check(pod, SPEC, PLACE)
     assert refused.value.code == f"isolation.{code}"
+    if name not in ("a node", "an address that is told"):  # which the cluster alone says
+        with pytest.raises(IsolationError, match="The cluster changed"):
+            judge_made(pod, SPEC, PLACE)
     assert refused.value.field
     assert refused.value.remedy
 
@@ -278,6 +296,51 @@ def test_what_the_cluster_adds_passes() -> None:
     pod["spec"]["containers"][0]["resources"]["limits"].update(memory="1Gi", cpu="1.5")
     pod["spec"]["containers"][0]["resources"]["requests"].update(memory="1Gi")
     check(pod, SPEC, PLACE)
+
+
+def test_what_only_the_cluster_notes_passes(control: Callable[[str, bool], None]) -> None:
+    """Node, addresses and what an admin has listed may stand on a made pod, and on no other."""
+    pod = copy.deepcopy(render_pod(SPEC, PLACE))
+    pod["metadata"]["annotations"] |= {
+        "cni.projectcalico.org/podIP": "10.1.1.1/32",
+        "kubernetes.io/limit-ranger": "x",
+        "k8s.ovn.org/pod-networks": "{}",
+    }
+    pod["metadata"]["deletionTimestamp"] = "x"
+    pod["spec"]["nodeName"] = "n1"
+    place = replace(PLACE, cluster=replace(CLUSTER, pod_annotations=("k8s.ovn.org/pod-networks",)))
+    judge_made(pod, SPEC, place)
+    with pytest.raises(IsolationError, match="ovn"):
+        judge_made(pod, SPEC, PLACE)
+    with pytest.raises(IsolationError):
+        check(pod, SPEC, place)
+    _note("k8s.v1.cni.cncf.io/networks")(pod)
+    with pytest.raises(IsolationError, match="networks"):
+        judge_made(pod, SPEC, place)
+    control("the same pod before the note passes", True)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            lambda pod: pod["spec"]["containers"].append({"name": "istio-proxy", "image": "x"}),
+            "istio-injection",
+        ),
+        (_user("imagePullPolicy", "Always"), "AlwaysPullImages"),
+        (_limit("memory", "2Gi"), "limitrange"),
+        (_spec("schedulerHint", "x"), "namespaceSelector"),
+    ],
+)
+def test_who_changed_a_made_pod(change: Change, words: str) -> None:
+    """What the cluster made of a pod is not the overlay's fault: the remedy says where to look."""
+    pod = copy.deepcopy(render_pod(SPEC, PLACE))
+    change(pod)
+    with pytest.raises(IsolationError) as refused:
+        judge_made(pod, SPEC, PLACE)
+    assert "The cluster changed" in refused.value.message
+    assert words in refused.value.remedy
+    assert "overlay" not in refused.value.remedy
 
 
 @pytest.mark.parametrize(

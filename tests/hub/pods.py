@@ -23,6 +23,8 @@ class PodsWithMemory:
         app = application(frozenset())
         app.router.add_put("/pods/{id}", self._register)
         app.router.add_put("/pods/{id}/address", self._address)
+        app.router.add_post("/pods/{id}/suspend", self._noted)
+        app.router.add_post("/pods/{id}/resume", self._noted)
         app.router.add_delete("/pods/{id}", self._forget)
         return app
 
@@ -39,4 +41,7 @@ class PodsWithMemory:
     async def _forget(self, request: web.Request) -> web.Response:
         self.heard.append(("forget", request.match_info["id"]))
         self.tickets.pop(request.match_info["id"], None)
+        return web.Response(status=204)
+
+    async def _noted(self, _: web.Request) -> web.Response:
         return web.Response(status=204)

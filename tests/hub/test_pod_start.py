@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
@@ -13,35 +14,46 @@ from jupyter_sandbox_spawner.clients.pod_gateway import PodGateway
 from jupyter_sandbox_spawner.clients.pods import PodsClient
 from jupyter_sandbox_spawner.errors import BackendError, UnreachableError
 from jupyter_sandbox_spawner.hub import pod_start
+from jupyter_sandbox_spawner.hub.insisting import insist
 from jupyter_sandbox_spawner.hub.pod_start import start_sandbox, ticket_for
 from jupyter_sandbox_spawner.hub.stages import Stages
-from jupyter_sandbox_spawner.models import Status
+from jupyter_sandbox_spawner.models import Event, Status
 
 RUNS = Status(value="running", address="10.244.0.7")
 
 
 @dataclass
 class SlowLauncher:
-    """A launcher whose pod waits for these reasons, one look each, before it runs; None: it is away."""
+    """A launcher that tells these reasons, one an answer, before its pod runs; None: it is away."""
 
     reasons: list[str | None]
     end: Status = RUNS
-    looked: asyncio.Event = field(default_factory=asyncio.Event)
+    breaks: int = 0
+    told: asyncio.Event = field(default_factory=asyncio.Event)
+    questions: list[tuple[int, str]] = field(default_factory=list)
 
     async def start(self, sandbox: str, timeout: float | None = None) -> Status:
         """See LauncherClient.start."""
+        if self.breaks:
+            self.breaks -= 1
+            await asyncio.sleep(0.1)
+            raise UnreachableError("It went away while the pod waited.")
         if self.reasons:
-            await self.looked.wait()
+            await self.told.wait()
         return self.end
 
-    async def status(self, sandbox: str) -> Status:
-        """See LauncherClient.status."""
-        reason = self.reasons.pop(0) if self.reasons else ""
+    async def events(self, after: int, timeout: float, sandbox: str = "") -> tuple[Event, ...]:
+        """See LauncherClient.events."""
+        self.questions.append((after, sandbox))
         if not self.reasons:
-            self.looked.set()
+            self.told.set()
+            await asyncio.Event().wait()
+        reason = self.reasons.pop(0)
         if reason is None:
             raise UnreachableError("It is away.")
-        return Status(value="pending", reason=reason, address="10.244.0.7")
+        now = datetime.now(timezone.utc)
+        one = Event(seq=after + 1, time=now, kind="sandbox.pending", sandbox=sandbox, user="a", server="")
+        return (replace(one, detail={"reason": reason}),)
 
 
 class ListeningPods(PodsClient):
@@ -58,8 +70,8 @@ class ListeningPods(PodsClient):
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Looks come often."""
-    monkeypatch.setattr(pod_start, "_LOOK", 0.01)
+    """Who is away is asked again soon."""
+    monkeypatch.setattr(pod_start, "_PAUSE", 0.01)
 
 
 async def test_reasons_are_told_once() -> None:
@@ -70,7 +82,35 @@ async def test_reasons_are_told_once() -> None:
     stages.close()
     told = [event["message"] async for event in stages.follow() if event.get("notice")]
     assert told == ["No node has room.", "The image is on its way."]
+    assert launcher.questions == [(0, "sb-x"), (1, "sb-x"), (2, "sb-x"), (2, "sb-x"), (3, "sb-x")]
     assert pods.heard == [("PUT", "/pods/sb-x/address", "10.244.0.7")]
+
+
+async def test_a_launcher_that_goes_while_a_pod_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long the pod waited before, and however often, the next launcher is asked to go on."""
+    monkeypatch.setattr(pod_start, "ON_A_CLUSTER", 0.06)  # shorter than each of the waits that break
+    pods = ListeningPods()
+    launcher: Any = SlowLauncher([], breaks=3)
+    await start_sandbox(launcher, PodGateway("/nowhere", pods), "sb-x", Stages())
+    assert pods.heard == [("PUT", "/pods/sb-x/address", "10.244.0.7")]
+
+
+async def test_patience_counts_from_the_failure() -> None:
+    """A call that was long under way is tried again; one that fails again and again is given up in time."""
+    asked: list[float] = []
+
+    async def call(seconds: float) -> None:
+        asked.append(seconds)
+        await asyncio.sleep(seconds)
+        raise UnreachableError("It is away.")
+
+    with pytest.raises(UnreachableError):
+        await insist(lambda: call(0.3 if not asked else 0), 0.2)
+    assert len(asked) > 2
+    asked.clear()
+    with pytest.raises(UnreachableError):
+        await insist(lambda: call(0.3), 0.2)
+    assert len(asked) == 2
 
 
 async def test_no_address_no_server() -> None:

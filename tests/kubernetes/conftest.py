@@ -19,9 +19,12 @@ from tests.backends.kubernetes_facts import CLUSTER
 from tests.support.cluster import Cluster
 
 from .bench import PodBench, open_bench
+from .house import cluster_house
 from .images import IMAGE, make_root
 from .pretend import pretend_cluster
 from .stage import Stage
+
+__all__ = ["cluster_house"]
 
 
 @pytest.fixture(scope="session")

@@ -26,14 +26,16 @@ _NOW = "%Y-%m-%dT%H:%M:%SZ"
 
 class PretendCluster:
     """`refuse` maps (method, kind) to (status, message); `admit` changes a pod that is made; `runs`: a pod
-    that was made runs at once, and one that is deleted ends; `asked` are all requests, as METHOD KIND."""
+    that was made runs at once, and one that is deleted ends; `forgets`: so many watches are told that they
+    ask too far back; `slow`: seconds until something is made; `asked` are all requests, as METHOD KIND."""
 
     def __init__(self) -> None:
         self.objects: dict[str, dict[str, Item]] = {}
         self.refuse: dict[tuple[str, str], tuple[int, str]] = {}
         self.admit: Callable[[Item], None] = lambda pod: None
         self.runs = True
-        self.forgets = False
+        self.forgets = 0
+        self.slow = 0.0
         self.minor = "34"
         self.asked: list[str] = []
         self.events: list[Item] = []
@@ -148,7 +150,7 @@ class PretendCluster:
         answer = web.StreamResponse(headers={"Content-Type": "application/json"})
         await answer.prepare(request)
         if self.forgets:
-            self.forgets = False
+            self.forgets -= 1
             gone = {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"}
             await _say(answer, "ERROR", gone)
             return answer
@@ -171,6 +173,7 @@ class PretendCluster:
     async def _create(self, request: web.Request) -> web.Response:
         if refused := self._refused(request):
             return refused
+        await asyncio.sleep(self.slow)
         kind, thing = request.match_info["kind"], await request.json()
         name = thing["metadata"]["name"]
         if name in self.kind(kind):

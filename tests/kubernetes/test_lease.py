@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from jupyter_sandbox_spawner.backends.kubernetes.api import Cluster
+from jupyter_sandbox_spawner.errors import BackendError
 from jupyter_sandbox_spawner.launcher import lease as module
 from jupyter_sandbox_spawner.launcher.lease import Lease
 
@@ -87,3 +89,46 @@ async def test_a_thief_ends_the_work(tmp_path: Path) -> None:
             taken["metadata"]["resourceVersion"] = "999999"
             await asyncio.wait_for(losing, 20)
         assert here.kind("leases")["launcher"]["spec"]["holderIdentity"] == "thief"
+
+
+async def test_nothing_is_changed_without_it(tmp_path: Path, control: Callable[[str, bool], None]) -> None:
+    """From the moment it may be another's nothing is written, whatever still runs on; looking is free."""
+    async with desk(tmp_path) as (here, api):
+        now = [100.0]
+        mine = Lease(api, "mine", lambda: now[0])
+        assert await mine._turn()
+        writer = Cluster("pods", str(tmp_path / "kubeconfig"), mine.left)
+        secret = {"metadata": {"name": "a", "labels": {}}}
+        try:
+            await writer.create("secrets", secret)
+            control("while it is held", "a" in here.kind("secrets"))
+            now[0] += 11.9
+            assert 0 < mine.left() < 1
+            now[0] += 0.2
+            for change in (
+                writer.patch("secrets", "a", {}),
+                writer.delete("secrets", "a"),
+                writer.create("pods", secret),
+            ):
+                with pytest.raises(BackendError) as refused:
+                    await change
+                assert refused.value.code == "launcher.lease_lost"
+            assert await writer.get("secrets", "a") is not None
+            now[0] -= 5
+            mine._lost.set()
+            assert mine.left() == 0
+        finally:
+            await writer.close()
+
+
+async def test_a_change_ends_with_it(tmp_path: Path) -> None:
+    """One that is on its way waits no longer than the Lease is surely ours."""
+    async with desk(tmp_path) as (here, _):
+        here.slow = 60.0
+        writer = Cluster("pods", str(tmp_path / "kubeconfig"), lambda: 0.3)
+        try:
+            with pytest.raises(BackendError) as late:
+                await asyncio.wait_for(writer.create("secrets", {"metadata": {"name": "a"}}), 20)
+            assert late.value.code == "kubernetes.timeout"
+        finally:
+            await writer.close()

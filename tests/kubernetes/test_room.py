@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -100,6 +102,29 @@ def test_a_closed_room_leaves_nothing() -> None:
         assert gone(first)
         assert [path for path in groups if path.exists()] == []
         assert not os.path.exists(f"/sys/class/net/{layout.link}")
+
+
+def reaches(address: str) -> int:
+    """What a connection to an address meets at once: an errno. ConnectionRefused where a machine answers."""
+    with socket.socket() as caller:
+        caller.settimeout(5)
+        return caller.connect_ex((address, 6443))
+
+
+def test_addresses_of_a_closed_room_lead_nowhere() -> None:
+    """Not by the machine's default route either: no packet of a new client leaves, nor of an earlier one."""
+    with open_room() as (layout, first, _), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as earlier:
+        earlier.connect((layout.node_address, 9))
+        earlier.send(b"heard")
+        assert reaches(layout.node_address) == errno.ECONNREFUSED
+        room.close_room(layout, first)
+        with pytest.raises(OSError, match=r"unreachable|No route"):
+            earlier.send(b"unheard")
+        assert reaches(layout.node_address) == errno.EHOSTUNREACH
+        for network in layout.networks:
+            words = ["ip", "route", "get", network.partition("/")[0]]
+            found = subprocess.run(words, capture_output=True, check=False)
+            assert b"No route to host" in found.stderr, network
 
 
 def test_a_room_that_is_gone_can_be_closed_again() -> None:

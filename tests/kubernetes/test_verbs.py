@@ -245,7 +245,7 @@ async def test_an_api_that_was_away(stage: Stage) -> None:
 async def test_a_watch_that_is_too_old(stage: Stage) -> None:
     """Where the cluster has forgotten what happened, everything is listed anew and nothing is missed."""
     spec = await stage.running()
-    stage.cluster.forgets = True
+    stage.cluster.forgets = 1
     await stage.cluster.drop_watches()
     await stage.cluster.finish(spec.id, 5)
     status = await stage.backend.ended(spec.id, 10)

@@ -13,14 +13,15 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 import trustme
 
-from jupyter_sandbox_spawner.wires.stream import CutOffError, PlainEnd, TlsEnd, join
+from jupyter_sandbox_spawner.wires.stream import CutOffError, PlainEnd, TlsEnd, join, keep_alive
 
 pytestmark = pytest.mark.asyncio
 Control = Callable[[str, bool], None]
 _AUTHORITY = trustme.CA()
 
 
-def _contexts() -> tuple[ssl.SSLContext, ssl.SSLContext]:
+def contexts() -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """For a server named far.test, and for whoever trusts it."""
     server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     _AUTHORITY.issue_cert("far.test").configure_cert(server)
     _AUTHORITY.configure_trust(client)
@@ -43,7 +44,7 @@ def _pair(kind: int = socket.AF_UNIX) -> tuple[socket.socket, socket.socket]:
 @contextlib.asynccontextmanager
 async def _tls() -> AsyncIterator[tuple[TlsEnd, TlsEnd]]:
     """Two ends of a TLS connection over loopback TCP after their handshake; closed at the end."""
-    server, client = _contexts()
+    server, client = contexts()
     near, far = _pair(socket.AF_INET)
     ends = TlsEnd(near, client, "far.test"), TlsEnd(far, server)
     await asyncio.gather(*(end.shake_hands() for end in ends))
@@ -148,6 +149,34 @@ async def test_a_slow_reader_holds_its_writer_back(control: Control) -> None:
         control("reading lets it flow", taken > before)
         pouring.cancel()
         await asyncio.gather(pouring, return_exceptions=True)
+
+
+class _Hasty(socket.socket):
+    """A TCP socket whose clocks run thirty times as fast as they are asked to."""
+
+    def setsockopt(self, level: int, option: int, value: int) -> None:  # type: ignore[override]
+        clocks = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_USER_TIMEOUT)
+        if level == socket.IPPROTO_TCP and option in clocks:
+            value = max(1, value // 30)
+        super().setsockopt(level, option, value)
+
+
+async def test_a_reader_that_pauses_for_minutes_gets_all(control: Control) -> None:
+    """Whoever is there and does not read is waited for: after a pause longer than all clocks it gets all."""
+    data = random.Random(3).randbytes(8_000_000)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        near = _Hasty()
+        near.connect(listener.getsockname())
+        far = listener.accept()[0]
+    far.setblocking(False)
+    keep_alive(near)
+    writing = asyncio.ensure_future(PlainEnd(near).write(data))
+    writing.add_done_callback(lambda _: near.close())
+    await asyncio.sleep(7)  # the pause: three and a half minutes by the kernel's clocks
+    control("the writer waits for it", not writing.done())
+    assert hashlib.sha256(await _whole(PlainEnd(far))).digest() == hashlib.sha256(data).digest()
+    await writing
+    far.close()
 
 
 async def test_when_one_side_breaks_the_other_learns_it() -> None:

@@ -66,6 +66,11 @@ OPENING: dict[str, tuple[Change, str, str]] = {
         "metadata.annotations['k8s.v1.cni.cncf.io/networks']",
         "network",
     ),
+    "an order without a domain": (
+        lambda pod: pod["metadata"]["annotations"].update({"io.kubernetes.cri-o.userns-mode": "x"}),
+        "metadata.annotations['io.kubernetes.cri-o.userns-mode']",
+        "network",
+    ),
     "no AppArmor": (
         lambda pod: pod["metadata"]["annotations"].update(
             {"container.apparmor.security.beta.kubernetes.io/notebook": "unconfined"}

@@ -87,6 +87,37 @@ NOT_CLOSED: dict[str, Any] = {
 @pytest.mark.parametrize("name", NOT_CLOSED)
 def test_the_namespace_is_closed_by_a_policy(name: str, control: Callable[[str, bool], None]) -> None:
     """Only a policy for every pod, both ways and without exception, closes the namespace."""
-    control("a closed one", why_open([NOT_CLOSED[name], CLOSED]) == "")
+    control("a closed one", why_open([CLOSED]) == "")
     assert why_open([]) != ""
     assert why_open([NOT_CLOSED[name]]) != ""
+
+
+WAY = [{"to": [{"podSelector": {"matchLabels": {"app": "gateway"}}}], "ports": [{"port": 8444}]}]
+OWN: dict[str, Any] = {
+    "metadata": {"name": "sb-x"},
+    "spec": {"podSelector": {"matchLabels": {"jupyter-sandbox-spawner/sandbox": "sb-x"}}, "egress": WAY},
+}
+OPENING: dict[str, dict[str, Any]] = {
+    "every sandbox": {"podSelector": {}, "egress": [{}]},
+    "what probes have not": {
+        "podSelector": {
+            "matchExpressions": [{"key": "jupyter-sandbox-spawner/sandbox", "operator": "Exists"}]
+        },
+        "egress": [{"to": [{"ipBlock": {"cidr": "0.0.0.0/0"}}]}],
+    },
+    "a way in": {"podSelector": {}, "ingress": [{}]},
+    "more than the way out": {"podSelector": {}, "egress": [*WAY, {"ports": [{"port": 53}]}]},
+    "another's sandbox": OWN["spec"] | {"egress": [{}]},
+}
+
+
+@pytest.mark.proves("E21")
+@pytest.mark.parametrize("name", OPENING)
+def test_no_other_policy_opens_it(name: str, control: Callable[[str, bool], None]) -> None:
+    """A policy beside the closing one that opens more than the way to the gateway is named."""
+    control("the launcher's own, and the way out for all", why_open([CLOSED, OWN], WAY) == "")
+    control(
+        "the way out for all", why_open([CLOSED, {"spec": {"podSelector": {}, "egress": WAY}}], WAY) == ""
+    )
+    opening = {"metadata": {"name": "dns-for-all"}, "spec": OPENING[name]}
+    assert "dns-for-all" in why_open([CLOSED, OWN, opening], WAY)

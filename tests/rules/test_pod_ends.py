@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from jupyter_sandbox_spawner.rules.pod_ends import view_pod
+from jupyter_sandbox_spawner.rules.pod_ends import view_pod, why_gone
 
 STARTED = "2026-01-02T03:04:05Z"
 
@@ -31,6 +31,31 @@ def test_pending_running_over() -> None:
     assert running.started_at.isoformat() == "2026-01-02T03:04:05+00:00"
     over = view_pod(pod(ended(7), phase="Running"), "sandbox")
     assert (over.state, over.exit_code, over.failed) == ("over", 7, False)
+
+
+@pytest.mark.parametrize(
+    ("peer", "address"), [("10.0.0.7", "10.1.2.3"), ("fd00::7", "fd00::3"), ("", "10.1.2.3")]
+)
+def test_the_address_it_will_come_from(peer: str, address: str) -> None:
+    """Of a pod with two addresses it is the one of the gateway's family."""
+    both = pod(podIP="10.1.2.3", podIPs=[{"ip": "10.1.2.3"}, {"ip": "fd00::3"}])
+    assert view_pod(both, "sandbox", peer).address == address
+    assert view_pod(pod(podIP="10.1.2.3"), "sandbox", "fd00::7").address == ""
+
+
+@pytest.mark.parametrize(
+    ("phase", "began", "words", "failed"),
+    [
+        ("stopping", True, "on request", False),
+        ("running", True, "by somebody else", False),
+        ("starting", False, "interrupted", True),
+    ],
+)
+def test_no_pod_any_more(phase: str, began: bool, words: str, failed: bool) -> None:
+    """A pod that is gone was stopped, taken, removed, or never made."""
+    why, broken = why_gone(None, phase, began)
+    assert words in why
+    assert broken is failed
 
 
 def test_the_links_end_is_not_the_sandboxs() -> None:

@@ -63,6 +63,14 @@ def test_agreement_needs_nothing() -> None:
         ({"database": [replace(RECORD, status="stopping")]}, ("finish_stop", "stop.unfinished")),
         ({"database": [replace(RECORD, status="stopping")], "hub": []}, ("remove", "stop.unverified")),
         ({"database": [replace(RECORD, id="sb-b")]}, ("remove", "orphan.duplicate")),
+        ({"pods": {}}, ("stop_at_hub", "ended.pod_forgotten")),
+        ({"pods": {}, "gateway": {}}, ("stop_at_hub", "ended.pod_forgotten")),
+        ({"pods": {"sb-a": True}}, ("reopen", "doors.suspended")),
+        ({"pods": {"sb-a": True}, "gateway": {}}, ("reopen", "doors.missing")),
+        (
+            {"pods": {"sb-a": False}, "hub": [], "database": [], "launcher": [], "gateway": {}},
+            ("close_doors", "pods.orphaned"),
+        ),
     ],
 )
 def test_each_disagreement_has_its_act(
@@ -187,3 +195,36 @@ def test_what_agrees_is_never_touched(seen: Inventories) -> None:
         gateway={**(seen.gateway or {}), "sb-z": ("zoe", "")},
     )
     assert not [action for action in after_patience(whole, 10_000).due if action.user == "zoe"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"pods": None},
+        {"pods": {"sb-a": False}},
+        {
+            "pods": {},
+            "database": [replace(RECORD, status="admitted")],
+            "hub": [replace(HUB, pending="spawn")],
+        },
+        {"pods": {}, "launcher": None},
+        {"pods": {}, "hub": None},
+        {"pods": {"sb-a": False, "sb-b": False}, "gateway": None},
+        {"pods": {"sb-a": False, "sb-b": False}, "launcher": None},
+        {
+            "pods": {"sb-a": False, "sb-b": False},
+            "database": [RECORD, OpenRecord(id="sb-b", user="bob", server="", status="admitted")],
+            "hub": [HUB, replace(HUB, user="bob", ready=False, pending="spawn")],
+        },
+    ],
+)
+def test_pods_that_prove_nothing(change: dict[str, object], control: Callable[[str, bool], None]) -> None:
+    """A start under way, and a source that did not answer, end nothing because of a pod's record."""
+    forgotten = after_patience(replace(AGREED, pods={}))
+    control("one that is forgotten is ended", verbs(forgotten) == [("stop_at_hub", "ended.pod_forgotten")])
+    assert not after_patience(replace(AGREED, **change), 601).due  # type: ignore[arg-type]
+
+
+def test_a_forgotten_pod_has_its_patience() -> None:
+    """Nothing happens at the first look: a pod is registered before its sandbox is made."""
+    assert not plan(NOW, replace(AGREED, pods={}), {}).due

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
-__all__ = ["TCP_PORTS", "UDP_PORTS", "Sinks", "open_sinks", "question"]
+__all__ = ["TCP_PORTS", "UDP_PORTS", "Sinks", "open_sinks", "public_address", "question"]
 
 TCP_PORTS = (22, 53, 80, 443, 8443)
 UDP_PORTS = (53, 5000)
@@ -62,7 +62,8 @@ def question(name: str) -> bytes:
 
 
 @contextmanager
-def _address() -> Iterator[str]:
+def public_address() -> Iterator[str]:
+    """An address of this machine that looks public, for the block."""
     address = f"198.51.100.{secrets.randbelow(250) + 2}"
     subprocess.run(["ip", "addr", "add", f"{address}/32", "dev", "lo"], check=True, capture_output=True)
     try:
@@ -101,7 +102,7 @@ def _hear(sinks: Sinks, listener: socket.socket) -> None:
 def open_sinks() -> Iterator[Sinks]:
     """Listen on every port until the block ends."""
     with ExitStack() as stack:
-        sinks = Sinks(stack.enter_context(_address()))
+        sinks = Sinks(stack.enter_context(public_address()))
         watcher = stack.enter_context(selectors.DefaultSelector())
         wake, waker = socket.socketpair()
         listeners = [_listen(sinks, socket.SOCK_STREAM, port) for port in TCP_PORTS]

@@ -34,8 +34,9 @@ class VaultServer(OwnVault):
     Until set_jwt_keys is called it trusts `key`, a key of the tests; `login` signs with it.
     """
 
-    def __init__(self, directory: Path, *, tls: bool = False) -> None:
-        super().__init__(directory / "vault", keep=True, tls=_tls_files(directory) if tls else None)
+    def __init__(self, directory: Path, *, host: str = "127.0.0.1", tls: bool = False) -> None:
+        files = _tls_files(directory, host) if tls else None
+        super().__init__(directory / "vault", host=host, keep=True, tls=files)
         self.ca_file = directory / "ca.pem"
         self.key = new_key()
         self.role_id_file = directory / "role-id"
@@ -123,10 +124,10 @@ class Warehouse:
         return self.postgres.users()
 
 
-def _tls_files(directory: Path) -> Tls:
+def _tls_files(directory: Path, host: str) -> Tls:
     authority = trustme.CA()
     files = Tls(directory / "server.pem", directory / "server-key.pem", directory / "ca.pem")
-    server = authority.issue_cert("127.0.0.1")
+    server = authority.issue_cert(host)
     authority.cert_pem.write_to_path(files.authority)
     server.private_key_pem.write_to_path(files.key)
     for part in server.cert_chain_pems:

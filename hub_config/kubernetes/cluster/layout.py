@@ -69,6 +69,12 @@ class Layout:
         return f"10.204.{self.number}.10"
 
     @property
+    def networks(self) -> tuple[str, ...]:
+        """Everything of it that has an address, as this machine would route it."""
+        link = f"{self.host_address.removesuffix('.1')}.0/30"
+        return (link, self.pods, self.services, f"{self.names_address}/32")
+
+    @property
     def api(self) -> str:
         """The API server's address."""
         return f"https://{self.node_address}:6443"

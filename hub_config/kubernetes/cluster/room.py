@@ -2,6 +2,7 @@
 
 It has a network, mounts and process numbers of its own. Law: when the first process of that room ends, the
 kernel ends every other, pods too, and takes the mounts, the network, its firewall and the link to it along.
+Law: an address of a cluster leads to it or nowhere. That fence stays behind, for clients that outlive it.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ __all__ = [
 ]
 
 CHECKOUT = Path(__file__).resolve().parents[3]
+_LAST = 4_000_000_000  # the metric of a route that counts when there is no other
 
 
 def take_number() -> int:
@@ -39,7 +41,9 @@ def take_number() -> int:
     """
     said = ""
     for number in NUMBERS:
-        link = Layout(Path("/"), number).link
+        layout = Layout(Path("/"), number)
+        link = layout.link
+        _fence(layout)
         made = _run("ip", "link", "add", "name", link, "type", "veth", "peer", "name", f"{link}-in")
         if made.returncode == 0:
             return number
@@ -126,6 +130,12 @@ def dead(number: int) -> bool:
     with contextlib.suppress(OSError):
         return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
     return True
+
+
+def _fence(layout: Layout) -> None:
+    """Without the link its addresses are unreachable, and not a matter of the machine's default route."""
+    for network in layout.networks:
+        _must("ip", "route", "replace", "unreachable", network, "metric", str(_LAST))
 
 
 def _join_network(layout: Layout, first: int) -> None:

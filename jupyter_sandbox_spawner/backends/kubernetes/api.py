@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -53,8 +53,10 @@ class Cluster:
     what rules/pod_trouble.py makes of a refusal; its log line has the cluster's own words.
     """
 
-    def __init__(self, namespace: str, kubeconfig: str = "") -> None:
+    def __init__(self, namespace: str, kubeconfig: str = "", left: Callable[[], float] | None = None) -> None:
+        """`left`: for how many seconds from now this launcher may still change anything; None: always."""
         self.namespace = namespace
+        self._left = left
         self._kubeconfig = kubeconfig or os.environ.get("KUBECONFIG", "")
         self._client: client.ApiClient | None = None
 
@@ -219,8 +221,16 @@ class Cluster:
         accept: str = "application/json",
     ) -> bytes:
         """The answer's body; b"" for a missing object where `absent` is fine."""
+        patience = PATIENCE if method == "GET" or self._left is None else min(PATIENCE, self._left())
+        if patience <= 0:
+            raise BackendError(
+                "Another launcher may work by now, so this one changes nothing any more.",
+                code="launcher.lease_lost",
+                remedy="Try again: the one that works answers.",
+                status=503,
+            )
         async with answering(f"{method} {path}"):
-            answer = await self._open(method, path, parameters or {}, PATIENCE, body, accept)
+            answer = await self._open(method, path, parameters or {}, patience, body, accept)
             async with answer:
                 raw: bytes = await answer.read()
         if answer.status == 404 and absent:

@@ -162,25 +162,26 @@ class KubernetesBackend(RecordedBackend[PodSandbox]):
 
     async def _follow(self) -> None:
         """Hear of every change for as long as the launcher runs; a cluster that went away is asked again."""
-        pause = _PAUSES[0]
+        pause, now = _PAUSES[0], asyncio.get_running_loop().time
         while True:
+            began = now()
             try:
                 async for what, pod in self._host.api.watch("pods", self._selector, await self._compare()):
                     if what:
                         await self._hear(what, pod)
                     self._asked.set()
-                    pause = _PAUSES[0]
             except SandboxError as error:
-                if error.code == "kubernetes.expired":
-                    continue  # listing everything mends that
-                if pause == _PAUSES[0]:
-                    log.error("%s", error)
-                self._host.lost(error)
+                if error.code != "kubernetes.expired":  # which listing everything mends
+                    if pause == _PAUSES[0]:
+                        log.error("%s", error)
+                    self._host.lost(error)
             except Exception as surprise:
                 # Whoever stops listening here would never hear of an end again: look at everything anew.
                 log.exception("What the cluster told could not be read.")
                 odd = BackendError(f"The cluster told something odd: {surprise}.", code="kubernetes.failed")
                 self._host.lost(odd)
+            if now() - began > _PAUSES[1]:
+                pause = _PAUSES[0]
             await asyncio.sleep(pause)
             pause = min(2 * pause, _PAUSES[1])
 

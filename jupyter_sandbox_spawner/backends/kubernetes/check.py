@@ -1,7 +1,7 @@
 """Would this pod open the sandbox? Pure; refuses with one code a reason, whoever asked or changed it.
 
 It judges the pod before it is made, with the admin's overlay in it, and the pod that the cluster made of it,
-with the cluster's defaults and whatever an admission controller put there.
+with the cluster's defaults and whatever an admission controller put there (`judge_made`).
 
 Law: what is not known to be closed is refused; nothing here looks at who wrote the pod.
 """
@@ -11,17 +11,23 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ...errors import IsolationError
 from ...models import SandboxSpec
+from ...names import LABEL_OWNER
+from ...rules.pod_changed import way_out
+from ...rules.pod_notes import orders, told_by_cluster
 from ..oci.layout import HOSTNAME
 from ..refusing import only_known, refuse
 from .check_containers import check_link, check_user, check_volumes
-from .layout import GRACE, LINK_UID, MOST_UID, Place, labels
+from .layout import GRACE, LINK_UID, MOST_UID, Place, labels, notes
 
-__all__ = ["check"]
+__all__ = ["check", "judge_made"]
 
 _METADATA = {"name", "namespace", "labels", "annotations", "ownerReferences"}
 # Of the server's own making; nobody asks for them.
 _MADE = {"uid", "resourceVersion", "generation", "creationTimestamp", "managedFields"}
+_GOING = {"deletionTimestamp", "deletionGracePeriodSeconds"}
+_SYSTEM_PRIORITY = 1_000_000_000  # from here on priorities are the cluster's own
 _SPEC = {
     *("restartPolicy", "automountServiceAccountToken", "enableServiceLinks", "shareProcessNamespace"),
     *("hostname", "dnsPolicy", "dnsConfig", "terminationGracePeriodSeconds", "securityContext"),
@@ -53,10 +59,31 @@ def check(pod: Mapping[str, Any], spec: SandboxSpec, place: Place) -> None:
 
     Raises IsolationError; its code names the guard, its field the place in the manifest.
     """
+    _check(pod, spec, place, made=False)
+
+
+def judge_made(pod: Mapping[str, Any], spec: SandboxSpec, place: Place) -> None:
+    """The same about a pod that the cluster has, wherever it is in its life.
+
+    Raises IsolationError as `check`; it says who may have changed the pod.
+    """
+    try:
+        _check(pod, spec, place, made=True)
+    except IsolationError as error:
+        raise IsolationError(
+            f"The cluster changed this server's pod on its way in. {error.message}",
+            code=error.code,
+            field=error.field,
+            remedy=way_out(error.code, place.cluster.namespace),
+        ) from error
+
+
+def _check(pod: Mapping[str, Any], spec: SandboxSpec, place: Place, made: bool) -> None:
     try:
         _kind(pod)
-        for guard in (_identity, _spec, _life, _names, _namespaces, _account, _security):
-            guard(pod, spec, place)
+        _notes(pod, spec, place, made)
+        for guard in (_identity, _spec, _urgency, _life, _names, _namespaces, _account, _security):
+            guard(_before_its_life(pod) if made else pod, spec, place)
         inner: Mapping[str, Any] = pod["spec"]
         check_volumes(inner.get("volumes") or [], spec, place)
         links, users = inner.get("initContainers") or [], inner.get("containers") or []
@@ -67,6 +94,13 @@ def check(pod: Mapping[str, Any], spec: SandboxSpec, place: Place) -> None:
         check_user(users[0], spec, place)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise refuse("malformed", "pod", f"it has another shape than a pod's ({error}).") from error
+
+
+def _before_its_life(pod: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The pod without what the scheduler, and whoever ended it, has noted on it."""
+    metadata = {name: value for name, value in pod["metadata"].items() if name not in _GOING}
+    inner = {name: value for name, value in pod["spec"].items() if name != "nodeName"}
+    return {**pod, "metadata": metadata, "spec": inner}
 
 
 def _kind(pod: Mapping[str, Any]) -> None:
@@ -90,10 +124,30 @@ def _identity(pod: Mapping[str, Any], spec: SandboxSpec, place: Place) -> None:
             False,
         ):
             raise refuse("life", "metadata.ownerReferences", "only the sandbox's own Secret owns it.")
-    for name in metadata.get("annotations") or {}:
+
+
+def _notes(pod: Mapping[str, Any], spec: SandboxSpec, place: Place, made: bool) -> None:
+    found: Mapping[str, Any] = pod["metadata"].get("annotations") or {}
+    for name in found:
         # Older clusters took the profiles of system calls and of files by annotation.
         if "seccomp" in name or "apparmor" in name:
             raise refuse("seccomp", "metadata.annotations", f"{name} would change what it may do.")
+        if made and told_by_cluster(name, place.cluster.pod_annotations):
+            continue
+        if not name.startswith(LABEL_OWNER) and orders(name):
+            text = f"{name} can give it another network or runtime."
+            raise refuse("annotation", "metadata.annotations", text)
+    if {name: text for name, text in found.items() if name.startswith(LABEL_OWNER)} != notes(spec):
+        raise refuse("label", "metadata.annotations", f"those of {LABEL_OWNER} say whose it is.")
+
+
+def _urgency(pod: Mapping[str, Any], spec: SandboxSpec, place: Place) -> None:
+    inner: Mapping[str, Any] = pod["spec"]
+    text = "it would push out what the nodes and other users live on."
+    if str(inner.get("priorityClassName") or "").startswith("system-"):
+        raise refuse("priority", "spec.priorityClassName", text)
+    if int(inner.get("priority") or 0) >= _SYSTEM_PRIORITY:
+        raise refuse("priority", "spec.priority", text)
 
 
 def _spec(pod: Mapping[str, Any], spec: SandboxSpec, place: Place) -> None:
@@ -128,8 +182,7 @@ def _namespaces(pod: Mapping[str, Any], spec: SandboxSpec, place: Place) -> None
     if inner.get("shareProcessNamespace") is not False:
         text = "the user's container would see the link's processes."
         raise refuse("namespace_missing", "spec.shareProcessNamespace", text)
-    never = place.cluster.host_users == "never"
-    if inner.get("hostUsers") is not (False if never else inner.get("hostUsers")):
+    if place.cluster.host_users == "never" and inner.get("hostUsers") is not False:
         raise refuse("namespace_missing", "spec.hostUsers", "it must be false: uids inside are nobody's.")
     if (inner.get("runtimeClassName") or "") != place.runtime_class:
         wanted = place.runtime_class or "none"

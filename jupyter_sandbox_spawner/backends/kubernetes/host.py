@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -62,7 +62,8 @@ class NamedGpus:
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterSite:
-    """What the admin decides. `kubeconfig` "": KUBECONFIG's, else the account of the launcher's own pod."""
+    """What the admin decides. `kubeconfig` "": KUBECONFIG's, else the account of the launcher's own pod.
+    `left`: as of `Cluster`."""
 
     cluster: KubernetesSite
     pods_port: int
@@ -70,6 +71,7 @@ class ClusterSite:
     runtimes: tuple[str, ...] = ("runc",)
     kubeconfig: str = ""
     gpus: ClusterGpus | None = field(default=None)
+    left: Callable[[], float] | None = field(default=None)
 
 
 class ClusterHost:
@@ -77,7 +79,7 @@ class ClusterHost:
 
     def __init__(self, site: ClusterSite, api: Cluster | None = None) -> None:
         self.site = site
-        self.api = api or Cluster(site.cluster.namespace, site.kubeconfig)
+        self.api = api or Cluster(site.cluster.namespace, site.kubeconfig, site.left)
         self.label = site_label(site.cluster)
         self.gpus: ClusterGpus = site.gpus or NamedGpus(site.cluster)
         self.identity = ""

@@ -21,6 +21,7 @@ __all__ = [
     "LAST_WORDS",
     "LINK",
     "LINK_MEMORY",
+    "LINK_READY",
     "LINK_RESOURCES",
     "LINK_SECRET",
     "LINK_UID",
@@ -44,6 +45,7 @@ __all__ = [
     "labels",
     "link_command",
     "link_sees",
+    "notes",
     "site_label",
     "user_sees",
     "volumes_in_memory",
@@ -62,6 +64,7 @@ LINK_UID = 64_000
 MOST_UID = 65_535  # a pod's own user namespace has no more
 LINK_SECRET = "/run/link/secret"  # noqa: S105 - a place inside the link
 LINK_MEMORY = "/run/link/memory"
+LINK_READY = "ready"  # a pipe there; wires/link/files.py knows it by the same name
 GRACE = 30  # seconds, where nobody says how long
 SPACE = 256 << 20  # bytes a node's disk gives each container, for its log; nothing else is written there
 PATH = "/usr/bin:/bin"
@@ -86,15 +89,23 @@ LINK_RESOURCES: Mapping[str, Mapping[str, str]] = {
 }
 _OWN_MEMORY = {"doors": 1 << 20, "inside": 8 << 20, "memory": 1 << 20, "runtime": 16 << 20}
 _READY = f"{DOORS}/boot.sock", f"{DOORS}/egress.sock", f"{DOORS}/api.sock", f"{DOORS}/ingress.sock"
+# The link says so in a pipe when all are there. Twice a second they are looked at as well: an older link of
+# a pod whose image is another says nothing.
 _WAIT = (
-    "import os,time\n"
+    "import os,select,time\n"
     f"os.makedirs({_CLOSED!r},0o700,True)\n"
     f"open({LAST_WORDS!r},'a').close()\n"
     f"places={(f'{INSIDE}/__main__.py', *_READY)!r}\n"
+    f"pipe={f'{LINK_MEMORY}/{LINK_READY}'!r}\n"
+    "try: os.mkfifo(pipe,0o600)\n"
+    "except FileExistsError: pass\n"
+    "told=os.open(pipe,os.O_RDWR|os.O_NONBLOCK)\n"
+    "ear=select.poll()\n"
+    "ear.register(told,select.POLLIN)\n"
     "end=time.monotonic()+60\n"
     "while not all(map(os.path.exists,places)):\n"
     " if time.monotonic()>end: raise SystemExit('the link has no doors')\n"
-    " time.sleep(.005)\n"
+    " if ear.poll(500): os.read(told,1)\n"
 )
 
 
@@ -161,6 +172,12 @@ def labels(spec: SandboxSpec, site: str) -> dict[str, str]:
         f"{LABEL_OWNER}/server": stable_hash("server", spec.user, spec.server),
         f"{LABEL_OWNER}/profile": stable_hash("profile", spec.profile),
     }
+
+
+def notes(spec: SandboxSpec) -> dict[str, str]:
+    """The annotations by which people see whose an object is."""
+    told = {"user": spec.user, "server": spec.server, "profile": spec.profile}
+    return {f"{LABEL_OWNER}/{name}": text for name, text in told.items()}
 
 
 def environment(place: Place) -> dict[str, str]:

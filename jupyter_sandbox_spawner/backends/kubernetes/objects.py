@@ -7,6 +7,7 @@ import base64
 import contextlib
 
 from ...errors import BackendError
+from ...rules.pod_canary import closes_alike
 from .api import Document, Kind
 from .host import ClusterHost
 from .layout import TICKET, identity
@@ -14,6 +15,7 @@ from .render import Manifest
 
 __all__ = ["PodObjects"]
 
+_RENEWAL = 10.0  # seconds an older policy of a sandbox may take to go
 _LOOK = 1.0  # seconds between looks at an object that ought to be gone
 
 
@@ -28,8 +30,10 @@ class PodObjects:
     async def find(self, kind: Kind) -> Document | None:
         """The object, if its labels are ours. Raises BackendError `kubernetes.foreign`."""
         found = await self._api.get(kind, self._name)
-        if found is None:
-            return None
+        return None if found is None else self.ours(kind, found)
+
+    def ours(self, kind: Kind, found: Document) -> Document:
+        """The same object, if its labels are ours. Raises BackendError `kubernetes.foreign`."""
         theirs = found["metadata"].get("labels") or {}
         if not self._labels.items() <= theirs.items():
             raise BackendError(
@@ -48,6 +52,18 @@ class PodObjects:
             if found is None:
                 raise
             return found
+
+    async def close(self, policy: Manifest) -> None:
+        """Make the NetworkPolicy; one that is there already must close as much, or is made anew."""
+        found = await self.add("networkpolicies", policy)
+        if not closes_alike(found, policy):
+            if not await self.erase("networkpolicies", _RENEWAL):
+                raise BackendError(
+                    f"The policy {self._name} is another one's and does not go.",
+                    code="kubernetes.foreign",
+                    remedy=f"See: kubectl -n {self._api.namespace} get networkpolicy {self._name} -o yaml",
+                )
+            await self._api.create("networkpolicies", policy)
 
     async def ticket(self) -> str:
         """What the sandbox's link shows the gateway once; "" where there is none any more."""

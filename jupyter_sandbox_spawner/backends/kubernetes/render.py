@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ...kubernetes_site import KubernetesSite
 from ...models import SandboxSpec
-from ...names import LABEL_OWNER
 from ..oci.layout import HOSTNAME, INSIDE
 from .layout import (
     GRACE,
@@ -31,13 +31,23 @@ from .layout import (
     labels,
     link_command,
     link_sees,
+    notes,
     user_sees,
     volumes_in_memory,
     wait_for_link,
 )
 from .quantities import cores
 
-__all__ = ["Manifest", "merge", "owned_by", "render_pod", "render_policy", "render_secret", "trusting"]
+__all__ = [
+    "Manifest",
+    "merge",
+    "owned_by",
+    "render_pod",
+    "render_policy",
+    "render_secret",
+    "trusting",
+    "way_out",
+]
 
 Manifest = dict[str, Any]
 
@@ -67,9 +77,8 @@ def render_pod(spec: SandboxSpec, place: Place) -> Manifest:
     }
 
 
-def render_policy(spec: SandboxSpec, place: Place) -> Manifest:
-    """The NetworkPolicy: nobody comes in, and the gateway's one port is the only way out."""
-    cluster = place.cluster
+def way_out(cluster: KubernetesSite, pods_port: int) -> list[Manifest]:
+    """The egress rules of every sandbox: the gateway's one port."""
     family = "128" if ":" in cluster.gateway_address else "32"
     gateway: Manifest = {"ipBlock": {"cidr": f"{cluster.gateway_address}/{family}"}}
     if cluster.gateway_labels:
@@ -77,6 +86,11 @@ def render_policy(spec: SandboxSpec, place: Place) -> Manifest:
             "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": cluster.gateway_namespace}},
             "podSelector": {"matchLabels": dict(cluster.gateway_labels)},
         }
+    return [{"to": [gateway], "ports": [{"protocol": "TCP", "port": pods_port}]}]
+
+
+def render_policy(spec: SandboxSpec, place: Place) -> Manifest:
+    """The NetworkPolicy: nobody comes in, and the gateway's one port is the only way out."""
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
@@ -85,7 +99,7 @@ def render_policy(spec: SandboxSpec, place: Place) -> Manifest:
             "podSelector": {"matchLabels": {SANDBOX_LABEL: spec.id}},
             "policyTypes": ["Ingress", "Egress"],
             "ingress": [],
-            "egress": [{"to": [gateway], "ports": [{"protocol": "TCP", "port": place.pods_port}]}],
+            "egress": way_out(place.cluster, place.pods_port),
         },
     }
 
@@ -143,12 +157,11 @@ def _has_name(item: Any) -> bool:
 
 
 def _metadata(spec: SandboxSpec, place: Place) -> Manifest:
-    told = {"user": spec.user, "server": spec.server, "profile": spec.profile}
     return {
         "name": spec.id,
         "namespace": place.cluster.namespace,
         "labels": labels(spec, place.site),
-        "annotations": {f"{LABEL_OWNER}/{name}": text for name, text in told.items()},
+        "annotations": notes(spec),
     }
 
 

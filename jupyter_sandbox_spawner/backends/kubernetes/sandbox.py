@@ -1,7 +1,7 @@
 """How does one pod start, end and leave nothing behind? What the cluster says of it is what is true.
 
 The sandbox's Secret is its record: it owns policy and pod, so that whatever is half made goes with it. That
-a pod starts or runs is the pod's own to say; what it cannot say, an end and the wish for it, is recorded.
+a pod runs is the pod's own to say; what it cannot say, a start, an end and the wish for it, is recorded.
 """
 
 from __future__ import annotations
@@ -15,20 +15,19 @@ from datetime import datetime, timezone
 
 from ...errors import BackendError, SandboxError
 from ...models import Status
-from ...rules.pod_ends import PodView, view_pod
+from ...rules.pod_ends import PodView, view_pod, why_gone
 from ...rules.pod_trouble import Trouble, pending_trouble
-from ...wire import encode_json
 from ..base import end_of_init, is_over, out_of_memory
 from ..oci.logs import TAIL_BYTES
 from ..recorded import RecordedSandbox, Tell
 from ..records import Record
 from .answers import in_trouble
 from .api import Document
-from .check import check
 from .host import ClusterHost
-from .layout import RECORD, USER, Place, digest_of
+from .layout import USER, digest_of
+from .making import PodMaking
 from .objects import PodObjects
-from .render import Manifest, merge, owned_by, render_pod, render_policy, render_secret, trusting
+from .render import trusting
 
 __all__ = ["PodSandbox"]
 
@@ -38,7 +37,6 @@ _LOOK = 1.0  # seconds between looks at a pod whose change ought to have been to
 _LONGEST_LOOK = 8.0  # the same for a pod that waits for room
 _ABANDON_TIME = 10.0  # seconds a failed start may take to be gone before it is told
 _GONE_TIME = 60.0  # seconds for an ended pod to be forgotten by its kubelet
-_UNTOLD = "Its pod was removed by somebody else."
 
 
 class PodSandbox(RecordedSandbox):
@@ -56,27 +54,15 @@ class PodSandbox(RecordedSandbox):
         self._host = host
         self._api = host.api
         self._own = PodObjects(host, record.spec.id)
+        self._making = PodMaking(host, self._own, lambda: self.record)
+        self._unjudged: Document | None = None
         self._changed = asyncio.Event()
-        self._writing = asyncio.Lock()
         self._trouble: Trouble | None = None
         self._tail = b""
 
     async def make(self) -> None:
         """Judge the pod, keep the record, close the network around it; nothing runs yet."""
-        spec = self.record.spec
-        place = self._host.place(spec)
-        self._manifest(place)
-        self.trusts = digest_of(place.authority)
-        manifest = render_secret(spec, self.record.doors.ticket, place, self._text())
-        try:
-            secret = await self._api.create("secrets", manifest)
-        except BackendError as error:
-            # An answer was lost, or another launcher was at it: the same sandbox, made again.
-            if error.code != "kubernetes.conflict" or await self._own.find("secrets") is None:
-                raise
-            change = {"metadata": manifest["metadata"], "stringData": manifest["stringData"]}
-            secret = await self._api.patch("secrets", self.id, change) or {}
-        await self._own.add("networkpolicies", owned_by(render_policy(spec, place), secret))
+        self.trusts = await self._making.prepare()
 
     async def start(self) -> None:
         """Make the pod and wait until the user's container runs; a pod that waits can be stopped."""
@@ -93,20 +79,19 @@ class PodSandbox(RecordedSandbox):
         await self._runs()
 
     async def _make_pod(self) -> None:
-        spec = self.record.spec
-        place = self._host.place(spec)
-        secret = await self._own.find("secrets")
-        if secret is None:
-            raise BackendError("The sandbox's record was removed.", code="sandbox.start_failed")
-        made = await self._own.add("pods", owned_by(self._manifest(place), secret))
+        made = await self._making.pod()
+        self._making.judge(made)
         self.uid = str(made["metadata"]["uid"])
         self.record = replace(self.record, container=self.uid)
-        check(made, spec, place)  # what admission controllers and older clusters made of it
+        # What was told of it before it was judged has not counted.
+        await self.saw(made if self._unjudged is None else self._unjudged)
+        await self._note_judged()
 
-    def _manifest(self, place: Place) -> Manifest:
-        manifest: Manifest = merge(render_pod(self.record.spec, place), self.record.overlay)
-        check(manifest, self.record.spec, place)
-        return manifest
+    async def _note_judged(self) -> None:
+        try:
+            await self._making.write()
+        except BackendError as error:  # the next launcher then judges it anew
+            log.warning("%s: that its pod was judged is not recorded: %s", self.id, error)
 
     async def _runs(self) -> None:
         pause = _LOOK
@@ -147,10 +132,10 @@ class PodSandbox(RecordedSandbox):
     async def saw(self, pod: Document) -> None:
         """The cluster tells of the pod: note what changed."""
         uid = str(pod["metadata"]["uid"])
-        if self.uid not in ("", uid):
+        if self.uid not in ("", uid) or not await self._judged(uid, pod):
             return
         self.uid = uid
-        view = self.view = view_pod(pod, USER)
+        view = self.view = view_pod(pod, USER, self._host.site.cluster.gateway_address)
         phase = self.record.phase
         if view.address != self.record.address and phase in ("starting", "running"):
             self.record = replace(self.record, address=view.address)
@@ -161,13 +146,32 @@ class PodSandbox(RecordedSandbox):
             await self._set(phase="running", started_at=began, reason="", container=uid)
         self._changed.set()
 
+    async def _judged(self, uid: str, pod: Document) -> bool:
+        """Was this pod found to be closed? One that a launcher made, and died before it judged it, is now."""
+        if self.record.container == uid or self.record.phase not in ("starting", "running"):
+            return True
+        if self.lock.locked():  # by the start that makes it, and judges it itself
+            self._unjudged = pod
+            return False
+        try:
+            self._making.judge(pod)
+        except SandboxError as error:
+            log.error("%s: a pod of an interrupted start does not stay: %s", self.id, error)
+            await self._end(None, str(error), failed=True)
+            self._changed.set()
+            with contextlib.suppress(BackendError):  # else the next look at everything takes it away
+                await self._api.delete("pods", self.id, uid, grace=1)
+            return False
+        self.record = replace(self.record, container=uid)
+        await self._note_judged()
+        return True
+
     async def saw_no_pod(self) -> None:
         """There is no pod of ours any more."""
         self.gone.set()
         if self.record.phase in ("starting", "running", "stopping"):
-            taken = self.view.taken if self.view else ""
-            reason = f"The cluster ended it: {taken}." if taken else _UNTOLD
-            await self._end(None, "stopped on request" if self.record.phase == "stopping" else reason)
+            reason, failed = why_gone(self.view, self.record.phase, bool(self.record.container))
+            await self._end(None, reason, failed)
         self._changed.set()
 
     async def _note_end(self, view: PodView) -> None:
@@ -268,16 +272,9 @@ class PodSandbox(RecordedSandbox):
         self.record = replace(self.record, doors=replace(self.record.doors, ticket=ticket))
 
     async def _write(self) -> None:
-        """See RecordedSandbox._write; that it starts or runs is the pod's to say."""
-        if self.record.phase in ("starting", "running"):
-            return
-        async with self._writing:
-            change = {"metadata": {"annotations": {RECORD: self._text()}}}
-            await self._api.patch("secrets", self.id, change)
-
-    def _text(self) -> str:
-        record = replace(self.record, doors=replace(self.record.doors, ticket=""))
-        return encode_json(record).decode()
+        """See RecordedSandbox._write; `PodMaking` announces a start, and that it runs is the pod's to say."""
+        if self.record.phase not in ("starting", "running"):
+            await self._making.write()
 
     async def _abandon(self, reason: str) -> None:
         """End what a failed start left; where the cluster is away, its next word finds the pod again."""

@@ -11,8 +11,10 @@ import logging
 import signal
 import sys
 
-from .doors import DOORS, PodDoor, bind
-from .files import copy_inside, kept_key
+from ...rules.pod_doors import DOORS
+from ...serving import raise_descriptor_limit
+from .doors import PodDoor, bind
+from .files import copy_inside, kept_key, tell_ready
 from .gateway import Gateway, TicketRefusedError
 
 __all__ = ["main"]
@@ -30,6 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
         host, port = _address(options.address)
         # First: the user's container cannot begin without them.
         copy_inside(options.inside)
+        raise_descriptor_limit()
         asyncio.run(_carry(options, (host, port)))
     except TicketRefusedError as error:
         logging.error("The gateway refuses this pod: %s", error)
@@ -42,6 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 async def _carry(options: argparse.Namespace, address: tuple[str, int]) -> None:
     listeners = [bind(options.doors, door) for door in DOORS]
+    tell_ready(options.memory)
     key = kept_key(options.memory)
     gateway = Gateway(options.sandbox, options.gateway, address, options.secret, key)
     stopping = asyncio.ensure_future(_until_signal())

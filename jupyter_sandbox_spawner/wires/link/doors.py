@@ -7,21 +7,21 @@ waits as long as whoever dialled it does.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import select
 import socket
 import struct
+from collections.abc import Awaitable, Iterator
 from pathlib import Path
 
+from ...rules.pod_doors import DOORS
 from ..stream import PlainEnd, TlsEnd, join
 from .gateway import Gateway
 
-__all__ = ["DOORS", "PodDoor", "bind"]
+__all__ = ["PodDoor", "bind"]
 
-# Connections of each door at a time; further ones wait in its backlog. Bound in this order: the last one's
-# socket says that all are. Together they are fewer than the gateway's wires take of one pod.
-DOORS = {"boot": 8, "egress": 256, "api": 64, "ingress": 128}
 log = logging.getLogger("link")
 _PATIENCE = 5.0  # seconds that a connection waits for a gateway that restarts, as the relay's own would
 _FIRST, _LAST = 0.05, 0.5  # seconds between tries
@@ -88,22 +88,46 @@ class PodDoor:
         """Dial until the gateway takes it; None where that is refused, took too long, or nobody waits."""
         loop = asyncio.get_running_loop()
         deadline = None if self._name == "boot" else loop.time() + _PATIENCE
-        wait = _FIRST
-        while not _has_left(connection):
-            if self._gateway.bought.is_set():
+        with _leaving(connection) as left:
+            if not await _first(self._gateway.bought, left, None if deadline is None else _PATIENCE):
+                return None
+            wait = _FIRST
+            while not left.is_set():
                 try:
                     return await self._gateway.open(self._name)
                 except OSError as error:
                     log.debug("%s: %r; it is tried again", self._name, error)
-            if deadline is not None and loop.time() >= deadline:
-                return None
-            await asyncio.sleep(wait)
-            wait = min(2 * wait, _LAST)
+                if deadline is not None and loop.time() >= deadline:
+                    return None
+                await _within(left.wait(), wait)
+                wait = min(2 * wait, _LAST)
         return None
 
 
-def _has_left(connection: socket.socket) -> bool:
-    """Is whoever dialled gone both ways? What is sent is left unread."""
-    look = select.poll()
-    look.register(connection, 0)
-    return any(events & (select.POLLHUP | select.POLLERR) for _, events in look.poll(0))
+async def _first(wanted: asyncio.Event, left: asyncio.Event, seconds: float | None) -> bool:
+    """Was `wanted` set in time, and before whoever waits for it left?"""
+    waits = [asyncio.ensure_future(event.wait()) for event in (wanted, left)]
+    try:
+        await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+    return wanted.is_set() and not left.is_set()
+
+
+async def _within(done: Awaitable[object], seconds: float) -> None:
+    with contextlib.suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(done, seconds)
+
+
+@contextlib.contextmanager
+def _leaving(connection: socket.socket) -> Iterator[asyncio.Event]:
+    """An event that is set once whoever dialled is gone both ways; what is sent is left unread."""
+    loop, left = asyncio.get_running_loop(), asyncio.Event()
+    with select.epoll() as look:  # asyncio watches a socket for bytes too, which may be there and stay
+        look.register(connection, 0)
+        loop.add_reader(look.fileno(), left.set)
+        try:
+            yield left
+        finally:
+            loop.remove_reader(look.fileno())

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 from pathlib import Path
 
-__all__ = ["copy_inside", "kept_key", "ticket_of"]
+__all__ = ["copy_inside", "kept_key", "tell_ready", "ticket_of"]
 
 _SOURCE = Path(__file__).resolve().parents[2] / "singleuser" / "inside"
 
@@ -54,6 +55,20 @@ def kept_key(memory: str) -> str:
     if not path.exists():
         _write_whole(path, secrets.token_urlsafe(32).encode(), 0o600)
     return path.read_text()
+
+
+def tell_ready(memory: str) -> int:
+    """Say that files and doors are there to whoever waits at the pipe, now or later.
+
+    Its descriptor: what was said lies in the pipe for as long as somebody has it open.
+    """
+    path = os.path.join(memory, "ready")
+    with contextlib.suppress(FileExistsError):
+        os.mkfifo(path, 0o600)
+    descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+    with contextlib.suppress(BlockingIOError):  # it is full of it
+        os.write(descriptor, b".")
+    return descriptor
 
 
 def ticket_of(secret: str) -> str:

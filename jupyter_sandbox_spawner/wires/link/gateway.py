@@ -26,7 +26,7 @@ log = logging.getLogger("link")
 _AT_ONCE = 32  # handshakes; further connections wait for their turn
 _FIRST, _LAST = 0.05, 2.0  # seconds between tries
 _SAY_EVERY = 10.0
-_AGAIN = 503  # the status of what may be otherwise in a moment
+_FINAL = (401, 403, 407)  # what is not known or not allowed here; all else may be otherwise in a moment
 
 
 class TicketRefusedError(Exception):
@@ -56,7 +56,7 @@ class Gateway:
                 if answer.status == 204:
                     self.bought.set()
                     return
-                if answer.status != _AGAIN:
+                if answer.status in _FINAL:
                     raise TicketRefusedError(f"{answer.code}: {answer.document.get('message', '')}")
                 self._say("The gateway lets us wait: %s", answer.code)
             await asyncio.sleep(wait)
@@ -76,7 +76,7 @@ class Gateway:
         if answer.status == 200:
             return end
         end.close()
-        if answer.status == _AGAIN:
+        if answer.status not in _FINAL:
             raise AwayError(answer.code)
         self._say("The door %s is refused: %s", door, answer.code)
         return None

@@ -1,0 +1,155 @@
+"""What becomes of a start whose launcher went away in the middle? Nothing runs that nobody has judged."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from jupyter_sandbox_spawner.backends.kubernetes.backend import KubernetesBackend
+from jupyter_sandbox_spawner.backends.kubernetes.layout import RECORD
+from jupyter_sandbox_spawner.errors import BackendError
+from tests.backends.kubernetes_facts import SPEC
+
+from .stage import DOORS, Stage
+
+
+def record_of(stage: Stage) -> dict[str, Any]:
+    """What the next launcher would read."""
+    found: dict[str, Any] = json.loads(
+        stage.cluster.kind("secrets")[SPEC.id]["metadata"]["annotations"][RECORD]
+    )
+    return found
+
+
+def interrupt(stage: Stage) -> None:
+    """As if the launcher had been killed between the pod's making and its judgement."""
+    secret = stage.cluster.kind("secrets")[SPEC.id]["metadata"]["annotations"]
+    secret[RECORD] = json.dumps({**record_of(stage), "container": ""})
+
+
+async def test_a_start_is_announced(stage: Stage) -> None:
+    """The record says that it starts before there is a pod, and which pod was judged afterwards."""
+    spec = await stage.created()
+    stage.cluster.refuse["POST", "pods"] = (500, "etcd is away")
+    seen: list[str] = []
+    stage.cluster.admit = lambda pod: seen.append(record_of(stage)["phase"])
+    stage.cluster.refuse.clear()
+    await stage.backend.start(spec.id)
+    assert seen == ["starting"]
+    assert record_of(stage)["container"] == stage.cluster.kind("pods")[spec.id]["metadata"]["uid"]
+    assert DOORS.ticket not in json.dumps(record_of(stage))
+
+
+async def test_a_pod_that_went_while_no_launcher_looked(stage: Stage) -> None:
+    """It has ended, its end is told, and a second start makes no second pod."""
+    spec = await stage.running()
+    await stage.backend._host.api.close()
+    stage.cluster.kind("pods").clear()
+    async with KubernetesBackend.opened(stage.site) as again:
+        status = await again.ended(spec.id, 5)
+        assert status is not None
+        assert (status.value, status.reason) == ("stopped", "Its pod was removed by somebody else.")
+        with pytest.raises(BackendError) as refused:
+            await again.start(spec.id)
+        assert refused.value.code == "sandbox.over"
+    assert stage.cluster.kind("pods") == {}
+
+
+async def test_a_start_that_got_no_pod(stage: Stage) -> None:
+    """Announced, and then its launcher died: a failed start, which the next launcher tells."""
+    spec = await stage.running()
+    interrupt(stage)
+    stage.cluster.kind("pods").clear()
+    async with KubernetesBackend.opened(stage.site) as again:
+        status = await again.ended(spec.id, 5)
+        assert status is not None
+        assert (status.value, status.reason) == ("failed", "Its start was interrupted.")
+
+
+@pytest.mark.proves("I14")
+async def test_a_pod_that_nobody_judged(stage: Stage, control: Callable[[str, bool], None]) -> None:
+    """The next launcher judges it: one that was opened on its way in does not stay, and never counts."""
+    spec = await stage.running()
+    interrupt(stage)
+    async with KubernetesBackend.opened(stage.site) as again:
+        status = await again.status(spec.id)
+        control("one that is as it was asked for goes on", status is not None and status.value == "running")
+    pod = stage.cluster.kind("pods")[spec.id]
+    assert record_of(stage)["container"] == pod["metadata"]["uid"]
+    interrupt(stage)
+    pod["spec"]["containers"].append({"name": "mesh", "image": "x"})
+    async with KubernetesBackend.opened(stage.site) as again:
+        status = await again.status(spec.id)
+        assert status is not None
+        assert status.value == "failed"
+        assert "spec.containers" in status.reason
+        await stage.until(lambda: not stage.cluster.kind("pods"))
+
+
+async def test_an_answer_that_was_lost(stage: Stage) -> None:
+    """The pod of an earlier try is found again, though a node has it by now."""
+    spec = await stage.created()
+    create = stage.backend._host.api.create
+
+    async def forgetful(kind: Any, manifest: Any) -> Any:
+        made = await create(kind, manifest)
+        if kind == "pods":
+            stage.cluster.kind("pods")[spec.id]["spec"]["nodeName"] = "n1"
+            return await create(kind, manifest)
+        return made
+
+    stage.backend._host.api.create = forgetful  # type: ignore[method-assign]
+    await stage.backend.start(spec.id)
+    assert (await stage.status())[0] == "running"
+
+
+@pytest.mark.proves("E21")
+async def test_a_policy_that_was_there(stage: Stage, control: Callable[[str, bool], None]) -> None:
+    """A policy of the sandbox's name and labels that closes less is made anew before there is a pod."""
+    spec = await stage.created()
+    policies = stage.cluster.kind("networkpolicies")
+    asked = policies[spec.id]["spec"]
+    mine = policies[spec.id]["metadata"]["uid"]
+    await stage.backend._sandboxes[spec.id].make()
+    control("one that closes as much stays", policies[spec.id]["metadata"]["uid"] == mine)
+    policies[spec.id]["spec"] = {**asked, "egress": [{}]}
+    await stage.backend._sandboxes[spec.id].make()
+    assert policies[spec.id]["spec"] == asked
+
+
+async def test_a_record_that_went_meanwhile(stage: Stage) -> None:
+    """Where the Secret is gone between two steps, that is said; nothing is made without an owner."""
+    spec = await stage.created()
+    api = stage.backend._host.api
+
+    async def gone(*_: Any) -> None:
+        return None
+
+    api.patch = gone  # type: ignore[method-assign,assignment]
+    with pytest.raises(BackendError) as failed:
+        await stage.backend._sandboxes[spec.id].make()
+    assert failed.value.code == "sandbox.start_failed"
+
+
+async def test_a_cluster_that_forgets_each_time(stage: Stage) -> None:
+    """One that answers "too old" to every watch is asked with growing pauses, not in a tight loop."""
+    await stage.until(lambda: stage.cluster.asked.count("GET pods") > 1)
+    stage.cluster.forgets = 1000
+    before = stage.cluster.asked.count("GET version")
+    await stage.cluster.drop_watches()
+    await stage.until(lambda: stage.cluster.asked.count("GET version") > before)
+    assert await stage.backend.events(1 << 60, 1.5) == ()
+    assert stage.cluster.asked.count("GET version") - before <= 6
+
+
+async def test_many_lost_launchers(stage: Stage) -> None:
+    """However often launchers come and go, a running sandbox is running and is judged once."""
+    spec = await stage.running()
+    for _ in range(3):
+        async with KubernetesBackend.opened(stage.site) as again:
+            found = await asyncio.gather(*(again.status(spec.id) for _ in range(3)))
+            assert {status.value for status in found if status} == {"running"}
