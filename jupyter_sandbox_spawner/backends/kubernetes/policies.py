@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from ...errors import SandboxError
+from ...rules.pod_canary import closes_alike
 from ..base import is_over
 from .api import Document
 from .host import ClusterHost
@@ -81,7 +81,7 @@ class PolicyKeeper:
         if policy is None:
             return False
         wanted = render_policy(sandbox.record.spec, self._host.place(sandbox.record.spec))
-        return _filled(policy.get("spec")) == _filled(wanted["spec"])
+        return closes_alike(policy, wanted)
 
     async def _mend(self, sandbox: PodSandbox) -> None:
         """Not while a verb is at it, which may be making or erasing the very policy."""
@@ -109,11 +109,4 @@ class PolicyKeeper:
             spec.id,
             "changed" if found else "deleted",
         )
-        if found is not None:
-            await self._host.api.delete("networkpolicies", spec.id, str(found["metadata"]["uid"]))
-        await own.add("networkpolicies", owned_by(render_policy(spec, self._host.place(spec)), secret))
-
-
-def _filled(spec: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The API leaves out what is empty."""
-    return {name: value for name, value in (spec or {}).items() if value}
+        await own.close(owned_by(render_policy(spec, self._host.place(spec)), secret))
