@@ -37,9 +37,9 @@ async def test_a_hundred_are_adopted_by_six_questions(stage: Stage) -> None:
 
 
 async def test_starts_cost_what_they_make(stage: Stage) -> None:
-    """A start is a Secret, a policy, a look at the Secret, and a pod: nobody asks whether it runs."""
+    """A start is a Secret, a policy, its announcement, a pod, its verdict: nobody asks whether it runs."""
     before = len(stage.cluster.asked)
     await stage.running()
     assert stage.cluster.asked[before:] == [
-        *("POST secrets", "POST networkpolicies", "GET secrets", "POST pods"),
+        *("POST secrets", "POST networkpolicies", "PATCH secrets", "POST pods", "PATCH secrets"),
     ]

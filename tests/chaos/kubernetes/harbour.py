@@ -140,6 +140,15 @@ class Harbour:
         await self.until(known, 60)
         return task
 
+    async def metric(self, value: int, seconds: float) -> None:
+        """Until the launcher's metric says that isolation is proved (1), or that it is not (0)."""
+
+        async def says() -> bool:
+            async with self.quay.launcher.session().get("/metrics") as answer:
+                return f'isolation_proved{{runtime="runc"}} {value}' in await answer.text()
+
+        await self.until(says, seconds)
+
     async def until(self, true: Callable[[], Any], seconds: float) -> None:
         """Wait for what other processes do."""
         end = time.monotonic() + seconds

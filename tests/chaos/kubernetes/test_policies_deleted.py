@@ -1,4 +1,4 @@
-"""Is anybody let out when a sandbox's policy is deleted by hand? No, and it comes back."""
+"""Is anybody let out when policies are deleted by hand? Own ones come back; else nobody starts."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from tests.support.cluster import ClusterError
 
 from .harbour import Harbour, words_of
 from .images import PREFIX
+from .quay import CLOSED
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 Control = Callable[[str, bool], None]
@@ -69,6 +70,11 @@ class Walls:
             time.sleep(0.01)  # nothing tells this test
         return time.monotonic() - began
 
+    def close(self) -> None:
+        """The namespace has its common policy."""
+        space = {"name": "closed", "namespace": self.quay.namespace}
+        self.quay.cluster.apply({**CLOSED, "metadata": space})
+
     def reaches(self, pod: str, port: int, seconds: float) -> tuple[int, float]:
         """How often somebody in the sandbox reached the stranger, and for how long it was open."""
         words = [f"{PREFIX}/bin/python", "-I", "-c", TRY, self.quay.cluster.host_address, str(port)]
@@ -101,3 +107,38 @@ async def test_a_sandboxs_own_policy_deleted(harbour: Harbour, control: Control)
             await asyncio.to_thread(harbour.quay.cluster.enforce, True)
         control("without walls the stranger is reached", open_now > 0)
     await harbour.agreed(150)
+
+
+@pytest.mark.proves("E21")
+async def test_all_policies_deleted(harbour: Harbour, control: Control) -> None:
+    """Who runs is closed again within seconds; nobody starts until the common one is back."""
+    walls, victim, seat = Walls(harbour), harbour.seats[1].sandbox, harbour.take()
+    with stranger(harbour.quay.cluster.host_address) as port:
+        async with harbour.watched() as sessions:
+            trying = asyncio.create_task(asyncio.to_thread(walls.reaches, victim, port, 15.0))
+            await asyncio.to_thread(walls.delete, "closed")
+            began = time.monotonic()
+            uids = {
+                item.sandbox: await asyncio.to_thread(walls.delete, item.sandbox) for item in harbour.seats
+            }
+            for name, uid in uids.items():
+                await asyncio.to_thread(walls.again, name, uid)
+            mended = time.monotonic() - began
+            times, opened = await trying
+            await harbour.metric(0, 30)
+            noticed = time.monotonic() - began
+            refused = await harbour.try_start(seat)
+            await asyncio.to_thread(walls.close)
+            seen = words_of(list(sessions.values()))
+        print(
+            f"twenty own policies deleted and back after {mended:.1f} s; one reached a stranger {times} times"
+        )
+        print(f"in {opened:.2f} s; {seen}; metric 0 after {noticed:.1f} s; a start: {refused}")
+        assert refused.startswith("isolation.unproved: No NetworkPolicy closes"), refused
+        assert opened < 10
+    await harbour.quay.launcher.canary(again=True)
+    await harbour.metric(1, 30)
+    await harbour.start(seat)
+    control("with the common policy a start goes well", bool(seat.sandbox))
+    await harbour.stop(seat)
+    print(f"all agreed after {await harbour.agreed(150)} s")
