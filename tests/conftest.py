@@ -11,7 +11,7 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,12 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(_Results(config))
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """.ci/run tries first what needs no program that takes long to build."""
+    parser.addoption("--without-lanes", default="", metavar="LANES", help="no test that needs one of these")
+    parser.addoption("--only-lanes", default="", metavar="LANES", help="only tests that need one of these")
+
+
 def _lanes(item: pytest.Item) -> list[str]:
     return sorted({name for marker in item.iter_markers("lane") for name in marker.args})
 
@@ -63,14 +69,29 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Shares:
     return Shares(config, log)
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Refuse a lane nobody knows: a typing error would otherwise never run."""
+    """Refuse a lane nobody knows, as a typing error would never run; leave out what was not asked for."""
     if hasattr(config, "workerinput"):
         in_order(items)
     for item in items:
-        unknown = [name for name in _lanes(item) if name not in LANES]
-        if unknown:
-            raise pytest.UsageError(f"{item.nodeid}: unknown lane {unknown[0]!r}; known: {', '.join(LANES)}")
+        _known(item.nodeid, _lanes(item))
+    without, only = (config.getoption(name).split() for name in ("without_lanes", "only_lanes"))
+    _known("--without-lanes, --only-lanes", [*without, *only])
+    left_out = [item for item in items if not _wanted(set(_lanes(item)), set(without), set(only))]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]
+
+
+def _known(where: str, lanes: Iterable[str]) -> None:
+    unknown = [name for name in lanes if name not in LANES]
+    if unknown:
+        raise pytest.UsageError(f"{where}: unknown lane {unknown[0]!r}; known: {', '.join(LANES)}")
+
+
+def _wanted(lanes: set[str], without: set[str], only: set[str]) -> bool:
+    return not lanes & without and (not only or bool(lanes & only))
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -141,7 +162,12 @@ def _records(item: pytest.Item, report: pytest.TestReport) -> list[dict[str, Any
     ]
 
 
-_BACKENDS = (("docker", "docker"), ("runsc", "runsc"), ("runc", "oci"))  # of a test, by its lane
+_BACKENDS = (
+    ("cluster", "kubernetes"),
+    ("docker", "docker"),
+    ("runsc", "runsc"),
+    ("runc", "oci"),
+)  # of a test, by its lane
 
 
 def _backend_of(lanes: list[str]) -> str:

@@ -28,6 +28,7 @@ __all__ = [
     "LANES",
     "UI_TESTS",
     "VENVS",
+    "kubectl",
     "missing",
     "required",
 ]
@@ -37,6 +38,7 @@ VENVS = Path(os.environ.get("SANDBOX_VENVS", CHECKOUT / ".venv"))
 HUB_PYTHONPATH = f"{CHECKOUT}:{CHECKOUT}/tests/support/lean"  # of every hub that a test starts
 FAKETIME = next(map(str, Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), "")
 BUILD_OPA = CHECKOUT / "hub_config/policy/build-opa"
+BUILD_KUBERNETES = CHECKOUT / "hub_config/kubernetes/cluster/build-kubernetes"
 BUILD_VAULT = CHECKOUT / "hub_config/vault/build-vault"
 PROXY = VENVS / "proxy/node_modules/.bin/configurable-http-proxy"
 LABEXTENSION = CHECKOUT / "labextension"
@@ -272,15 +274,23 @@ def _opa() -> str:
     return "" if os.access(where, os.X_OK) else f"no {where}; run: scripts/prepare opa"
 
 
+@cache
+def kubectl() -> str:
+    """A client that renders manifests with components: this machine's, or that of scripts/prepare cluster."""
+    asked = subprocess.run([BUILD_KUBERNETES, "--where"], capture_output=True, text=True, check=True)
+    for place in (shutil.which("kubectl") or "", asked.stdout.strip()):
+        if place and os.access(place, os.X_OK):
+            # Kubernetes is one program, which acts by the name it is called by.
+            words = ["kubectl", "version", "--client", "-o", "json"]
+            done = subprocess.run(words, executable=place, capture_output=True, text=True, check=False)
+            if _major(json.loads(done.stdout or "{}").get("kustomizeVersion", "v0")) >= 5:
+                return place
+    return ""
+
+
 def _kubectl() -> str:
-    """Is there a client that renders manifests, with components? It asks no cluster for that."""
-    remedy = "run: apt-get install kubernetes-client, or take one of kubernetes.io"
-    if not shutil.which("kubectl"):
-        return f"no kubectl; {remedy}"
-    asked = ["kubectl", "version", "--client", "-o", "json"]
-    done = subprocess.run(asked, capture_output=True, text=True, check=False)
-    found = json.loads(done.stdout or "{}").get("kustomizeVersion", "v0")
-    return f"kubectl has kustomize {found}, which is too old; {remedy}" if _major(found) < 5 else ""
+    """Is there a client that renders manifests? It asks no cluster for that."""
+    return "" if kubectl() else "no kubectl with kustomize 5; run: scripts/prepare cluster"
 
 
 def _major(version: str) -> int:

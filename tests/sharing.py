@@ -17,13 +17,26 @@ __all__ = ["Shares", "group", "in_order"]
 FIRST = (
     "tests/attacks",
     "tests/programs/test_ordinary_attacks.py",
-    "tests/programs/test_admin_sandboxes.py",
     "tests/docker",
     "tests/kubernetes",
     "tests/browser",
+    "tests/galata",
     "tests/stories",
+    # These mostly wait, each in a house of its own.
+    "tests/chaos/test_three_minutes.py",
+    "tests/chaos/test_deadlines.py",
+    "tests/chaos/test_kills.py",
+    "tests/hub/test_admission.py",
+    "tests/backends/test_ordinary.py",
+    "tests/tutorials",
+    "tests/hub/test_endings.py",
+    "tests/programs/test_admin_sandboxes.py",
+    "tests/benchmarks",
+    "tests/tracking",
 )
 HOUSE = "tests/attacks"
+# They open houses of their own.
+APART = ("tests/attacks/test_data.py", "tests/attacks/test_secrets_proxy.py")
 VAULT = "tests/attacks/vault"
 DOCKER = "tests/docker"
 KUBERNETES = "tests/kubernetes"
@@ -36,7 +49,7 @@ def group(name: str) -> str:
     file, _, rest = name.partition("::")
     if file.startswith(VAULT + "/"):
         return VAULT  # a house of its own, with a Vault
-    if file.startswith(HOUSE + "/"):
+    if file.startswith(HOUSE + "/") and file not in APART:
         return HOUSE
     if file.startswith(DOCKER + "/"):
         return DOCKER  # one daemon, with one copy of the user image

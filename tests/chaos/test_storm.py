@@ -1,6 +1,6 @@
 """Does all agree after many starts and stops at random, with programs killed at random?
 
-CHAOS_SPAWNS says how many (default 8; the long lane takes 50), CHAOS_SEED which ones.
+CHAOS_SPAWNS says how many (default 8; a whole run takes 50), CHAOS_SEED which ones.
 """
 
 from __future__ import annotations

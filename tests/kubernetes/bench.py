@@ -67,19 +67,23 @@ class PodBench(OciBench):
 
     def pods(self) -> list[dict[str, Any]]:
         """Every pod of the namespace."""
-        found: list[dict[str, Any]] = self.cluster.get("pods", "-n", self.namespace)["items"]
-        return found
+        return self._all("/api/v1", "pods")
 
     def pod(self, spec: SandboxSpec) -> dict[str, Any]:
         """What the cluster tells about a sandbox's pod."""
         return self.cluster.pod(self.namespace, spec.id)
 
     def left(self) -> list[str]:
-        """Names of all pods, policies and Secrets of the namespace."""
-        names = self.cluster.kubectl(
-            "get", "pods,networkpolicies,secrets", "-n", self.namespace, "-o", "name"
+        """Kind and name of all pods, policies and Secrets of the namespace."""
+        kinds = {"pods": "/api/v1", "networkpolicies": "/apis/networking.k8s.io/v1", "secrets": "/api/v1"}
+        return sorted(
+            f"{kind}/{item['metadata']['name']}"
+            for kind, top in kinds.items()
+            for item in self._all(top, kind)
         )
-        return sorted(names.stdout.split())
+
+    def _all(self, top: str, kind: str) -> list[dict[str, Any]]:
+        return list(self.cluster.api.ask("GET", f"{top}/namespaces/{self.namespace}/{kind}")["items"])
 
 
 @asynccontextmanager
@@ -97,7 +101,7 @@ async def open_bench(
             for item in await bench.backend.inventory():
                 await bench.backend.remove(item.id)
     left = await asyncio.to_thread(bench.left)
-    await asyncio.to_thread(cluster.kubectl, "delete", "pv", namespace, "--wait=false")
+    await asyncio.to_thread(cluster.api.ask, "DELETE", f"/api/v1/persistentvolumes/{namespace}")
     assert not left
 
 
@@ -131,5 +135,5 @@ def _make_claim(bench: PodBench) -> None:
             },
         },
     )
-    where = ("pvc", CLAIM, "-n", bench.namespace)
-    bench.cluster.until(lambda: bench.cluster.get(*where)["status"].get("phase") == "Bound")
+    where = f"/api/v1/namespaces/{bench.namespace}/persistentvolumeclaims/{CLAIM}"
+    bench.cluster.until(lambda: bench.cluster.api.ask("GET", where)["status"].get("phase") == "Bound")

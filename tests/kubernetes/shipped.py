@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from jupyter_sandbox_spawner.settings import Site, load_site
-from tests.lanes import CHECKOUT
+from tests.lanes import CHECKOUT, kubectl
 
 __all__ = [
     "KUBERNETES",
@@ -39,8 +39,9 @@ def rendered(overlay: str) -> tuple[Manifest, ...]:
 
 def kustomized(directory: Path) -> tuple[Manifest, ...]:
     """All objects of a kustomization."""
+    words = ["kubectl", "kustomize", directory]
     done = subprocess.run(
-        ["kubectl", "kustomize", directory], capture_output=True, text=True, check=False, timeout=60
+        words, executable=kubectl(), capture_output=True, text=True, check=False, timeout=60
     )
     assert done.returncode == 0, done.stderr
     return tuple(item for item in yaml.safe_load_all(done.stdout) if item)

@@ -7,7 +7,7 @@ import os
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -49,6 +49,7 @@ class Street:
     site: Site
     place: ClusterSite
     stranger: tuple[str, int]
+    pids: list[bool] = field(default_factory=list)  # what a probe told of the kubelet's limit of processes
 
     def canary(self) -> ClusterCanary:
         """One that knows nothing yet. What must not be reached is the API, and another socket beside it."""
@@ -56,7 +57,7 @@ class Street:
         host = self.cluster.host_address if parts.hostname == "127.0.0.1" else str(parts.hostname)
         aims = Targets(api=(host, parts.port or 443), gateway_ports=[self.stranger[1]])
         uid = os.getpid() % 1000 + 20_000
-        prober = ClusterProber(self.site, ClusterHost(self.place, self.api), uid, aims, lambda pids: None)
+        prober = ClusterProber(self.site, ClusterHost(self.place, self.api), uid, aims, self.pids.append)
         return ClusterCanary(self.api, prober, ("runc",))
 
     def close(self) -> None:
@@ -111,7 +112,23 @@ async def street(with_image: Cluster, namespace: str, tmp_path: Path) -> AsyncIt
             await api.close()
 
 
-async def test_homes(street: Street) -> None:
+ALIKE = ("a-b", "a_b", "a--b", "a.b", "ä-b", "b" * 200, "b" * 199 + "c")
+
+
+@pytest.mark.proves("O05")
+async def test_names_that_look_alike(street: Street, control: Control) -> None:
+    """Each has a claim and a uid of its own, whatever names the objects of a cluster may have."""
+    users = ClaimedHomes(street.api, street.place.cluster, 10_000, 1000)
+    places = await asyncio.gather(*(users.place(name) for name in ALIKE))
+    assert len({place.home for place in places}) == len({place.host_uid for place in places}) == len(ALIKE)
+    claims = {
+        item["metadata"]["name"] for item in (await street.api.list("persistentvolumeclaims", "")).items
+    }
+    control("the cluster has them all", claims == {place.home for place in places})
+
+
+@pytest.mark.proves("O06")
+async def test_homes(street: Street, control: Control) -> None:
     """The API server takes our claims; what a user has is found again and stays when the user is deleted."""
     known = street.place.cluster
     users = ClaimedHomes(street.api, known, 10_000, 1000)
@@ -122,7 +139,7 @@ async def test_homes(street: Street) -> None:
     await users.retire("bob")
     assert await users.find("bob") is None
     assert (await users.place("bob")).host_uid == 10_003
-    assert [item.name for item in await users.strays()] == [bob.home]
+    control("what the first bob had is kept", [item.name for item in await users.strays()] == [bob.home])
 
 
 async def test_one_lease(street: Street, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,6 +159,7 @@ async def test_isolation_is_proved(street: Street, control: Control) -> None:
     guard = street.canary()
     await guard.require("runc", {})
     control("a probe has run", guard.proofs["runc"].verdict.proved)
+    assert street.pids == [True]
     assert (await street.api.list("pods", "")).items == () or await _gone(street.api)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import re
+from pathlib import Path
 
 import pytest
 
-from tests.attack_list import ATTACKS, BACKENDS, Attack
+from tests.attack_list import ATTACKS, BACKENDS, TRIED_ONCE, Attack
 from tests.lanes import CHECKOUT
 
 # T: traps of design/security.md; S, D: other lists; X98 and X99 exist for the tests of conftest.py.
@@ -49,3 +51,30 @@ def test_the_page_has_every_attack() -> None:
     assert rows == {attack.id: attack.tries for attack in ATTACKS}
     assert re.findall(r"\*\*(?:failed|missing|skipped)", text) == []
     assert all(name in text for name in BACKENDS.values())
+
+
+def in_houses() -> dict[str, set[str]]:
+    """Every test of tests/attacks with the ids that it proves."""
+    found: dict[str, set[str]] = {}
+    for path in sorted((CHECKOUT / "tests/attacks").rglob("test_*.py")):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+                marks = " ".join(map(ast.unparse, node.decorator_list))
+                found[f"{path.relative_to(CHECKOUT)}::{node.name}"] = set(
+                    re.findall(r"'([A-Z][0-9]+)'", marks)
+                )
+    return found
+
+
+def test_what_is_tried_once_is_tried_somewhere_else_too_where_a_backend_decides() -> None:
+    """Of each attack that a backend decides, a test is left for every backend in the everyday run."""
+    decided = {attack.id for attack in ATTACKS if not attack.shared}
+    once = {name: ids for name, ids in in_houses().items() if name.startswith(TRIED_ONCE)}
+    always = {name: ids for name, ids in in_houses().items() if name not in once}
+    assert decided & set().union(*once.values()) - set().union(*always.values()) == set()
+
+
+@pytest.mark.parametrize("place", TRIED_ONCE)
+def test_what_is_tried_once_is_there(place: str) -> None:
+    """A typing error would leave nothing out."""
+    assert Path(CHECKOUT, place).is_file() or any(name.startswith(place) for name in in_houses())

@@ -99,3 +99,17 @@ def test_an_unknown_required_lane_is_refused(tmp_path: Path, environ: dict[str, 
     done, _ = run_inner(tmp_path, INNER, **environ)
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
     assert "rooot" in done.stderr
+
+
+def test_what_is_built_late_is_tried_late(tmp_path: Path) -> None:
+    """One run without a lane and one with it alone have each test once; a lane nobody knows is refused."""
+    first, _ = run_inner(tmp_path, INNER, "--without-lanes", "npm opa", "--collect-only")
+    last, _ = run_inner(tmp_path, INNER, "--only-lanes", "npm opa", "--collect-only")
+    wrong, _ = run_inner(tmp_path, INNER, "--only-lanes", "npn")
+    seen = [
+        {name for name in ("held", "broken", "skips") if f"test_{name}" in run.stdout}
+        for run in (first, last)
+    ]
+    assert seen == [{"held", "broken"}, {"skips"}]
+    assert wrong.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "npn" in wrong.stderr

@@ -7,6 +7,7 @@ them in a thread, unless it may wait for half a second. What a test switches off
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import shutil
 import tempfile
@@ -18,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from hub_config.kubernetes.cluster.api import ApiError
 from hub_config.kubernetes.cluster.layout import STORAGE_CLASS, TRY_IMAGE
 from hub_config.kubernetes.cluster.own_cluster import ClusterError, OwnCluster
 from tests.lanes import missing
@@ -37,6 +39,14 @@ RESTRICTED = {
     "pod-security.kubernetes.io/enforce": "restricted",
     "pod-security.kubernetes.io/enforce-version": "latest",
 }
+# Where the API server has objects that tests make again and again.
+_PLACES = {
+    "Namespace": "/api/v1/namespaces",
+    "PersistentVolume": "/api/v1/persistentvolumes",
+    "PersistentVolumeClaim": "/api/v1/namespaces/{}/persistentvolumeclaims",
+    "Pod": "/api/v1/namespaces/{}/pods",
+    "NetworkPolicy": "/apis/networking.k8s.io/v1/namespaces/{}/networkpolicies",
+}
 Evidence = Callable[[str, Callable[[], str]], Callable[[], None]]
 
 
@@ -53,21 +63,39 @@ class Cluster(OwnCluster):
         """Where pods reach what a test listens with on this machine: bind there, to port 0."""
         return self.layout.host_address
 
+    def apply(self, *objects: dict[str, Any]) -> None:
+        """See OwnCluster.apply; known kinds without kubectl, which takes a fifth of a second each time."""
+        if not {item["kind"] for item in objects} <= _PLACES.keys():
+            super().apply(*objects)
+            return
+        for item in objects:
+            name, space = item["metadata"]["name"], item["metadata"].get("namespace", "default")
+            path = _PLACES[item["kind"]].format(space)
+            try:
+                self.api.ask("PATCH", f"{path}/{name}?fieldManager=tests&force=true", item)
+            except ApiError as error:
+                raise ClusterError(f"{item['kind']} {name}: {error}") from None
+
     def make_namespace(self, name: str, labels: dict[str, str] = RESTRICTED) -> None:
         """A namespace; Pod Security `restricted` is enforced unless other labels are given."""
         self.apply(
             {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": dict(labels)}}
         )
         # Pods are refused until it has its account.
-        self.until(lambda: self.kubectl("get", "sa", "default", "-n", name, check=False).returncode == 0)
+        account = f"/api/v1/namespaces/{name}/serviceaccounts/default"
+        self.until(lambda: self.api.finds(account))
 
     def drop_namespace(self, name: str, wait: bool = True) -> None:
         """Remove it with all in it, and wait until it is gone, which takes some seconds."""
-        self.kubectl("delete", "namespace", name, "--ignore-not-found", f"--wait={str(wait).lower()}")
+        path = f"/api/v1/namespaces/{name}"
+        with contextlib.suppress(ApiError):  # it is not there, or goes already
+            self.api.ask("DELETE", path)
+        if wait:
+            self.until(lambda: not self.api.finds(path))
 
     def pod(self, namespace: str, name: str) -> dict[str, Any]:
         """The pod as it is now."""
-        return self.get("pod", name, "-n", namespace)
+        return self.api.ask("GET", f"/api/v1/namespaces/{namespace}/pods/{name}")
 
     def wait_for_pod(self, namespace: str, name: str, phase: str = "Running", patience: float = 60) -> str:
         """Until the pod has this phase, and an address where it runs. Returns its address."""
@@ -98,7 +126,7 @@ class Cluster(OwnCluster):
         while not true():
             if time.monotonic() > end:
                 raise ClusterError(f"it did not happen within {patience:.0f} s")
-            time.sleep(0.1)  # asked of the API server through kubectl, which is slow enough
+            time.sleep(0.1)  # a cluster announces nothing
 
     def evidence(self) -> str:
         """What helps to understand a failure: pods, events, and the kubelet's last words."""

@@ -36,7 +36,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     up = commands.add_parser("up", help="make it, and wait until its node is Ready")
     up.add_argument("--no-node", action="store_true", help="only etcd, API server, controllers and scheduler")
-    commands.add_parser("down", help="end all of it, and remove its directory")
+    commands.add_parser(
+        "down", help="end all of it, and remove its directory; its addresses stay unreachable"
+    )
     commands.add_parser("status", help="what runs, and where")
     commands.add_parser("kubeconfig", help="print the path of the administrator's kubeconfig")
     image = commands.add_parser("import-image", help="give the node an image")

@@ -69,12 +69,22 @@ class Api:
     def _send(
         self, connection: http.client.HTTPSConnection, method: str, path: str, body: Item | None = None
     ) -> http.client.HTTPResponse:
-        headers = {"Content-Type": "application/json"}
+        # A PATCH is what `kubectl apply --server-side` sends.
+        kind = "application/apply-patch+yaml" if method == "PATCH" else "application/json"
+        headers = {"Content-Type": kind}
         connection.request(method, path, json.dumps(body) if body is not None else None, headers)
         answer = connection.getresponse()
         if answer.status >= 300:
-            raise ApiError(answer.status, answer.read(400).decode(errors="replace"))
+            raise ApiError(answer.status, _words(answer.read().decode(errors="replace")))
         return answer
+
+
+def _words(answer: str) -> str:
+    """The sentence of a refusal."""
+    try:
+        return str(json.loads(answer)["message"])
+    except (ValueError, KeyError, TypeError):
+        return answer[:400]
 
 
 class Followed:

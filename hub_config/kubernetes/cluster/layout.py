@@ -8,7 +8,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["DOMAIN", "NODE", "NUMBERS", "PAUSE_IMAGE", "PROGRAMS", "STORAGE_CLASS", "TRY_IMAGE", "Layout"]
+__all__ = [
+    "DOMAIN",
+    "NODE",
+    "NUMBERS",
+    "PAUSE_IMAGE",
+    "POD_PIDS",
+    "PROGRAMS",
+    "STORAGE_CLASS",
+    "TRY_IMAGE",
+    "Layout",
+]
 
 NODE = "node-1"
 DOMAIN = "cluster.local"
@@ -16,6 +26,7 @@ NUMBERS = range(1, 250)
 PAUSE_IMAGE = "docker.io/local/pause:test"
 TRY_IMAGE = "docker.io/local/busybox:test"
 STORAGE_CLASS = "directories"
+POD_PIDS = 1024  # processes and threads of a pod; the kubelet counts them
 # In the order in which they start; the last three are ours, for tests only.
 PROGRAMS = (
     "etcd",

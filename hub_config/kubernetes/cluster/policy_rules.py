@@ -2,6 +2,7 @@
 
 Law: what a pod's policies do not allow is dropped; a pod that the agent does not know yet reaches nothing.
 Only the node itself reaches a pod whatever its policies say, as Kubernetes wants it for its probes.
+Pods have no IPv6 here, but the addresses that every link has: what they send by those is dropped.
 Connections that stand go on when a policy changes.
 """
 
@@ -84,6 +85,7 @@ def ruleset(
     entering = f"        ip daddr vmap {{ {ingress} }}\n" if ingress else ""
     start = f"""        type filter hook HOOK priority 10; policy accept;
         ct state established,related accept
+        meta nfproto ipv6 iifname "veth*" drop
         ip saddr {network} ip saddr != @known drop
 """
     return f"""table {TABLE} {{ }}

@@ -6,7 +6,7 @@ import json
 import sys
 from typing import Any
 
-from .layout import DOMAIN, NODE, PAUSE_IMAGE, Layout
+from .layout import DOMAIN, NODE, PAUSE_IMAGE, POD_PIDS, Layout
 
 __all__ = ["command", "files"]
 
@@ -194,6 +194,7 @@ def _kubelet_file(layout: Layout) -> dict[str, Any]:
         "oomScoreAdj": 0,
         "serializeImagePulls": False,
         "maxPods": 240,
+        "podPidsLimit": POD_PIDS,
         "nodeStatusUpdateFrequency": "5s",
         # A full disk of the machine is no business of a test, and what was imported cannot be pulled again.
         "imageGCHighThresholdPercent": 100,
