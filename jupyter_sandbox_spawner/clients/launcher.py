@@ -28,6 +28,7 @@ from .unix_http import UnixClient
 __all__ = ["LauncherClient"]
 
 _ANSWER_TIME = 15.0  # seconds the launcher may need beyond what it was asked to wait
+_PROOF_TIME = 150.0  # seconds; the first one on a machine waits for a probe, and on a cluster for its image
 
 
 class LauncherClient(UnixClient):
@@ -63,7 +64,7 @@ class LauncherClient(UnixClient):
     ) -> Handle:
         """Prepare a sandbox; the same id again gives the same handle."""
         body = encode(CreateRequest(spec=spec, doors=doors, overlay=overlay or {}))
-        return decode(Handle, await self.call("PUT", f"/sandboxes/{spec.id}", body))
+        return decode(Handle, await self.call("PUT", f"/sandboxes/{spec.id}", body, timeout=_PROOF_TIME))
 
     async def start(self, sandbox_id: str, timeout: float | None = None) -> Status:
         """Run the init process; returns when it runs, with what is true then. A pod may wait for an image."""

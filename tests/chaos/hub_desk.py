@@ -56,11 +56,14 @@ class Seat:
 
 
 class Desk:
-    """The hub: `api` is its REST side, `seats` its servers."""
+    """The hub: `api` is its REST side, `seats` its servers; `refusals` are how starts failed last."""
+
+    lifecycle: type[Lifecycle] = _Lifecycle
 
     def __init__(self, site: Site, api: HubWithServers, seats: list[Seat]) -> None:
         self.site, self.api, self.seats = site, api, seats
         self.seen: Counter[str] = Counter()
+        self.refusals: dict[tuple[str, str], BaseException] = {}
         self._locks = {seat.key: asyncio.Lock() for seat in seats}
         self._asked: set[asyncio.Task[None]] = set()
         api.on_stop = self._asked_to_stop
@@ -76,6 +79,7 @@ class Desk:
             except BaseException as error:
                 self.api.servers.pop(seat.key, None)
                 self.seen[f"refused {getattr(error, 'code', type(error).__name__)}"] += 1
+                self.refusals[seat.key] = error
                 if not isinstance(error, (SandboxError, asyncio.CancelledError)):
                     raise
                 return
@@ -83,15 +87,19 @@ class Desk:
             self.seen["started"] += 1
 
     async def _start(self, seat: Seat) -> None:
-        async with _Lifecycle(self.site) as lifecycle:
+        async with self.lifecycle(self.site) as lifecycle:
             await lifecycle.clear(seat.user, seat.server)
-            plan = _plan(seat, await lifecycle.place(seat.user))
+            plan = self.plan(seat, await lifecycle.place(seat.user))
             seat.sandbox = plan.request.spec.id
             try:
                 await lifecycle.start(plan, Stages())
             except BaseException:
                 await to_its_end(self._undo(lifecycle, seat))
                 raise
+
+    def plan(self, seat: Seat, place: UserPlace) -> StartPlan:
+        """What a start of this server needs."""
+        return _plan(seat, place)
 
     async def _undo(self, lifecycle: Lifecycle, seat: Seat) -> None:
         await lifecycle.end(seat.sandbox, 0)
@@ -119,7 +127,7 @@ class Desk:
 
     async def _is_over(self, sandbox: str) -> bool:
         try:
-            async with _Lifecycle(self.site) as lifecycle:
+            async with self.lifecycle(self.site) as lifecycle:
                 status = await lifecycle.status(sandbox)
         except SandboxError:
             return False
@@ -127,7 +135,7 @@ class Desk:
 
     async def _end(self, seat: Seat, grace: float, code: str) -> None:
         try:
-            async with _Lifecycle(self.site) as lifecycle:
+            async with self.lifecycle(self.site) as lifecycle:
                 await lifecycle.end(seat.sandbox, grace)
                 await lifecycle.released(seat.sandbox, Released(code=code, why="It was ended."))
         except SandboxError as error:

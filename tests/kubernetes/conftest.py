@@ -61,7 +61,10 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
             kubeconfig=str(kubeconfig),
         )
         async with KubernetesBackend.opened(site) as backend:
-            yield Stage(cluster, site, backend)
+            ready = Stage(cluster, site, backend)
+            # Policies are listed and followed besides, which tests that count questions must not see.
+            await ready.until(lambda: cluster.asked.count("GET networkpolicies") == 2)
+            yield ready
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from pathlib import Path
 from tests.backends.tiny import PID_ONE
 from tests.lanes import CHECKOUT
 
-__all__ = ["IMAGE", "LINK_IMAGE", "PREFIX", "make_root"]
+__all__ = ["IMAGE", "LINK_IMAGE", "PREFIX", "library_of", "make_root"]
 
 IMAGE = "docker.io/local/tiny-python:test"
 LINK_IMAGE = "docker.io/local/tiny-link:test"
@@ -56,10 +56,15 @@ signal.pause()
 """
 
 
+def library_of() -> Path:
+    """Where the interpreter of the image finds modules, as on this machine."""
+    return Path(sysconfig.get_path("stdlib"))
+
+
 def make_root(file: Path, real_link: bool = False) -> None:
     """Write `file`: the tar of a root directory for both containers of a pod."""
     python = Path(sys.executable).resolve()
-    library = Path(sysconfig.get_path("stdlib"))
+    library = library_of()
     with tarfile.open(file, "w") as archive:
         for name in ("tmp", "proc", "sys", "dev", "etc", "home", "run"):
             _directory(archive, name)

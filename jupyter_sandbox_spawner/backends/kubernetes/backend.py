@@ -25,6 +25,7 @@ from .host import ClusterHost, ClusterSite
 from .layout import OWNER_LABEL, RECORD, SITE_LABEL, TRUSTS
 from .leftovers import ClusterLeftovers
 from .meter import Meter
+from .policies import PolicyKeeper
 from .sandbox import PodSandbox
 
 __all__ = ["KubernetesBackend"]
@@ -44,6 +45,7 @@ class KubernetesBackend(RecordedBackend[PodSandbox]):
         self._selector = f"{OWNER_LABEL}={LABEL_OWNER},{SITE_LABEL}={self._host.label}"
         self._remains = ClusterLeftovers(self._host, self._selector, self._sandboxes.keys)
         self._meter = Meter(self._host.api, self._selector)
+        self._policies = PolicyKeeper(self._host, self._selector, lambda: self._sandboxes)
         self._asked = asyncio.Event()
 
     @classmethod
@@ -60,6 +62,7 @@ class KubernetesBackend(RecordedBackend[PodSandbox]):
             tasks = [
                 asyncio.create_task(backend._follow(), name="follow the cluster"),
                 asyncio.create_task(backend._renew(), name="renew what links trust"),
+                asyncio.create_task(backend._policies.keep(), name="keep the policies"),
             ]
             try:
                 with contextlib.suppress(asyncio.TimeoutError):

@@ -1,0 +1,112 @@
+"""Has each sandbox the policy that closes it? One that somebody deletes or changes by hand is made anew.
+
+Law: whoever runs keeps its own way out, and no other, for as long as it runs. That a policy is missed is told
+by a watch; each time that has to begin anew, all of them are compared once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+
+from ...errors import SandboxError
+from ...rules.pod_canary import closes_alike
+from ..base import is_over
+from .api import Document
+from .host import ClusterHost
+from .objects import PodObjects
+from .render import owned_by, render_policy
+from .sandbox import PodSandbox
+
+__all__ = ["PolicyKeeper"]
+
+log = logging.getLogger("jupyter_sandbox_spawner.launcher")
+_PAUSES = (0.1, 5.0)  # seconds between tries to reach a cluster that is away: at first, at most
+
+
+class PolicyKeeper:
+    """`keep` goes on until it is cancelled. `sandboxes` gives those that the launcher knows now, by id."""
+
+    def __init__(
+        self, host: ClusterHost, selector: str, sandboxes: Callable[[], Mapping[str, PodSandbox]]
+    ) -> None:
+        self._host = host
+        self._selector = selector
+        self._sandboxes = sandboxes
+        self._mending: dict[str, asyncio.Task[None]] = {}
+
+    async def keep(self) -> None:
+        """Hear of every change; what goes wrong is tried again."""
+        try:
+            await self._follow()
+        finally:
+            for task in self._mending.values():
+                task.cancel()
+            await asyncio.gather(*self._mending.values(), return_exceptions=True)
+
+    async def _follow(self) -> None:
+        pause = _PAUSES[0]
+        while True:
+            try:
+                version = await self._compare()
+                async for what, policy in self._host.api.watch("networkpolicies", self._selector, version):
+                    pause = _PAUSES[0]
+                    if what:
+                        self._look(str(policy["metadata"]["name"]), None if what == "DELETED" else policy)
+            except SandboxError as error:
+                if pause == _PAUSES[0]:
+                    log.warning("The sandboxes' own policies cannot be followed: %s", error)
+            except Exception:  # whoever stops here leaves a sandbox without its policy
+                log.exception("What the cluster told of a policy could not be read.")
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _PAUSES[1])
+
+    async def _compare(self) -> str:
+        listing = await self._host.api.list("networkpolicies", self._selector)
+        found = {str(item["metadata"]["name"]): item for item in listing.items}
+        for name in list(self._sandboxes()):
+            self._look(name, found.get(name))
+        return listing.version
+
+    def _look(self, name: str, policy: Document | None) -> None:
+        sandbox = self._sandboxes().get(name)
+        if sandbox is None or is_over(sandbox.record.status) or self._closes(policy, sandbox):
+            return
+        if name not in self._mending:
+            task = self._mending[name] = asyncio.create_task(self._mend(sandbox))
+            task.add_done_callback(lambda _: self._mending.pop(name, None))
+
+    def _closes(self, policy: Document | None, sandbox: PodSandbox) -> bool:
+        if policy is None:
+            return False
+        wanted = render_policy(sandbox.record.spec, self._host.place(sandbox.record.spec))
+        return closes_alike(policy, wanted)
+
+    async def _mend(self, sandbox: PodSandbox) -> None:
+        """Not while a verb is at it, which may be making or erasing the very policy."""
+        pause = _PAUSES[0]
+        while True:
+            try:
+                async with sandbox.lock:
+                    await self._make_anew(sandbox)
+                return
+            except SandboxError as error:
+                log.error("%s: its policy could not be made anew: %s", sandbox.id, error)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _PAUSES[1])
+
+    async def _make_anew(self, sandbox: PodSandbox) -> None:
+        spec = sandbox.record.spec
+        if is_over(sandbox.record.status) or self._sandboxes().get(spec.id) is not sandbox:
+            return
+        own = PodObjects(self._host, spec.id)
+        found, secret = await own.find("networkpolicies"), await own.find("secrets")
+        if self._closes(found, sandbox) or secret is None:
+            return
+        log.critical(
+            "%s: its NetworkPolicy was %s by somebody else; it is made anew.",
+            spec.id,
+            "changed" if found else "deleted",
+        )
+        await own.close(owned_by(render_policy(spec, self._host.place(spec)), secret))
