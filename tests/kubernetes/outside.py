@@ -23,7 +23,7 @@ from hub_config.kubernetes.cluster import room
 from tests.support.cluster import Cluster
 from tests.support.sinks import TCP_PORTS, UDP_PORTS, Sinks, open_sinks
 
-__all__ = ["METADATA", "Outside", "attempts", "open_outside", "program"]
+__all__ = ["METADATA", "Outside", "Plan", "attempts", "open_outside", "program"]
 
 METADATA = ("169.254.169.254", "169.254.170.2", "169.254.170.23", "100.100.100.200")
 _NEW_NETWORK = 0x40000000
