@@ -1,4 +1,4 @@
-"""How does the link of a pod wait for its gateway? As long as somebody waits at its door, and no look more."""
+"""How does the link of a pod wait for its gateway? As long as somebody waits at its door, and no longer."""
 
 from __future__ import annotations
 
