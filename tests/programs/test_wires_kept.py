@@ -20,7 +20,7 @@ from jupyter_sandbox_spawner.clients.unix_http import UnixClient
 from jupyter_sandbox_spawner.errors import AnswerError
 from jupyter_sandbox_spawner.rules.wires import Head
 from jupyter_sandbox_spawner.serving import application, listening_socket
-from jupyter_sandbox_spawner.wires import kept, outward
+from jupyter_sandbox_spawner.wires import dial, kept, outward
 from jupyter_sandbox_spawner.wires.counts import Counts
 from jupyter_sandbox_spawner.wires.dial import Far
 from jupyter_sandbox_spawner.wires.listener import Admitted, Limits, Listener, tcp_listener
@@ -146,7 +146,7 @@ async def test_a_machine_that_fell_silent_costs_a_moment(road: Road, monkeypatch
     """A kept connection whose other side answers nothing is given up for a new one."""
     assert (await call(road, b"one"))[32:] == b"one"
     await asyncio.sleep(0.05)
-    ask, silent = outward.ask, [True]
+    ask, silent = dial.ask, [True]
 
     async def unheard(end: TlsEnd, head: bytes, seconds: float) -> Any:
         return await ask(end, b"" if silent.pop() else head, 0.5) if silent else await ask(end, head, seconds)

@@ -17,14 +17,14 @@ from jupyter_sandbox_spawner.wires.stream import CutOffError, PlainEnd, TlsEnd, 
 
 pytestmark = pytest.mark.asyncio
 Control = Callable[[str, bool], None]
-_AUTHORITY = trustme.CA()
+AUTHORITY = trustme.CA()
 
 
 def contexts() -> tuple[ssl.SSLContext, ssl.SSLContext]:
     """For a server named far.test, and for whoever trusts it."""
     server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    _AUTHORITY.issue_cert("far.test").configure_cert(server)
-    _AUTHORITY.configure_trust(client)
+    AUTHORITY.issue_cert("far.test").configure_cert(server)
+    AUTHORITY.configure_trust(client)
     client.minimum_version = ssl.TLSVersion.TLSv1_3
     return server, client
 
