@@ -40,9 +40,11 @@ async def open_cluster(directory: Path, node: bool = True) -> AsyncIterator[OwnC
 async def give_images(cluster: OwnCluster, names: Sequence[str]) -> Mapping[str, str]:
     """Build these images of hub_config/kubernetes/build-images, or take them as they were built, and give
     the node each; the full name of each."""
-    built = await asyncio.to_thread(
-        subprocess.run, [_BUILD, *names], capture_output=True, text=True, check=False
-    )
+
+    def build() -> subprocess.CompletedProcess[str]:
+        return subprocess.run([_BUILD, *names], capture_output=True, text=True, check=False)
+
+    built = await asyncio.to_thread(build)
     if built.returncode:
         raise BenchmarkError(f"The images cannot be built: {built.stderr[-2000:]}")
     found = {}

@@ -263,14 +263,14 @@ def _of_gateway(view: _View) -> list[Action]:
         if view.alive(sandbox) is not False or (starting and view.hub_has(user, server) is not False):
             continue
         released = record is not None and record.status == "released"
-        own = "doors" if sandbox in (doors or ()) else "pods"
+        own, orphan = ("doors", "doors.orphaned") if sandbox in (doors or ()) else ("pods", "pods.orphaned")
         actions.append(
             Action(
                 verb="close_doors",
                 sandbox=sandbox,
                 user=user,
                 server=server,
-                code="orphan.released" if released else f"{own}.orphaned",
+                code="orphan.released" if released else orphan,
                 why=f"Its {own} are open and its sandbox does not exist.",
             )
         )
