@@ -5,7 +5,7 @@ The answers hold no ticket, no key and no digest.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
@@ -40,27 +40,25 @@ def pods_application(
         await pods.address(request.match_info["id"], await _text(request, "address"))
         return web.Response(status=204)
 
-    async def forget(request: web.Request) -> web.Response:
-        await pods.forget(request.match_info["id"])
-        return web.Response(status=204)
-
-    async def suspend(request: web.Request) -> web.Response:
-        await pods.suspend(request.match_info["id"])
-        return web.Response(status=204)
-
-    async def resume(request: web.Request) -> web.Response:
-        await pods.resume(request.match_info["id"])
-        return web.Response(status=204)
-
     app.router.add_get("/health", health)
     app.router.add_get("/metrics", metrics)
     app.router.add_get("/pods", inventory)
     app.router.add_put("/pods/{id}", register)
     app.router.add_put("/pods/{id}/address", address)
-    app.router.add_post("/pods/{id}/suspend", suspend)
-    app.router.add_post("/pods/{id}/resume", resume)
-    app.router.add_delete("/pods/{id}", forget)
+    app.router.add_post("/pods/{id}/suspend", _told(pods.suspend))
+    app.router.add_post("/pods/{id}/resume", _told(pods.resume))
+    app.router.add_delete("/pods/{id}", _told(pods.forget))
     return app
+
+
+def _told(verb: Callable[[str], Awaitable[None]]) -> Callable[[web.Request], Awaitable[web.Response]]:
+    """What is asked of one pod without more words."""
+
+    async def handle(request: web.Request) -> web.Response:
+        await verb(request.match_info["id"])
+        return web.Response(status=204)
+
+    return handle
 
 
 async def _text(request: web.Request, name: str) -> str:
