@@ -22,8 +22,10 @@ def test_the_rows_say_how_many_pods_there_are() -> None:
     assert row.rounds
 
 
-def test_the_peer_takes_its_settings() -> None:
+def test_the_peer_takes_its_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """KubeSpawner, as it is installed, knows each, and gives pods and homes the size that ours have."""
+    for asked in ("load_config", "shared_client"):  # there is no cluster
+        monkeypatch.setattr(f"kubespawner.spawner.{asked}", lambda *names, **where: None)
     c = Config()
     text = plain_settings("10.0.0.1", "docker.io/local/some:1")
     exec(compile(text, "config", "exec"), {"c": c})
