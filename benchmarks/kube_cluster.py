@@ -40,11 +40,7 @@ async def open_cluster(directory: Path, node: bool = True) -> AsyncIterator[OwnC
 async def give_images(cluster: OwnCluster, names: Sequence[str]) -> Mapping[str, str]:
     """Build these images of hub_config/kubernetes/build-images, or take them as they were built, and give
     the node each; the full name of each."""
-
-    def build() -> subprocess.CompletedProcess[str]:
-        return subprocess.run([_BUILD, *names], capture_output=True, text=True, check=False)
-
-    built = await asyncio.to_thread(build)
+    built = await asyncio.to_thread(_build, names)
     if built.returncode:
         raise BenchmarkError(f"The images cannot be built: {built.stderr[-2000:]}")
     found = {}
@@ -52,6 +48,10 @@ async def give_images(cluster: OwnCluster, names: Sequence[str]) -> Mapping[str,
         found[name], file = line.split()
         await asyncio.to_thread(cluster.import_image, Path(file))
     return found
+
+
+def _build(names: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([_BUILD, *names], capture_output=True, text=True, check=False)
 
 
 async def make_namespaces(cluster: OwnCluster, names: Mapping[str, Mapping[str, str]]) -> None:
