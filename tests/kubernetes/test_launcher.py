@@ -85,11 +85,17 @@ def spec(site: Site, place: UserPlace, **changes: Any) -> SandboxSpec:
     )
 
 
+def give_volume(here: Any, place: UserPlace) -> None:
+    """As a cluster does for a claim that is used; one without a volume goes with its start."""
+    here.kind("persistentvolumeclaims")[place.home]["spec"]["volumeName"] = "pv-1"
+
+
 async def test_a_life(monkeypatch: pytest.MonkeyPatch) -> None:
     """A place, a proof, a pod with the user's own claim and uid, its address, an end, and nothing left."""
     async with cluster(monkeypatch) as here, launcher(here.site) as (client, running):
         await answers(client, running)
         place = await client.place("alice")
+        give_volume(here, place)
         doors = Doors(directory=f"{here.site.doors_dir}/{ID}", ticket="t" * 43)
         asked = spec(here.site, place, gpu_devices=("a100/1",))
         await client.create(asked, doors, {"spec": {"nodeSelector": {"pool": "users"}}})
@@ -124,6 +130,7 @@ async def test_what_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     async with cluster(monkeypatch) as here, launcher(here.site) as (client, running):
         await answers(client, running)
         place, bob = await client.place("alice"), await client.place("bob")
+        give_volume(here, place)
         doors = Doors(directory=f"{here.site.doors_dir}/{ID}", ticket="t" * 43)
         good = spec(here.site, place)
         foreign = replace(good.mounts[0], source=bob.home)

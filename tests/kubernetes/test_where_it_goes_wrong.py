@@ -26,14 +26,14 @@ PROMISED = (
 
 
 def rows() -> dict[str, str]:
-    """What users read, by the code that admins read."""
+    """What users read, by the code that admins read; of two rows the first."""
     table = PAGE.partition("## Where it goes wrong")[2]
     found = {}
     for line in table.splitlines():
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         code = re.search(r"`((?:kubernetes|isolation|certificates)\.\w+)`", cells[-1])
         if len(cells) == 3 and code and cells[1]:
-            found[code[1]] = cells[1]
+            found.setdefault(code[1], cells[1])
     return found
 
 
