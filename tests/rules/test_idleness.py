@@ -118,7 +118,7 @@ def test_no_limit_no_stop(now: datetime, limit: Limits, said: Signals) -> None:
 @given(moments, limits, signals, st.floats(0, 60_000).map(at))
 def test_more_use_never_ends_it_sooner(now: datetime, limit: Limits, said: Signals, used: datetime) -> None:
     """Another use never turns keeping into stopping, of ends that nobody has to be warned of first."""
-    # An end that these limits brought may pass unannounced, and is then promised anew; a later one needs none.
+    # An end that these limits brought may pass unannounced, and is promised anew; a later one needs none.
     limit = replace(limit, by_rule=frozenset(), since=None)
     later = replace(said, door_used_at=max(used, said.door_used_at or used))
     if decide(now, limit, said).action != "stop" and (said.door_used_at or now) <= now and used <= now:
