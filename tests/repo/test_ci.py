@@ -1,4 +1,4 @@
-"""Does .ci/run say that a commit is good only where all was tried? Stand-ins play the programs that it runs."""
+"""Does .ci/run call a commit good only where all was tried? Stand-ins play the programs that it runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lanes import CHECKOUT
+from tests.lanes import CHECKOUT, kubectl
 
 SCRIPTS = ("prepare", "check", "test", "demo", "conformance", "without-root")
 # What one does stands in plan/NAME; NAME of a suite is that of its results.
@@ -73,7 +73,7 @@ def test_a_failed_test_that_passes_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("how", [f"{FAILS}3", f"{FAILS}2", UNREADABLE + f"{FAILS}1", "kill -9 $$"])
 def test_a_suite_that_has_not_tried_all(tmp_path: Path, how: str) -> None:
-    """Broken off, interrupted, a file that cannot be read, or killed: that its failed test passes alone is no excuse."""
+    """Broken off, a file not read, or killed: that its failed test passes alone is no excuse."""
     code, last, text = run(copy(tmp_path, tests=how))
     assert (code, "passed only alone" in text, last.endswith(" 0 failed")) == (1, False, False), text
 
@@ -109,14 +109,17 @@ def test_check_runs_beside_what_is_still_installed(tmp_path: Path) -> None:
     """Each waits for the other; who fails there fails the run."""
     os.mkfifo(tmp_path / "meeting")
     waits = '[ "$1" != browser ] || timeout 50 cat meeting >met'
-    code, last, text = run(copy(tmp_path, prepare=waits, check="timeout 50 sh -c 'echo both >meeting'; exit 1"))
+    code, last, text = run(
+        copy(tmp_path, prepare=waits, check="timeout 50 sh -c 'echo both >meeting'; exit 1")
+    )
     assert (tmp_path / "met").read_text() == "both\n", text
     assert (code, last) == (1, "4 passed, 1 failed"), text
 
 
 def test_what_runs_beside_ends_with_the_run(tmp_path: Path) -> None:
     """Whoever interrupts it interrupts that too, so that it can take down what it began."""
-    long = "echo $$ >plan/NAME.pid; trap 'touch plan/NAME.over; exit 2' INT; while :; do read -t 1 <>plan/never; done"
+    waits = "while :; do read -t 1 <>plan/never; done"
+    long = f"echo $$ >plan/NAME.pid; trap 'touch plan/NAME.over; exit 2' INT; {waits}"
     place = copy(tmp_path, "runsc docker", **{n: long.replace("NAME", n) for n in ("gvisor", "docker")})
     os.mkfifo(place / "plan/never")
     # A CI may have started us with SIGINT ignored.
@@ -134,3 +137,15 @@ def test_what_runs_beside_ends_with_the_run(tmp_path: Path) -> None:
         if begun.poll() is None:
             os.killpg(begun.pid, signal.SIGKILL)
             begun.wait()
+
+
+@pytest.mark.parametrize(("said", "good"), [("unwell", False), ('{"kustomizeVersion": "v5.4.2"}', True)])
+def test_a_kubectl_that_tells_no_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, good: bool
+) -> None:
+    """It is not taken, and ends no search for lanes; one that tells its version is."""
+    client = tmp_path / "kubectl"
+    client.write_text(f"#!/bin/sh\necho '{said}'\n")
+    client.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert (kubectl.__wrapped__() == str(client)) is good
