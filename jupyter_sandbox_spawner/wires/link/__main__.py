@@ -17,7 +17,7 @@ from pathlib import Path
 from ...rules.pod_doors import DOORS
 from ...serving import raise_descriptor_limit
 from .doors import PodDoor, bind
-from .files import copy_inside, kept_key, tell_ready
+from .files import copy_inside, has_key, kept_key, tell_ready
 from .gateway import Gateway, TicketRefusedError, UntrustedError
 
 __all__ = ["main"]
@@ -53,10 +53,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 async def _carry(options: argparse.Namespace, address: tuple[str, int]) -> None:
-    key = kept_key(options.memory)
-    gateway = Gateway(options.sandbox, options.gateway, address, options.secret, key)
-    # The user's container begins once doors are bound, and a pod that has begun cannot say why it waits.
-    await gateway.glance()
+    known = (options.sandbox, options.gateway, address, options.secret)
+    if not has_key(options.memory):
+        # The user's container begins once doors are bound, and a pod that has begun cannot say why it waits.
+        await Gateway(*known, "").glance()
+    # From here on this is a link that is started again, and waits for a gateway that is mended.
+    gateway = Gateway(*known, kept_key(options.memory))
     listeners = [bind(options.doors, door) for door in DOORS]
     tell_ready(options.memory)
     stopping = asyncio.ensure_future(_until_signal())
@@ -75,6 +77,8 @@ async def _carry(options: argparse.Namespace, address: tuple[str, int]) -> None:
         for task in (stopping, buying, *carrying):
             task.cancel()
         await asyncio.gather(stopping, buying, *carrying, return_exceptions=True)
+        for listener in listeners:
+            listener.close()
 
 
 def _tell(why: str) -> None:

@@ -7,7 +7,7 @@ import os
 import secrets
 from pathlib import Path
 
-__all__ = ["copy_inside", "kept_key", "tell_ready", "ticket_of"]
+__all__ = ["copy_inside", "has_key", "kept_key", "tell_ready", "ticket_of"]
 
 _SOURCE = Path(__file__).resolve().parents[2] / "singleuser" / "inside"
 
@@ -49,10 +49,15 @@ def _write_whole(path: Path, raw: bytes, mode: int) -> None:
     os.replace(temporary, path)
 
 
+def has_key(memory: str) -> bool:
+    """Has a link of this pod been here before?"""
+    return Path(memory, "key").exists()
+
+
 def kept_key(memory: str) -> str:
     """The key of this pod, made once and kept in memory that is the link's alone (0600)."""
     path = Path(memory, "key")
-    if not path.exists():
+    if not has_key(memory):
         _write_whole(path, secrets.token_urlsafe(32).encode(), 0o600)
     return path.read_text()
 
