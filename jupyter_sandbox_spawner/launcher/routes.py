@@ -157,7 +157,8 @@ class LauncherRoutes:
         try:
             with self._homes.starting(place.home) if place is not None else nullcontext():
                 if place is not None:
-                    await self._homes.prepare(place, asked.spec.resources.disk)
+                    disk = asked.spec.resources.disk
+                    await self._homes.prepare(place, disk, self._remains.used_homes)
                 async with self._gpus.giving(asked.spec, self._backend):
                     handle = await self._backend.create(asked.spec, asked.doors, asked.overlay)
         except SandboxError:

@@ -218,8 +218,9 @@ class PretendCluster:
         thing, options = self.kind(kind).get(name), await request.json()
         if thing is None:
             return _status(404, f'{kind} "{name}" not found')
-        if options.get("preconditions", {}).get("uid", thing["metadata"]["uid"]) != thing["metadata"]["uid"]:
-            return _status(409, "the UID in the precondition does not match", "Conflict")
+        for key, wanted in options.get("preconditions", {}).items():
+            if thing["metadata"][key] != wanted:
+                return _status(409, f"the {key} in the precondition does not match", "Conflict")
         if kind == "pods":
             thing["metadata"]["deletionTimestamp"] = _now()
             if not self.runs:
