@@ -120,10 +120,10 @@ class ClaimedHomes:
             except BackendError as error:
                 log.warning("The claim %s cannot grow to %s: %s", claim.name, format_size(size), error)
                 raise IsolationError(
-                    f"Your home has {format_size(claim.size)}, and this profile promises {format_size(size)}.",
+                    f"Your home has {format_size(claim.size)}; this profile promises {format_size(size)}.",
                     code="home.not_grown",
                     field="disk",
-                    remedy="Take another profile, or ask your admin: the storage class has to allow expansion.",
+                    remedy="Take another profile, or ask your admin: the storage class must allow expansion.",
                 ) from error
 
     async def _grow(self, claim: UserClaim, size: int, used: Used | None) -> None:

@@ -102,6 +102,13 @@ class PretendCluster:
                 if any(owner["uid"] == thing["metadata"]["uid"] for owner in owners):
                     await self.drop(other, child)
 
+    async def unlabel(self, kind: str, name: str, label: str) -> None:
+        """A label is gone: whoever watches for it is told, as by a real API, that the object is."""
+        thing = self.kind(kind)[name]
+        before = json.loads(json.dumps(thing))
+        del thing["metadata"]["labels"][label]
+        await self._tell(kind, "DELETED", before)
+
     async def drop_watches(self) -> None:
         """Every connection of a watch ends, as when an API server is restarted."""
         async with self._news:

@@ -192,9 +192,9 @@ async def test_a_home_that_another_server_waits_for_is_not_made_anew(tmp_path: P
         async def used() -> set[str]:
             return {place.home}
 
-        with users.starting(place.home), users.starting(place.home):
-            with pytest.raises(IsolationError) as refused:
-                await users.prepare(place, 20 << 30)
+        both = (users.starting(place.home), users.starting(place.home))
+        with both[0], both[1], pytest.raises(IsolationError) as refused:
+            await users.prepare(place, 20 << 30)
         assert refused.value.code == "home.being_made"
         with users.starting(place.home), pytest.raises(IsolationError, match="Another of your servers"):
             await users.prepare(place, 20 << 30, used)

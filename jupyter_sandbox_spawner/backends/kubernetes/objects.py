@@ -34,14 +34,18 @@ class PodObjects:
 
     def ours(self, kind: Kind, found: Document) -> Document:
         """The same object, if its labels are ours. Raises BackendError `kubernetes.foreign`."""
-        theirs = found["metadata"].get("labels") or {}
-        if not self._labels.items() <= theirs.items():
+        if not self.is_ours(found):
             raise BackendError(
                 f"The cluster has another one's object {self._name}.",
                 code="kubernetes.foreign",
                 remedy=f"See who made it: kubectl -n {self._api.namespace} get {kind} {self._name} -o yaml",
             )
         return found
+
+    def is_ours(self, found: Document) -> bool:
+        """Are its labels ours?"""
+        theirs = found["metadata"].get("labels") or {}
+        return self._labels.items() <= theirs.items()
 
     async def add(self, kind: Kind, manifest: Manifest) -> Document:
         """Make it; where it is there already, it must be ours."""
