@@ -110,6 +110,8 @@ class PolicyKeeper:
         if secret is None:
             return
         lost = found is not None and not own.is_ours(found) and _goes_with(found, secret)
+        if found is not None and not lost:
+            own.ours("networkpolicies", found)
         if self._is_fine(found, sandbox) and not lost:
             return
         log.critical(
