@@ -146,7 +146,7 @@ async def test_why_a_start_failed_is_told(monkeypatch: pytest.MonkeyPatch) -> No
         with pytest.raises(AnswerError) as refused:
             await client.create(spec(here.site, place), doors)
         assert asked == [2]
-        assert refused.value.code == "kubernetes.failed"
+        assert refused.value.code == "kubernetes.busy"
 
 
 async def test_a_launcher_that_lost_its_lease_is_asked_again() -> None:
