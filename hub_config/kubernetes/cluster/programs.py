@@ -77,25 +77,23 @@ def _api_server(layout: Layout) -> list[str]:
 def _manager(layout: Layout) -> list[str]:
     place = layout.authority
     return [
-        str(layout.program("kube-controller-manager")),
-        f"--kubeconfig={layout.kubeconfig}",
-        f"--authentication-kubeconfig={layout.kubeconfig}",
-        f"--authorization-kubeconfig={layout.kubeconfig}",
+        *_control_loop(layout, "kube-controller-manager"),
         f"--service-account-private-key-file={place}/accounts-key.pem",
         f"--root-ca-file={place}/ca.pem",
         "--use-service-account-credentials",
-        "--leader-elect=false",
-        "--bind-address=127.0.0.1",
-        f"--cert-dir={place}",
         "--node-monitor-grace-period=20s",
         f"--flex-volume-plugin-dir={layout.directory}/plugins",
-        "--profiling=false",
     ]
 
 
 def _scheduler(layout: Layout) -> list[str]:
+    return _control_loop(layout, "kube-scheduler")
+
+
+def _control_loop(layout: Layout, name: str) -> list[str]:
+    """What only asks the API server: one of each, heard on this machine alone."""
     return [
-        str(layout.program("kube-scheduler")),
+        str(layout.program(name)),
         f"--kubeconfig={layout.kubeconfig}",
         f"--authentication-kubeconfig={layout.kubeconfig}",
         f"--authorization-kubeconfig={layout.kubeconfig}",
