@@ -11,7 +11,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from ..errors import ConfigurationError, RefusedError
-from .files import write_private
+from ..private_files import write_private
 
 __all__ = ["Blocks", "blocked"]
 

@@ -22,10 +22,10 @@ from cryptography.fernet import Fernet, InvalidToken
 from ..clients.grants import Reader
 from ..errors import ConfigurationError
 from ..names import stable_hash
+from ..private_files import sync_directory, write_private
 from ..rules.grants import Grant
 from ..serving import private_directory
 from ..wire import decode_json, encode_json
-from .files import sync_directory, write_private
 from .store import (
     MOST_SECRETS,
     About,

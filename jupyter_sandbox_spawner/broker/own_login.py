@@ -17,8 +17,8 @@ from pathlib import Path
 
 from ..clients.vault import Login, VaultClient
 from ..errors import ConfigurationError, SandboxError
+from ..private_files import write_private
 from ..vault_site import VaultSite
-from .files import write_private
 
 __all__ = ["OwnLogin"]
 

@@ -28,10 +28,10 @@ from jwt.algorithms import ECAlgorithm
 from ..clients.grants import Reader
 from ..errors import ConfigurationError
 from ..names import name_part
+from ..private_files import write_private
 from ..rules.signing_keys import KeyTimes, SigningKey, due, published, signing
 from ..serving import private_directory
 from ..vault_site import VaultSite
-from .files import write_private
 
 __all__ = ["Signer", "claims_of"]
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -17,6 +16,7 @@ from pathlib import Path
 from ..errors import ConfigurationError
 from ..models import GatewayEntry
 from ..names import is_sandbox_id
+from ..private_files import write_private
 from ..serving import private_directory
 from ..wire import decode_json, encode_json
 
@@ -55,15 +55,7 @@ class StateDirectory:
         self._writer.shutdown()
 
     def _write(self, sandbox: str, record: Record) -> None:
-        target = self._file(sandbox)
-        temporary = target.with_suffix(".new")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(encode_json(record))
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, target)
-        self._sync_directory()
+        write_private(self._file(sandbox), encode_json(record))
 
     def _erase(self, sandbox: str) -> None:
         self._file(sandbox).unlink(missing_ok=True)
@@ -96,10 +88,3 @@ class StateDirectory:
 
     def _file(self, sandbox: str) -> Path:
         return self._path / f"{sandbox}.json"
-
-    def _sync_directory(self) -> None:
-        descriptor = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

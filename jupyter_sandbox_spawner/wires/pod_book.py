@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 
 from ..errors import BackendError, ConfigurationError
 from ..names import is_sandbox_id
+from ..private_files import sync_directory, write_private
 from ..rules.wires import PodRecord
 from ..serving import private_directory
 from ..wire import decode_json, encode_json
@@ -62,7 +62,7 @@ class PodBook:
         ConnectionAbortedError where it was forgotten meanwhile.
         """
         self._check_not_gone(sandbox)
-        await self._write(self._put, f"{sandbox}{_KNOWN}", encode_json(record))
+        await self._write(write_private, self._path / f"{sandbox}{_KNOWN}", encode_json(record))
         self._check_not_gone(sandbox)
         self._records[sandbox] = record
 
@@ -113,30 +113,13 @@ class PodBook:
                 status=503,
             ) from error
 
-    def _put(self, name: str, raw: bytes) -> None:
-        temporary = self._path / f"{name}.new"
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(raw)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, self._path / name)
-        self._sync_directory()
-
     def _forget(self, sandbox: str, keep: bool) -> None:
         try:
             if keep:
-                self._put(f"{sandbox}{_GONE}", b"")
+                write_private(self._path / f"{sandbox}{_GONE}", b"")
         finally:  # a full disk still lets a file go
             self._erase(f"{sandbox}{_KNOWN}")
 
     def _erase(self, name: str) -> None:
         (self._path / name).unlink(missing_ok=True)
-        self._sync_directory()
-
-    def _sync_directory(self) -> None:
-        descriptor = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync_directory(self._path)

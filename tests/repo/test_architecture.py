@@ -15,7 +15,7 @@ FLOORS = (
     WORDS,
     {"wire", "settings", "vault_site", "kubernetes_site"},
     {"rules"},
-    {"serving", "held", "clients", "kept_book", "ordinary", "sessions"},
+    {"serving", "held", "clients", "kept_book", "ordinary", "private_files", "sessions"},
     {"backends"},
     {"hub", "launcher", "gateway", "control", "tracking", "broker", "wires"},
     {"admin", "setup_backend", "setup_hub", "setup_kubernetes", "setup_services", "setup_vault"},
