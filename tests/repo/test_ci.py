@@ -46,11 +46,15 @@ def copy(place: Path, lanes: str = "", **plan: str) -> Path:
     return place
 
 
+def untold() -> dict[str, str]:
+    """Our environment without what the run that we are in was told."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("SANDBOX_")}
+
+
 def run(place: Path) -> tuple[int, str, str]:
     """Run the copy; its exit status, its last line, and all of it."""
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("SANDBOX_")}
     done = subprocess.run(
-        [place / ".ci/run"], env=environ, capture_output=True, text=True, check=False, timeout=100
+        [place / ".ci/run"], env=untold(), capture_output=True, text=True, check=False, timeout=100
     )
     return done.returncode, done.stdout.splitlines()[-1], done.stdout
 
@@ -124,7 +128,7 @@ def test_what_runs_beside_ends_with_the_run(tmp_path: Path) -> None:
     os.mkfifo(place / "plan/never")
     # A CI may have started us with SIGINT ignored.
     words = ["env", "--default-signal=INT", str(place / ".ci/run")]
-    begun = subprocess.Popen(words, start_new_session=True, stdout=subprocess.DEVNULL)
+    begun = subprocess.Popen(words, env=untold(), start_new_session=True, stdout=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + 60
         while not all((place / f"plan/{name}.pid").exists() for name in ("gvisor", "docker")):
