@@ -17,7 +17,7 @@ from pathlib import Path
 from ...rules.pod_doors import DOORS
 from ...serving import raise_descriptor_limit
 from .doors import PodDoor, bind
-from .files import copy_inside, kept_key, tell_ready
+from .files import copy_inside, has_key, kept_key, tell_ready
 from .gateway import Gateway, TicketRefusedError, UntrustedError
 
 __all__ = ["main"]
@@ -53,28 +53,24 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 async def _carry(options: argparse.Namespace, address: tuple[str, int]) -> None:
+    again = has_key(options.memory)
     key = kept_key(options.memory)
     gateway = Gateway(options.sandbox, options.gateway, address, options.secret, key)
+    stopping = asyncio.ensure_future(_until_signal())
+    serving = asyncio.ensure_future(_serve(options, gateway, again))
+    await asyncio.wait({stopping, serving}, return_when=asyncio.FIRST_COMPLETED)
+    if serving.done():
+        serving.result()
+
+
+async def _serve(options: argparse.Namespace, gateway: Gateway, again: bool) -> None:
     # The user's container begins once doors are bound, and a pod that has begun cannot say why it waits.
-    await gateway.glance()
+    await gateway.glance(again)
     listeners = [bind(options.doors, door) for door in DOORS]
     tell_ready(options.memory)
-    stopping = asyncio.ensure_future(_until_signal())
-    buying = asyncio.ensure_future(gateway.buy())
-    carrying = [
-        asyncio.ensure_future(PodDoor(door, options.user_uid, gateway).serve(listener))
-        for door, listener in zip(DOORS, listeners, strict=True)
-    ]
-    waiting = {stopping, buying, *carrying}
-    try:
-        while waiting and not stopping.done():
-            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-    finally:
-        for task in (stopping, buying, *carrying):
-            task.cancel()
-        await asyncio.gather(stopping, buying, *carrying, return_exceptions=True)
+    doors = [PodDoor(door, options.user_uid, gateway) for door in DOORS]
+    carrying = [door.serve(listener) for door, listener in zip(doors, listeners, strict=True)]
+    await asyncio.gather(gateway.buy(), *carrying)
 
 
 def _tell(why: str) -> None:

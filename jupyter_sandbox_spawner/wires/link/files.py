@@ -7,7 +7,7 @@ import os
 import secrets
 from pathlib import Path
 
-__all__ = ["copy_inside", "kept_key", "tell_ready", "ticket_of"]
+__all__ = ["copy_inside", "has_key", "kept_key", "tell_ready", "ticket_of"]
 
 _SOURCE = Path(__file__).resolve().parents[2] / "singleuser" / "inside"
 
@@ -47,6 +47,11 @@ def _write_whole(path: Path, raw: bytes, mode: int) -> None:
         os.fchmod(stream.fileno(), mode)
         stream.write(raw)
     os.replace(temporary, path)
+
+
+def has_key(memory: str) -> bool:
+    """Has a link run in this pod before?"""
+    return Path(memory, "key").exists()
 
 
 def kept_key(memory: str) -> str:
