@@ -17,6 +17,7 @@ from jupyter_sandbox_spawner.kubernetes_site import KubernetesSite, WiresSite
 from jupyter_sandbox_spawner.launcher.cluster_probe import PROBE_LABEL
 from jupyter_sandbox_spawner.launcher.pod_probe import MARK
 from jupyter_sandbox_spawner.rules.canary import MUST_FAIL, MUST_WORK
+from jupyter_sandbox_spawner.rules.pod_canary import KUBELET, NODE_BY_IPV6
 from jupyter_sandbox_spawner.settings import Environment, Site
 
 from .pretend import Item, PretendCluster
@@ -94,7 +95,7 @@ class Desk(PretendCluster):
             return
         self.probes.append(json.loads(json.dumps(pod)))
         asked = json.loads(pod["spec"]["containers"][0]["command"][-1])
-        names = (*asked["closed"], "the node's kubelet")
+        names = (*asked["closed"], KUBELET, *NODE_BY_IPV6)
         network = dict.fromkeys(names, "TimeoutError") | {"gateway": "ok", "endless processes": "refused"}
         isolation = dict.fromkeys(MUST_FAIL, "EPERM") | dict.fromkeys(MUST_WORK, "ok")
         lines = [network | self.network, isolation | self.isolation]
