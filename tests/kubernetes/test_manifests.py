@@ -18,7 +18,7 @@ from jupyter_sandbox_spawner.wires.papers import FILES
 from .shipped import OVERLAYS, PROGRAM, Manifest, found, pod_templates, rendered, site_of
 
 pytestmark = pytest.mark.lane("kubectl")
-NOT_OURS = {"quay.io/jupyterhub/configurable-http-proxy:5.3.0"}
+NOT_OURS = {"quay.io/jupyterhub/configurable-http-proxy:5.3.0"}  # of the example, which has a registry
 # What an admin makes, each from a command of the how-to.
 SECRETS = {"tokens": {"control.token", "mlflow.token", "proxy.token"}, "database": {"password"}}
 CONFIG_MAPS = {"kube-root-ca.crt", "database-authority"}
