@@ -24,8 +24,8 @@ from .shipped import KUBERNETES, PROGRAM, pod_templates
 
 VALUES: Mapping[str, Any] = yaml.safe_load((KUBERNETES / "z2jh/values.yaml").read_text())
 SITE = KUBERNETES / "example/site.json"
-# What the chart's schema (3.x; newer ones know more paths and take more kinds) says of the paths that ours set:
-# an open mapping, one of texts, a list, a text, a truth, or one of these words. It refuses other paths.
+# What the chart's schema (3.x; newer ones know more paths and kinds) says of the paths that ours set: an open
+# mapping, one of texts, a list, a text, a truth, or one of these words. It refuses other paths.
 CHART: Mapping[str, str] = {
     **dict.fromkeys(("hub.config.", "hub.services.", "hub.loadRoles.", "hub.extraConfig."), "open"),
     **dict.fromkeys(("hub.extraEnv.", "proxy.chp.extraEnv.", "hub.extraPodSpec."), "open"),
