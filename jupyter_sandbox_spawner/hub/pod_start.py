@@ -1,7 +1,7 @@
 """What is different in a start where the sandbox is a pod? Its ticket, its address, and why it waits.
 
 Law: a pod's address is told by the launcher, never by the pod; without it nothing is given to it. It is told
-when the launcher says that the pod runs, by when the pod's node has been proved to be closed.
+once the pod's node has been proved to be closed: as soon as there is one, and again when the pod runs.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import secrets
 from ..clients.gateway import GatewayClient
 from ..clients.launcher import LauncherClient
 from ..clients.pod_gateway import PodGateway
-from ..errors import BackendError, ProgramError
+from ..errors import BackendError, ProgramError, UnreachableError
 from .insisting import ON_A_CLUSTER, insist
 from .stages import Stages
 
@@ -42,13 +42,17 @@ async def start_sandbox(
     if not isinstance(gateway, PodGateway):
         await insist(lambda: launcher.start(sandbox_id))
         return
-    watching = asyncio.create_task(_watch(launcher, sandbox_id, stages))
+    beside = [
+        asyncio.create_task(_watch(launcher, sandbox_id, stages)),
+        asyncio.create_task(_find(launcher, gateway, sandbox_id)),
+    ]
     try:
         # Another launcher may take over while the pod waits, and goes on with it.
         status = await insist(lambda: launcher.start(sandbox_id, _LONGEST), ON_A_CLUSTER, long=True)
     finally:
-        watching.cancel()
-        await asyncio.gather(watching, return_exceptions=True)
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
     if not status.address:
         raise BackendError(
             f"The pod of {sandbox_id} runs and has no address.",
@@ -56,6 +60,23 @@ async def start_sandbox(
             remedy="Try again; if it stays like this, tell your admin: the cluster's network gives none.",
         )
     await insist(lambda: gateway.found_at(sandbox_id, status.address), ON_A_CLUSTER)
+
+
+async def _find(launcher: LauncherClient, gateway: PodGateway, sandbox_id: str) -> None:
+    """Tell the address while its program is still being started, so that its link need not wait for it.
+
+    What goes wrong here is told by the start itself, which tells the address once more.
+    """
+    while True:
+        try:
+            address = await launcher.address(sandbox_id, _POLL)
+            if address:
+                await gateway.found_at(sandbox_id, address)
+                return
+        except UnreachableError:
+            await asyncio.sleep(_PAUSE)
+        except ProgramError:
+            return
 
 
 async def _watch(launcher: LauncherClient, sandbox_id: str, stages: Stages) -> None:
