@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import secrets
 
+from ..clients.control import ControlClient
 from ..clients.gateway import GatewayClient
 from ..clients.launcher import LauncherClient
 from ..clients.pod_gateway import PodGateway
 from ..errors import BackendError, ProgramError, UnreachableError
+from ..rules.room_words import lack_of
 from .insisting import ON_A_CLUSTER, insist
 from .stages import Stages
 
@@ -33,7 +35,11 @@ async def ticket_for(gateway: GatewayClient, sandbox_id: str) -> str:
 
 
 async def start_sandbox(
-    launcher: LauncherClient, gateway: GatewayClient, sandbox_id: str, stages: Stages
+    launcher: LauncherClient,
+    gateway: GatewayClient,
+    sandbox_id: str,
+    stages: Stages,
+    control: ControlClient | None = None,
 ) -> None:
     """Returns when it runs; meanwhile the user reads what a pod waits for.
 
@@ -43,7 +49,7 @@ async def start_sandbox(
         await insist(lambda: launcher.start(sandbox_id))
         return
     beside = [
-        asyncio.create_task(_watch(launcher, sandbox_id, stages)),
+        asyncio.create_task(_watch(launcher, sandbox_id, stages, control)),
         asyncio.create_task(_find(launcher, gateway, sandbox_id)),
     ]
     try:
@@ -79,8 +85,10 @@ async def _find(launcher: LauncherClient, gateway: PodGateway, sandbox_id: str) 
             return
 
 
-async def _watch(launcher: LauncherClient, sandbox_id: str, stages: Stages) -> None:
-    """Tell each reason once, when the launcher tells it."""
+async def _watch(
+    launcher: LauncherClient, sandbox_id: str, stages: Stages, control: ControlClient | None
+) -> None:
+    """Tell each reason once, when the launcher tells it; of room also by when control expects some."""
     told, after = {""}, 0
     while True:
         try:
@@ -93,4 +101,15 @@ async def _watch(launcher: LauncherClient, sandbox_id: str, stages: Stages) -> N
             reason = str(event.detail.get("reason") or "")
             if event.kind == "sandbox.pending" and reason not in told:
                 told.add(reason)
-                stages.note(reason)
+                until = await _expected(control, sandbox_id, reason)
+                stages.note(f"{reason} {until}".rstrip())
+
+
+async def _expected(control: ControlClient | None, sandbox_id: str, reason: str) -> str:
+    lack = lack_of(reason)
+    if control is None or lack is None:
+        return ""
+    try:
+        return await control.room(sandbox_id, lack)
+    except ProgramError:
+        return ""

@@ -211,7 +211,7 @@ class LauncherRoutes:
         return web.Response(status=204) if status is None else web.json_response(encode(status))
 
     async def address(self, request: web.Request) -> web.Response:
-        """Long poll for its pod's address, told once its machine is proved; 204 when the time is over first."""
+        """Long poll for its pod's address, told once its machine is proved; 204 when the time is over."""
         timeout = _seconds(request.query.get("timeout", "30"), _LONGEST_WAIT)
         name, now, after = request.match_info["id"], asyncio.get_running_loop().time, 0
         end = now() + timeout

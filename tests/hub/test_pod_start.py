@@ -122,6 +122,35 @@ async def test_an_early_address_is_no_must() -> None:
     assert pods.heard == [("PUT", "/pods/sb-x/address", "10.244.0.7")]
 
 
+class RoomKeeper:
+    """Control that knows by when there is room; "": it is away."""
+
+    def __init__(self, words: str) -> None:
+        self.words = words
+        self.asked: list[tuple[str, str]] = []
+
+    async def room(self, sandbox: str, lack: str) -> str:
+        """See ControlClient.room."""
+        self.asked.append((sandbox, lack))
+        if not self.words:
+            raise UnreachableError("It is away.")
+        return self.words
+
+
+@pytest.mark.parametrize("words", ["There is room at 13:00 UTC.", ""])
+async def test_when_there_is_room(words: str) -> None:
+    """Who waits for room reads by when there is some; where control is away, only what is waited for."""
+    full = "No machine has enough room for this server now."
+    pods, stages, control = ListeningPods(), Stages(), RoomKeeper(words)
+    launcher: Any = SlowLauncher([full, "The image is on its way."])
+    keeper: Any = control
+    await start_sandbox(launcher, PodGateway("/nowhere", pods), "sb-x", stages, keeper)
+    stages.close()
+    told = [event["message"] async for event in stages.follow() if event.get("notice")]
+    assert told == [f"{full} {words}".rstrip(), "The image is on its way."]
+    assert control.asked == [("sb-x", "room")]
+
+
 async def test_a_launcher_that_goes_while_a_pod_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """However long the pod waited before, and however often, the next launcher is asked to go on."""
     monkeypatch.setattr(pod_start, "ON_A_CLUSTER", 0.06)  # shorter than each of the waits that break
