@@ -48,11 +48,22 @@ class Listing:
     version: str
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """One question. `absent`: an object that is missing is an answer."""
+
+    method: str
+    path: str
+    parameters: Mapping[str, str] | None = None
+    body: Document | None = field(default=None, repr=False)
+    absent: bool = False
+    accept: str = "application/json"
+
+
 class Cluster:
     """One namespace of one cluster.
 
-    Where nobody answers, or an answer is lost, verbs about objects are tried again: names, uids and versions
-    make each of them the same one. A `create` that came true unheard is then a conflict.
+    Verbs about objects are tried again while nobody answers; a `create` that came true unheard is a conflict.
 
     Raises BackendError `kubernetes.unreachable`, `.timeout`, `.login`, `.rbac`, `.conflict`, `.failed` and
     what rules/pod_trouble.py makes of a refusal; its log line has the cluster's own words.
@@ -227,21 +238,17 @@ class Cluster:
 
     async def _call(self, method: str, path: str, *rest: Any, **more: Any) -> bytes:
         """As `_try`, again while nobody answers."""
-        return await insist(lambda most: self._try(method, path, *rest, most=most, **more), self._insist)
+        return await insist(
+            lambda most: self._answer(_Asked(method, path, *rest, **more), most), self._insist
+        )
 
-    async def _try(
-        self,
-        method: str,
-        path: str,
-        parameters: Mapping[str, str] | None = None,
-        body: Document | None = None,
-        absent: bool = False,
-        accept: str = "application/json",
-        most: float = PATIENCE,
-    ) -> bytes:
+    async def _try(self, method: str, path: str, *rest: Any, **more: Any) -> bytes:
+        return await self._answer(_Asked(method, path, *rest, **more), PATIENCE)
+
+    async def _answer(self, asked: _Asked, most: float) -> bytes:
         """The answer's body within `most` seconds; b"" for a missing object where `absent` is fine."""
         patience = max(min(PATIENCE, most), _LEAST)
-        if method != "GET" and self._left is not None:
+        if asked.method != "GET" and self._left is not None:
             patience = min(patience, self._left())
         if patience <= 0:
             raise BackendError(
@@ -250,14 +257,15 @@ class Cluster:
                 remedy="Try again: the one that works answers.",
                 status=503,
             )
-        async with self._answers.awaiting(f"{method} {path}"):
-            answer = await self._open(method, path, parameters or {}, patience, body, accept)
+        async with self._answers.awaiting(f"{asked.method} {asked.path}"):
+            more = (asked.parameters or {}, patience, asked.body, asked.accept)
+            answer = await self._open(asked.method, asked.path, *more)
             async with answer:
                 raw: bytes = await answer.read()
-        if answer.status == 404 and absent:
+        if answer.status == 404 and asked.absent:
             return b""
         if not 200 <= answer.status <= 299:
-            raise self._answers.refused(method, answer.status, raw)
+            raise self._answers.refused(asked.method, answer.status, raw)
         return raw
 
     async def _open(
