@@ -55,15 +55,16 @@ class PodObjects:
 
     async def close(self, policy: Manifest) -> None:
         """Make the NetworkPolicy; one that is there already must close as much, or is made anew."""
-        found = await self.add("networkpolicies", policy)
-        if not closes_alike(found, policy):
-            if not await self.erase("networkpolicies", _RENEWAL):
-                raise BackendError(
-                    f"The policy {self._name} is another one's and does not go.",
-                    code="kubernetes.foreign",
-                    remedy=f"See: kubectl -n {self._api.namespace} get networkpolicy {self._name} -o yaml",
-                )
-            await self._api.create("networkpolicies", policy)
+        for anew in (True, False):
+            if closes_alike(await self.add("networkpolicies", policy), policy):
+                return
+            if not anew or not await self.erase("networkpolicies", _RENEWAL):
+                break
+        raise BackendError(
+            f"The policy {self._name} is another one's and does not go.",
+            code="kubernetes.foreign",
+            remedy=f"See: kubectl -n {self._api.namespace} get networkpolicy {self._name} -o yaml",
+        )
 
     async def ticket(self) -> str:
         """What the sandbox's link shows the gateway once; "" where there is none any more."""
