@@ -40,8 +40,8 @@ class KubernetesSite:
     `gpu_resource` maps products or MIG profiles as profiles name them to resources (`nvidia.com/gpu`), and
     `gpu_products` those to the node label's value (`nvidia.com/gpu.product`); `gpu_counts` says how many of
     each there are: nobody here may list nodes. `quota` names the ResourceQuota whose GPUs are held to these
-    counts; "" none. `pull_policy` and `pull_secrets` are the pods'. `pod_annotations` are those that this
-    cluster's own controllers write on pods, where they can be orders to a network or a runtime.
+    counts; "" none. `pull_policy` and `pull_secrets` are the pods'. `pod_annotations` are those that may
+    stand on pods: the admin's own, and what this cluster's controllers write (`example.org/`: a domain's).
     """
 
     namespace: str

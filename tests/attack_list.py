@@ -63,6 +63,9 @@ _BEHIND = (
     "decided behind the doors, by programs that are the same; the wires to them: tests/programs/test_wires*"
 )
 _WIRED = {"kubernetes": _BEHIND}
+_NO_OTHER_WAY = {
+    "kubernetes": "a detour leads where every way out leads, and the network's policy decides that: E01"
+}
 
 
 @dataclass(frozen=True)
@@ -102,8 +105,8 @@ _EGRESS = (
     Attack("E13", "a tunnel whose TLS names another server", shared=True),
     Attack("E14", "smuggling, pipelining, a Host that differs", shared=True),
     Attack("E15", "host names that look allowed", shared=True),
-    Attack("E16", "a proxy of one's own before ours", elsewhere=_WIRED),
-    Attack("E17", "proxy variables unset or edited", elsewhere=_WIRED),
+    Attack("E16", "a proxy of one's own before ours", elsewhere=_NO_OTHER_WAY),
+    Attack("E17", "proxy variables unset or edited", elsewhere=_NO_OTHER_WAY),
     Attack("E18", "another sandbox's name at the proxy", elsewhere=_WIRED),
     Attack("E19", "slow, endless and too many connections at the door", shared=True),
     Attack(
@@ -220,7 +223,11 @@ _DATA = (
     Attack(
         "D01",
         "guarded data copied everywhere writable, then looked for from the widest profile",
-        elsewhere=_WIRED,
+        elsewhere={
+            "kubernetes": "claims and mounts decide where a pod of a zone writes, and only what is asked for "
+            "is tested (tests/kubernetes/test_homes.py): a test of two pods on a real cluster is due; MLflow "
+            "and audit are the same programs"
+        },
     ),
 )
 ATTACKS = (*_EGRESS, *_ISOLATION, *_CREDENTIALS, *_QUOTA, *_HUB, *_OTHERS, *_DATA)

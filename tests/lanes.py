@@ -283,9 +283,17 @@ def kubectl() -> str:
             # Kubernetes is one program, which acts by the name it is called by.
             words = ["kubectl", "version", "--client", "-o", "json"]
             done = subprocess.run(words, executable=place, capture_output=True, text=True, check=False)
-            if _major(json.loads(done.stdout or "{}").get("kustomizeVersion", "v0")) >= 5:
+            if _kustomize(done.stdout) >= 5:
                 return place
     return ""
+
+
+def _kustomize(said: str) -> int:
+    """The major version of kustomize that a kubectl tells, 0 where it tells none."""
+    try:
+        return _major(json.loads(said)["kustomizeVersion"])
+    except (ValueError, KeyError, TypeError):
+        return 0
 
 
 def _kubectl() -> str:

@@ -12,6 +12,10 @@ from .pooled import PooledClient
 
 __all__ = ["UnixClient"]
 
+# Answers with 503 of whoever stands before the program: the wire on the way, where certificates keep it from
+# being reached, and a launcher whose place another takes.
+_UNREACHED = ("certificates.", "launcher.lease_lost")
+
 
 class UnixClient(PooledClient):
     """A client of one program's unix socket.
@@ -50,8 +54,7 @@ class UnixClient(PooledClient):
 def _answer_error(program: str, status: int, document: Any) -> ProgramError:
     known = document if isinstance(document, dict) else {}
     code = str(known.get("code", "program.answered"))
-    # So the wire on the way answers, where certificates keep the program itself from being reached.
-    kind = UnreachableError if status == 503 and code.startswith("certificates.") else AnswerError
+    kind = UnreachableError if status == 503 and code.startswith(_UNREACHED) else AnswerError
     return kind(
         str(known.get("message", f"The {program} answered {status}.")),
         code=code,

@@ -84,7 +84,8 @@ class SandboxKubeSpawner(SandboxSpawner, _NoCluster):
             pod = self._pod(spec, await self._settings())
             if self.modify_pod_hook:
                 pod = await _settled(self.modify_pod_hook(self, pod))
-            return kube_overlay(plain, read(pod))
+            cluster = self.site.kubernetes
+            return kube_overlay(plain, read(pod), cluster.pod_annotations if cluster is not None else ())
 
     def _pod(self, spec: SandboxSpec, settings: Mapping[str, Any]) -> Any:
         """A pod as KubeSpawner would make it, for hooks to look at; of it only what they change is used."""

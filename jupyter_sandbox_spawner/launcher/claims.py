@@ -37,6 +37,7 @@ from .users import unknown_zone
 
 __all__ = ["ClaimedHomes"]
 
+Used = Callable[[], Awaitable[Collection[str]]]
 log = logging.getLogger("jupyter_sandbox_spawner.launcher")
 _GONE_TIME = 15.0  # seconds until a claim that was deleted has to be gone
 _LOOK = 0.2  # seconds between looks
@@ -107,45 +108,59 @@ class ClaimedHomes:
             if claim.retired
         )
 
-    async def prepare(self, place: UserPlace, size: int | None) -> None:
-        """Grow the claim where the profile's quota is larger. Raises IsolationError `home.not_grown`."""
-        claim = await self._claim(place)
-        if size is None or claim.size >= size:
-            return
-        change = {"spec": {"resources": {"requests": {"storage": str(size)}}}}
-        try:
-            if claim.bound:
-                await self._api.patch("persistentvolumeclaims", claim.name, change)
-            else:
+    async def prepare(self, place: UserPlace, size: int | None, used: Used | None = None) -> None:
+        """Grow the claim where the profile's quota is larger. Raises IsolationError `home.not_grown`, or
+        `home.being_made` where another sandbox waits for this home's first volume."""
+        async with self._turn:
+            claim = await self._claim(place)
+            if size is None or claim.size >= size:
+                return
+            try:
+                await self._grow(claim, size, used)
+            except BackendError as error:
+                log.warning("The claim %s cannot grow to %s: %s", claim.name, format_size(size), error)
+                raise IsolationError(
+                    f"Your home has {format_size(claim.size)}; this profile promises {format_size(size)}.",
+                    code="home.not_grown",
+                    field="disk",
+                    remedy="Take another profile, or ask your admin: the storage class must allow expansion.",
+                ) from error
+
+    async def _grow(self, claim: UserClaim, size: int, used: Used | None) -> None:
+        """One without a volume cannot grow, and holds nothing: it is made anew, if nobody waits for it."""
+        if not claim.bound:
+            if self._starting[claim.name] > 1 or (used and claim.name in await used()):
+                raise IsolationError(
+                    f"Another of your servers is starting with a home of {format_size(claim.size)}, and this"
+                    f" profile promises {format_size(size)}.",
+                    code="home.being_made",
+                    field="disk",
+                    remedy="Wait until the other server runs, or stop it; then start this one again.",
+                )
+            log.info("The claim %s has no volume yet; it is made anew for %s", claim.name, format_size(size))
+            if await self._api.delete(
+                "persistentvolumeclaims", claim.name, claim.object_uid, version=claim.version
+            ):
                 await self._make_larger(claim, size)
-        except BackendError as error:
-            log.warning("The claim %s cannot grow to %s: %s", claim.name, format_size(size), error)
-            raise IsolationError(
-                f"Your home has {format_size(claim.size)}, and this profile promises {format_size(size)}.",
-                code="home.not_grown",
-                field="disk",
-                remedy="Take another profile, or ask your admin: the storage class has to allow expansion.",
-            ) from error
+                return
+        change = {"spec": {"resources": {"requests": {"storage": str(size)}}}}
+        await self._api.patch("persistentvolumeclaims", claim.name, change)
 
     async def _make_larger(self, claim: UserClaim, size: int) -> None:
-        """One without a volume cannot grow, and holds nothing: it is made anew."""
-        log.info("The claim %s has no volume yet; it is made anew for %s", claim.name, format_size(size))
         manifest = claim_manifest(claim.user, claim.uid, claim.zone, self._cluster, self._labels, size)
-        async with self._turn:
-            await self._api.delete("persistentvolumeclaims", claim.name, claim.object_uid)
-            deadline = asyncio.get_running_loop().time() + _GONE_TIME
-            while True:
-                try:
-                    await self._api.create("persistentvolumeclaims", manifest)
-                except BackendError as error:
-                    if error.code != "kubernetes.conflict" or asyncio.get_running_loop().time() > deadline:
-                        raise
-                    there = await self._api.get("persistentvolumeclaims", claim.name)
-                    if there is not None and there["metadata"]["uid"] != claim.object_uid:
-                        return  # the new one, whose answer was lost
-                    await asyncio.sleep(_LOOK)
-                else:
-                    return
+        deadline = asyncio.get_running_loop().time() + _GONE_TIME
+        while True:
+            try:
+                await self._api.create("persistentvolumeclaims", manifest)
+            except BackendError as error:
+                if error.code != "kubernetes.conflict" or asyncio.get_running_loop().time() > deadline:
+                    raise
+                there = await self._api.get("persistentvolumeclaims", claim.name)
+                if there is not None and there["metadata"]["uid"] != claim.object_uid:
+                    return  # the new one, whose answer was lost
+                await asyncio.sleep(_LOOK)
+            else:
+                return
 
     @contextmanager
     def starting(self, home: str) -> Iterator[None]:
@@ -156,20 +171,26 @@ class ClaimedHomes:
         finally:
             self._starting[home] -= 1
 
-    async def release(self, home: str, used: Callable[[], Awaitable[Collection[str]]] | None = None) -> None:
+    async def release(self, home: str, used: Used | None = None) -> None:
         """See Homes.release; nodes mount and unmount by themselves.
 
         A claim that never got a volume goes: it holds nothing, and would wait for the storage class of its
-        day for ever.
+        day for ever. One that gets its volume meanwhile is of another version, and stays.
         """
         try:
-            document = await self._api.get("persistentvolumeclaims", home)
-            claim = read_claim(document) if document is not None else None
-            if claim is None or claim.bound or self._starting[home] or (used and home in await used()):
-                return
             async with self._turn:
-                await self._api.delete("persistentvolumeclaims", home, claim.object_uid)
-            log.info("The claim %s never had a volume, and is taken away", home)
+                document = await self._api.get("persistentvolumeclaims", home)
+                claim = read_claim(document) if document is not None else None
+                if claim is None or claim.bound or self._starting[home]:
+                    return
+                # A start may begin while it is asked who uses it; its `prepare` waits for this turn.
+                if (used and home in await used()) or self._starting[home]:
+                    return
+                gone = await self._api.delete(
+                    "persistentvolumeclaims", home, claim.object_uid, version=claim.version
+                )
+            if gone:
+                log.info("The claim %s never had a volume, and is taken away", home)
         except SandboxError as error:
             log.warning("The claim %s is left as it is: %s", home, error)
 
@@ -203,7 +224,7 @@ class ClaimedHomes:
             log.info("%s has the claim %s and uid %s", user, made.name, uid)
             return made
         log.warning("The uid %s is %s's as well; %s gets another", uid, twins[0].user, user)
-        await self._api.delete("persistentvolumeclaims", made.name)
+        await self._api.delete("persistentvolumeclaims", made.name, made.object_uid)
         return None
 
     async def _of(self, user: str) -> list[UserClaim]:

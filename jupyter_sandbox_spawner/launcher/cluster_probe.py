@@ -70,7 +70,7 @@ def probe_pod(
 
 def probe_policy(spec: SandboxSpec, place: Place) -> dict[str, Any]:
     """Its NetworkPolicy, as a sandbox has one."""
-    policy = _labelled(render_policy(spec, place))
+    policy = _labelled(render_policy(spec, place.cluster, place.pods_port))
     selector = {"matchLabels": {PROBE_LABEL: spec.id}}
     return {**policy, "spec": {**policy["spec"], "podSelector": selector}}
 

@@ -60,8 +60,15 @@ class HomeImages:
         finally:
             self._starting[home] -= 1
 
-    async def prepare(self, place: UserPlace, size: int | None) -> None:
+    async def prepare(
+        self,
+        place: UserPlace,
+        size: int | None,
+        used: Callable[[], Awaitable[Collection[str]]] | None = None,
+    ) -> None:
         """Have the home on a file system of at most `size` bytes, or as it is where the profile names none.
+
+        It grows under whoever has it, so that nobody asks what is `used`.
 
         Raises IsolationError `home.no_quota`, `home.too_large`, `home.too_small`; BackendError `home.failed`.
         """

@@ -44,8 +44,14 @@ class Homes(Protocol):
     def starting(self, home: str) -> AbstractContextManager[None]:
         """For the block the home is used, though the backend does not list the sandbox yet."""
 
-    async def prepare(self, place: UserPlace, size: int | None) -> None:
-        """Have the home, of `size` bytes as the place can hold it. Raises IsolationError."""
+    async def prepare(
+        self,
+        place: UserPlace,
+        size: int | None,
+        used: Callable[[], Awaitable[Collection[str]]] | None = None,
+    ) -> None:
+        """Have the home, of `size` bytes as the place can hold it; `used` answers which homes sandboxes
+        have. Raises IsolationError."""
 
     async def release(self, home: str, used: Callable[[], Awaitable[Collection[str]]] | None = None) -> None:
         """No sandbox uses it any more, unless it is among what `used` answers."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import math
 from contextlib import nullcontext
 from typing import Any
@@ -25,6 +26,7 @@ from .usages import UsageBook
 
 __all__ = ["LauncherRoutes"]
 
+log = logging.getLogger("jupyter_sandbox_spawner.launcher")
 _LONGEST_WAIT = 300.0  # seconds of one long poll
 _LONGEST_GRACE = 120.0
 
@@ -158,7 +160,8 @@ class LauncherRoutes:
         try:
             with self._homes.starting(place.home) if place is not None else nullcontext():
                 if place is not None:
-                    await self._homes.prepare(place, asked.spec.resources.disk)
+                    disk = asked.spec.resources.disk
+                    await self._homes.prepare(place, disk, self._remains.used_homes)
                 async with self._gpus.giving(asked.spec, self._backend):
                     handle = await self._backend.create(asked.spec, asked.doors, asked.overlay)
         except SandboxError:
@@ -199,10 +202,16 @@ class LauncherRoutes:
         return web.Response(status=204)
 
     async def _release(self, user: str, zone: str) -> None:
-        """The user's home in a zone is nobody's any more, unless another sandbox has it."""
-        place = await self._users.find(user, zone)
-        if place is not None:
-            await self._homes.release(place.home, self._remains.used_homes)
+        """The user's home in a zone is nobody's any more, unless another sandbox has it.
+
+        What fails here hides nothing: the sandbox is gone, or has its own reason why it did not start.
+        """
+        try:
+            place = await self._users.find(user, zone)
+            if place is not None:
+                await self._homes.release(place.home, self._remains.used_homes)
+        except SandboxError as error:
+            log.warning("The home of %r in the zone %r is not given back: %s", user, zone, error)
 
     async def ended(self, request: web.Request) -> web.Response:
         """Long poll for the end; 204 when the time is over first."""

@@ -46,7 +46,8 @@ class UidRange:
 @dataclass(frozen=True, kw_only=True)
 class UserClaim:
     """A home: its claim's name, its user, uid and zone, bytes asked for. `retired`: the user was deleted;
-    `bound`: it has a volume, so perhaps files; `object_uid` is the cluster's name for this very claim."""
+    `bound`: it has a volume, so perhaps files; `object_uid` is the cluster's name for this very claim, and
+    `version` for it as it was read."""
 
     name: str
     user: str
@@ -57,6 +58,7 @@ class UserClaim:
     since: datetime | None = None
     bound: bool = False
     object_uid: str = ""
+    version: str = ""
 
 
 def user_label(user: str) -> str:
@@ -112,6 +114,7 @@ def read_claim(document: Mapping[str, Any]) -> UserClaim:
             since=datetime.fromisoformat(notes[_SINCE]) if _SINCE in notes else None,
             bound=bool(document["spec"].get("volumeName")),
             object_uid=str(metadata.get("uid", "")),
+            version=str(metadata.get("resourceVersion", "")),
         )
     except (KeyError, ValueError, TypeError) as error:
         raise ConfigurationError(

@@ -6,12 +6,12 @@ Law: what is not known to be harmless is refused by its path; a difference can o
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from ..errors import ConfigurationError
 from ..names import LABEL_OWNER
-from .pod_notes import orders
+from .pod_notes import may_ask
 from .profile_fields import shown
 
 __all__ = ["kube_overlay"]
@@ -44,9 +44,12 @@ _LABEL = re.compile(rf"({_NAME})?")
 _DNS_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 
 
-def kube_overlay(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+def kube_overlay(
+    before: Mapping[str, Any], after: Mapping[str, Any], listed: Collection[str] = ()
+) -> dict[str, Any]:
     """What `after` has and `before` has not, as a fragment of a pod's manifest for the launcher to merge.
 
+    `listed` are annotations that the site lets pass; the launcher has a list of its own.
     Raises ConfigurationError `kubernetes.setting_refused` with the path of what is not harmless or missing.
     """
     for part in ("metadata", "spec"):
@@ -55,7 +58,7 @@ def kube_overlay(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[st
     for name in sorted(other):
         raise _refused(name, after[name], _CLOSED)
     found = {
-        "metadata": _metadata(before.get("metadata") or {}, after.get("metadata") or {}),
+        "metadata": _metadata(before.get("metadata") or {}, after.get("metadata") or {}, listed),
         "spec": _spec(before.get("spec") or {}, after.get("spec") or {}),
     }
     return {name: part for name, part in found.items() if part}
@@ -67,7 +70,7 @@ def _refuse_gone(path: str, before: Mapping[str, Any], after: Mapping[str, Any])
             raise _refused(f"{path}.{name}", None, "A hook may add to a pod and take nothing away.")
 
 
-def _metadata(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+def _metadata(before: Mapping[str, Any], after: Mapping[str, Any], listed: Collection[str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in after.items():
         if value == before.get(name):
@@ -75,7 +78,8 @@ def _metadata(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, 
         if name == "labels":
             found[name] = _labels(_added("metadata.labels", before.get(name) or {}, value))
         elif name == "annotations":
-            found[name] = _annotations(_added("metadata.annotations", before.get(name) or {}, value))
+            added = _added("metadata.annotations", before.get(name) or {}, value)
+            found[name] = _annotations(added, listed)
         else:
             raise _refused(f"metadata.{name}", value, "Names and owners of pods are the launcher's.")
     return found
@@ -127,13 +131,14 @@ def _labels(added: Mapping[str, Any]) -> dict[str, str]:
     return dict(added)
 
 
-def _annotations(added: Mapping[str, Any]) -> dict[str, str]:
+def _annotations(added: Mapping[str, Any], listed: Collection[str]) -> dict[str, str]:
     for name, value in added.items():
         if _is_ours(name) or not _KEY.fullmatch(name) or not isinstance(value, str):
             raise _refused(f"metadata.annotations[{name!r}]", value, f"Write texts, not {LABEL_OWNER}'s.")
-        if orders(name):
+        if not may_ask(name, listed):
             way = (
-                "Such an annotation can give a pod a network or another runtime. Use one of your own domain."
+                "An annotation can give a pod a network or another runtime. Use one of your own domain, and"
+                " list it in pod_annotations of setup_hub(c, kubernetes=...)."
             )
             raise _refused(f"metadata.annotations[{name!r}]", value, way)
     return dict(added)

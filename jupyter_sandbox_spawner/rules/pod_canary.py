@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..kubernetes_site import KubernetesSite
-from ..names import LABEL_OWNER
 from .canary import MUST_FAIL, MUST_WORK, WORKED, Verdict, judge
 
 __all__ = [
@@ -28,7 +27,6 @@ __all__ = [
 # which on older nodes leaves the noted ones open: told, and no reason to start nothing at all.
 _OF_A_POD = ("network interface",)
 _NOTED = ("vsock", "io_uring")
-_OWN_LABELS = (f"{LABEL_OWNER}/sandbox", f"{LABEL_OWNER}/canary")
 KUBELET = "the node's kubelet"  # as the probe names it
 # The node's further addresses, and those of the link that it shares with the pod.
 NODE_BY_IPV6 = ("the node by IPv6", "the node by its link")
@@ -111,16 +109,16 @@ def judge_pod(
 def why_open(policies: Sequence[Mapping[str, Any]], way: Sequence[Mapping[str, Any]] = ()) -> str:
     """Why the sandboxes' namespace is not closed by these NetworkPolicies; "" where it is.
 
-    `way` are the rules of the one way out, to the gateway. What opens more is named, whomever it selects: a
-    probe has not every label that a sandbox may have.
+    `way` are the rules of the one way out, to the gateway. What opens more is named, whomever it selects and
+    whoever made it: a probe has not every label that a sandbox may have, and a sandbox's own policy may have
+    been changed.
     """
     if not any(_closes_all(policy.get("spec") or {}) for policy in policies):
         return "no NetworkPolicy closes the namespace of the sandboxes both ways"
     for policy in policies:
         spec = policy.get("spec") or {}
         name = str((policy.get("metadata") or {}).get("name") or "")
-        more = [rule for rule in spec.get("egress") or () if rule not in way]
-        if (spec.get("ingress") or more) and not _of_one(spec, name):
+        if spec.get("ingress") or any(rule not in way for rule in spec.get("egress") or ()):
             return f"the NetworkPolicy {name} opens the namespace of the sandboxes"
     return ""
 
@@ -138,9 +136,3 @@ def _closes_all(spec: Mapping[str, Any]) -> bool:
     everybody = not any((spec.get("podSelector") or {}).values())
     both = set(spec.get("policyTypes") or ()) >= {"Ingress", "Egress"}
     return everybody and both and not spec.get("ingress") and not spec.get("egress")
-
-
-def _of_one(spec: Mapping[str, Any], name: str) -> bool:
-    """The launcher's own of one sandbox, which was compared when it was made, or of one probe."""
-    selector = _filled(spec.get("podSelector") or {})
-    return selector in ({"matchLabels": {key: name}} for key in _OWN_LABELS)

@@ -15,8 +15,8 @@ _WAYS: Mapping[str, str] = {
     "isolation.devices": "See: kubectl get limitrange -n {name}. No other device is added to sandboxes.",
     "isolation.priority": "A default PriorityClass is the cluster's own: name another in the profile"
     " (priority_class_name), or mark another as globalDefault.",
-    "isolation.annotation": "If only your cluster itself writes it, list it in pod_annotations of"
-    " setup_hub(c, kubernetes=...).",
+    "isolation.annotation": "If you know what reads it and that it opens nothing, list it in pod_annotations"
+    " of setup_hub(c, kubernetes=...), and restart the launcher; else exempt {space} from what writes it.",
     "isolation.runtime": "Another default RuntimeClass is put in: name it in runtime_classes.",
     "isolation.namespace_missing": "The cluster is too old for user namespaces of pods, or their feature"
     ' gate is off: turn it on, or set host_users="allowed".',

@@ -21,6 +21,7 @@ __all__ = [
     "AwayError",
     "Far",
     "FRAMED",
+    "SilentError",
     "ask",
     "connect",
     "dial",
@@ -41,6 +42,10 @@ _asking: dict[tuple[str, int], asyncio.Task[_Addresses]] = {}
 
 class AwayError(ConnectionError):
     """Nobody answers as it should on the other machine; it may be there a moment later."""
+
+
+class SilentError(AwayError):
+    """A connection stands, and nothing comes over it."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +94,7 @@ async def ask(end: TlsEnd, head: bytes, seconds: float) -> Answer:
     try:
         return await asyncio.wait_for(_exchange(end, head), seconds)
     except asyncio.TimeoutError:
-        raise AwayError("the wires on the other machine did not answer in time") from None
+        raise SilentError("the wires on the other machine did not answer in time") from None
 
 
 async def _exchange(end: TlsEnd, head: bytes) -> Answer:

@@ -20,7 +20,7 @@ _MOST = 8
 
 
 class Kept:
-    """Idle connections by machine: verbs new, take, put, close."""
+    """Idle connections by machine: verbs new, take, put, forget, close."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -55,6 +55,12 @@ class Kept:
         self._out(end)
         self._ends.pop(end, None)
         end.close()
+
+    def forget(self, far: Far) -> None:
+        """Close all that are idle and lead to this machine."""
+        for end, (host, _) in tuple(self._idle.items()):
+            if host == far.host:
+                self.drop(end)
 
     def close(self) -> None:
         """Close all that are idle."""

@@ -8,7 +8,6 @@ it says so, in the sentence for users.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import socket
@@ -17,7 +16,7 @@ from ..errors import RefusedError, SandboxError
 from ..rules.certificates import Trouble
 from ..serving import peer_credentials
 from .counts import Counts
-from .dial import FRAMED, AwayError, Far, ask, dial
+from .dial import FRAMED, AwayError, Far, SilentError, ask, dial
 from .frames import FramedEnd
 from .heads import answer
 from .kept import Kept
@@ -137,8 +136,12 @@ class Outward:
 
     async def _reach_at(self, far: Far) -> tuple[TlsEnd, bool]:
         while (kept := self._kept.take(far)) is not None:
-            with contextlib.suppress(OSError):  # it is gone: the next one, and at last a new one
+            try:
                 return kept, await self._ask(kept, far, far.connect_time)
+            except SilentError:  # its machine is gone or hangs: the others would cost as much each
+                self._kept.forget(far)
+            except OSError:  # it is gone: the next one, and at last a new one
+                continue
         end = await dial(far)
         self._kept.new(end)
         return end, await self._ask(end, far, far.answer_time)

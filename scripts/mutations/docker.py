@@ -104,7 +104,7 @@ _FAILURES = (
     _undone(
         "ends come on a full disk",
         "jupyter_sandbox_spawner/backends/recorded.py",
-        r'if self\.record\.phase not in \("stopping", "over"\):',
+        r'if now\.phase not in \("stopping", "over"\):',
         "if error:",
         "tests/docker/test_disk.py -k launcher",
     ),

@@ -122,8 +122,8 @@ GUARDS = (
     _guard(
         "visible devices are not the user's to say",
         "jupyter_sandbox_spawner/hub/environment.py",
-        r'"NVIDIA_VISIBLE_DEVICES": ",".join\(spec\.gpu_devices\) or "void"',
-        "",
+        r'return limits \| \{"NVIDIA_VISIBLE_DEVICES": devices\}',
+        "return limits",
         "tests/hub/test_parts.py -k given_devices",
     ),
 )

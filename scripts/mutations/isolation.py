@@ -65,7 +65,7 @@ GUARDS = (
     Guard(
         name="canary: no sandbox without a proof",
         file="jupyter_sandbox_spawner/launcher/routes.py",
-        pattern=r"await self\._canary\.require\(asked\.spec\.runtime\)",
+        pattern=r"await self\._canary\.require\(asked\.spec\.runtime, asked\.overlay\)",
         replacement="await self._people()",
         tests="tests/programs/test_launcher.py -k without_a_proof",
     ),

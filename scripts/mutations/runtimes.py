@@ -83,7 +83,7 @@ GUARDS = (
     Guard(
         name="launcher: whose doors a sandbox comes to",
         file="jupyter_sandbox_spawner/launcher/admission.py",
-        pattern=r"if spec\.door_uid != door_uid\(spec\.runtime, place\):",
+        pattern=r"if spec\.door_uid != door_uid\(spec\.runtime, place, site\.carrier_uid\):",
         replacement="if False:",
         tests="tests/programs/test_launcher_admission.py -k doors",
     ),

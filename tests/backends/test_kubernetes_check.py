@@ -18,6 +18,7 @@ Pod = dict[str, Any]
 Change = Callable[[Pod], Any]
 MORE = {"name": "more", "image": "x"}
 KUBE_VARIABLE = {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": SPEC.id, "key": "ticket"}}}
+_SAFE = "cluster-autoscaler.kubernetes.io/safe-to-evict"
 
 
 def _spec(name: str, value: Any) -> Change:
@@ -156,6 +157,14 @@ OPENINGS: dict[str, tuple[Change, str]] = {
         _meta("annotations", {"container.seccomp.security.alpha.kubernetes.io/sandbox": "unconfined"}),
         "seccomp",
     ),
+    "another's mark": (
+        lambda pod: pod["metadata"]["labels"].update({"jupyter-sandbox-spawner/canary": "x"}),
+        "label",
+    ),
+    "a command as root": (_note("org.systemd.property.ExecStopPost"), "annotation"),
+    "an unknown domain": (_note("unheard.example/of"), "annotation"),
+    "no domain at all": (_note("note"), "annotation"),
+    "nearly ours": (_note("jupyter-sandbox-spawner.example/user"), "annotation"),
     "a second network": (_note("k8s.v1.cni.cncf.io/networks"), "annotation"),
     "another pod's address": (_note("cni.projectcalico.org/ipAddrs"), "annotation"),
     "an address that is told": (_note("cni.projectcalico.org/podIP"), "annotation"),
@@ -256,7 +265,7 @@ def test_opening_is_refused(name: str, control: Callable[[str, bool], None]) -> 
         {"spec": {"nodeSelector": {"pool": "users"}, "affinity": {"nodeAffinity": {}}}},
         {"spec": {"containers": [{"name": "sandbox", "resources": {"requests": {"cpu": "10m"}}}]}},
         {"spec": {"containers": [{"name": "sandbox", "resources": {"limits": {"memory": "512Mi"}}}]}},
-        {"metadata": {"labels": {"cost-centre": "42"}, "annotations": {"note": "x"}}},
+        {"metadata": {"labels": {"cost-centre": "42"}, "annotations": {_SAFE: "x", "own.example/a": "x"}}},
         {"spec": {"volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": "1Mi"}}]}},
     ],
 )
@@ -265,7 +274,7 @@ def test_harmless_overlay_passes(overlay: Pod) -> None:
     pod = merge(render_pod(SPEC, PLACE), overlay)
     if pod["spec"]["containers"][0]["resources"]["limits"]["memory"] == "512Mi":
         pod["spec"]["containers"][0]["resources"]["requests"]["memory"] = "512Mi"
-    check(pod, SPEC, PLACE)
+    check(pod, SPEC, replace(PLACE, cluster=replace(CLUSTER, pod_annotations=("own.example/",))))
 
 
 def test_what_the_cluster_adds_passes() -> None:

@@ -36,7 +36,7 @@ def users(pod: dict[str, Any]) -> dict[str, Any]:
     ("name", "manifest"),
     [
         ("pod", render_pod(SPEC, PLACE)),
-        ("networkpolicy", render_policy(SPEC, PLACE)),
+        ("networkpolicy", render_policy(SPEC, CLUSTER, PLACE.pods_port)),
         ("secret", render_secret(SPEC, TICKET, PLACE, "{}")),
     ],
 )
@@ -49,7 +49,7 @@ def test_golden(name: str, manifest: dict[str, Any]) -> None:
 def test_no_secret_in_what_a_pod_shows() -> None:
     """Neither the ticket nor a variable of the profile is in the pod, its policy, or an annotation."""
     spec = replace(SPEC, environment={"SECRET": "x-marks-it"})
-    shown = json.dumps([render_pod(spec, PLACE), render_policy(spec, PLACE)])
+    shown = json.dumps([render_pod(spec, PLACE), render_policy(spec, CLUSTER, PLACE.pods_port)])
     secret = render_secret(spec, TICKET, PLACE, "{}")
     assert TICKET in secret["stringData"].values()
     assert "x-marks-it" not in shown
@@ -88,14 +88,14 @@ def test_no_address_of_the_api() -> None:
 
 def test_the_policy_has_one_way_out() -> None:
     """Nobody comes in; out is the gateway's port alone, by its labels or, off the cluster, by its address."""
-    policy = render_policy(SPEC, PLACE)["spec"]
+    policy = render_policy(SPEC, CLUSTER, PLACE.pods_port)["spec"]
     assert (policy["ingress"], policy["policyTypes"]) == ([], ["Ingress", "Egress"])
     (rule,) = policy["egress"]
     assert rule["ports"] == [{"protocol": "TCP", "port": 8444}]
     assert set(rule["to"][0]) == {"namespaceSelector", "podSelector"}
     for address, block in (("10.0.0.7", "10.0.0.7/32"), ("fd00::7", "fd00::7/128")):
         place = replace(PLACE, cluster=replace(CLUSTER, gateway_labels={}, gateway_address=address))
-        (rule,) = render_policy(SPEC, place)["spec"]["egress"]
+        (rule,) = render_policy(SPEC, place.cluster, place.pods_port)["spec"]["egress"]
         assert rule["to"] == [{"ipBlock": {"cidr": block}}]
 
 

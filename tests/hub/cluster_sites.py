@@ -22,6 +22,6 @@ IMAGE = Environment(image="jupyter-sandbox-user", prefix="/opt/jupyter")
 SITE: dict[str, Any] = {
     "backend": "kubernetes",
     "environments": {"default": IMAGE},
-    "kubernetes": KubernetesSite(**CLUSTER),
+    "kubernetes": KubernetesSite(**CLUSTER, pod_annotations=("example.org/",)),
     "wires": WiresSite(),
 }

@@ -119,6 +119,13 @@ class PretendCluster:
                 if any(owner["uid"] == thing["metadata"]["uid"] for owner in owners):
                     await self.drop(other, child)
 
+    async def unlabel(self, kind: str, name: str, label: str) -> None:
+        """A label is gone: whoever watches for it is told, as by a real API, that the object is."""
+        thing = self.kind(kind)[name]
+        before = json.loads(json.dumps(thing))
+        del thing["metadata"]["labels"][label]
+        await self._tell(kind, "DELETED", before)
+
     async def drop_watches(self) -> None:
         """Every connection of a watch ends, as when an API server is restarted."""
         async with self._news:
@@ -235,8 +242,9 @@ class PretendCluster:
         thing, options = self.kind(kind).get(name), await request.json()
         if thing is None:
             return _status(404, f'{kind} "{name}" not found')
-        if options.get("preconditions", {}).get("uid", thing["metadata"]["uid"]) != thing["metadata"]["uid"]:
-            return _status(409, "the UID in the precondition does not match", "Conflict")
+        for key, wanted in options.get("preconditions", {}).items():
+            if thing["metadata"][key] != wanted:
+                return _status(409, f"the {key} in the precondition does not match", "Conflict")
         if kind == "pods":
             thing["metadata"]["deletionTimestamp"] = _now()
             if not self.runs:

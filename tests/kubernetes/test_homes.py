@@ -137,6 +137,89 @@ async def test_a_claim_that_never_got_a_volume_goes(tmp_path: Path) -> None:
         assert set(here.kind("persistentvolumeclaims")) == {bound.home}
 
 
+@pytest.mark.proves("O06")
+async def test_a_claim_that_gets_a_volume_meanwhile_stays(tmp_path: Path) -> None:
+    """While its release waits for its turn, and between its last look and the deletion."""
+    async with desk(tmp_path) as (here, api):
+        users = homes(here, api)
+        place = await users.place("alice")
+        async with users._turn:
+            release = asyncio.create_task(users.release(place.home))
+            await asyncio.sleep(0)
+            await api.patch("persistentvolumeclaims", place.home, {"spec": {"volumeName": "pv-1"}})
+        await release
+        assert set(here.kind("persistentvolumeclaims")) == {place.home}
+        late = await users.place("bob")
+
+        async def used() -> set[str]:
+            await api.patch("persistentvolumeclaims", late.home, {"spec": {"volumeName": "pv-2"}})
+            return set()
+
+        await users.release(late.home, used)
+        assert set(here.kind("persistentvolumeclaims")) == {place.home, late.home}
+
+
+async def test_a_start_that_comes_while_a_claim_goes_waits_for_it(tmp_path: Path) -> None:
+    """It is told that the home is gone, or keeps it: never a pod whose claim is deleted under it."""
+    async with desk(tmp_path) as (here, api):
+        users = homes(here, api)
+        place = await users.place("alice")
+        begun: list[asyncio.Task[None]] = []
+
+        async def start() -> None:
+            with users.starting(place.home):
+                await users.prepare(place, None)
+
+        async def used() -> set[str]:
+            begun.append(asyncio.create_task(start()))
+            await asyncio.sleep(0)
+            return set()
+
+        await users.release(place.home, used)
+        await begun[0]
+        assert set(here.kind("persistentvolumeclaims")) == {place.home}
+        await users.release(place.home)
+        assert not here.kind("persistentvolumeclaims")
+
+
+async def test_a_home_that_another_server_waits_for_is_not_made_anew(tmp_path: Path) -> None:
+    """Its pod would lose the claim under its feet; once nobody waits it is made anew."""
+    async with desk(tmp_path) as (here, api):
+        users = homes(here, api)
+        place = await users.place("alice")
+        before = here.kind("persistentvolumeclaims")[place.home]["metadata"]["uid"]
+
+        async def used() -> set[str]:
+            return {place.home}
+
+        both = (users.starting(place.home), users.starting(place.home))
+        with both[0], both[1], pytest.raises(IsolationError) as refused:
+            await users.prepare(place, 20 << 30)
+        assert refused.value.code == "home.being_made"
+        with users.starting(place.home), pytest.raises(IsolationError, match="Another of your servers"):
+            await users.prepare(place, 20 << 30, used)
+        assert here.kind("persistentvolumeclaims")[place.home]["metadata"]["uid"] == before
+        with users.starting(place.home):
+            await users.prepare(place, 20 << 30)
+        assert here.kind("persistentvolumeclaims")[place.home]["metadata"]["uid"] != before
+
+
+async def test_a_home_that_gets_its_volume_while_it_is_made_larger_grows(tmp_path: Path) -> None:
+    """The claim that was read as empty has files by now: it is not deleted."""
+    async with desk(tmp_path) as (here, api):
+        users = homes(here, api)
+        place = await users.place("alice")
+
+        async def used() -> set[str]:
+            await api.patch("persistentvolumeclaims", place.home, {"spec": {"volumeName": "pv-1"}})
+            return set()
+
+        await users.prepare(place, 20 << 30, used)
+        (claim,) = here.kind("persistentvolumeclaims").values()
+        assert claim["spec"]["volumeName"] == "pv-1"
+        assert claim["spec"]["resources"]["requests"]["storage"] == str(20 << 30)
+
+
 async def test_bad_input(tmp_path: Path) -> None:
     """A name that is no name, and a zone that nobody knows, make nothing."""
     async with desk(tmp_path) as (here, api):

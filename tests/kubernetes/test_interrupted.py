@@ -11,6 +11,7 @@ import pytest
 
 from jupyter_sandbox_spawner.backends.kubernetes.backend import KubernetesBackend
 from jupyter_sandbox_spawner.backends.kubernetes.layout import RECORD
+from jupyter_sandbox_spawner.backends.kubernetes.render import render_pod
 from jupyter_sandbox_spawner.errors import BackendError
 from tests.backends.kubernetes_facts import SPEC
 
@@ -153,3 +154,13 @@ async def test_many_lost_launchers(stage: Stage) -> None:
         async with KubernetesBackend.opened(stage.site) as again:
             found = await asyncio.gather(*(again.status(spec.id) for _ in range(3)))
             assert {status.value for status in found if status} == {"running"}
+
+
+async def test_a_pod_that_comes_true_after_its_start_was_given_up_ends(stage: Stage) -> None:
+    """Nobody asks for it any more: it is ended as soon as it is told of, not at the next launcher's start."""
+    spec = await stage.created()
+    await stage.backend.stop(spec.id, 0)
+    host = stage.backend._host
+    await host.api.create("pods", render_pod(spec, host.place(spec)))
+    await stage.until(lambda: not stage.cluster.kind("pods"))
+    assert (await stage.status())[0] == "stopped"

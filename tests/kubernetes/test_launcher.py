@@ -12,10 +12,12 @@ from typing import Any
 
 import pytest
 
+from jupyter_sandbox_spawner.clients import unix_http
 from jupyter_sandbox_spawner.clients.launcher import LauncherClient
 from jupyter_sandbox_spawner.errors import AnswerError, BackendError, UnreachableError
 from jupyter_sandbox_spawner.launcher import lease
 from jupyter_sandbox_spawner.launcher.app import run_launcher
+from jupyter_sandbox_spawner.launcher.claims import ClaimedHomes
 from jupyter_sandbox_spawner.models import Doors, Mount, Resources, SandboxSpec, UserPlace
 from jupyter_sandbox_spawner.settings import Site
 
@@ -153,6 +155,35 @@ async def test_an_address_before_it_runs(
         await client.stop(ID, 0)
         with pytest.raises(AnswerError):
             await starting
+
+
+async def test_why_a_start_failed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the home cannot be given back afterwards, since the cluster answers nothing any more."""
+    async with cluster(monkeypatch) as here, launcher(here.site) as (client, running):
+        await answers(client, running)
+        place = await client.place("alice")
+        find, asked = ClaimedHomes.find, [0]
+
+        async def once(self: ClaimedHomes, user: str, zone: str = "") -> UserPlace | None:
+            asked[0] += 1
+            if asked[0] > 1:
+                raise BackendError("The cluster is away.", code="kubernetes.unreachable")
+            return await find(self, user, zone)
+
+        monkeypatch.setattr(ClaimedHomes, "find", once)
+        here.refuse["POST", "secrets"] = (500, "first of all")
+        doors = Doors(directory=f"{here.site.doors_dir}/{ID}", ticket="t" * 43)
+        with pytest.raises(AnswerError) as refused:
+            await client.create(spec(here.site, place), doors)
+        assert asked == [2]
+        assert refused.value.code == "kubernetes.busy"
+
+
+async def test_a_launcher_that_lost_its_lease_is_asked_again() -> None:
+    """Another answers soon: whoever insists on an answer goes on, as with one that does not answer."""
+    for code, kind in (("launcher.lease_lost", UnreachableError), ("launcher.disk_full", AnswerError)):
+        told: dict[str, Any] = {"code": code, "message": "x"}
+        assert type(unix_http._answer_error("launcher", 503, told)) is kind
 
 
 async def test_what_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

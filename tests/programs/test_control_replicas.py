@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -89,10 +91,11 @@ def server() -> ControlPostgres:
 
 
 @pytest.fixture
-def replicas(tmp_path: Path, server: ControlPostgres) -> Iterator[tuple[Replica, Replica]]:
+def replicas(server: ControlPostgres) -> Iterator[tuple[Replica, Replica]]:
     """Two that are not started."""
     name = server.make()
-    root = Path(os.path.realpath(tmp_path))
+    # A worker's own directory may be too long for sockets.
+    root = Path(os.path.realpath(tempfile.mkdtemp(prefix="rep-", dir="/tmp")))
     pair = [Replica(root, item, server.by_socket(name), root / "state") for item in ("a", "b")]
     try:
         yield pair[0], pair[1]
@@ -100,6 +103,7 @@ def replicas(tmp_path: Path, server: ControlPostgres) -> Iterator[tuple[Replica,
         for replica in pair:
             replica.end()
         server.drop(name)
+        shutil.rmtree(root)
 
 
 def test_the_other_waits_and_takes_over_when_the_first_is_killed(

@@ -156,6 +156,26 @@ async def test_a_machine_that_fell_silent_costs_a_moment(road: Road, monkeypatch
     assert road.handshakes == 2
 
 
+async def test_of_those_to_a_silent_machine_one_is_asked(
+    road: Road, monkeypatch: pytest.MonkeyPatch, control: Control
+) -> None:
+    """The first that answers nothing speaks for all that are kept: a call waits once, not for each."""
+    await asyncio.gather(*(call(road, b"x" * 100_000) for _ in range(5)))
+    await asyncio.sleep(0.05)
+    before, ask, silent = road.handshakes, dial.ask, []
+
+    async def unheard(end: TlsEnd, head: bytes, seconds: float) -> Any:
+        if seconds == Far.answer_time:
+            return await ask(end, head, seconds)
+        silent.append(end)
+        return await ask(end, b"", 0.2)
+
+    control("several are kept", before >= 2)
+    monkeypatch.setattr(outward, "ask", unheard)
+    assert (await call(road, b"two"))[32:] == b"two"
+    assert (len(silent), road.handshakes) == (1, before + 1)
+
+
 async def test_none_is_used_after_the_certificates_changed(road: Road, control: Control) -> None:
     """On either side new papers mean a new handshake, and an old connection is not asked."""
     for files in (road.hub, road.launcher):

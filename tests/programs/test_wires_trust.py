@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import os
 import ssl
@@ -15,8 +16,9 @@ from pathlib import Path
 import pytest
 
 from jupyter_sandbox_spawner.wires.link import gateway as link_gateway
+from jupyter_sandbox_spawner.wires.link.__main__ import _carry
 from jupyter_sandbox_spawner.wires.link.gateway import Gateway, UntrustedError
-from tests.programs.wires_street import free_ports
+from tests.programs.wires_street import eventually, free_ports
 from tests.support.certificates import made, moment
 
 
@@ -32,10 +34,16 @@ async def listener(shown: Path, port: int = 0) -> asyncio.Server:
 
 
 @asynccontextmanager
+async def listening(shown: Path) -> AsyncIterator[tuple[str, int]]:
+    """The address of a listener with this directory's certificate."""
+    async with await listener(shown) as server:
+        yield "127.0.0.1", int(server.sockets[0].getsockname()[1])
+
+
+@asynccontextmanager
 async def gateway(shown: Path, trusted: Path, name: str = "gateway") -> AsyncIterator[Gateway]:
     """A link's view of a listener with one directory's certificate; it trusts another's authority."""
-    async with await listener(shown) as server:
-        address = ("127.0.0.1", int(server.sockets[0].getsockname()[1]))
+    async with listening(shown) as address:
         yield Gateway("sb-x", name, address, str(trusted / "gateway"), "key")
 
 
@@ -88,14 +96,11 @@ async def test_a_network_that_opens_late(tmp_path: Path, control: Callable[[str,
 
 
 async def test_who_does_not_answer_is_not_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A gateway that is away may be back in a moment: the link goes on, one that ran before at once."""
+    """A gateway that is away may be back in a moment: the link goes on."""
     async with gateway(made(tmp_path / "c"), tmp_path / "c") as seen:
         pass
     monkeypatch.setattr(link_gateway, "_GLANCE", 0.3)
     await asyncio.wait_for(seen.glance(), 120)
-    monkeypatch.setattr(link_gateway, "_GLANCE", 600.0)
-    monkeypatch.setattr(link_gateway, "_AGAIN", 0.1)
-    await asyncio.wait_for(seen.glance(again=True), 120)
 
 
 def test_a_pod_that_is_stopped_while_its_link_looks(tmp_path: Path) -> None:
@@ -115,3 +120,27 @@ def test_a_pod_that_is_stopped_while_its_link_looks(tmp_path: Path) -> None:
         link.terminate()
         assert link.wait(60) == 0
     assert os.listdir(places["doors"]) == []
+
+
+async def test_only_a_first_start_ends_for_it(tmp_path: Path) -> None:
+    """Every try before doors were bound does; a link started again beside a running server waits at them."""
+    ours, theirs = made(tmp_path / "ours"), made(tmp_path / "theirs")
+    asked = argparse.Namespace(
+        sandbox="sb-x", gateway="gateway", secret=str(ours / "gateway"), user_uid=os.geteuid()
+    )
+    for name in ("memory", "doors"):
+        (tmp_path / name).mkdir()
+        setattr(asked, name, str(tmp_path / name))
+    async with listening(theirs) as address:
+        for _ in range(2):
+            with pytest.raises(UntrustedError, match=r"^certificates.foreign: "):
+                await _carry(asked, address)
+        (tmp_path / "memory/key").write_text("key")
+        again = asyncio.create_task(_carry(asked, address))
+        try:
+            await eventually((tmp_path / "memory/ready").exists, lambda: "no door is bound")
+            done, _ = await asyncio.wait({again}, timeout=0.5)
+            assert not done
+        finally:
+            again.cancel()
+            await asyncio.gather(again, return_exceptions=True)

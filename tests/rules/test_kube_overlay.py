@@ -122,7 +122,7 @@ def test_what_says_where_it_runs() -> None:
     changed["metadata"]["annotations"].update(
         {"example.org/team": "x", "cluster-autoscaler.kubernetes.io/safe-to-evict": "false"}
     )
-    assert kube_overlay(PLAIN, changed) == {
+    assert kube_overlay(PLAIN, changed, ("example.org/",)) == {
         "metadata": {
             "labels": {"cost-centre": "42", "hub.jupyter.org/network-access-hub": "true"},
             "annotations": {
@@ -132,3 +132,14 @@ def test_what_says_where_it_runs() -> None:
         },
         "spec": spec,
     }
+
+
+def test_an_annotation_that_nobody_listed() -> None:
+    """Unknown domains are refused like known bad ones, and a listed order stays an order."""
+    for name in ("unheard.example/of", "plain", "org.systemd.property.ExecStopPost"):
+        changed = copy.deepcopy(PLAIN)
+        changed["metadata"]["annotations"][name] = "x"
+        with pytest.raises(ConfigurationError) as refused:
+            kube_overlay(PLAIN, changed, ("example.org/", "org.systemd.property.ExecStopPost"))
+        assert refused.value.field == f"metadata.annotations[{name!r}]"
+        assert "pod_annotations" in refused.value.remedy

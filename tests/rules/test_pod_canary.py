@@ -142,3 +142,13 @@ def test_no_other_policy_opens_it(name: str, control: Callable[[str, bool], None
     )
     opening = {"metadata": {"name": "dns-for-all"}, "spec": OPENING[name]}
     assert "dns-for-all" in why_open([CLOSED, OWN, opening], WAY)
+
+
+@pytest.mark.proves("E21")
+@pytest.mark.parametrize("change", [{"egress": [{}]}, {"egress": [*WAY, {}]}, {"ingress": [{}]}])
+def test_a_sandboxs_own_policy_is_looked_at_too(
+    change: dict[str, Any], control: Callable[[str, bool], None]
+) -> None:
+    """One that somebody opened is named until it is mended, though it selects that sandbox alone."""
+    control("as the launcher made it", why_open([CLOSED, OWN], WAY) == "")
+    assert "sb-x" in why_open([CLOSED, OWN | {"spec": OWN["spec"] | change}], WAY)

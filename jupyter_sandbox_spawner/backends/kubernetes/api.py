@@ -155,21 +155,24 @@ class Cluster:
         """Put a whole object, of the version that it names. Raises `kubernetes.conflict` for an older one."""
         return _read(await self._try("PUT", self._path(kind, name), body=manifest))
 
-    async def delete(self, kind: Kind, name: str, uid: str = "", grace: int | None = None) -> bool:
-        """Let an object go; False if it was gone. With `uid` only that very one.
+    async def delete(
+        self, kind: Kind, name: str, uid: str = "", grace: int | None = None, *, version: str = ""
+    ) -> bool:
+        """Let an object go; False if it was gone. With `uid` only that very one, with `version` as it was.
 
         `grace` in seconds; never 0, with which the cluster forgets a pod before anybody has seen it end.
         """
         options: dict[str, Any] = {"propagationPolicy": "Background"}
-        if uid:
-            options["preconditions"] = {"uid": uid}
+        known = {key: text for key, text in (("uid", uid), ("resourceVersion", version)) if text}
+        if known:
+            options["preconditions"] = known
         if grace is not None:
             options["gracePeriodSeconds"] = max(1, grace)
         try:
             raw = await self._call("DELETE", self._path(kind, name), body=options, absent=True)
         except BackendError as error:
-            if error.code == "kubernetes.conflict" and uid:
-                return False  # another one has the name by now
+            if error.code == "kubernetes.conflict" and known:
+                return False  # another one has the name by now, or it was changed
             raise
         return bool(raw)
 

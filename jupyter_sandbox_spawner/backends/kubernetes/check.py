@@ -15,7 +15,7 @@ from ...errors import IsolationError
 from ...models import SandboxSpec
 from ...names import LABEL_OWNER
 from ...rules.pod_changed import way_out
-from ...rules.pod_notes import orders, told_by_cluster
+from ...rules.pod_notes import may_ask, may_stand
 from ..oci.layout import HOSTNAME
 from ..refusing import only_known, refuse
 from .check_containers import check_link, check_user, check_volumes
@@ -23,6 +23,7 @@ from .layout import GRACE, LINK_UID, MOST_UID, Place, labels, notes
 
 __all__ = ["check", "judge_made"]
 
+_OURS = f"{LABEL_OWNER}/"
 _METADATA = {"name", "namespace", "labels", "annotations", "ownerReferences"}
 # Of the server's own making; nobody asks for them.
 _MADE = {"uid", "resourceVersion", "generation", "creationTimestamp", "managedFields"}
@@ -115,8 +116,10 @@ def _identity(pod: Mapping[str, Any], spec: SandboxSpec, place: Place) -> None:
     if (metadata.get("name"), metadata.get("namespace")) != (spec.id, place.cluster.namespace):
         text = f"it must be {spec.id} in {place.cluster.namespace}."
         raise refuse("label", "metadata.name", text)
-    if not labels(spec, place.site).items() <= (metadata.get("labels") or {}).items():
-        raise refuse("label", "metadata.labels", "without the owner's labels nobody could stop it.")
+    found: Mapping[str, str] = metadata.get("labels") or {}
+    if {name: text for name, text in found.items() if name.startswith(_OURS)} != labels(spec, place.site):
+        text = f"those of {LABEL_OWNER} say whose it is, and nobody adds one."
+        raise refuse("label", "metadata.labels", text)
     for owner in metadata.get("ownerReferences") or ():
         if (owner.get("kind"), owner.get("name"), bool(owner.get("controller"))) != (
             "Secret",
@@ -132,12 +135,11 @@ def _notes(pod: Mapping[str, Any], spec: SandboxSpec, place: Place, made: bool) 
         # Older clusters took the profiles of system calls and of files by annotation.
         if "seccomp" in name or "apparmor" in name:
             raise refuse("seccomp", "metadata.annotations", f"{name} would change what it may do.")
-        if made and told_by_cluster(name, place.cluster.pod_annotations):
-            continue
-        if not name.startswith(LABEL_OWNER) and orders(name):
-            text = f"{name} can give it another network or runtime."
+        passes = may_stand if made else may_ask
+        if not name.startswith(_OURS) and not passes(name, place.cluster.pod_annotations):
+            text = f"{name} can give it another network or runtime, or is not in the site's pod_annotations."
             raise refuse("annotation", "metadata.annotations", text)
-    if {name: text for name, text in found.items() if name.startswith(LABEL_OWNER)} != notes(spec):
+    if {name: text for name, text in found.items() if name.startswith(_OURS)} != notes(spec):
         raise refuse("label", "metadata.annotations", f"those of {LABEL_OWNER} say whose it is.")
 
 

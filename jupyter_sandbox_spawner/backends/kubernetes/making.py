@@ -45,7 +45,8 @@ class PodMaking:
                 raise
             change = {"metadata": manifest["metadata"], "stringData": manifest["stringData"]}
             secret = _there(await self._api.patch("secrets", record.spec.id, change))
-        await self._own.close(owned_by(render_policy(record.spec, place), secret))
+        policy = render_policy(record.spec, place.cluster, place.pods_port)
+        await self._own.close(owned_by(policy, secret))
         return digest_of(place.authority)
 
     async def write(self) -> Document | None:

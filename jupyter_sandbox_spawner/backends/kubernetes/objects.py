@@ -34,14 +34,18 @@ class PodObjects:
 
     def ours(self, kind: Kind, found: Document) -> Document:
         """The same object, if its labels are ours. Raises BackendError `kubernetes.foreign`."""
-        theirs = found["metadata"].get("labels") or {}
-        if not self._labels.items() <= theirs.items():
+        if not self.is_ours(found):
             raise BackendError(
                 f"The cluster has another one's object {self._name}.",
                 code="kubernetes.foreign",
                 remedy=f"See who made it: kubectl -n {self._api.namespace} get {kind} {self._name} -o yaml",
             )
         return found
+
+    def is_ours(self, found: Document) -> bool:
+        """Are its labels ours?"""
+        theirs = found["metadata"].get("labels") or {}
+        return self._labels.items() <= theirs.items()
 
     async def add(self, kind: Kind, manifest: Manifest) -> Document:
         """Make it; where it is there already, it must be ours."""
@@ -55,16 +59,17 @@ class PodObjects:
 
     async def close(self, policy: Manifest) -> None:
         """Make the NetworkPolicy; one that is there already must close as much, or is made anew."""
-        for anew in (True, False):
-            if closes_alike(await self.add("networkpolicies", policy), policy):
-                return
-            if not anew or not await self.erase("networkpolicies", _RENEWAL):
-                break
-        raise BackendError(
-            f"The policy {self._name} is another one's and does not go.",
-            code="kubernetes.foreign",
-            remedy=f"See: kubectl -n {self._api.namespace} get networkpolicy {self._name} -o yaml",
-        )
+        found = await self.add("networkpolicies", policy)
+        if closes_alike(found, policy):
+            return
+        # Who keeps policies may be making it as well.
+        gone = await self.erase("networkpolicies", _RENEWAL)
+        if not gone or not closes_alike(await self.add("networkpolicies", policy), policy):
+            raise BackendError(
+                f"The policy {self._name} is another one's and does not go.",
+                code="kubernetes.foreign",
+                remedy=f"See: kubectl -n {self._api.namespace} get networkpolicy {self._name} -o yaml",
+            )
 
     async def ticket(self) -> str:
         """What the sandbox's link shows the gateway once; "" where there is none any more."""

@@ -16,7 +16,7 @@ from ..base import is_over
 from .api import Document
 from .host import ClusterHost
 from .objects import PodObjects
-from .render import owned_by, render_policy
+from .render import Manifest, owned_by, render_policy
 from .sandbox import PodSandbox
 
 __all__ = ["PolicyKeeper"]
@@ -71,42 +71,62 @@ class PolicyKeeper:
 
     def _look(self, name: str, policy: Document | None) -> None:
         sandbox = self._sandboxes().get(name)
-        if sandbox is None or is_over(sandbox.record.status) or self._closes(policy, sandbox):
+        if sandbox is None or self._is_fine(policy, sandbox):
             return
         if name not in self._mending:
             task = self._mending[name] = asyncio.create_task(self._mend(sandbox))
             task.add_done_callback(lambda _: self._mending.pop(name, None))
 
-    def _closes(self, policy: Document | None, sandbox: PodSandbox) -> bool:
+    def _is_fine(self, policy: Document | None, sandbox: PodSandbox) -> bool:
+        """One that has ended needs none, but keeps none that opens more than it did."""
         if policy is None:
-            return False
-        wanted = render_policy(sandbox.record.spec, self._host.place(sandbox.record.spec))
-        return closes_alike(policy, wanted)
+            return is_over(sandbox.record.status)
+        return closes_alike(policy, self._wanted(sandbox))
+
+    def _wanted(self, sandbox: PodSandbox) -> Manifest:
+        return render_policy(sandbox.record.spec, self._host.site.cluster, self._host.site.pods_port)
 
     async def _mend(self, sandbox: PodSandbox) -> None:
         """Not while a verb is at it, which may be making or erasing the very policy."""
-        pause = _PAUSES[0]
+        pause, said = _PAUSES[0], ""
         while True:
             try:
                 async with sandbox.lock:
                     await self._make_anew(sandbox)
                 return
             except SandboxError as error:
-                log.error("%s: its policy could not be made anew: %s", sandbox.id, error)
+                if str(error) != said:
+                    log.error("%s: its policy could not be made anew: %s", sandbox.id, error)
+                said = str(error)
             await asyncio.sleep(pause)
             pause = min(2 * pause, _PAUSES[1])
 
     async def _make_anew(self, sandbox: PodSandbox) -> None:
-        spec = sandbox.record.spec
-        if is_over(sandbox.record.status) or self._sandboxes().get(spec.id) is not sandbox:
+        if self._sandboxes().get(sandbox.id) is not sandbox:
             return
-        own = PodObjects(self._host, spec.id)
-        found, secret = await own.find("networkpolicies"), await own.find("secrets")
-        if self._closes(found, sandbox) or secret is None:
+        own = PodObjects(self._host, sandbox.id)
+        secret = await own.find("secrets")
+        found = await self._host.api.get("networkpolicies", sandbox.id)
+        if secret is None:
+            return
+        lost = found is not None and not own.is_ours(found) and _goes_with(found, secret)
+        if found is not None and not lost:
+            own.ours("networkpolicies", found)
+        if self._is_fine(found, sandbox) and not lost:
             return
         log.critical(
-            "%s: its NetworkPolicy was %s by somebody else; it is made anew.",
-            spec.id,
-            "changed" if found else "deleted",
+            "%s: its NetworkPolicy %s; it is made anew.",
+            sandbox.id,
+            "says something else than this site does: somebody changed it, or the site's settings"
+            if found
+            else "was deleted by somebody else",
         )
-        await own.close(owned_by(render_policy(spec, self._host.place(spec)), secret))
+        if found is not None and lost:
+            # Whoever took its labels away hid it from the watch. The namespace stays closed meanwhile.
+            await self._host.api.delete("networkpolicies", sandbox.id, str(found["metadata"]["uid"]))
+        await own.close(owned_by(self._wanted(sandbox), secret))
+
+
+def _goes_with(policy: Document, secret: Document) -> bool:
+    owners = policy["metadata"].get("ownerReferences") or ()
+    return any(owner.get("uid") == secret["metadata"]["uid"] for owner in owners)

@@ -32,6 +32,7 @@ from .layout import (
     link_command,
     link_sees,
     notes,
+    site_label,
     user_sees,
     volumes_in_memory,
     wait_for_link,
@@ -57,7 +58,7 @@ def render_pod(spec: SandboxSpec, place: Place) -> Manifest:
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": _metadata(spec, place),
+        "metadata": _metadata(spec, place.cluster),
         "spec": {
             "restartPolicy": "Never",
             "automountServiceAccountToken": False,
@@ -89,24 +90,27 @@ def way_out(cluster: KubernetesSite, pods_port: int) -> list[Manifest]:
     return [{"to": [gateway], "ports": [{"protocol": "TCP", "port": pods_port}]}]
 
 
-def render_policy(spec: SandboxSpec, place: Place) -> Manifest:
-    """The NetworkPolicy: nobody comes in, and the gateway's one port is the only way out."""
+def render_policy(spec: SandboxSpec, cluster: KubernetesSite, pods_port: int) -> Manifest:
+    """The NetworkPolicy: nobody comes in, and the gateway's one port is the only way out.
+
+    It needs no Place: who runs keeps its policy also when its image or its devices are gone from the site.
+    """
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
-        "metadata": _metadata(spec, place),
+        "metadata": _metadata(spec, cluster),
         "spec": {
             "podSelector": {"matchLabels": {SANDBOX_LABEL: spec.id}},
             "policyTypes": ["Ingress", "Egress"],
             "ingress": [],
-            "egress": way_out(place.cluster, place.pods_port),
+            "egress": way_out(cluster, pods_port),
         },
     }
 
 
 def render_secret(spec: SandboxSpec, ticket: str, place: Place, record: str) -> Manifest:
     """The Secret: the launcher's record of the sandbox, what its link shows the gateway, its own /etc."""
-    metadata = _metadata(spec, place)
+    metadata = _metadata(spec, place.cluster)
     metadata["annotations"] |= {RECORD: record, TRUSTS: digest_of(place.authority)}
     return {
         "apiVersion": "v1",
@@ -156,11 +160,11 @@ def _has_name(item: Any) -> bool:
     return isinstance(item, Mapping) and isinstance(item.get("name"), str)
 
 
-def _metadata(spec: SandboxSpec, place: Place) -> Manifest:
+def _metadata(spec: SandboxSpec, cluster: KubernetesSite) -> Manifest:
     return {
         "name": spec.id,
-        "namespace": place.cluster.namespace,
-        "labels": labels(spec, place.site),
+        "namespace": cluster.namespace,
+        "labels": labels(spec, site_label(cluster)),
         "annotations": notes(spec),
     }
 

@@ -136,6 +136,9 @@ class PodSandbox(RecordedSandbox):
             return
         self.uid = uid
         view = self.view = view_pod(pod, USER, self._host.site.cluster.gateway_address)
+        unwanted = is_over(self.record.status) and "deletionTimestamp" not in pod["metadata"]
+        if unwanted and view.state != "over":
+            await self._api.delete("pods", self.id, uid, grace=1)  # of a start that came true after all
         phase = self.record.phase
         if view.address != self.record.address and phase in ("starting", "running"):
             self.record = replace(self.record, address=view.address)

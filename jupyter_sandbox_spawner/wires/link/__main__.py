@@ -53,24 +53,34 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 async def _carry(options: argparse.Namespace, address: tuple[str, int]) -> None:
-    again = has_key(options.memory)
-    key = kept_key(options.memory)
-    gateway = Gateway(options.sandbox, options.gateway, address, options.secret, key)
     stopping = asyncio.ensure_future(_until_signal())
-    serving = asyncio.ensure_future(_serve(options, gateway, again))
-    await asyncio.wait({stopping, serving}, return_when=asyncio.FIRST_COMPLETED)
-    if serving.done():
-        serving.result()
+    serving = asyncio.ensure_future(_serve(options, address))
+    try:
+        await asyncio.wait({stopping, serving}, return_when=asyncio.FIRST_COMPLETED)
+        if serving.done():
+            serving.result()
+    finally:
+        stopping.cancel()
+        serving.cancel()
+        await asyncio.gather(stopping, serving, return_exceptions=True)
 
 
-async def _serve(options: argparse.Namespace, gateway: Gateway, again: bool) -> None:
-    # The user's container begins once doors are bound, and a pod that has begun cannot say why it waits.
-    await gateway.glance(again)
+async def _serve(options: argparse.Namespace, address: tuple[str, int]) -> None:
+    known = (options.sandbox, options.gateway, address, options.secret)
+    if not has_key(options.memory):
+        # The user's container begins once doors are bound, and a pod that has begun cannot say why it waits.
+        await Gateway(*known, "").glance()
+    # From here on this is a link that is started again, and waits for a gateway that is mended.
+    gateway = Gateway(*known, kept_key(options.memory))
     listeners = [bind(options.doors, door) for door in DOORS]
-    tell_ready(options.memory)
-    doors = [PodDoor(door, options.user_uid, gateway) for door in DOORS]
-    carrying = [door.serve(listener) for door, listener in zip(doors, listeners, strict=True)]
-    await asyncio.gather(gateway.buy(), *carrying)
+    try:
+        tell_ready(options.memory)
+        doors = [PodDoor(door, options.user_uid, gateway) for door in DOORS]
+        carrying = [door.serve(listener) for door, listener in zip(doors, listeners, strict=True)]
+        await asyncio.gather(gateway.buy(), *carrying)
+    finally:
+        for listener in listeners:
+            listener.close()
 
 
 def _tell(why: str) -> None:

@@ -50,14 +50,14 @@ def _write_whole(path: Path, raw: bytes, mode: int) -> None:
 
 
 def has_key(memory: str) -> bool:
-    """Has a link run in this pod before?"""
+    """Has a link of this pod been here before?"""
     return Path(memory, "key").exists()
 
 
 def kept_key(memory: str) -> str:
     """The key of this pod, made once and kept in memory that is the link's alone (0600)."""
     path = Path(memory, "key")
-    if not path.exists():
+    if not has_key(memory):
         _write_whole(path, secrets.token_urlsafe(32).encode(), 0o600)
     return path.read_text()
 

@@ -28,7 +28,6 @@ _AT_ONCE = 32  # handshakes; further connections wait for their turn
 _FIRST, _LAST = 0.05, 2.0  # seconds between tries
 _SAY_EVERY = 10.0
 _GLANCE = 20.0  # seconds that a network may take to let a new pod out; the start's hook waits for 60
-_AGAIN = 2.0  # seconds for the same where the pod has run before, whose doors are missed meanwhile
 # OpenSSL's reasons. ref: openssl/x509_vfy.h
 _VERIFIED = {
     9: "certificates.clock",
@@ -58,14 +57,14 @@ class Gateway:
         self._said = -_SAY_EVERY
         self.bought = asyncio.Event()
 
-    async def glance(self, again: bool = False) -> None:
+    async def glance(self) -> None:
         """Raises UntrustedError where the gateway shows a certificate that does not hold here.
 
-        Looks until somebody answers, for some seconds; `again`: the pod has run before. Who does not answer
-        is not judged: it is dialled again, and again.
+        Looks until somebody answers, for some seconds. Who does not answer is not judged: it is dialled
+        again, and again.
         """
         with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._look(), _AGAIN if again else _GLANCE)
+            await asyncio.wait_for(self._look(), _GLANCE)
 
     async def _look(self) -> None:
         wait = _FIRST

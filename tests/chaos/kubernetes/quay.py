@@ -136,7 +136,11 @@ class Quay:
         listening = Path("/proc/net/unix").read_text().splitlines()
         path = control_socket(self.site, "hub")
         inodes = {line.split()[6] for line in listening if line.endswith(f" {path}")}
-        for entry in Path(f"/proc/{number}/fd").iterdir():
+        entries: list[Path] = []
+        # It, or one of its descriptors, may go while we look.
+        with suppress(OSError):
+            entries = list(Path(f"/proc/{number}/fd").iterdir())
+        for entry in entries:
             with suppress(OSError):
                 target = os.readlink(entry)
                 if target.startswith("socket:[") and target[8:-1] in inodes:
