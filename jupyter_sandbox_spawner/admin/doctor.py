@@ -23,16 +23,20 @@ __all__ = ["diagnose", "examine"]
 
 
 def examine(installation: Installation | None = None) -> Sequence[Finding]:
-    """Every finding: the machine, then the site (or what the defaults would meet), then known holes."""
+    """Every finding: the machine, then the site (or what the defaults would meet), then known holes.
+
+    On a cluster the nodes are the machines, which the launcher's probes look at.
+    """
     environments = installation.site.environments if installation else {}
     docker = docker_findings(installation.site) if installation else ()
     cluster = cluster_findings(installation.site) if installation else ()
     certificates = certificate_findings(installation.site) if installation else ()
     gpus = gpu_findings(installation.site) if installation and installation.site.backend == "local" else ()
     local = installation is not None and installation.site.backend == "local"
+    on_cluster = installation is not None and installation.site.backend == "kubernetes"
     runtimes = installation.site.runtimes if installation and local else ("runc",)
     return [
-        *machine_findings(runtimes),
+        *(() if on_cluster else machine_findings(runtimes)),
         *site_findings(installation),
         *certificates,
         *cluster,

@@ -23,23 +23,21 @@ def search_path() -> str:
 
 
 def check_programs(installation: Installation) -> None:
-    """Raises ConfigurationError `program.missing` for the first one that is not there."""
-    if installation.site.backend == "local":  # Docker brings its own
+    """Raises ConfigurationError `program.missing` for the first one that is not there, and
+    `kubernetes.not_one_machine` for a site whose programs are pods."""
+    if installation.site.backend == "kubernetes":
+        raise ConfigurationError(
+            'With backend="kubernetes" the programs run as pods of the cluster, not on one machine.',
+            code="kubernetes.not_one_machine",
+            field="backend",
+            remedy="Start them with: kubectl apply -k OVERLAY (docs/how-to/run-on-kubernetes.md). To try the"
+            ' product on this machine, take backend="local".',
+        )
+    if installation.site.backend == "docker":
+        _check_docker()
+    else:
         for runtime in installation.site.runtimes:
             _need(runtime, f"{runtime} starts the sandboxes", f"apt-get install {runtime}")
-    elif os.geteuid() != 0:
-        raise ConfigurationError(
-            "The Docker backend needs root: homes of containers belong to other uids of this host.",
-            code="docker.needs_root",
-            field="backend",
-            remedy='Run as root, or take backend="local".',
-        )
-    elif importlib.util.find_spec("dockerspawner") is None:
-        raise ConfigurationError(
-            "dockerspawner is not installed; its settings are read with it.",
-            code="program.missing",
-            remedy="Install it: pip install 'jupyter_sandbox_spawner[docker]'",
-        )
     for name in ("setpriv", "prlimit"):
         _need(name, "it ties the programs to this one", "apt-get install util-linux")
     _need("node", "the proxy runs on it", "apt-get install nodejs npm")
@@ -59,6 +57,23 @@ def node_version() -> int:
     answer = subprocess.run(["node", "--version"], capture_output=True, text=True, check=False)
     found = re.match(r"v(\d+)", answer.stdout)
     return int(found[1]) if found else 0
+
+
+def _check_docker() -> None:
+    """Docker brings its own runtime."""
+    if os.geteuid() != 0:
+        raise ConfigurationError(
+            "The Docker backend needs root: homes of containers belong to other uids of this host.",
+            code="docker.needs_root",
+            field="backend",
+            remedy='Run as root, or take backend="local".',
+        )
+    if importlib.util.find_spec("dockerspawner") is None:
+        raise ConfigurationError(
+            "dockerspawner is not installed; its settings are read with it.",
+            code="program.missing",
+            remedy="Install it: pip install 'jupyter_sandbox_spawner[docker]'",
+        )
 
 
 def _need(program: str, why: str, command: str) -> None:

@@ -28,6 +28,8 @@ _AFTER_REFUSAL = 10.0  # seconds until what Vault would not end is tried again
 _ASK_CONTROL = 2.0  # seconds between two questions who still runs
 _AT_ONCE = 3  # renewals and ends at the same time, so that those who read are not kept waiting
 _MOST_A_ROUND = 200
+# Seconds for Vault at the start: a cluster's network may learn of a new pod later than it runs.
+_PATIENCE = 30.0
 
 
 class Upkeep:
@@ -44,6 +46,8 @@ class Upkeep:
         self._end_at: dict[str, float] = {}
         self._in_hand: set[str] = set()
         self._renew_at: dict[str, float] = {}
+        self._patient_until = 0.0
+        self._told = False
 
     async def begin(self) -> None:
         """After a start the tokens of before are lost: those without leases end, others live with theirs."""
@@ -58,16 +62,11 @@ class Upkeep:
 
     async def run(self) -> None:
         """Until it is cancelled."""
-        # At once: a wrapped secret id that waits for its first use is soon too old to be opened.
-        first = asyncio.create_task(self._log_in())
-        try:
-            await asyncio.shield(first)
-        except asyncio.CancelledError:
-            # Opened once, it must be kept: an end that comes just now waits for that.
-            await first
-            raise
+        self._patient_until = self._all.clock() + _PATIENCE
         while True:
             try:
+                if self._patient_until:
+                    await self._log_in()
                 await self.round()
             except SandboxError as error:
                 log.warning("The upkeep of credentials was interrupted: %s", error)
@@ -77,10 +76,25 @@ class Upkeep:
             await asyncio.sleep(_ROUND)
 
     async def _log_in(self) -> None:
+        """At once: a wrapped secret id that waits for its first use is soon too old to be opened.
+
+        A Vault that does not answer yet is asked again for a while; later whoever reads a secret asks anew.
+        """
+        until, self._patient_until = self._patient_until, 0.0
+        first = asyncio.create_task(self._all.own.token())
         try:
-            await self._all.own.token()
+            await asyncio.shield(first)
+        except asyncio.CancelledError:
+            # Opened once, it must be kept: an end that comes just now waits for that.
+            await asyncio.gather(first, return_exceptions=True)
+            raise
         except SandboxError as error:
-            log.error("The broker cannot log in at Vault: %s", error)
+            if not is_outage(error) or self._all.clock() > until:
+                log.error("The broker cannot log in at Vault: %s", error)
+                return
+            if not self._told:
+                log.warning("%s The broker waits for Vault, %.0f s at most.", error.message, _PATIENCE)
+            self._told, self._patient_until = True, until
 
     async def round(self) -> None:
         """Who runs, what is due, what must end."""

@@ -10,6 +10,7 @@ from urllib.parse import quote, urlencode
 
 from ..rules.admission import Admission, AdmissionRequest, ProfileTerms
 from ..rules.offers import Offer
+from ..rules.room_words import Lack
 from ..settings import Site
 from ..wire import decode, encode
 from .unix_http import UnixClient
@@ -173,6 +174,10 @@ class ControlClient(UnixClient):
         body = encode(OfferQuestion(groups=tuple(sorted(groups)), server=server))
         found = await self.call("POST", f"/api/users/{quote(user, safe='')}/offers", body)
         return decode(tuple[Offer, ...], found)
+
+    async def room(self, sandbox: str, lack: Lack) -> str:
+        """By when there is room for one that waits for it, as a sentence; "" where nobody knows."""
+        return str((await self.call("GET", f"/api/sandboxes/{sandbox}/room/{lack}"))["words"])
 
     async def cancel(self, user: str, ticket: str) -> None:
         """Give up the user's place in the queue. AnswerError `gpu.unknown_ticket` if there is none."""

@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 
 from ..leftovers import Leftover, Leftovers
 from ..models import BootDocument, EgressPolicy, Event, GatewayEntry, GatewayInventory, OpenDoors, SandboxSpec
+from ..rules.pod_doors import PodDenial
 from ..wire import decode, encode
 from .unix_http import UnixClient
 
@@ -80,6 +81,11 @@ class GatewayClient(UnixClient):
     async def acknowledge(self, seq: int) -> None:
         """Events up to `seq` are stored elsewhere; the gateway may forget them."""
         await self.call("POST", "/events/ack", {"seq": seq})
+
+    async def pod_denied(self, sandbox: str, denial: PodDenial) -> None:
+        """The wires refused a pod of this sandbox, or ("") somebody unknown; the audit will have it."""
+        path = f"/sandboxes/{sandbox}/denied" if sandbox else "/denied"
+        await self.call("POST", path, encode(denial))
 
     async def health(self) -> bool:
         """Does the gateway answer?"""

@@ -80,6 +80,13 @@ class LauncherClient(UnixClient):
                 return None
             raise
 
+    async def address(self, sandbox_id: str, timeout: float) -> str:
+        """Wait up to `timeout` seconds for its pod's address, which is told once its machine is proved; else
+        ""."""
+        path = f"/sandboxes/{sandbox_id}/address?timeout={timeout:g}"
+        document = await self.call("GET", path, timeout=timeout + _PROOF_TIME)
+        return "" if document is None else str(document["address"])
+
     async def ended(self, sandbox_id: str, timeout: float) -> Status | None:
         """Wait up to `timeout` seconds for the end; None if the sandbox is not over yet."""
         path = f"/sandboxes/{sandbox_id}/ended?timeout={timeout:g}"

@@ -44,7 +44,7 @@ class UnixClient(PooledClient):
             raise UnreachableError(
                 f"The {self.program} does not answer ({type(error).__name__}).",
                 code=f"{self.program}.unreachable",
-                remedy="Try again in a moment; the admin sees more in: jupyter-sandbox-admin run",
+                remedy=f"Try again in a moment; the admin sees more in the {self.program}'s log.",
             ) from error
         if status >= 400:
             raise _answer_error(self.program, status, document)

@@ -11,11 +11,13 @@ from ..clients.control import OfferQuestion
 from ..errors import ProgramError, SandboxError
 from ..gpus import GpuInventory
 from ..rules.audit import Entry
+from ..rules.room_words import Lack
 from ..wire import decode_json, encode
-from . import waiting
+from . import records, waiting
 from .board import board
 from .offers import Looking, may_ask_for_gpus, offers
 from .parts import Parts
+from .room import room_for
 
 __all__ = ["GpuApi", "UnknownTicketError"]
 
@@ -39,6 +41,7 @@ class GpuApi:
         app.add_routes(
             [
                 web.post("/api/users/{user}/offers", self._offers),
+                web.get("/api/sandboxes/{id}/room/{lack:gpu|room}", self._room),
                 web.delete("/api/users/{user}/tickets/{ticket:[0-9]{1,18}}", self._cancel),
             ]
         )
@@ -51,6 +54,16 @@ class GpuApi:
                 web.delete(f"{prefix}/api/gpu/tickets/{{ticket:[0-9]{{1,18}}}}", self._cancel),
             ]
         )
+
+    async def _room(self, request: web.Request) -> web.Response:
+        sandbox, now = request.match_info["id"], self._parts.clock.now()
+        lack: Lack = "gpu" if request.match_info["lack"] == "gpu" else "room"
+
+        def find(connection: Connection) -> str:
+            record = records.by_id(connection, sandbox)
+            return "" if record is None else room_for(connection, record, lack, now)
+
+        return web.json_response({"words": await self._parts.store.run(find)})
 
     async def _offers(self, request: web.Request) -> web.Response:
         body = decode_json(OfferQuestion, await request.read())

@@ -17,11 +17,12 @@ from ..models import EgressPolicy, GatewayEntry
 from ..names import is_sandbox_id
 from ..rules.api_filter import allowed_calls
 from ..rules.heads import PagePolicy
+from ..rules.pod_doors import PodDenial
 from ..serving import private_directory
 from .boot import BootDesk
 from .door import Reserve
 from .doorway import Carriers, open_doors, resize_egress
-from .events import Spool
+from .events import Detail, Spool
 from .ingress import HoldTimes, IngressPool
 from .memory import Memory, Use
 from .repeats import Reporter
@@ -60,6 +61,7 @@ class Registry:
         self._open: dict[str, OpenSandbox] = {}
         self._saving: set[asyncio.Task[None]] = set()
         self.routes = RouteTable()
+        self._strangers = Reporter(spool, "", "", "")
         private_directory(around.doors_dir)
 
     def __iter__(self) -> Iterator[OpenSandbox]:
@@ -105,6 +107,14 @@ class Registry:
             )
         return found
 
+    def pod_denied(self, sandbox: str, denial: PodDenial) -> None:
+        """Count and audit what the wires refused to a pod of this sandbox; "": of nobody known."""
+        detail: Detail = {"host": denial.address, "code": denial.code, "claimed": denial.claimed}
+        if sandbox:
+            self.get(sandbox).deny("pods.denied", detail, denial.count)
+        else:
+            self._strangers.report("pods.denied", detail, denial.count)
+
     async def drop_timed(self, sandbox: str) -> None:
         """Take out of the egress policy what was given for a time, on disk too."""
         async with self._lock(sandbox):
@@ -142,6 +152,7 @@ class Registry:
     async def shut_down(self) -> None:
         """End every connection but keep all records: the next gateway re-opens the doors."""
         await asyncio.gather(*(found.close() for found in self._open.values()))
+        self._strangers.flush()
         await self._memory.close(self._uses)
         await asyncio.gather(*self._saving, return_exceptions=True)
         self._state.close()

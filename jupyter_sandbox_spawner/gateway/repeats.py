@@ -29,18 +29,18 @@ class Reporter:
         self._details: dict[tuple[object, ...], tuple[str, Detail]] = {}
         self._timer: asyncio.TimerHandle | None = None
 
-    def report(self, kind: str, detail: Detail) -> None:
-        """Tell of one event; equal ones within the window are counted and told at its end."""
+    def report(self, kind: str, detail: Detail, times: int = 1) -> None:
+        """Tell of one event, or of so many; equal ones within the window are counted and told at its end."""
         key = (kind, *(detail.get(name) for name in _KEYS))
         if key not in self._counts and len(self._counts) >= _DIFFERENT:
             key = (kind, "more")
             detail = {"code": detail.get("code"), "host": "(many more)"}
         if key in self._counts:
-            self._counts[key] += 1
+            self._counts[key] += times
             self._details[key] = (kind, detail)
             return
         self._counts[key] = 0
-        self._write(kind, {**detail, "count": 1})
+        self._write(kind, {**detail, "count": times})
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_WINDOW, self.flush)
 

@@ -8,6 +8,7 @@ from typing import Any
 from ..errors import BootError, ConfigurationError
 from ..leftovers import Leftovers
 from ..models import BootDocument, EgressPolicy, GatewayEntry, OpenDoors
+from ..rules.pod_doors import PodDenial, checked
 from ..wire import decode_json, encode
 from .events import Spool
 from .metrics import render
@@ -91,6 +92,9 @@ class _Routes:
         self._spool.acknowledge(decode_json(_Acknowledged, asked.body).seq)
         return _OK
 
+    async def denied(self, asked: Asked) -> Any:
+        self._registry.pod_denied(asked.sandbox, checked(decode_json(PodDenial, asked.body)))
+
     async def health(self, asked: Asked) -> Any:
         return _OK
 
@@ -113,6 +117,8 @@ def routes_of(registry: Registry, spool: Spool, front_url: str) -> tuple[Route, 
         Route("GET", "/leftovers", routes.leftovers),
         Route("GET", "/events", routes.events),
         Route("POST", "/events/ack", routes.acknowledge),
+        Route("POST", "/sandboxes/{id}/denied", routes.denied),
+        Route("POST", "/denied", routes.denied),
         Route("GET", "/health", routes.health),
         Route("GET", "/metrics", routes.metrics),
     )

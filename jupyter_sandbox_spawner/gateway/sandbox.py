@@ -151,10 +151,10 @@ class OpenSandbox:
             return None
         return Refusal(403, "front.bytes_capped", browser.capped_sentence(self.entry.browser))
 
-    def deny(self, kind: str, detail: Detail) -> None:
-        """Count and audit a refusal."""
-        self.denials += 1
-        self.reporter.report(kind, detail)
+    def deny(self, kind: str, detail: Detail, times: int = 1) -> None:
+        """Count and audit a refusal, or so many equal ones."""
+        self.denials += times
+        self.reporter.report(kind, detail, times)
 
     def api_may_ask(self) -> bool:
         """May the sandbox call the hub's API once more? Counts the call."""

@@ -81,7 +81,7 @@ class Lifecycle:
             await self._insist(lambda: self._launcher.create(room.spec, doors, room.overlay))
         with stages.stage("start"):
             await self._insist(lambda: self._gateway.boot(sandbox_id, room.document))
-            await start_sandbox(self._launcher, self._gateway, sandbox_id, stages)
+            await start_sandbox(self._launcher, self._gateway, sandbox_id, stages, self._control)
         with stages.stage("server"):
             await self._wait_for_server(plan, room)
         await self._tell(lambda: self._control.ready(sandbox_id, stages.seconds()), sandbox_id)

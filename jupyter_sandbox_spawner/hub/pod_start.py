@@ -1,7 +1,7 @@
 """What is different in a start where the sandbox is a pod? Its ticket, its address, and why it waits.
 
 Law: a pod's address is told by the launcher, never by the pod; without it nothing is given to it. It is told
-when the launcher says that the pod runs, by when the pod's node has been proved to be closed.
+once the pod's node has been proved to be closed: as soon as there is one, and again when the pod runs.
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import secrets
 
+from ..clients.control import ControlClient
 from ..clients.gateway import GatewayClient
 from ..clients.launcher import LauncherClient
 from ..clients.pod_gateway import PodGateway
-from ..errors import BackendError, ProgramError
+from ..errors import BackendError, ProgramError, UnreachableError
+from ..rules.room_words import lack_of
 from .insisting import ON_A_CLUSTER, insist
 from .stages import Stages
 
@@ -33,7 +35,11 @@ async def ticket_for(gateway: GatewayClient, sandbox_id: str) -> str:
 
 
 async def start_sandbox(
-    launcher: LauncherClient, gateway: GatewayClient, sandbox_id: str, stages: Stages
+    launcher: LauncherClient,
+    gateway: GatewayClient,
+    sandbox_id: str,
+    stages: Stages,
+    control: ControlClient | None = None,
 ) -> None:
     """Returns when it runs; meanwhile the user reads what a pod waits for.
 
@@ -42,13 +48,17 @@ async def start_sandbox(
     if not isinstance(gateway, PodGateway):
         await insist(lambda: launcher.start(sandbox_id))
         return
-    watching = asyncio.create_task(_watch(launcher, sandbox_id, stages))
+    beside = [
+        asyncio.create_task(_watch(launcher, sandbox_id, stages, control)),
+        asyncio.create_task(_find(launcher, gateway, sandbox_id)),
+    ]
     try:
         # Another launcher may take over while the pod waits, and goes on with it.
         status = await insist(lambda: launcher.start(sandbox_id, _LONGEST), ON_A_CLUSTER, long=True)
     finally:
-        watching.cancel()
-        await asyncio.gather(watching, return_exceptions=True)
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
     if not status.address:
         raise BackendError(
             f"The pod of {sandbox_id} runs and has no address.",
@@ -58,8 +68,27 @@ async def start_sandbox(
     await insist(lambda: gateway.found_at(sandbox_id, status.address), ON_A_CLUSTER)
 
 
-async def _watch(launcher: LauncherClient, sandbox_id: str, stages: Stages) -> None:
-    """Tell each reason once, when the launcher tells it."""
+async def _find(launcher: LauncherClient, gateway: PodGateway, sandbox_id: str) -> None:
+    """Tell the address while its program is still being started, so that its link need not wait for it.
+
+    What goes wrong here is told by the start itself, which tells the address once more.
+    """
+    while True:
+        try:
+            address = await launcher.address(sandbox_id, _POLL)
+            if address:
+                await gateway.found_at(sandbox_id, address)
+                return
+        except UnreachableError:
+            await asyncio.sleep(_PAUSE)
+        except ProgramError:
+            return
+
+
+async def _watch(
+    launcher: LauncherClient, sandbox_id: str, stages: Stages, control: ControlClient | None
+) -> None:
+    """Tell each reason once, when the launcher tells it; of room also by when control expects some."""
     told, after = {""}, 0
     while True:
         try:
@@ -72,4 +101,15 @@ async def _watch(launcher: LauncherClient, sandbox_id: str, stages: Stages) -> N
             reason = str(event.detail.get("reason") or "")
             if event.kind == "sandbox.pending" and reason not in told:
                 told.add(reason)
-                stages.note(reason)
+                until = await _expected(control, sandbox_id, reason)
+                stages.note(f"{reason} {until}".rstrip())
+
+
+async def _expected(control: ControlClient | None, sandbox_id: str, reason: str) -> str:
+    lack = lack_of(reason)
+    if control is None or lack is None:
+        return ""
+    try:
+        return await control.room(sandbox_id, lack)
+    except ProgramError:
+        return ""

@@ -155,6 +155,9 @@ class ClaimedHomes:
             except BackendError as error:
                 if error.code != "kubernetes.conflict" or asyncio.get_running_loop().time() > deadline:
                     raise
+                there = await self._api.get("persistentvolumeclaims", claim.name)
+                if there is not None and there["metadata"]["uid"] != claim.object_uid:
+                    return  # the new one, whose answer was lost
                 await asyncio.sleep(_LOOK)
             else:
                 return

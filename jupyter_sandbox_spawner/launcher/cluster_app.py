@@ -9,6 +9,7 @@ from collections.abc import Callable
 from ..backends.kubernetes.api import Cluster
 from ..backends.kubernetes.backend import KubernetesBackend
 from ..backends.kubernetes.host import ClusterHost, ClusterSite
+from ..backends.kubernetes.insisting import INSIST
 from ..errors import BackendError, ConfigurationError
 from ..kubernetes_site import KubernetesSite
 from ..serving import application, listening_socket, serve_until_signal
@@ -29,7 +30,7 @@ async def run_on_cluster(site: Site, descriptor: int | None = None) -> None:
     cluster = _cluster(site)
     own = Cluster(os.environ.get("POD_NAMESPACE") or cluster.gateway_namespace)
     lease = Lease(own)
-    api = Cluster(cluster.namespace, left=lease.left)
+    api = Cluster(cluster.namespace, left=lease.left, insist=INSIST)
     try:
         await own.open()
         await api.open()

@@ -18,6 +18,7 @@ from ..backends.kubernetes.api import Cluster
 from ..errors import IsolationError, SandboxError
 from ..rules.canary import Verdict
 from ..rules.pod_canary import why_open
+from ..rules.repeats import Repeats
 from .cluster_probe import placement
 from .cluster_prober import ClusterProber
 from .proofs import Proof
@@ -45,6 +46,7 @@ class ClusterCanary:
         self._open = "it has not been looked at yet"
         self._locks: dict[tuple[str, str], asyncio.Lock] = {}
         self._few = asyncio.Semaphore(_AT_ONCE)
+        self._repeats = Repeats()
 
     @asynccontextmanager
     async def at_work(self) -> AsyncIterator[ClusterCanary]:
@@ -158,7 +160,7 @@ class ClusterCanary:
         try:
             policies = (await self._api.list("networkpolicies", "")).items
         except SandboxError as error:
-            log.warning("The namespace's policies cannot be seen: %s", error)
+            self._say(f"The namespace's policies cannot be seen: {error}")
             return  # proofs go on counting for as long as they are fresh
         now = why_open(policies, self._prober.way)
         if now and now != self._open:
@@ -168,12 +170,16 @@ class ClusterCanary:
             self._proofs.clear()  # what was shown before it was open proves nothing
         self._open = now
 
+    def _say(self, line: str) -> None:
+        if self._repeats.due(line, time.monotonic()):
+            log.error("%s", line)
+
     async def _again(self, seconds: float, act: Callable[[], Any]) -> None:
         while True:
             try:
                 await act()
             except SandboxError as error:
-                log.error("%s %s", error.code, error)
+                self._say(f"{error.code} {error}")
             except Exception:
                 log.exception("The canary's turn failed; it goes on.")
             await asyncio.sleep(seconds)

@@ -59,7 +59,7 @@ def probe_pod(
     user["command"] = [place.cluster.link_python, "-I", "-S", "-B", "-c", *sources, json.dumps(plan)]
     user["env"] = [
         *user["env"],
-        {"name": "NODE_ADDRESS", "valueFrom": {"fieldRef": {"fieldPath": "status.hostIP"}}},
+        {"name": "NODE_ADDRESSES", "valueFrom": {"fieldRef": {"fieldPath": "status.hostIPs"}}},
     ]
     user["volumeMounts"] = [item for item in user["volumeMounts"] if item["name"] not in _LEFT_OUT]
     volumes = [item for item in inner["volumes"] if item["name"] not in _LEFT_OUT]

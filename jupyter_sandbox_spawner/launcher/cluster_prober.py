@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..backends.kubernetes.api import Cluster, Document
+from ..backends.kubernetes.api import Cluster, Document, Kind
 from ..backends.kubernetes.host import ClusterHost
 from ..backends.kubernetes.layout import OWNER_LABEL, SANDBOX_LABEL, SITE_LABEL, USER
 from ..backends.kubernetes.render import way_out
@@ -67,10 +67,8 @@ class ClusterProber:
         )
         try:
             place = self._host.place(spec)
-            await self._api.create("networkpolicies", probe_policy(spec, place))
-            await self._api.create(
-                "pods", probe_pod(spec, place, self._plan, _pinned(node) if node else where)
-            )
+            await self._make("networkpolicies", probe_policy(spec, place))
+            await self._make("pods", probe_pod(spec, place, self._plan, _pinned(node) if node else where))
             return await self._watch(spec.id)
         except SandboxError as error:
             log.warning("The probe could not run: %s", error)
@@ -96,6 +94,13 @@ class ClusterProber:
             listing = await self._api.list(kind, f"{self._selector},{PROBE_LABEL}", metadata_only=True)
             for item in listing.items:
                 await self._api.delete(kind, item["metadata"]["name"])
+
+    async def _make(self, kind: Kind, manifest: Document) -> None:
+        try:
+            await self._api.create(kind, manifest)
+        except BackendError as error:
+            if error.code != "kubernetes.conflict":  # nobody else has a probe's name: an answer was lost
+                raise
 
     async def _watch(self, name: str) -> Shown:
         deadline = asyncio.get_running_loop().time() + _PATIENCE

@@ -22,6 +22,7 @@ PATIENCE = 2.0  # seconds for each attempt; all are made at once
 GATEWAY = 20.0  # seconds until the network of a new pod has to know its way out
 MOST = 4200  # processes and threads; below it the kubelet has to stop a pod
 KUBELET = 10250
+LINK = bytes.fromhex("fe80000000000000")
 # A question for the name server: example.org, type A.
 QUESTION = struct.pack(">6H", 4711, 0x0100, 1, 0, 0, 0) + b"\x07example\x03org\x00\x00\x01\x00\x01"
 
@@ -66,6 +67,40 @@ def _closed(places: dict[str, list[object]]) -> dict[str, str]:
     return found
 
 
+def _node_at(hosts: list[str]) -> str:
+    """Is the node reached at one of these addresses of its? "absent" where there are none."""
+    met = list(_closed({host: ["tcp", host, KUBELET] for host in hosts}).values())
+    return "ok" if "ok" in met else met[0] if met else "absent"
+
+
+def _beside_us(net: str = "/proc/net") -> list[str]:
+    """The node's addresses on the links that we share with it, global, unique-local or of the link alone.
+
+    Routes name them; the last kind follows from the hardware's address of whoever answers for IPv4, too.
+    """
+    hosts = []
+    for line in _lines(f"{net}/ipv6_route"):
+        words = line.split()
+        if len(words) == 10 and any(hop := bytes.fromhex(words[4])):
+            scope = f"%{words[9]}" if hop.startswith(LINK) else ""
+            hosts.append(socket.inet_ntop(socket.AF_INET6, hop) + scope)
+    for line in _lines(f"{net}/arp")[1:]:
+        words = line.split()
+        raw = bytes.fromhex(words[3].replace(":", ""))
+        if any(raw) and len(raw) == 6:
+            half = bytes([raw[0] ^ 2, *raw[1:3], 0xFF, 0xFE, *raw[3:6]])
+            hosts.append(f"{socket.inet_ntop(socket.AF_INET6, LINK + half)}%{words[5]}")
+    return list(dict.fromkeys(hosts))
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        with open(path) as file:
+            return file.read().splitlines()
+    except OSError:  # a kernel without IPv6, or none of Linux's
+        return []
+
+
 def _gateway(host: str, port: int) -> str:
     """The positive control: the one way out is open."""
     deadline = time.monotonic() + GATEWAY
@@ -103,12 +138,15 @@ def main(source: str, plan: str) -> None:
     """Run both probes; each prints a line, and a third says whether the number of processes has an end."""
     asked = json.loads(plan)
     places = dict(asked["closed"])
-    if node := os.environ.get("NODE_ADDRESS"):
-        places["the node's kubelet"] = ["tcp", node, KUBELET]
+    first, *more = os.environ.get("NODE_ADDRESSES", "").split(",")
+    if first:
+        places["the node's kubelet"] = ["tcp", first, KUBELET]
     found = _closed(places)
     found["gateway"] = _gateway(*asked["gateway"])
     # Once more, now that the pod's network is complete: some networks know their rules late.
     found |= {name: met for name, met in _closed(places).items() if met == "ok"}
+    found["the node by IPv6"] = _node_at([host for host in more if ":" in host])
+    found["the node by its link"] = _node_at(_beside_us())
     found["account"] = "ok" if _account() else "refused"
     probe: dict[str, object] = {"__name__": "canary_probe"}
     exec(compile(source, "canary_probe", "exec"), probe)  # noqa: S102 - our own, from the command line

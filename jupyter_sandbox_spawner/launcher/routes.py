@@ -63,6 +63,7 @@ class LauncherRoutes:
                 web.delete("/sandboxes/{id}", self.remove),
                 web.post("/sandboxes/{id}/start", self.start),
                 web.post("/sandboxes/{id}/stop", self.stop),
+                web.get("/sandboxes/{id}/address", self.address),
                 web.get("/sandboxes/{id}/ended", self.ended),
                 web.get("/sandboxes/{id}/usage", self.usage),
                 web.get("/sandboxes/{id}/log", self.log),
@@ -217,6 +218,23 @@ class LauncherRoutes:
         timeout = _seconds(request.query.get("timeout", "30"), _LONGEST_WAIT)
         status = await self._backend.ended(request.match_info["id"], timeout)
         return web.Response(status=204) if status is None else web.json_response(encode(status))
+
+    async def address(self, request: web.Request) -> web.Response:
+        """Long poll for its pod's address, told once its machine is proved; 204 when the time is over."""
+        timeout = _seconds(request.query.get("timeout", "30"), _LONGEST_WAIT)
+        name, now, after = request.match_info["id"], asyncio.get_running_loop().time, 0
+        end = now() + timeout
+        while True:
+            status = await self._backend.status(name)
+            if status is None:
+                raise unknown_sandbox(name)
+            if status.address:
+                await self._canary.require_at(name)
+                return web.json_response({"address": status.address})
+            events = await self._news(after, max(end - now(), 0), name)
+            if not events:
+                return web.Response(status=204)
+            after = events[-1].seq
 
     async def usage(self, request: web.Request) -> web.Response:
         """Measured from outside."""

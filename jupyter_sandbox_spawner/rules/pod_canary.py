@@ -12,19 +12,36 @@ from typing import Any
 from ..kubernetes_site import KubernetesSite
 from .canary import MUST_FAIL, MUST_WORK, WORKED, Verdict, judge
 
-__all__ = ["KUBELET", "PodVerdict", "Targets", "closes_alike", "judge_pod", "probe_plan", "why_open"]
+__all__ = [
+    "KUBELET",
+    "NODE_BY_IPV6",
+    "PodVerdict",
+    "Targets",
+    "closes_alike",
+    "judge_pod",
+    "probe_plan",
+    "why_open",
+]
 
 # A pod has an interface of its own, which policies close. Its seccomp profile is the container runtime's,
 # which on older nodes leaves the noted ones open: told, and no reason to start nothing at all.
 _OF_A_POD = ("network interface",)
 _NOTED = ("vsock", "io_uring")
 KUBELET = "the node's kubelet"  # as the probe names it
-_METADATA = {
+# The node's further addresses, and those of the link that it shares with the pod.
+NODE_BY_IPV6 = ("the node by IPv6", "the node by its link")
+_ANYWHERE = {
     "the cloud's metadata": ["tcp", "169.254.169.254", 80],
     "the cloud's pod identities": ["tcp", "169.254.170.23", 80],
     "another cloud's metadata": ["tcp", "100.100.100.200", 80],
     "a public address": ["tcp", "1.1.1.1", 443],
     "a public name server": ["udp", "1.1.1.1", 53],
+    # A network may enforce policies for IPv4 alone.
+    "the cloud's metadata by IPv6": ["tcp", "fd00:ec2::254", 80],
+    "the cloud's pod identities by IPv6": ["tcp", "fd00:ec2::23", 80],
+    "another cloud's metadata by IPv6": ["tcp", "fd20:ce::254", 80],
+    "a public address by IPv6": ["tcp", "2606:4700:4700::1111", 443],
+    "a public name server by IPv6": ["udp", "2606:4700:4700::1111", 53],
 }
 
 
@@ -49,7 +66,7 @@ class PodVerdict:
 def probe_plan(cluster: KubernetesSite, pods_port: int, targets: Targets) -> dict[str, Any]:
     """What the probe is told to try."""
     closed: dict[str, list[Any]] = {
-        **_METADATA,
+        **_ANYWHERE,
         "the cluster's API": ["tcp", *targets.api],
     }
     for number, name in enumerate(targets.names):
@@ -71,7 +88,10 @@ def judge_pod(
     reached = [f"it reached {name}" for name in names if network.get(name) == WORKED]
     if network.get("account") == WORKED:
         reached.append("it has an identity in the cluster")
-    untried = [f"{name!r} was not tried" for name in names if name not in network]
+    kubelet = network.get(KUBELET) == WORKED
+    if not kubelet and any(network.get(name) == WORKED for name in NODE_BY_IPV6):
+        reached.append("it reached its node by IPv6, for which the network enforces no policies")
+    untried = [f"{name!r} was not tried" for name in (*names, *NODE_BY_IPV6) if name not in network]
     gateway = network.get("gateway", "not tried")
     if gateway != WORKED:
         untried.append(f"its one way out, to the gateway, is closed ({gateway}), so nothing else is proved")
@@ -80,7 +100,7 @@ def judge_pod(
         broken=(*own.broken, *untried),
     )
     notes = [MUST_FAIL[name] for name in _NOTED if isolation.get(name) == WORKED]
-    if network.get(KUBELET) == WORKED:
+    if kubelet:
         # Kubernetes says that policies need not close it; it answers to nobody without a certificate.
         notes.append("it reached the kubelet of its node")
     return PodVerdict(verdict=verdict, pids=network.get("endless processes") == "refused", notes=tuple(notes))

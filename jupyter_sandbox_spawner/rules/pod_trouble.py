@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from .pod_words import KUBELET, LINK, PULLING, REFUSALS, SCHEDULING, Rule
@@ -53,6 +54,11 @@ _EVENTS = {
     "FailedCreatePodSandBox",
     "FailedCreatePodContainer",
 }
+# A kubelet that has not read a Secret yet cannot mount it, and can a moment later. Whoever says that waiting
+# came to nothing has waited, and an attachment in vain is told only once.
+_AT_FIRST = {"FailedMount", "FailedMapVolume"}
+_WAITED = "Unable to attach or mount volumes"
+_LASTING = timedelta(seconds=5)  # of trying again, after which a volume is worth a word
 
 
 def refused_pod(message: str) -> Trouble | None:
@@ -70,7 +76,7 @@ def pending_trouble(pod: Document, events: Sequence[Document] = ()) -> Trouble |
     if found is not None:
         return found
     for event in sorted(events, key=_time_of, reverse=True):
-        if event.get("reason") in _EVENTS:
+        if event.get("reason") in _EVENTS and _lasts(event):
             text = f"{event['reason']} {event.get('message', '')}"
             return _first(KUBELET, text) or _first(PULLING[-1:], text)
     return None
@@ -157,7 +163,20 @@ def _first(rules: Sequence[Rule], text: str, fatal: bool = False, more: str = ""
 
 
 def _time_of(event: Document) -> str:
-    return str(event.get("lastTimestamp") or event.get("eventTime") or "")
+    series: Document = event.get("series") or {}
+    return str(series.get("lastObservedTime") or event.get("lastTimestamp") or event.get("eventTime") or "")
+
+
+def _lasts(event: Document) -> bool:
+    """Is it worth a word, or may the next try succeed?"""
+    if event["reason"] not in _AT_FIRST or _WAITED in str(event.get("message", "")):
+        return True
+    first, last = str(event.get("firstTimestamp") or event.get("eventTime") or ""), _time_of(event)
+    if not first or not last:
+        return False
+    # Python 3.10 does not read the Z.
+    began, now = (datetime.fromisoformat(text.replace("Z", "+00:00")) for text in (first, last))
+    return now - began >= _LASTING
 
 
 def _cut(text: str) -> str:

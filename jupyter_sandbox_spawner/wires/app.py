@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ..clients.gateway import GatewayClient
 from ..errors import ConfigurationError, SandboxError
 from ..kubernetes_site import WiresSite
-from ..rules.pod_doors import Room, room_of
+from ..rules.pod_doors import PodDenial, Room, room_of
 from ..serving import (
     listening_socket,
     private_directory,
@@ -23,6 +24,7 @@ from ..serving import (
 )
 from ..settings import Site
 from .counts import Counts
+from .denials import Denials
 from .dial import Far
 from .inward import Inward
 from .listener import Limits, Listener, open_unix, tcp_listener
@@ -36,6 +38,7 @@ __all__ = ["run"]
 
 log = logging.getLogger("jupyter_sandbox_spawner.wires")
 _SWEEP = 60.0  # seconds between looks for pods without doors
+_TELL = 10.0  # seconds for the gateway to hear of a refusal
 _Job = Coroutine[Any, Any, None]
 
 
@@ -73,7 +76,8 @@ def _gateways(
     site: Site, wires: WiresSite, files: TlsFiles, book: PodBook, measures: _Measures
 ) -> list[_Job]:
     counts, room = measures.counts, measures.room
-    pods = Pods(book, site.doors_dir, room)
+    denials = Denials(book, lambda sandbox, denial: _tell(site.gateway_socket, sandbox, denial), counts)
+    pods = Pods(book, site.doors_dir, room, denials.note)
     # A link has 32 handshakes under way at most; the rest is for what else is in its pod.
     limits = replace(measures.limits, of_address=40, of_all=room.nameless)
     door = Listener("pods", lambda: files.server_context(clients=False), pods.judge, counts, limits)
@@ -81,6 +85,7 @@ def _gateways(
     return [
         door.serve(tcp_listener(site.listen_host, wires.pods_port)),
         serve_until_signal(app, _listening(site, "pods")),
+        denials.serve(),
         _keep_sweeping(pods, site.gateway_socket, counts),
     ]
 
@@ -110,6 +115,11 @@ async def _keep_sweeping(pods: Pods, gateway: str, counts: Counts) -> None:
             await pods.sweep(asyncio.get_running_loop().time())
         except (OSError, SandboxError) as error:
             counts.say(("sweep",), "Pods without doors were not looked for: %s", error)
+
+
+async def _tell(gateway: str, sandbox: str, denial: PodDenial) -> None:
+    async with GatewayClient(gateway, _TELL) as client:
+        await client.pod_denied(sandbox, denial)
 
 
 def _far(wires: WiresSite, owner: str, files: TlsFiles) -> Far:

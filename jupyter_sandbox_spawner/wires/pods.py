@@ -16,7 +16,7 @@ from dataclasses import replace
 
 from ..errors import ConfigurationError, RefusedError
 from ..names import is_sandbox_id
-from ..rules.pod_doors import DOORS, Room
+from ..rules.pod_doors import DENIED, DOORS, Room
 from ..rules.wires import (
     Head,
     PodRecord,
@@ -40,18 +40,20 @@ log = logging.getLogger("jupyter_sandbox_spawner.wires")
 # closed in a quarantine too, and control, which undoes or ends that, may be away for a while.
 _USED_UP, _LEFT_OVER = 60.0, 86_400.0
 _BODY = re.compile(rb'\s*\{\s*"key_sha256"\s*:\s*"([0-9a-f]{64})"\s*\}\s*')
-Denied = Callable[[str, str, str], None]  # a sandbox's id, the code of the refusal, the address
+Denied = Callable[[str, str, str], None]  # the code of the refusal, whose pod it claimed to be, the address
 
 
 class Pods:
     """The pods of this gateway: verbs register, address, suspend, resume, forget, judge, sweep."""
 
-    def __init__(self, book: PodBook, doors_dir: str, room: Room) -> None:
+    def __init__(self, book: PodBook, doors_dir: str, room: Room, denied: Denied = lambda *_: None) -> None:
+        """`denied` hears of attempts that no pod of ours makes by itself."""
         self._book = book
         self._doors = doors_dir
         self._connections = PodConnections(room)
         self._locks: dict[str, asyncio.Lock] = {}
         self._addressing = asyncio.Lock()
+        self._denied = denied
         self._missing: dict[str, float] = {}  # since when an id has no doors
 
     def __len__(self) -> int:
@@ -138,6 +140,14 @@ class Pods:
 
     async def judge(self, end: TlsEnd, head: Head, body: bytes, address: str) -> Admitted | None:
         """Sell a key, or open a door."""
+        try:
+            return await self._judge(end, head, body, address)
+        except RefusedError as error:
+            if error.code in DENIED:
+                self._denied(error.code, head.shown.sandbox if head.shown is not None else "", address)
+            raise
+
+    async def _judge(self, end: TlsEnd, head: Head, body: bytes, address: str) -> Admitted | None:
         if (head.method, head.target) == ("POST", "/ticket"):
             await self._sell(head, body, address)
             await answer(end, 204)

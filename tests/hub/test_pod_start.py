@@ -12,7 +12,7 @@ import pytest
 from jupyter_sandbox_spawner.clients.gateway import GatewayClient
 from jupyter_sandbox_spawner.clients.pod_gateway import PodGateway
 from jupyter_sandbox_spawner.clients.pods import PodsClient
-from jupyter_sandbox_spawner.errors import BackendError, UnreachableError
+from jupyter_sandbox_spawner.errors import AnswerError, BackendError, UnreachableError
 from jupyter_sandbox_spawner.hub import pod_start
 from jupyter_sandbox_spawner.hub.insisting import insist
 from jupyter_sandbox_spawner.hub.pod_start import start_sandbox, ticket_for
@@ -24,11 +24,16 @@ RUNS = Status(value="running", address="10.244.0.7")
 
 @dataclass
 class SlowLauncher:
-    """A launcher that tells these reasons, one an answer, before its pod runs; None: it is away."""
+    """A launcher that tells these reasons, one an answer, before its pod runs; None: it is away.
+
+    `early` are its answers for the address, in turn; then it has none to give.
+    """
 
     reasons: list[str | None]
     end: Status = RUNS
     breaks: int = 0
+    early: list[str | Exception] = field(default_factory=list)
+    runs_after: asyncio.Event | None = None
     told: asyncio.Event = field(default_factory=asyncio.Event)
     questions: list[tuple[int, str]] = field(default_factory=list)
 
@@ -40,7 +45,18 @@ class SlowLauncher:
             raise UnreachableError("It went away while the pod waited.")
         if self.reasons:
             await self.told.wait()
+        if self.runs_after is not None:
+            await self.runs_after.wait()
         return self.end
+
+    async def address(self, sandbox: str, timeout: float) -> str:
+        """See LauncherClient.address."""
+        if not self.early:
+            await asyncio.Event().wait()
+        answer = self.early.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
     async def events(self, after: int, timeout: float, sandbox: str = "") -> tuple[Event, ...]:
         """See LauncherClient.events."""
@@ -62,10 +78,12 @@ class ListeningPods(PodsClient):
     def __init__(self) -> None:
         super().__init__("/nowhere")
         self.heard: list[tuple[str, ...]] = []
+        self.came = asyncio.Event()
 
     async def call(self, method: str, path: str, body: Any = None, timeout: float | None = None) -> Any:
         """See UnixClient.call."""
         self.heard.append((method, path, *(body or {}).values()))
+        self.came.set()
 
 
 @pytest.fixture(autouse=True)
@@ -84,6 +102,53 @@ async def test_reasons_are_told_once() -> None:
     assert told == ["No node has room.", "The image is on its way."]
     assert launcher.questions == [(0, "sb-x"), (1, "sb-x"), (2, "sb-x"), (2, "sb-x"), (3, "sb-x")]
     assert pods.heard == [("PUT", "/pods/sb-x/address", "10.244.0.7")]
+
+
+async def test_an_address_that_is_known_early() -> None:
+    """It is told while the pod still starts, also where the launcher was away or had none yet at first."""
+    pods = ListeningPods()
+    launcher: Any = SlowLauncher([], runs_after=pods.came)
+    launcher.early = [UnreachableError("It is away."), "", RUNS.address]
+    await asyncio.wait_for(start_sandbox(launcher, PodGateway("/nowhere", pods), "sb-x", Stages()), 20)
+    assert pods.heard == [("PUT", "/pods/sb-x/address", "10.244.0.7")] * 2
+
+
+async def test_an_early_address_is_no_must() -> None:
+    """A launcher that refuses it, or does not know the question, is believed when the pod runs."""
+    pods = ListeningPods()
+    launcher: Any = SlowLauncher(["It is pulled."])
+    launcher.early = [AnswerError("Not found.")]
+    await start_sandbox(launcher, PodGateway("/nowhere", pods), "sb-x", Stages())
+    assert pods.heard == [("PUT", "/pods/sb-x/address", "10.244.0.7")]
+
+
+class RoomKeeper:
+    """Control that knows by when there is room; "": it is away."""
+
+    def __init__(self, words: str) -> None:
+        self.words = words
+        self.asked: list[tuple[str, str]] = []
+
+    async def room(self, sandbox: str, lack: str) -> str:
+        """See ControlClient.room."""
+        self.asked.append((sandbox, lack))
+        if not self.words:
+            raise UnreachableError("It is away.")
+        return self.words
+
+
+@pytest.mark.parametrize("words", ["There is room at 13:00 UTC.", ""])
+async def test_when_there_is_room(words: str) -> None:
+    """Who waits for room reads by when there is some; where control is away, only what is waited for."""
+    full = "No machine has enough room for this server now."
+    pods, stages, control = ListeningPods(), Stages(), RoomKeeper(words)
+    launcher: Any = SlowLauncher([full, "The image is on its way."])
+    keeper: Any = control
+    await start_sandbox(launcher, PodGateway("/nowhere", pods), "sb-x", stages, keeper)
+    stages.close()
+    told = [event["message"] async for event in stages.follow() if event.get("notice")]
+    assert told == [f"{full} {words}".rstrip(), "The image is on its way."]
+    assert control.asked == [("sb-x", "room")]
 
 
 async def test_a_launcher_that_goes_while_a_pod_waits(monkeypatch: pytest.MonkeyPatch) -> None:

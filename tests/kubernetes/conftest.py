@@ -49,9 +49,10 @@ async def pods(with_image: Cluster, namespace: str) -> AsyncIterator[PodBench]:
 
 
 @pytest_asyncio.fixture
-async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+async def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
     """A backend on a pretended cluster."""
     (tmp_path / "ca.pem").write_text("certificates")
+    monkeypatch.setattr("jupyter_sandbox_spawner.backends.kubernetes.host.INSIST", 0.5)
     async with pretend_cluster(tmp_path) as (cluster, kubeconfig):
         site = ClusterSite(
             cluster=replace(CLUSTER, authority=str(tmp_path / "ca.pem")),

@@ -39,7 +39,6 @@ from tests.support.house import House
 
 from .house_outside import SECRET, Outside, open_outside
 from .house_overlay import HOST, NAMESPACE, Overlay, write_overlay
-from .proxy_image import make_proxy_image
 from .shipped import KUBERNETES
 
 __all__ = ["LANES", "PODS", "ClusterHouse", "cluster_house", "open_cluster_house"]
@@ -188,7 +187,7 @@ def open_cluster_house(cluster: Cluster, with_images: bool = True) -> Iterator[C
     directory = Path(tempfile.mkdtemp(prefix="jss-house-"))
     _clear(cluster, wait=True)
     if with_images:
-        give_images(cluster, directory)
+        give_images(cluster)
     try:
         with open_outside(cluster) as outside:
             trust, overlay = _papers(directory)
@@ -211,16 +210,12 @@ def _clear(cluster: Cluster, wait: bool) -> None:
     cluster.kubectl("delete", "namespace", *names, "--ignore-not-found", f"--wait={str(wait).lower()}")
 
 
-def give_images(cluster: Cluster, directory: Path) -> None:
+def give_images(cluster: Cluster) -> None:
     """Build what is not in the cache, and give it to the node."""
     done = subprocess.run([KUBERNETES / "build-images"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     for line in done.stdout.splitlines():
         cluster.import_image(Path(line.split()[1]))
-    proxy = directory / "proxy.tar"
-    make_proxy_image(proxy)
-    cluster.import_image(proxy)
-    proxy.unlink()
 
 
 def _papers(directory: Path) -> tuple[ssl.SSLContext, Overlay]:

@@ -30,7 +30,7 @@ _PROFILES = [
     {"display_name": "Small", "slug": "small", "default": True, "sandbox": {**_SANDBOX, "ttl": "2h"}},
     {"display_name": "Idle", "slug": "idle", "sandbox": {**_SANDBOX, "ttl": "2h", "idle_timeout": "1m"}},
 ]
-# No node of the test cluster has as many processors as all programs ask for together.
+# The node of the test cluster has two processors, and other tests' servers ask for theirs.
 _LESS = [{"op": "replace", "path": "/spec/template/spec/containers/N/resources/requests/cpu", "value": "10m"}]
 
 

@@ -17,6 +17,7 @@ from jupyter_sandbox_spawner.kubernetes_site import KubernetesSite, WiresSite
 from jupyter_sandbox_spawner.launcher.cluster_probe import PROBE_LABEL
 from jupyter_sandbox_spawner.launcher.pod_probe import MARK
 from jupyter_sandbox_spawner.rules.canary import MUST_FAIL, MUST_WORK
+from jupyter_sandbox_spawner.rules.pod_canary import KUBELET, NODE_BY_IPV6
 from jupyter_sandbox_spawner.settings import Environment, Site
 
 from .pretend import Item, PretendCluster
@@ -30,13 +31,15 @@ CLOSED: Item = {
 
 
 class Desk(PretendCluster):
-    """`network` and `isolation` change what the next probes say; `node` is where they come to be."""
+    """`network` and `isolation` change what the next probes say; `node` is where they come to be; `waits` are
+    pods that nothing comes of by itself."""
 
     def __init__(self, directory: Path) -> None:
         super().__init__()
         self.network: dict[str, str] = {}
         self.isolation: dict[str, str] = {}
         self.node = "n1"
+        self.waits: set[str] = set()
         self.probes: list[Item] = []
         authority = directory / "ca.pem"
         authority.write_text("-----BEGIN CERTIFICATE-----\n")
@@ -87,6 +90,8 @@ class Desk(PretendCluster):
 
     async def run(self, name: str) -> None:
         """A probe says what it was told to find, and ends; anything else runs."""
+        if name in self.waits:
+            return
         pod = self.kind("pods")[name]
         pod["spec"].setdefault("nodeName", self._chosen(pod))
         if PROBE_LABEL not in pod["metadata"]["labels"]:
@@ -94,7 +99,7 @@ class Desk(PretendCluster):
             return
         self.probes.append(json.loads(json.dumps(pod)))
         asked = json.loads(pod["spec"]["containers"][0]["command"][-1])
-        names = (*asked["closed"], "the node's kubelet")
+        names = (*asked["closed"], KUBELET, *NODE_BY_IPV6)
         network = dict.fromkeys(names, "TimeoutError") | {"gateway": "ok", "endless processes": "refused"}
         isolation = dict.fromkeys(MUST_FAIL, "EPERM") | dict.fromkeys(MUST_WORK, "ok")
         lines = [network | self.network, isolation | self.isolation]

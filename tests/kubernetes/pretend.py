@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime, timezone
 from functools import partial
@@ -27,7 +27,8 @@ _NOW = "%Y-%m-%dT%H:%M:%SZ"
 class PretendCluster:
     """`refuse` maps (method, kind) to (status, message); `admit` changes a pod that is made; `runs`: a pod
     that was made runs at once, and one that is deleted ends; `forgets`: so many watches are told that they
-    ask too far back; `slow`: seconds until something is made; `asked` are all requests, as METHOD KIND."""
+    ask too far back; `lost` are (method, kind, "asked" | "done") whose next connection breaks before or after
+    it was done; `slow`: seconds until something is made; `asked` are all requests, as METHOD KIND."""
 
     def __init__(self) -> None:
         self.objects: dict[str, dict[str, Item]] = {}
@@ -35,6 +36,7 @@ class PretendCluster:
         self.admit: Callable[[Item], None] = lambda pod: None
         self.runs = True
         self.forgets = 0
+        self.lost: list[tuple[str, str, str]] = []
         self.slow = 0.0
         self.minor = "34"
         self.asked: list[str] = []
@@ -48,7 +50,7 @@ class PretendCluster:
 
     def application(self) -> web.Application:
         """All that is answered."""
-        app = web.Application()
+        app = web.Application(middlewares=[self._breaking])
         app.router.add_get("/version", self._tell_version)
         metrics = "/apis/metrics.k8s.io/v1beta1/namespaces/{space}/pods"
         app.router.add_get(metrics, self._tell_memory)
@@ -61,6 +63,21 @@ class PretendCluster:
             app.router.add_patch(base + "/{name}", self._patch)
             app.router.add_delete(base + "/{name}", self._delete)
         return app
+
+    @web.middleware
+    async def _breaking(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        what = (request.method, request.match_info.get("kind", "version"))
+        for when in ("asked", "done"):
+            if (*what, when) in self.lost:
+                self.lost.remove((*what, when))
+                if when == "done":
+                    await handler(request)
+                if request.transport is not None:
+                    request.transport.abort()
+                return web.Response(status=500)
+        return await handler(request)
 
     def kind(self, kind: str) -> dict[str, Item]:
         """All objects of a kind, by name."""

@@ -17,7 +17,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -166,18 +166,13 @@ class Rehearsal:
     @contextmanager
     def certificates(self, now: datetime) -> Iterator[None]:
         """The gateway shows a certificate that was made at this moment, and pods know its authority."""
-        made = self.directory / f"certificates-{now:%Y}"
-        make(made, self.programs, {}, now)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(made / "gateway/certificate.pem", made / "gateway/key.pem")
-        before = (self.directory / "ca.pem").read_text()
-        (self.directory / "ca.pem").write_text((made / "gateway/ca.pem").read_text())
-        self.door.certificate = context
+        before = self.door.certificate, (self.directory / "ca.pem").read_text()
+        self.door.certificate = _certificate(self.directory, self.programs, now)
         try:
             yield
         finally:
-            self.door.certificate = None
-            (self.directory / "ca.pem").write_text(before)
+            self.door.certificate = before[0]
+            (self.directory / "ca.pem").write_text(before[1])
 
     @property
     def admins_read(self) -> str:
@@ -207,6 +202,7 @@ def rehearsal(cluster: Cluster, interpreter: Path, directory: Path, name: str) -
         profiles = directory / "profiles.yaml"
         profiles.write_text(PROFILES)
         door = stack.enter_context(GatewayDoor(cluster.host_address))
+        door.certificate = _certificate(directory, programs, datetime.now(timezone.utc))
         changes = _site(cluster, programs, pods, directory, door.port)
         hub = stack.enter_context(
             run_hub(interpreter, profiles, programs=program, start_timeout=120, **changes)
@@ -231,8 +227,17 @@ def _shipped(programs: str, pods: str) -> list[Manifest]:
     return made
 
 
+def _certificate(directory: Path, programs: str, now: datetime) -> ssl.SSLContext:
+    """The gateway's, as it would be made at this moment; pods are told its authority from now on."""
+    made = directory / f"certificates-{now:%Y%m%d}"
+    make(made, programs, {}, now)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(made / "gateway/certificate.pem", made / "gateway/key.pem")
+    (directory / "ca.pem").write_text((made / "gateway/ca.pem").read_text())
+    return context
+
+
 def _site(cluster: Cluster, programs: str, pods: str, directory: Path, port: int) -> dict[str, Any]:
-    (directory / "ca.pem").write_text("-----BEGIN CERTIFICATE-----\n")
     return {
         "backend": "kubernetes",
         "environments": {

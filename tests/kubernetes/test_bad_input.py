@@ -10,6 +10,7 @@ import secrets
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -205,6 +206,25 @@ def test_no_node_fits_and_it_is_cancelled(place: Rehearsal) -> None:
     assert "Insufficient cpu" in place.admins_read
     place.hub.api("DELETE", "users/giant/server")
     nothing_left(place, "giant", "start.cancelled")
+
+
+@pytest.mark.parametrize(
+    ("made", "code", "sentence"),
+    [
+        (timedelta(days=2), "clock", "the clocks of its machines differ."),
+        (timedelta(days=-500), "expired", "a certificate of theirs has expired."),
+        (timedelta(days=-2000), "authority_expired", "the authority of their certificates has expired."),
+    ],
+)
+def test_a_gateway_that_cannot_be_trusted(
+    place: Rehearsal, made: timedelta, code: str, sentence: str
+) -> None:
+    """A wrong clock, an ended certificate or authority: the pod's link says which, and the start fails."""
+    user = f"pod-{code.replace('_', '-')}"
+    with place.certificates(datetime.now(timezone.utc) + made):
+        failed(place, user, f"The site's programs cannot reach one another, because {sentence}")
+    assert f"certificates.{code}: " in place.admins_read
+    nothing_left(place, user, f"certificates.{code}")
 
 
 def test_a_network_without_policies(place: Rehearsal, control: Control) -> None:

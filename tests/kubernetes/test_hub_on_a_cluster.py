@@ -24,21 +24,37 @@ from .shipped import KUBERNETES, PROGRAM, pod_templates
 
 VALUES: Mapping[str, Any] = yaml.safe_load((KUBERNETES / "z2jh/values.yaml").read_text())
 SITE = KUBERNETES / "example/site.json"
-# Paths of the chart's own values.yaml (4.1) that ours set; a mapping that it leaves open ends with a dot.
-CHART = frozenset(
-    {
-        *("hub.labels.", "hub.image.name", "hub.image.tag", "hub.config.", "hub.services.", "hub.loadRoles."),
-        *("hub.extraEnv.", "hub.extraConfig.", "hub.extraContainers", "hub.extraVolumes"),
-        *("hub.extraVolumeMounts", "hub.networkPolicy.enabled", "hub.serviceAccount.create"),
-        *("hub.extraPodSpec.", "rbac.create", "proxy.labels.", "proxy.chp.networkPolicy.enabled"),
-        *("proxy.chp.extraCommandLineFlags", "proxy.chp.extraEnv.", "singleuser.image.name"),
-        *("singleuser.image.tag", "singleuser.networkPolicy.enabled", "singleuser.storage.type"),
-        *("singleuser.cloudMetadata.blockWithIptables", "singleuser.extraLabels.", "singleuser.uid"),
-        *("singleuser.fsGid", "singleuser.cmd", "singleuser.memory.guarantee", "cull.enabled"),
-        *("scheduling.userScheduler.enabled", "scheduling.userPlaceholder.enabled"),
-        *("scheduling.userPods.nodeAffinity.matchNodePurpose", "prePuller.hook.enabled"),
-    }
-)
+# What the chart's schema (3.x; newer ones know more paths and kinds) says of the paths that ours set: an open
+# mapping, one of texts, a list, a text, a truth, or one of these words. It refuses other paths.
+CHART: Mapping[str, str] = {
+    **dict.fromkeys(("hub.config.", "hub.services.", "hub.loadRoles.", "hub.extraConfig."), "open"),
+    **dict.fromkeys(("hub.extraEnv.", "proxy.chp.extraEnv.", "hub.extraPodSpec."), "open"),
+    **dict.fromkeys(("hub.labels.", "proxy.labels.", "singleuser.extraLabels."), "texts"),
+    **dict.fromkeys(("hub.image.name", "hub.image.tag"), "text"),
+    **dict.fromkeys(("singleuser.image.name", "singleuser.image.tag"), "text"),
+    **dict.fromkeys(("hub.extraContainers", "hub.extraVolumes", "hub.extraVolumeMounts"), "list"),
+    "proxy.chp.extraCommandLineFlags": "list",
+    **dict.fromkeys(("hub.networkPolicy.enabled", "proxy.chp.networkPolicy.enabled"), "truth"),
+    **dict.fromkeys(("hub.serviceAccount.create", "rbac.create", "cull.enabled"), "truth"),
+    **dict.fromkeys(("singleuser.networkPolicy.enabled", "prePuller.hook.enabled"), "truth"),
+    **dict.fromkeys(("scheduling.userScheduler.enabled", "scheduling.userPlaceholder.enabled"), "truth"),
+    "singleuser.cloudMetadata.blockWithIptables": "truth",
+    "singleuser.storage.type": "dynamic static none",
+    "scheduling.userPods.nodeAffinity.matchNodePurpose": "ignore prefer require",
+    # Helm takes a default away where values say null, and the schema does not see it.
+    **dict.fromkeys(("singleuser.uid", "singleuser.fsGid", "singleuser.cmd"), "a default"),
+    "singleuser.memory.guarantee": "a default",
+}
+KINDS: Mapping[str, Callable[[Any], bool]] = {
+    "open": lambda value: isinstance(value, Mapping),
+    "texts": lambda value: all(isinstance(item, str) for item in value.values()),
+    "text": lambda value: isinstance(value, str),
+    "list": lambda value: isinstance(value, list),
+    "truth": lambda value: isinstance(value, bool),
+    "a default": lambda value: value is None,
+}
+# The one label that the chart itself gives servers, taken away as the defaults above.
+CHARTS_LABEL = "hub.jupyter.org/network-access-hub"
 # What the chart's jupyterhub_config.py sets before extraConfig, with our values over its own.
 CHARTS_HUB = """
 c.JupyterHub.services = []
@@ -153,9 +169,39 @@ def paths(value: Any, prefix: str = "") -> set[str]:
     return {path for key, item in value.items() for path in paths(item, f"{prefix}.{key}".lstrip("."))}
 
 
+def value_at(path: str) -> Any:
+    """What our values have there."""
+    value: Any = VALUES
+    for key in path.rstrip(".").split("."):
+        value = value[key]
+    return value
+
+
 def test_the_values_are_those_of_the_chart() -> None:
     """Each path exists in the chart; its schema would refuse another."""
-    assert paths(VALUES) == CHART
+    assert paths(VALUES) == set(CHART)
+
+
+@pytest.mark.parametrize("path", sorted(CHART))
+def test_the_charts_schema_takes_each_value(path: str) -> None:
+    """It is of the kind that the chart's schema has there."""
+    kind, value = CHART[path], value_at(path)
+    if path == "singleuser.extraLabels.":
+        assert value == {CHARTS_LABEL: None}
+        value = {}
+    assert KINDS[kind](value) if kind in KINDS else value in kind.split()
+
+
+def test_what_the_chart_runs_as_code_or_as_kubernetes_is_whole() -> None:
+    """Snippets of extraConfig are texts that compile; what pods get is in Kubernetes' own words."""
+    for name, text in VALUES["hub"]["extraConfig"].items():
+        compile(text, name, "exec")
+    assert all(name[:1].isupper() for name in VALUES["hub"]["config"])  # from 4.3 on others stop the hub
+    for place in (VALUES["hub"], VALUES["proxy"]["chp"]):
+        assert all(isinstance(item, str) or "valueFrom" in item for item in place["extraEnv"].values())
+    mounted = {item["name"] for item in VALUES["hub"]["extraVolumeMounts"]}
+    mounted |= {mount["name"] for item in VALUES["hub"]["extraContainers"] for mount in item["volumeMounts"]}
+    assert mounted == {volume["name"] for volume in VALUES["hub"]["extraVolumes"]}
 
 
 def test_the_charts_own_ways_around_are_off() -> None:

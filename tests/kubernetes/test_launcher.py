@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -125,6 +125,36 @@ async def test_a_life(monkeypatch: pytest.MonkeyPatch) -> None:
             "networkpolicies": ["closed"],
             "persistentvolumeclaims": [place.home],
         }
+
+
+@pytest.mark.proves("E21")
+async def test_an_address_before_it_runs(
+    monkeypatch: pytest.MonkeyPatch, control: Callable[[str, bool], None]
+) -> None:
+    """It is told while the program is still on its way, and not for a node that is open."""
+    async with cluster(monkeypatch) as here, launcher(here.site) as (client, running):
+        await answers(client, running)
+        place = await client.place("alice")
+        give_volume(here, place)
+        here.waits = {ID}
+        doors = Doors(directory=f"{here.site.doors_dir}/{ID}", ticket="t" * 43)
+        await client.create(spec(here.site, place), doors)
+        assert await client.address(ID, 0) == ""
+        starting = asyncio.create_task(client.start(ID))
+        asking = asyncio.create_task(client.address(ID, 30))
+        async with here._news:
+            await here._news.wait_for(lambda: ID in here.kind("pods"))
+        here.kind("pods")[ID]["spec"]["nodeName"] = "n1"
+        await here.set_status(ID, podIP="10.9.8.7")
+        control("of a node that is closed it is told", await asking == "10.9.8.7" and not starting.done())
+        here.kind("pods")[ID]["spec"]["nodeName"] = "n2"
+        here.network = {"the cluster's API": "ok"}
+        with pytest.raises(AnswerError) as refused:
+            await client.address(ID, 30)
+        assert refused.value.code == "isolation.unproved"
+        await client.stop(ID, 0)
+        with pytest.raises(AnswerError):
+            await starting
 
 
 async def test_why_a_start_failed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

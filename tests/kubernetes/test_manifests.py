@@ -3,22 +3,37 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from jupyter_sandbox_spawner import __version__
+from jupyter_sandbox_spawner.backends.kubernetes.quantities import quantity
 from jupyter_sandbox_spawner.rules.certificates import PROGRAMS
 from jupyter_sandbox_spawner.rules.profile_file import parse_profiles
 from jupyter_sandbox_spawner.wires.papers import FILES
+from tests.lanes import CHECKOUT
 
-from .shipped import OVERLAYS, PROGRAM, Manifest, found, pod_templates, rendered, site_of
+from .shipped import (
+    KUBERNETES,
+    OVERLAYS,
+    PROGRAM,
+    Manifest,
+    found,
+    kustomized,
+    pod_templates,
+    rendered,
+    site_of,
+)
 
 pytestmark = pytest.mark.lane("kubectl")
-NOT_OURS = {"quay.io/jupyterhub/configurable-http-proxy:5.3.0"}
+NOT_OURS = {"quay.io/jupyterhub/configurable-http-proxy:5.3.0"}  # of the example, which has a registry
 # What an admin makes, each from a command of the how-to.
 SECRETS = {"tokens": {"control.token", "mlflow.token", "proxy.token"}, "database": {"password"}}
 CONFIG_MAPS = {"kube-root-ca.crt", "database-authority"}
@@ -225,3 +240,56 @@ def test_commands_are_what_programs_take(overlay: str) -> None:
         )
         assert done.returncode in (1, 2), name
         assert "/etc/jupyter-sandbox/site.json cannot be read" in done.stderr, (name, done.stderr)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_no_sandbox_has_a_priority_of_the_clusters_own(overlay: str) -> None:
+    """Where sandboxes run there is no place for pods of the two classes that every namespace may use."""
+    site = site_of(overlay)
+    assert site.kubernetes is not None
+    (quota,) = found(overlay, "ResourceQuota", "system-priorities", site.kubernetes.namespace)
+    assert quota["spec"]["hard"] == {"pods": "0"}
+    (scope,) = quota["spec"]["scopeSelector"]["matchExpressions"]
+    assert (scope["scopeName"], scope["operator"]) == ("PriorityClass", "In")
+    assert set(scope["values"]) == {"system-cluster-critical", "system-node-critical"}
+
+
+def test_the_quota_that_is_printed_takes_the_place_of_the_shipped_one(tmp_path: Path) -> None:
+    """As a patch of an overlay: its numbers hold, and what is not printed stays as shipped."""
+    for name in ("base", "common", "hub", "example"):
+        shutil.copytree(KUBERNETES / name, tmp_path / name)
+    mine, printed = tmp_path / "example", KUBERNETES / "emit-quota"
+    (tmp_path / "profiles.yaml").write_text(
+        "profiles: [{display_name: A, slug: a, default: true, sandbox: {cpu: 1, memory: 1G}}]\n"
+        "quotas: {user: [{servers: 1}]}\n"
+    )
+    words = [sys.executable, printed, tmp_path / "profiles.yaml", mine / "site.json", "--users", "20"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    (mine / "quota.yaml").write_text(done.stdout)
+    kustomization = yaml.safe_load((mine / "kustomization.yaml").read_text())
+    kustomization["patches"].append({"path": "quota.yaml"})
+    (mine / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+    (quota,) = (
+        item
+        for item in kustomized(mine)
+        if item["kind"] == "ResourceQuota" and item["metadata"]["name"] == "sandboxes"
+    )
+    (shipped,) = found("example", "ResourceQuota", "sandboxes")
+    asked = yaml.safe_load(done.stdout)["spec"]["hard"]
+    assert asked["pods"] == "30"
+    assert quota["spec"]["hard"] == {**shipped["spec"]["hard"], **asked}
+
+
+def test_the_programs_ask_for_what_the_guide_says() -> None:
+    """Less than a processor together, and for each pod what stands in the table beside what it used."""
+    guide = (CHECKOUT / "docs/how-to/run-on-kubernetes.md").read_text()
+    rows = re.findall(r"^\| (\w+)[^|]* \| (\d+)m, (\d+)Mi \|", guide, re.MULTILINE)
+    told = {name: (int(cpu), int(memory)) for name, cpu, memory in rows}
+    asked, together = {}, 0
+    for item in found("example", "Deployment"):
+        requests = [part["resources"]["requests"] for part in item["spec"]["template"]["spec"]["containers"]]
+        cpu, memory = (sum(quantity(part[what]) for part in requests) for what in ("cpu", "memory"))
+        asked[item["metadata"]["name"]] = (cpu * 1000, memory / (1 << 20))
+        together += item["spec"]["replicas"] * cpu
+    assert asked == told
+    assert together < 1

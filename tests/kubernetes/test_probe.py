@@ -1,9 +1,13 @@
-"""Does the probe find out whether the number of processes has an end, and come to an end itself?"""
+"""Does the probe find out whether the number of processes has an end, and where its node is by IPv6?"""
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 from jupyter_sandbox_spawner.launcher import pod_probe
 from tests.lanes import CHECKOUT
@@ -42,3 +46,37 @@ def test_processes_without_end() -> None:
 def test_more_than_any_limit_of_a_kubelet() -> None:
     """It tries more than sandboxes of any profile may have."""
     assert pod_probe.MOST > 4096
+
+
+NOTHING = "0" * 32
+HOPS = (NOTHING, "fe80" + "0" * 27 + "1", "fd00" + "0" * 27 + "7")
+ROUTES = "".join(
+    f"{NOTHING} 00 {NOTHING} 00 {hop} 00000400 00000001 00000000 00000003 eth0\n" for hop in HOPS
+)
+NEIGHBOURS = """\
+IP address       HW type     Flags       HW address            Mask     Device
+169.254.1.1      0x1         0x2         ee:ee:ee:ee:ee:ee     *        eth0
+10.244.0.9       0x1         0x0         00:00:00:00:00:00     *        eth0
+"""
+
+
+def test_where_the_node_is_beside_us(tmp_path: Path) -> None:
+    """The next hops of its routes, and what a neighbour's hardware calls itself by IPv6."""
+    assert pod_probe._beside_us(str(tmp_path)) == []
+    (tmp_path / "ipv6_route").write_text(ROUTES)
+    (tmp_path / "arp").write_text(NEIGHBOURS)
+    assert pod_probe._beside_us(str(tmp_path)) == [
+        "fe80::1%eth0",
+        "fd00::7",
+        "fe80::ecee:eeff:feee:eeee%eth0",
+    ]
+    assert isinstance(pod_probe._beside_us(), list)
+
+
+def test_one_address_of_the_node_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reached at any it is reached; where none answers it is not; without any it is absent."""
+    assert pod_probe._node_at([]) == "absent"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        monkeypatch.setattr(pod_probe, "KUBELET", listener.getsockname()[1])
+        assert pod_probe._node_at(["fe80::1%none0", "127.0.0.1"]) == "ok"
+        assert pod_probe._node_at(["fe80::1%none0"]) not in ("ok", "absent")

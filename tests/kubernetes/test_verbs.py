@@ -264,6 +264,31 @@ async def test_nobody_asks_again_and_again(stage: Stage) -> None:
     assert len(stage.cluster.asked) == before
 
 
+async def test_what_a_start_asks(stage: Stage) -> None:
+    """Record, policy, announcement, pod, judgement: nothing that is known is asked for."""
+    before = len(stage.cluster.asked)
+    await stage.running()
+    asked = stage.cluster.asked[before:]
+    assert asked == ["POST secrets", "POST networkpolicies", "PATCH secrets", "POST pods", "PATCH secrets"]
+
+
+async def test_an_address_is_news(stage: Stage) -> None:
+    """Whoever follows a sandbox hears of its pod's address before it runs."""
+    stage.cluster.runs = False
+    spec = await stage.created()
+    starting = asyncio.create_task(stage.backend.start(spec.id))
+    await stage.until(lambda: spec.id in stage.cluster.kind("pods"))
+    (created,) = await stage.backend.events(0, 1)
+    await stage.cluster.set_status(spec.id, podIP="10.9.8.7")
+    (news,) = await stage.backend.events(created.seq, 10)
+    assert news.kind == "sandbox.pending"
+    found = await stage.backend.status(spec.id)
+    assert found is not None
+    assert (found.value, found.address) == ("pending", "10.9.8.7")
+    await stage.cluster.run(spec.id)
+    await starting
+
+
 async def test_leftovers(stage: Stage) -> None:
     """What has our labels and no record is found by kind; a policy stays while its pod is there."""
     spec = await stage.running()

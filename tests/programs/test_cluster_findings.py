@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +11,11 @@ import pytest
 from aiohttp import web
 
 from jupyter_sandbox_spawner.admin.cluster_findings import cluster_findings
+from jupyter_sandbox_spawner.admin.doctor import examine
+from jupyter_sandbox_spawner.admin.installation import Installation
+from jupyter_sandbox_spawner.admin.machine import machine_findings
+from jupyter_sandbox_spawner.admin.requirements import check_programs
+from jupyter_sandbox_spawner.errors import ConfigurationError
 from jupyter_sandbox_spawner.gpus import GpuDevice, GpuInventory
 from jupyter_sandbox_spawner.models import Capabilities
 from jupyter_sandbox_spawner.serving import application
@@ -84,3 +89,25 @@ def test_without_a_launcher(site: Site) -> None:
     assert not finding.fine
     assert "does not answer" in finding.seen
     assert list(cluster_findings(replace(site, backend="local"))) == []
+
+
+def test_doctor_looks_at_no_machine(site: Site, control: Callable[[str, bool], None]) -> None:
+    """Where sandboxes are pods, this machine needs no runtime: what it lacks is not said."""
+
+    def looked_at(site: Site) -> set[str]:
+        installation = Installation(config_file="x.py", site=site)
+        return {item.name for item in examine(installation)}
+
+    machine = {item.name for item in machine_findings(("runc",))}
+    control("of one machine it is said", machine <= looked_at(replace(site, backend="local")))
+    assert not machine & looked_at(site)
+    assert "launcher" in looked_at(site)
+
+
+def test_run_is_of_one_machine(site: Site) -> None:
+    """`run` for a site on a cluster names kubectl and the how-to, and speaks of no Docker."""
+    with pytest.raises(ConfigurationError) as refused:
+        check_programs(Installation(config_file="x.py", site=site))
+    assert refused.value.code == "kubernetes.not_one_machine"
+    assert "kubectl apply -k" in refused.value.remedy
+    assert "Docker" not in str(refused.value)

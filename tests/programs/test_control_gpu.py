@@ -139,6 +139,21 @@ async def test_a_place_can_be_given_up(control: Control) -> None:
     assert lines[1]["actor"].startswith("admin uid")
 
 
+async def test_the_hub_asks_when_there_is_room() -> None:
+    """By control's ledger; of a sandbox that nobody knows nothing is said."""
+    async with AsyncExitStack() as stack:
+        control = await serving(stack)
+        await control.hub.admit(asked(spec("alice", ttl=3600)))
+        answer = await control.hub.admit(asked(spec("bob", ttl=3600)))
+        assert answer.spec is not None
+        assert await control.hub.room(answer.spec.id, "room") == ""
+        alice = await control.hub.last("alice", "")
+        assert alice is not None
+        await control.hub.ready(alice.sandbox, {})
+        assert "There is room at the latest at" in await control.hub.room(answer.spec.id, "room")
+        assert await control.hub.room("sb-" + "x" * 20, "gpu") == ""
+
+
 async def test_the_hub_reads_offers_and_does_without_them() -> None:
     """Offers of every profile by control's own file; an empty answer at once while control is away."""
     async with AsyncExitStack() as stack:

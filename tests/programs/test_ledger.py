@@ -5,17 +5,19 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import Connection, insert
 from sqlalchemy.exc import IntegrityError
 
-from jupyter_sandbox_spawner.control import users
+from jupyter_sandbox_spawner.control import records, users
 from jupyter_sandbox_spawner.control.records import shift_deadlines
+from jupyter_sandbox_spawner.control.room import room_for
 from jupyter_sandbox_spawner.control.tables_ledger import allocations
 from jupyter_sandbox_spawner.control.waiting import put_back
 from jupyter_sandbox_spawner.gpus import GpuDevice, GpuInventory, GpuWish
 from jupyter_sandbox_spawner.models import Resources
 from jupyter_sandbox_spawner.rules.admission import Admission
 from jupyter_sandbox_spawner.rules.quotas import Caps, GpuHours, GroupQuota, Quotas, UserQuota
+from jupyter_sandbox_spawner.rules.room_words import Lack
 
 from .ledger_desk import NOON, Desk, devices, whole
 
@@ -38,6 +40,37 @@ def place(answer: Admission) -> int:
     if answer.ticket is None:
         raise AssertionError(f"no ticket: {answer.code}: {answer.message}")
     return answer.ticket.position
+
+
+def test_when_there_is_room() -> None:
+    """A pod that waits reads the first end of what runs and holds the like, or a later one if others wait."""
+    desk = pool(3)
+
+    def started(user: str, wish: GpuWish | None, ttl: int | None, runs: bool = True) -> str:
+        spec = desk.ask(user, wish=wish, ttl=ttl).spec
+        assert spec is not None
+        if runs:
+            desk.within(lambda db: records.mark_ready(db, spec.id, desk.now, {}))
+        desk.pass_time(seconds=1)
+        return spec.id
+
+    def said(sandbox: str, lack: Lack) -> str:
+        def find(connection: Connection) -> str:
+            record = records.by_id(connection, sandbox)
+            assert record is not None
+            return room_for(connection, record, lack, desk.now)
+
+        return desk.within(find)
+
+    started("alice", None, 1800)
+    started("bob", ONE, 3600)
+    started("carol", ONE, None)
+    first = started("dave", ONE, 600, runs=False)
+    assert "at 13:00 UTC, when another server with a GPU" in said(first, "gpu")
+    assert "at 12:30 UTC, when another server with this profile" in said(first, "room")
+    second = started("erin", None, 600, runs=False)
+    assert "at 13:00 UTC" in said(second, "room")
+    assert said(second, "gpu") == ""
 
 
 @pytest.mark.parametrize(

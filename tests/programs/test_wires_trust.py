@@ -6,29 +6,37 @@ import argparse
 import asyncio
 import os
 import ssl
-from collections.abc import AsyncIterator
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from jupyter_sandbox_spawner.wires.link import gateway as link_gateway
 from jupyter_sandbox_spawner.wires.link.__main__ import _carry
 from jupyter_sandbox_spawner.wires.link.gateway import Gateway, UntrustedError
-from tests.programs.wires_street import eventually
+from tests.programs.wires_street import eventually, free_ports
 from tests.support.certificates import made, moment
 
 
-@asynccontextmanager
-async def listening(shown: Path) -> AsyncIterator[tuple[str, int]]:
-    """The address of a listener with this directory's certificate."""
+async def listener(shown: Path, port: int = 0) -> asyncio.Server:
+    """What shows a directory's certificate to whoever comes, and lets them go."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(shown / "gateway/certificate.pem", shown / "gateway/key.pem")
 
     async def let_go(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.close()
 
-    async with await asyncio.start_server(let_go, "127.0.0.1", 0, ssl=context) as server:
+    return await asyncio.start_server(let_go, "127.0.0.1", port, ssl=context)
+
+
+@asynccontextmanager
+async def listening(shown: Path) -> AsyncIterator[tuple[str, int]]:
+    """The address of a listener with this directory's certificate."""
+    async with await listener(shown) as server:
         yield "127.0.0.1", int(server.sockets[0].getsockname()[1])
 
 
@@ -64,11 +72,54 @@ async def test_another_authority_and_another_name(tmp_path: Path) -> None:
             await seen.glance()
 
 
-async def test_who_does_not_answer_is_not_judged(tmp_path: Path) -> None:
+async def begun(shown: Path, trusted: Path) -> tuple[asyncio.Task[None], asyncio.Server]:
+    """A glance at a place where nobody listens yet, and who listens there half a second later."""
+    (port,) = free_ports(1)
+    seen = Gateway("sb-x", "gateway", ("127.0.0.1", port), str(trusted / "gateway"), "key")
+    looking = asyncio.create_task(seen.glance())
+    await asyncio.sleep(0.5)
+    assert not looking.done()
+    return looking, await listener(shown, port)
+
+
+async def test_a_network_that_opens_late(tmp_path: Path, control: Callable[[str, bool], None]) -> None:
+    """A new pod that is let out late still learns that it cannot trust the gateway."""
+    ours, theirs = made(tmp_path / "ours"), made(tmp_path / "theirs")
+    looking, server = await begun(theirs, ours)
+    async with server:
+        with pytest.raises(UntrustedError, match=r"^certificates.foreign: "):
+            await asyncio.wait_for(looking, 120)
+    looking, server = await begun(ours, ours)
+    async with server:
+        await asyncio.wait_for(looking, 120)
+        control("one that is trusted ends the wait", True)
+
+
+async def test_who_does_not_answer_is_not_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A gateway that is away may be back in a moment: the link goes on."""
     async with gateway(made(tmp_path / "c"), tmp_path / "c") as seen:
         pass
-    await seen.glance()
+    monkeypatch.setattr(link_gateway, "_GLANCE", 0.3)
+    await asyncio.wait_for(seen.glance(), 120)
+
+
+def test_a_pod_that_is_stopped_while_its_link_looks(tmp_path: Path) -> None:
+    """A first process hears no signal that it has not asked for: the link has, before it looks."""
+    authority = made(tmp_path / "c") / "gateway"
+    (port,) = free_ports(1)
+    places = {name: str(tmp_path / name) for name in ("doors", "inside", "memory")}
+    for place in places.values():
+        Path(place).mkdir()
+    options = {**places, "secret": str(authority), "sandbox": "sb-x", "gateway": "gateway"}
+    options |= {"address": f"127.0.0.1:{port}", "user-uid": "1"}
+    words = [f"--{name}={text}" for name, text in options.items()]
+    command = [sys.executable, "-m", "jupyter_sandbox_spawner.wires.link", *words]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as link:
+        assert link.stderr is not None
+        assert "not reached yet" in link.stderr.readline()
+        link.terminate()
+        assert link.wait(60) == 0
+    assert os.listdir(places["doors"]) == []
 
 
 async def test_only_a_first_start_ends_for_it(tmp_path: Path) -> None:

@@ -8,14 +8,21 @@ from typing import Any
 import pytest
 
 from jupyter_sandbox_spawner.rules.canary import MUST_FAIL, MUST_WORK
-from jupyter_sandbox_spawner.rules.pod_canary import KUBELET, Targets, judge_pod, probe_plan, why_open
+from jupyter_sandbox_spawner.rules.pod_canary import (
+    KUBELET,
+    NODE_BY_IPV6,
+    Targets,
+    judge_pod,
+    probe_plan,
+    why_open,
+)
 
 from .test_claims import CLUSTER
 
 PLAN = probe_plan(CLUSTER, 8444, Targets(api=("10.96.0.1", 443), names=["10.96.0.10"], gateway_ports=[8080]))
 ISOLATION = dict.fromkeys(MUST_FAIL, "EPERM") | dict.fromkeys(MUST_WORK, "ok") | {"network interface": "ok"}
 NETWORK = {
-    **dict.fromkeys((*PLAN["closed"], KUBELET), "TimeoutError"),
+    **dict.fromkeys((*PLAN["closed"], KUBELET, *NODE_BY_IPV6), "TimeoutError"),
     "gateway": "ok",
     "account": "refused",
     "endless processes": "refused",
@@ -28,12 +35,16 @@ def test_the_plan_names_what_a_cluster_has() -> None:
     assert PLAN["closed"]["the cluster's API"] == ["tcp", "10.96.0.1", 443]
     assert PLAN["closed"]["the name server 1"] == ["udp", "10.96.0.10", 53]
     assert PLAN["closed"]["port 8080 of the gateway"] == ["tcp", "10.0.0.1", 8080]
-    assert any(place[1] == "169.254.169.254" for place in PLAN["closed"].values())
+    hosts = [place[1] for place in PLAN["closed"].values()]
+    assert {"169.254.169.254", "fd00:ec2::254", "2606:4700:4700::1111"} <= set(hosts)
 
 
 OPEN: dict[str, tuple[dict[str, str], dict[str, str], str]] = {
     "the API": ({}, {"the cluster's API": "ok"}, "it reached the cluster's API"),
     "a name server": ({}, {"the name server 1": "ok"}, "it reached the name server 1"),
+    "the world by IPv6": ({}, {"a public address by IPv6": "ok"}, "it reached a public address by IPv6"),
+    "its node by IPv6": ({}, {"the node by IPv6": "ok"}, "it reached its node by IPv6"),
+    "its node by the link": ({}, {"the node by its link": "ok"}, "it reached its node by IPv6"),
     "an identity": ({}, {"account": "ok"}, "it has an identity in the cluster"),
     "capabilities": ({"capability": "ok"}, {}, "it holds capabilities"),
     "its own root": ({"write root": "ok"}, {}, "its root file system can be written"),
@@ -58,7 +69,7 @@ def test_what_was_not_tried_is_not_proved() -> None:
     """A missing line or a missing attempt proves nothing."""
     assert not judge_pod(None, NETWORK, PLAN).verdict.proved
     assert not judge_pod(ISOLATION, None, PLAN).verdict.proved
-    for name in PLAN["closed"]:
+    for name in (*PLAN["closed"], *NODE_BY_IPV6):
         less = {key: met for key, met in NETWORK.items() if key != name}
         assert not judge_pod(ISOLATION, less, PLAN).verdict.proved
     for name in ISOLATION:
@@ -73,6 +84,16 @@ def test_what_is_told_and_stops_nobody() -> None:
     assert len(weaker.notes) == 2
     assert weaker.pids
     assert not judge_pod(ISOLATION, NETWORK | {"endless processes": "ok"}, PLAN).pids
+
+
+def test_policies_for_ipv4_alone() -> None:
+    """A node that is closed by IPv4 and open by IPv6 refuses everybody; one that is open by both is told,
+    as Kubernetes lets it be; a node without IPv6 is as good as a closed one."""
+    by_link = {"the node by its link": "ok"}
+    assert not judge_pod(ISOLATION, NETWORK | by_link, PLAN).verdict.proved
+    both = judge_pod(ISOLATION, NETWORK | by_link | {KUBELET: "ok"}, PLAN)
+    assert (both.verdict.proved, len(both.notes)) == (True, 1)
+    assert judge_pod(ISOLATION, NETWORK | dict.fromkeys(NODE_BY_IPV6, "absent"), PLAN).verdict.proved
 
 
 CLOSED = {"spec": {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}}

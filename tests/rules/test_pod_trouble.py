@@ -153,7 +153,12 @@ def test_what_the_registry_had_said() -> None:
 @pytest.mark.parametrize(
     ("reason", "message", "code", "fatal"),
     [
-        ("FailedMount", 'MountVolume.SetUp failed for volume "home": timed out', "volume_unmountable", False),
+        (
+            "FailedMount",
+            "Unable to attach or mount volumes: unmounted volumes=[home]: timed out",
+            "volume_unmountable",
+            False,
+        ),
         ("FailedAttachVolume", "Multi-Attach error for volume", "volume_unmountable", False),
         (
             "FailedCreatePodSandBox",
@@ -173,6 +178,33 @@ def test_what_the_kubelet_tells(reason: str, message: str, code: str, fatal: boo
     assert found is not None
     assert (found.code, found.fatal) == (f"kubernetes.{code}", fatal)
     assert message.split(":")[0] in found.admin
+
+
+@pytest.mark.parametrize(
+    ("times", "told"),
+    [
+        ({"firstTimestamp": "2026-01-01T00:00:00Z", "lastTimestamp": "2026-01-01T00:00:00Z"}, False),
+        ({"firstTimestamp": "2026-01-01T00:00:00Z", "lastTimestamp": "2026-01-01T00:00:02Z"}, False),
+        ({"firstTimestamp": "2026-01-01T00:00:00Z", "lastTimestamp": "2026-01-01T00:00:07Z"}, True),
+        ({"eventTime": "2026-01-01T00:00:00.5Z"}, False),
+        (
+            {
+                "eventTime": "2026-01-01T00:00:00.5Z",
+                "series": {"count": 4, "lastObservedTime": "2026-01-01T00:00:08.1Z"},
+            },
+            True,
+        ),
+        ({}, False),
+    ],
+)
+def test_a_mount_that_succeeds_in_a_moment(times: dict[str, Any], told: bool) -> None:
+    """A Secret that the kubelet has not read yet is no trouble; a volume that fails for seconds is."""
+    message = 'MountVolume.SetUp failed for volume "ticket": failed to sync secret cache'
+    found = pending_trouble(
+        waiting("ContainerCreating"), [{"reason": "FailedMount", "message": message, **times}]
+    )
+    assert (found is not None and found.code == "kubernetes.volume_unmountable") == told
+    assert (found is None) == (not told)
 
 
 def test_nothing_is_wrong() -> None:

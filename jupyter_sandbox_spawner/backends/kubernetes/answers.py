@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -16,8 +17,9 @@ import aiohttp
 
 from ...errors import BackendError
 from ...rules.pod_trouble import Trouble, refused_pod
+from ...rules.repeats import Repeats
 
-__all__ = ["answering", "change_in", "in_trouble", "refused"]
+__all__ = ["Answers", "in_trouble"]
 
 log = logging.getLogger("jupyter_sandbox_spawner.launcher")
 ASK = "Your admin finds more in the launcher's log."
@@ -32,60 +34,78 @@ _PLAIN = {
 _QUIET = ("kubernetes.conflict", "kubernetes.expired")  # whoever asked knows what to do
 
 
-@asynccontextmanager
-async def answering(what: str) -> AsyncIterator[None]:
-    """Raises BackendError `kubernetes.timeout` or `kubernetes.unreachable` for what the network does."""
-    try:
-        yield
-    except asyncio.TimeoutError as error:
-        raise BackendError(
-            "The cluster did not answer in time; try again in a moment.",
-            code="kubernetes.timeout",
-            remedy=f"The API was slow for: {what}.",
-            status=503,
-        ) from error
-    except (aiohttp.ClientError, OSError) as error:
-        raise BackendError(
-            "The cluster does not answer; try again in a moment.",
-            code="kubernetes.unreachable",
-            remedy=f"See that its API runs and its certificate is valid ({_short(error)}).",
-            status=503,
-        ) from error
+class Answers:
+    """What one client of the cluster heard; the same line is logged once a minute at most."""
 
+    def __init__(self) -> None:
+        self._repeats = Repeats()
 
-def refused(method: str, status: int, raw: bytes) -> BackendError:
-    """The error for an answer that is none of the good ones."""
-    message = _message(raw)
-    trouble = refused_pod(message) if status < 500 and status != 409 else None
-    if trouble is not None:
-        return in_trouble(trouble)
-    code, sentence, own = _PLAIN.get(
-        status,
-        ("kubernetes.busy", "The cluster cannot answer now; try again in a moment.", 503)
-        if status >= 500
-        else ("kubernetes.failed", "The cluster refused.", 500),
-    )
-    if code not in _QUIET:
-        log.warning("%s: %s was answered by %s: %s", code, method, status, message)
-    return BackendError(sentence, code=code, remedy=ASK, status=own)
+    @asynccontextmanager
+    async def awaiting(self, what: str) -> AsyncIterator[None]:
+        """Raises BackendError `kubernetes.timeout` or `kubernetes.unreachable` for what the network does."""
+        try:
+            yield
+        except asyncio.TimeoutError as error:
+            self._say(f"kubernetes.timeout: the API was slow for: {what}")
+            raise BackendError(
+                "The cluster did not answer in time; try again in a moment.",
+                code="kubernetes.timeout",
+                remedy=ASK,
+                status=503,
+            ) from error
+        except (aiohttp.ClientError, OSError) as error:
+            # Address and certificate are the admin's to see; a user reads that nobody answers.
+            self._say(f"kubernetes.unreachable: is the API up, and its certificate valid? {_short(error)}")
+            raise BackendError(
+                "The cluster does not answer; try again in a moment.",
+                code="kubernetes.unreachable",
+                remedy=ASK,
+                status=503,
+            ) from error
+
+    def refused(self, method: str, status: int, raw: bytes) -> BackendError:
+        """The error for an answer that is none of the good ones."""
+        message = _message(raw)
+        trouble = refused_pod(message) if status < 500 and status != 409 else None
+        if trouble is not None:
+            self._say(f"{trouble.code}: {trouble.admin}")
+            return _error_of(trouble)
+        code, sentence, own = _PLAIN.get(
+            status,
+            ("kubernetes.busy", "The cluster cannot answer now; try again in a moment.", 503)
+            if status >= 500
+            else ("kubernetes.failed", "The cluster refused.", 500),
+        )
+        if code not in _QUIET:
+            self._say(f"{code}: {method} was answered by {status}: {message}")
+        return BackendError(sentence, code=code, remedy=ASK, status=own)
+
+    def change_in(self, line: bytes) -> tuple[str, Mapping[str, Any]]:
+        """One line of a watch. Raises BackendError for one that tells of an error, as `refused`."""
+        try:
+            document: dict[str, Any] = json.loads(line)
+            what, thing = str(document["type"]), document["object"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise BackendError(
+                "The cluster told something odd.", code="kubernetes.failed", remedy=ASK
+            ) from error
+        if what == "ERROR":
+            raise self.refused("watch", int(thing.get("code") or 500), json.dumps(thing).encode())
+        return what, thing
+
+    def _say(self, line: str) -> None:
+        if self._repeats.due(line, time.monotonic()):
+            log.warning("%s", line)
 
 
 def in_trouble(trouble: Trouble) -> BackendError:
     """The error for what rules/pod_trouble.py has found; the admin's sentence is logged."""
     log.warning("%s: %s", trouble.code, trouble.admin)
+    return _error_of(trouble)
+
+
+def _error_of(trouble: Trouble) -> BackendError:
     return BackendError(trouble.user, code=trouble.code, remedy=ASK, status=503)
-
-
-def change_in(line: bytes) -> tuple[str, Mapping[str, Any]]:
-    """One line of a watch. Raises BackendError for one that tells of an error, as `refused`."""
-    try:
-        document: dict[str, Any] = json.loads(line)
-        what, thing = str(document["type"]), document["object"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise BackendError("The cluster told something odd.", code="kubernetes.failed", remedy=ASK) from error
-    if what == "ERROR":
-        raise refused("watch", int(thing.get("code") or 500), json.dumps(thing).encode())
-    return what, thing
 
 
 def _message(raw: bytes) -> str:

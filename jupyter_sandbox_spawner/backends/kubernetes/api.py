@@ -18,7 +18,8 @@ import aiohttp
 from kubernetes_asyncio import client, config
 
 from ...errors import BackendError
-from .answers import answering, change_in, refused
+from .answers import Answers
+from .insisting import insist
 
 __all__ = ["Cluster", "Document", "Kind", "Listing"]
 
@@ -32,6 +33,7 @@ _GROUPS: Mapping[Kind, str] = {
     "leases": "/apis/coordination.k8s.io/v1",
 }
 PATIENCE = 20.0  # seconds for one call; measured 3-40 ms
+_LEAST = 0.5  # seconds for one that is tried again
 _WATCH = 60  # seconds of one watch; the next goes on where it ended
 _LOG_PATIENCE = 5.0  # seconds; a node that is off answers nobody
 _LOG_TOTAL = 16 << 20  # bytes that are read for the end of a log
@@ -46,16 +48,39 @@ class Listing:
     version: str
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """One question. `absent`: an object that is missing is an answer."""
+
+    method: str
+    path: str
+    parameters: Mapping[str, str] | None = None
+    body: Document | None = field(default=None, repr=False)
+    absent: bool = False
+    accept: str = "application/json"
+
+
 class Cluster:
     """One namespace of one cluster.
+
+    Verbs about objects are tried again while nobody answers; a `create` that came true unheard is a conflict.
 
     Raises BackendError `kubernetes.unreachable`, `.timeout`, `.login`, `.rbac`, `.conflict`, `.failed` and
     what rules/pod_trouble.py makes of a refusal; its log line has the cluster's own words.
     """
 
-    def __init__(self, namespace: str, kubeconfig: str = "", left: Callable[[], float] | None = None) -> None:
-        """`left`: for how many seconds from now this launcher may still change anything; None: always."""
+    def __init__(
+        self,
+        namespace: str,
+        kubeconfig: str = "",
+        left: Callable[[], float] | None = None,
+        insist: float = 0.0,
+    ) -> None:
+        """`left`: for how many seconds from now this launcher may still change anything; None: always.
+        `insist`: seconds in which an object's verb is tried again."""
         self.namespace = namespace
+        self._insist = insist
+        self._answers = Answers()
         self._left = left
         self._kubeconfig = kubeconfig or os.environ.get("KUBECONFIG", "")
         self._client: client.ApiClient | None = None
@@ -91,7 +116,7 @@ class Cluster:
 
     async def version(self) -> tuple[int, int]:
         """The API server's own: (1, 34)."""
-        answer = json.loads(await self._call("GET", "/version"))
+        answer = json.loads(await self._try("GET", "/version"))
         return int(answer["major"]), int("".join(c for c in answer["minor"] if c.isdigit()))
 
     async def create(self, kind: Kind, manifest: Document) -> Document:
@@ -114,7 +139,7 @@ class Cluster:
         """What components of the cluster told about an object; () where we may not know."""
         parameters = {"fieldSelector": f"involvedObject.name={name}"}
         try:
-            answer = json.loads(await self._call("GET", self._path("events"), parameters))
+            answer = json.loads(await self._try("GET", self._path("events"), parameters))
         except BackendError as error:
             if error.code != "kubernetes.rbac":
                 raise
@@ -128,7 +153,7 @@ class Cluster:
 
     async def replace(self, kind: Kind, name: str, manifest: Document) -> Document:
         """Put a whole object, of the version that it names. Raises `kubernetes.conflict` for an older one."""
-        return _read(await self._call("PUT", self._path(kind, name), body=manifest))
+        return _read(await self._try("PUT", self._path(kind, name), body=manifest))
 
     async def delete(
         self, kind: Kind, name: str, uid: str = "", grace: int | None = None, *, version: str = ""
@@ -156,7 +181,7 @@ class Cluster:
         tail = b""
         parameters = {"container": container, "tailLines": "2000", "limitBytes": str(_LOG_TOTAL)}
         try:
-            async with answering(f"the log of {pod}"):
+            async with self._answers.awaiting(f"the log of {pod}"):
                 answer = await self._open("GET", f"{self._path('pods', pod)}/log", parameters, _LOG_PATIENCE)
                 async with answer:
                     if answer.status != 200:
@@ -172,7 +197,7 @@ class Cluster:
         """By pod, what the metrics API measured last, as quantities; {} where the cluster has none."""
         path = f"/apis/metrics.k8s.io/v1beta1/namespaces/{self.namespace}/pods"
         try:
-            raw = await self._call("GET", path, {"labelSelector": selector}, absent=True)
+            raw = await self._try("GET", path, {"labelSelector": selector}, absent=True)
         except BackendError as error:
             log.debug("The metrics API was asked in vain: %s", error)
             return {}
@@ -198,14 +223,14 @@ class Cluster:
                 "allowWatchBookmarks": "true",
                 "timeoutSeconds": str(_WATCH),
             }
-            async with answering(f"watching {kind}"):
+            async with self._answers.awaiting(f"watching {kind}"):
                 answer = await self._open("GET", self._path(kind), parameters, limit)
                 async with answer:
                     if answer.status != 200:
-                        raise refused("GET", answer.status, await answer.read())
+                        raise self._answers.refused("GET", answer.status, await answer.read())
                     yield "", {}
                     async for line in answer.content:
-                        what, thing = change_in(line)
+                        what, thing = self._answers.change_in(line)
                         version = thing["metadata"]["resourceVersion"]
                         if what != "BOOKMARK":
                             yield what, thing
@@ -214,17 +239,20 @@ class Cluster:
         path = f"{_GROUPS.get(kind, '/api/v1')}/namespaces/{self.namespace}/{kind}"
         return f"{path}/{name}" if name else path
 
-    async def _call(
-        self,
-        method: str,
-        path: str,
-        parameters: Mapping[str, str] | None = None,
-        body: Document | None = None,
-        absent: bool = False,
-        accept: str = "application/json",
-    ) -> bytes:
-        """The answer's body; b"" for a missing object where `absent` is fine."""
-        patience = PATIENCE if method == "GET" or self._left is None else min(PATIENCE, self._left())
+    async def _call(self, method: str, path: str, *rest: Any, **more: Any) -> bytes:
+        """As `_try`, again while nobody answers."""
+        return await insist(
+            lambda most: self._answer(_Asked(method, path, *rest, **more), most), self._insist
+        )
+
+    async def _try(self, method: str, path: str, *rest: Any, **more: Any) -> bytes:
+        return await self._answer(_Asked(method, path, *rest, **more), PATIENCE)
+
+    async def _answer(self, asked: _Asked, most: float) -> bytes:
+        """The answer's body within `most` seconds; b"" for a missing object where `absent` is fine."""
+        patience = max(min(PATIENCE, most), _LEAST)
+        if asked.method != "GET" and self._left is not None:
+            patience = min(patience, self._left())
         if patience <= 0:
             raise BackendError(
                 "Another launcher may work by now, so this one changes nothing any more.",
@@ -232,14 +260,15 @@ class Cluster:
                 remedy="Try again: the one that works answers.",
                 status=503,
             )
-        async with answering(f"{method} {path}"):
-            answer = await self._open(method, path, parameters or {}, patience, body, accept)
+        async with self._answers.awaiting(f"{asked.method} {asked.path}"):
+            more = (asked.parameters or {}, patience, asked.body, asked.accept)
+            answer = await self._open(asked.method, asked.path, *more)
             async with answer:
                 raw: bytes = await answer.read()
-        if answer.status == 404 and absent:
+        if answer.status == 404 and asked.absent:
             return b""
         if not 200 <= answer.status <= 299:
-            raise refused(method, answer.status, raw)
+            raise self._answers.refused(asked.method, answer.status, raw)
         return raw
 
     async def _open(

@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from ...errors import BackendError, ConfigurationError, SandboxError
 from ...models import Capabilities, Doors, Handle, SandboxSpec, Usage
 from ...names import LABEL_OWNER, is_sandbox_id
+from ...rules.repeats import Repeats
 from ...wire import decode_json
 from ..base import Overlay, require_possible
 from ..given import Given, Obstacle
@@ -47,6 +48,7 @@ class KubernetesBackend(RecordedBackend[PodSandbox]):
         self._meter = Meter(self._host.api, self._selector)
         self._policies = PolicyKeeper(self._host, self._selector, lambda: self._sandboxes)
         self._asked = asyncio.Event()
+        self._repeats = Repeats()
 
     @classmethod
     @asynccontextmanager
@@ -157,7 +159,7 @@ class KubernetesBackend(RecordedBackend[PodSandbox]):
                 for sandbox in list(self._sandboxes.values()):
                     await self._look(sandbox.id, sandbox.trust(authority))
             except SandboxError as error:
-                log.error("%s", error)
+                self._say(error)
             await asyncio.sleep(_RENEWAL)
 
     async def _follow(self) -> None:
@@ -172,8 +174,7 @@ class KubernetesBackend(RecordedBackend[PodSandbox]):
                     self._asked.set()
             except SandboxError as error:
                 if error.code != "kubernetes.expired":  # which listing everything mends
-                    if pause == _PAUSES[0]:
-                        log.error("%s", error)
+                    self._say(error)
                     self._host.lost(error)
             except Exception as surprise:
                 # Whoever stops listening here would never hear of an end again: look at everything anew.
@@ -184,6 +185,10 @@ class KubernetesBackend(RecordedBackend[PodSandbox]):
                 pause = _PAUSES[0]
             await asyncio.sleep(pause)
             pause = min(2 * pause, _PAUSES[1])
+
+    def _say(self, error: SandboxError) -> None:
+        if self._repeats.due(str(error), asyncio.get_running_loop().time()):
+            log.error("%s", error)
 
     async def _compare(self) -> str:
         """The cluster answers anew: every sandbox looks at its pod; the moment up to which it did."""

@@ -14,6 +14,7 @@ from ...settings import Environment
 from ..base import CANNOT_START, unknown_environment
 from ..docker.etc import etc_files
 from .api import Cluster
+from .insisting import INSIST
 from .layout import GpuRequest, Place, site_label
 
 __all__ = ["ClusterGpus", "ClusterHost", "ClusterSite", "NamedGpus"]
@@ -79,7 +80,7 @@ class ClusterHost:
 
     def __init__(self, site: ClusterSite, api: Cluster | None = None) -> None:
         self.site = site
-        self.api = api or Cluster(site.cluster.namespace, site.kubeconfig, site.left)
+        self.api = api or Cluster(site.cluster.namespace, site.kubeconfig, site.left, INSIST)
         self.label = site_label(site.cluster)
         self.gpus: ClusterGpus = site.gpus or NamedGpus(site.cluster)
         self.identity = ""

@@ -142,6 +142,8 @@ class PodSandbox(RecordedSandbox):
         phase = self.record.phase
         if view.address != self.record.address and phase in ("starting", "running"):
             self.record = replace(self.record, address=view.address)
+            if view.state == "pending":  # that it runs is told in a moment, and its link waits for this
+                await self._tell(self.record.spec, self.record.status)
         if view.state == "over" and phase in ("starting", "running", "stopping"):
             await self._note_end(view)
         elif view.state == "running" and phase == "starting":

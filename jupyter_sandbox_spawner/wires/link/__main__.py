@@ -53,6 +53,19 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 async def _carry(options: argparse.Namespace, address: tuple[str, int]) -> None:
+    stopping = asyncio.ensure_future(_until_signal())
+    serving = asyncio.ensure_future(_serve(options, address))
+    try:
+        await asyncio.wait({stopping, serving}, return_when=asyncio.FIRST_COMPLETED)
+        if serving.done():
+            serving.result()
+    finally:
+        stopping.cancel()
+        serving.cancel()
+        await asyncio.gather(stopping, serving, return_exceptions=True)
+
+
+async def _serve(options: argparse.Namespace, address: tuple[str, int]) -> None:
     known = (options.sandbox, options.gateway, address, options.secret)
     if not has_key(options.memory):
         # The user's container begins once doors are bound, and a pod that has begun cannot say why it waits.
@@ -60,23 +73,12 @@ async def _carry(options: argparse.Namespace, address: tuple[str, int]) -> None:
     # From here on this is a link that is started again, and waits for a gateway that is mended.
     gateway = Gateway(*known, kept_key(options.memory))
     listeners = [bind(options.doors, door) for door in DOORS]
-    tell_ready(options.memory)
-    stopping = asyncio.ensure_future(_until_signal())
-    buying = asyncio.ensure_future(gateway.buy())
-    carrying = [
-        asyncio.ensure_future(PodDoor(door, options.user_uid, gateway).serve(listener))
-        for door, listener in zip(DOORS, listeners, strict=True)
-    ]
-    waiting = {stopping, buying, *carrying}
     try:
-        while waiting and not stopping.done():
-            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
+        tell_ready(options.memory)
+        doors = [PodDoor(door, options.user_uid, gateway) for door in DOORS]
+        carrying = [door.serve(listener) for door, listener in zip(doors, listeners, strict=True)]
+        await asyncio.gather(gateway.buy(), *carrying)
     finally:
-        for task in (stopping, buying, *carrying):
-            task.cancel()
-        await asyncio.gather(stopping, buying, *carrying, return_exceptions=True)
         for listener in listeners:
             listener.close()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import json
 import logging
@@ -26,7 +27,7 @@ log = logging.getLogger("link")
 _AT_ONCE = 32  # handshakes; further connections wait for their turn
 _FIRST, _LAST = 0.05, 2.0  # seconds between tries
 _SAY_EVERY = 10.0
-_GLANCE = 2.0  # seconds
+_GLANCE = 20.0  # seconds that a network may take to let a new pod out; the start's hook waits for 60
 # OpenSSL's reasons. ref: openssl/x509_vfy.h
 _VERIFIED = {
     9: "certificates.clock",
@@ -59,18 +60,29 @@ class Gateway:
     async def glance(self) -> None:
         """Raises UntrustedError where the gateway shows a certificate that does not hold here.
 
-        Who does not answer is not judged: it is dialled again, and again.
+        Looks until somebody answers, for some seconds. Who does not answer is not judged: it is dialled
+        again, and again.
         """
-        try:
-            end = await asyncio.wait_for(dial(self._far), _GLANCE)
-        except ssl.SSLCertVerificationError as error:
-            code = _VERIFIED.get(error.verify_code, "certificates.refused")
-            if code == "certificates.expired" and not self._has_authority():
-                code = "certificates.authority_expired"
-            raise UntrustedError(f"{code}: {error.verify_message}") from error
-        except (OSError, asyncio.TimeoutError):
-            return
-        end.close()
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._look(), _GLANCE)
+
+    async def _look(self) -> None:
+        wait = _FIRST
+        while True:
+            try:
+                end = await dial(self._far)
+            except ssl.SSLCertVerificationError as error:
+                code = _VERIFIED.get(error.verify_code, "certificates.refused")
+                if code == "certificates.expired" and not self._has_authority():
+                    code = "certificates.authority_expired"
+                raise UntrustedError(f"{code}: {error.verify_message}") from error
+            except OSError as error:
+                self._say("The gateway is not reached yet: %s", error)
+            else:
+                end.close()
+                return
+            await asyncio.sleep(wait)
+            wait = min(2 * wait, _LAST)
 
     async def buy(self) -> None:
         """Let the ticket buy the key; tries again while nobody answers or our address is not known yet."""

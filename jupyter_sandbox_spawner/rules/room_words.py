@@ -1,0 +1,36 @@
+"""A pod waits for room: by when is there some? By the ends of what runs and holds the like."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Literal
+
+from .pod_words import SCHEDULING
+from .queue_words import at_clock
+
+__all__ = ["Lack", "lack_of", "room_words"]
+
+Lack = Literal["gpu", "room"]
+_LACKS: dict[str, Lack] = {"kubernetes.no_gpu": "gpu", "kubernetes.no_room": "room"}
+_SENTENCES = {rule.user: _LACKS[rule.code] for rule in SCHEDULING if rule.code in _LACKS}
+
+
+def lack_of(reason: str) -> Lack | None:
+    """What a pod waits for whose user reads this; None for what no end of another server brings."""
+    return _SENTENCES.get(reason)
+
+
+def room_words(now: datetime, lack: Lack, ends: Iterable[datetime | None], ahead: int) -> str:
+    """A sentence for who waits; "" where nobody knows.
+
+    `ends` are the deadlines of what runs and holds the like, None without one; `ahead`: how many wait longer.
+    """
+    known = sorted(end for end in ends if end is not None and end > now)
+    if len(known) <= ahead:
+        return ""
+    what = "a GPU like it" if lack == "gpu" else "this profile"
+    end = at_clock(now, known[ahead])
+    return (
+        f"There is room at the latest at {end}, when another server with {what} ends, unless it is extended."
+    )

@@ -1,0 +1,40 @@
+"""What does a user read whose pod waits for room, of when there will be some?"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from jupyter_sandbox_spawner.rules.pod_words import SCHEDULING
+from jupyter_sandbox_spawner.rules.room_words import lack_of, room_words
+
+NOON = datetime(2026, 11, 25, 12, 0, tzinfo=timezone.utc)
+ENDS = (NOON + timedelta(hours=3), None, NOON + timedelta(hours=1), NOON - timedelta(hours=1))
+
+
+@pytest.mark.parametrize(("ahead", "at"), [(0, "13:00 UTC"), (1, "15:00 UTC"), (2, ""), (9, "")])
+def test_who_waits_longer_comes_first(ahead: int, at: str) -> None:
+    """The first end is for the first who waits; what has no end, or should have ended, promises nothing."""
+    said = room_words(NOON, "room", ENDS, ahead)
+    assert bool(said) == bool(at)
+    assert at in said
+
+
+def test_words() -> None:
+    """A sentence by the clock, without anybody's name; another day is told."""
+    assert room_words(NOON, "gpu", (NOON + timedelta(days=1),), 0) == (
+        "There is room at the latest at 2026-11-26 12:00 UTC, when another server with a GPU like it ends,"
+        " unless it is extended."
+    )
+    assert room_words(NOON, "room", (), 0) == ""
+
+
+def test_what_an_end_brings() -> None:
+    """Of all that a pod waits for, room and GPUs become free when another server ends."""
+    lacks = {rule.code: lack_of(rule.user) for rule in SCHEDULING}
+    assert {code: lack for code, lack in lacks.items() if lack} == {
+        "kubernetes.no_gpu": "gpu",
+        "kubernetes.no_room": "room",
+    }
+    assert lack_of("") is None
