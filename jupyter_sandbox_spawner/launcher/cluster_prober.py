@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..backends.kubernetes.api import Cluster, Document, Kind
+from ..backends.kubernetes.api import Cluster
 from ..backends.kubernetes.host import ClusterHost
 from ..backends.kubernetes.layout import OWNER_LABEL, SANDBOX_LABEL, SITE_LABEL, USER
+from ..backends.kubernetes.questions import Document, Kind
 from ..backends.kubernetes.render import way_out
 from ..errors import BackendError, SandboxError
 from ..names import LABEL_OWNER, sandbox_id

@@ -11,8 +11,7 @@ import json
 import logging
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import aiohttp
 from kubernetes_asyncio import client, config
@@ -20,44 +19,17 @@ from kubernetes_asyncio import client, config
 from ...errors import BackendError
 from .answers import Answers
 from .insisting import insist
+from .questions import Document, Kind, Listing, Question, path_of
 
-__all__ = ["Cluster", "Document", "Kind", "Listing"]
+__all__ = ["Cluster"]
 
 log = logging.getLogger("jupyter_sandbox_spawner.launcher")
-Document = Mapping[str, Any]
-Kind = Literal[
-    "pods", "secrets", "networkpolicies", "persistentvolumeclaims", "events", "leases", "resourcequotas"
-]
-_GROUPS: Mapping[Kind, str] = {
-    "networkpolicies": "/apis/networking.k8s.io/v1",
-    "leases": "/apis/coordination.k8s.io/v1",
-}
 PATIENCE = 20.0  # seconds for one call; measured 3-40 ms
 _LEAST = 0.5  # seconds for one that is tried again
 _WATCH = 60  # seconds of one watch; the next goes on where it ended
 _LOG_PATIENCE = 5.0  # seconds; a node that is off answers nobody
 _LOG_TOTAL = 16 << 20  # bytes that are read for the end of a log
 _METADATA = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,application/json"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Listing:
-    """Objects, and the moment from which a watch goes on."""
-
-    items: tuple[Document, ...] = field(repr=False)
-    version: str
-
-
-@dataclass(frozen=True)
-class _Asked:
-    """One question. `absent`: an object that is missing is an answer."""
-
-    method: str
-    path: str
-    parameters: Mapping[str, str] | None = None
-    body: Document | None = field(default=None, repr=False)
-    absent: bool = False
-    accept: str = "application/json"
 
 
 class Cluster:
@@ -236,19 +208,18 @@ class Cluster:
                             yield what, thing
 
     def _path(self, kind: Kind, name: str = "") -> str:
-        path = f"{_GROUPS.get(kind, '/api/v1')}/namespaces/{self.namespace}/{kind}"
-        return f"{path}/{name}" if name else path
+        return path_of(self.namespace, kind, name)
 
     async def _call(self, method: str, path: str, *rest: Any, **more: Any) -> bytes:
         """As `_try`, again while nobody answers."""
         return await insist(
-            lambda most: self._answer(_Asked(method, path, *rest, **more), most), self._insist
+            lambda most: self._answer(Question(method, path, *rest, **more), most), self._insist
         )
 
     async def _try(self, method: str, path: str, *rest: Any, **more: Any) -> bytes:
-        return await self._answer(_Asked(method, path, *rest, **more), PATIENCE)
+        return await self._answer(Question(method, path, *rest, **more), PATIENCE)
 
-    async def _answer(self, asked: _Asked, most: float) -> bytes:
+    async def _answer(self, asked: Question, most: float) -> bytes:
         """The answer's body within `most` seconds; b"" for a missing object where `absent` is fine."""
         patience = max(min(PATIENCE, most), _LEAST)
         if asked.method != "GET" and self._left is not None:

@@ -21,12 +21,12 @@ from ..base import Overlay, require_possible
 from ..given import Given, Obstacle
 from ..recorded import RecordedBackend
 from ..records import Record
-from .api import Document
 from .host import ClusterHost, ClusterSite
 from .layout import OWNER_LABEL, RECORD, SITE_LABEL, TRUSTS
 from .leftovers import ClusterLeftovers
 from .meter import Meter
 from .policies import PolicyKeeper
+from .questions import Document
 from .sandbox import PodSandbox
 
 __all__ = ["KubernetesBackend"]

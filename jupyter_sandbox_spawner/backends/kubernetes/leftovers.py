@@ -11,9 +11,9 @@ from datetime import datetime
 
 from ...errors import BackendError
 from ...leftovers import Leftover, LeftoverKind
-from .api import Kind
 from .host import ClusterHost
 from .layout import SANDBOX_LABEL
+from .questions import Kind
 
 __all__ = ["ClusterLeftovers"]
 

@@ -11,11 +11,11 @@ from collections.abc import Callable
 from ...errors import BackendError
 from ...wire import encode_json
 from ..records import Record, without_ticket
-from .api import Document
 from .check import check, judge_made
 from .host import ClusterHost
 from .layout import RECORD, Place, digest_of
 from .objects import PodObjects
+from .questions import Document
 from .render import Manifest, merge, owned_by, render_pod, render_policy, render_secret
 
 __all__ = ["PodMaking"]

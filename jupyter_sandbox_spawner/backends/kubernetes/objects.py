@@ -8,9 +8,9 @@ import contextlib
 
 from ...errors import BackendError
 from ...rules.pod_canary import closes_alike
-from .api import Document, Kind
 from .host import ClusterHost
 from .layout import TICKET, identity
+from .questions import Document, Kind
 from .render import Manifest
 
 __all__ = ["PodObjects"]

@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping
 from ...errors import SandboxError
 from ...rules.pod_canary import closes_alike
 from ..base import is_over
-from .api import Document
 from .host import ClusterHost
 from .objects import PodObjects
+from .questions import Document
 from .render import Manifest, owned_by, render_policy
 from .sandbox import PodSandbox
 

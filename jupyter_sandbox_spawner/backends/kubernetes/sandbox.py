@@ -17,16 +17,17 @@ from ...errors import BackendError, SandboxError
 from ...models import Status
 from ...rules.pod_ends import PodView, view_pod, why_gone
 from ...rules.pod_trouble import Trouble, pending_trouble
-from ..base import end_of_init, is_over, out_of_memory
+from ..base import is_over
 from ..oci.logs import TAIL_BYTES
 from ..recorded import RecordedSandbox, Tell
 from ..records import Record
 from .answers import in_trouble
-from .api import Document
+from .ends import words_of_end
 from .host import ClusterHost
 from .layout import USER, digest_of
 from .making import PodMaking
 from .objects import PodObjects
+from .questions import Document
 from .render import trusting
 
 __all__ = ["PodSandbox"]
@@ -180,18 +181,7 @@ class PodSandbox(RecordedSandbox):
         self._changed.set()
 
     async def _note_end(self, view: PodView) -> None:
-        if self.record.phase == "stopping":
-            reason = "stopped on request"
-        elif view.taken:
-            reason = f"The cluster ended it: {view.taken}."
-        elif view.killed_for_memory:
-            reason = out_of_memory(None, self.record.spec.resources.memory)
-        elif view.failed:
-            reason = "The machine cannot start this server's program."
-        elif view.exit_code is None:
-            reason = "its first process ended; the cluster could not tell how"
-        else:
-            reason = end_of_init(view.exit_code)
+        reason = words_of_end(view, self.record.phase, self.record.spec.resources.memory)
         if view.admin:
             log.warning("%s: %s", self.id, view.admin)
         failed = view.failed and self.record.phase == "starting"

@@ -140,6 +140,19 @@ class Harbour:
         await self.until(known, 60)
         return task
 
+    async def waits_for(self, seat: Seat, seconds: float) -> str:
+        """The sentence that its user reads while it waits."""
+        found = ""
+
+        async def told() -> bool:
+            nonlocal found
+            status = await self.quay.launcher.status(seat.sandbox) if seat.sandbox else None
+            found = status.reason if status is not None else ""
+            return bool(found)
+
+        await self.until(told, seconds)
+        return found
+
     async def metric(self, value: int, seconds: float) -> None:
         """Until the launcher's metric says that isolation is proved (1), or that it is not (0)."""
 

@@ -142,3 +142,29 @@ async def test_all_policies_deleted(harbour: Harbour, control: Control) -> None:
     control("with the common policy a start goes well", bool(seat.sandbox))
     await harbour.stop(seat)
     print(f"all agreed after {await harbour.agreed(150)} s")
+
+
+@pytest.mark.proves("E21")
+async def test_policies_are_not_enforced(harbour: Harbour, control: Control) -> None:
+    """The network's agent is off: the next probe finds out, nobody starts, who runs goes on and is named."""
+    seat, quay = harbour.take(), harbour.quay
+    async with harbour.watched() as sessions:
+        await asyncio.to_thread(quay.cluster.enforce, False)
+        try:
+            shown = await quay.launcher.canary(again=True)
+            refused = await harbour.try_start(seat)
+            await harbour.metric(0, 5)
+        finally:
+            await asyncio.to_thread(quay.cluster.enforce, True)
+        seen = words_of(list(sessions.values()))
+        assert {session.cuts for session in sessions.values()} == {0}
+    print(f"{seen}; a start: {refused}")
+    assert not shown["proved"]
+    assert len(shown["running"]) >= len(harbour.seats)
+    assert refused.startswith("isolation.unproved: "), refused
+    assert "it reached " in refused
+    await quay.launcher.canary(again=True)
+    await harbour.start(seat)
+    control("with policies that are enforced a start goes well", bool(seat.sandbox))
+    await harbour.stop(seat)
+    print(f"all agreed after {await harbour.agreed(150)} s")
