@@ -223,11 +223,6 @@ _DATA = (
     Attack(
         "D01",
         "guarded data copied everywhere writable, then looked for from the widest profile",
-        elsewhere={
-            "kubernetes": "claims and mounts decide where a pod of a zone writes, and only what is asked for "
-            "is tested (tests/kubernetes/test_homes.py): a test of two pods on a real cluster is due; MLflow "
-            "and audit are the same programs"
-        },
     ),
 )
 ATTACKS = (*_EGRESS, *_ISOLATION, *_CREDENTIALS, *_QUOTA, *_HUB, *_OTHERS, *_DATA)
