@@ -58,6 +58,7 @@ def waiting(reason: str, message: str = "", kind: str = "containerStatuses") -> 
         ),
         ("no nodes available to schedule pods", "node_not_ready", "no node"),
         ("0/3 nodes are available: 3 node(s) had untolerated taint {team: other}. ", "no_node", "taint"),
+        ("0/1 nodes are available: 1 node(s) had untolerated taint(s). ", "no_node", "not ready"),
         (
             "0/3 nodes are available: 3 node(s) didn't match Pod's node affinity/selector. ",
             "no_node",
