@@ -85,15 +85,13 @@ def view_pod(pod: Document, container: str, peer: str = "") -> PodView:
     )
 
 
-def why_gone(view: PodView | None, phase: str, began: bool) -> tuple[str, bool]:
-    """Why there is no pod of a sandbox in this phase, and is that a failed start? `began`: it had one."""
+def why_gone(view: PodView | None, phase: str) -> str:
+    """Why there is no pod of a sandbox in this phase."""
     if phase == "stopping":
-        return "stopped on request", False
-    if not began:
-        return "Its start was interrupted.", True
+        return "stopped on request"
     if view is not None and view.taken:
-        return f"The cluster ended it: {view.taken}.", False
-    return "Its pod was removed by somebody else.", False
+        return f"The cluster ended it: {view.taken}."
+    return "Its pod was removed by somebody else."
 
 
 def _address(status: Document, peer: str) -> str:

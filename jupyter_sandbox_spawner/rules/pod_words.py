@@ -69,7 +69,7 @@ SCHEDULING = (
         text=r"untolerated taint\(s\)",  # from Kubernetes 1.34 on, which names none
         code="kubernetes.no_node",
         user="No machine takes this server now: they are not ready, or kept for others.",
-        admin="Each node has a taint that the pod does not tolerate, which also those have that are not ready."
+        admin="Each node has a taint that the pod does not tolerate, as those have that are not ready."
         " See: kubectl describe nodes",
     ),
     Rule(

@@ -61,14 +61,42 @@ async def test_a_pod_that_went_while_no_launcher_looked(stage: Stage) -> None:
 
 
 async def test_a_start_that_got_no_pod(stage: Stage) -> None:
-    """Announced, and then its launcher died: a failed start, which the next launcher tells."""
+    """Announced, and then its launcher died: who asks the next launcher for it again gets it."""
     spec = await stage.running()
     interrupt(stage)
     stage.cluster.kind("pods").clear()
     async with KubernetesBackend.opened(stage.site) as again:
-        status = await again.ended(spec.id, 5)
-        assert status is not None
-        assert (status.value, status.reason) == ("failed", "Its start was interrupted.")
+        await stage.until(lambda: record_of(stage)["phase"] == "created")
+        await again.start(spec.id)
+        assert record_of(stage)["container"] == stage.cluster.kind("pods")[spec.id]["metadata"]["uid"]
+
+
+@pytest.mark.proves("I14")
+async def test_a_pod_that_comes_true_after_its_launcher_died(
+    stage: Stage, control: Callable[[str, bool], None]
+) -> None:
+    """The next launcher, which found none at first, judges it: as it was asked for it runs, else it goes."""
+    spec = await stage.running()
+    pods = stage.cluster.kind("pods")
+    for opened in (False, True):
+        interrupt(stage)
+        pods.clear()
+        async with KubernetesBackend.opened(stage.site) as again:
+            await stage.until(lambda: record_of(stage)["phase"] == "created")
+            pod = render_pod(spec, again._host.place(spec))
+            pod["spec"]["hostNetwork"] = opened
+            made = await again._host.api.create("pods", pod)
+            if opened:
+                await stage.until(lambda: not pods)
+            else:
+                uid = made["metadata"]["uid"]
+                await stage.until(lambda uid=uid: record_of(stage)["container"] == uid)
+            status = await again.status(spec.id)
+            assert status is not None
+            if opened:
+                assert (status.value, "hostNetwork" in status.reason) == ("failed", True)
+            else:
+                control("one that is as it was asked for runs", status.value == "running")
 
 
 @pytest.mark.proves("I14")

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from .layout import NUMBERS, Layout
@@ -115,6 +115,7 @@ def close_room(layout: Layout, first: int) -> None:
     """End everything of the room and remove what the kernel does not. Nothing happens when it is gone."""
     if first and (inside := processes(first)):
         os.kill(first, signal.SIGKILL)
+        _wake_buriers(inside)
         end = time.monotonic() + 30
         while any(Path(f"/proc/{number}").exists() and not dead(number) for number in inside):
             if time.monotonic() > end:
@@ -125,10 +126,24 @@ def close_room(layout: Layout, first: int) -> None:
         _remove_cgroup(place / layout.cgroup)
 
 
+def _wake_buriers(inside: Collection[int]) -> None:
+    """An nsenter that stood still with its program never goes on by itself; a room ends when all are buried."""
+    for number in inside:
+        with contextlib.suppress(OSError):
+            burier = int(_stat(number)[1])
+            if b"nsenter" in Path(f"/proc/{burier}/cmdline").read_bytes():
+                os.kill(burier, signal.SIGCONT)
+
+
+def _stat(number: int) -> list[str]:
+    """State, parent and so on: proc(5), from the third field on."""
+    return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
+
+
 def dead(number: int) -> bool:
     """Has this process ended, buried or not?"""
     with contextlib.suppress(OSError):
-        return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+        return _stat(number)[0] in "ZX"
     return True
 
 

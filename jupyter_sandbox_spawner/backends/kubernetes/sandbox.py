@@ -136,6 +136,8 @@ class PodSandbox(RecordedSandbox):
         if self.uid not in ("", uid) or not await self._judged(uid, pod):
             return
         self.uid = uid
+        if self.record.phase == "created":  # see `saw_no_pod`; it came true after all
+            self.record = replace(self.record, phase="starting")
         view = self.view = view_pod(pod, USER, self._host.site.cluster.gateway_address)
         unwanted = is_over(self.record.status) and "deletionTimestamp" not in pod["metadata"]
         if unwanted and view.state != "over":
@@ -154,7 +156,7 @@ class PodSandbox(RecordedSandbox):
 
     async def _judged(self, uid: str, pod: Document) -> bool:
         """Was this pod found to be closed? One that a launcher made, and died before it judged it, is now."""
-        if self.record.container == uid or self.record.phase not in ("starting", "running"):
+        if self.record.container == uid or self.record.phase not in ("created", "starting", "running"):
             return True
         if self.lock.locked():  # by the start that makes it, and judges it itself
             self._unjudged = pod
@@ -175,9 +177,10 @@ class PodSandbox(RecordedSandbox):
     async def saw_no_pod(self) -> None:
         """There is no pod of ours any more."""
         self.gone.set()
-        if self.record.phase in ("starting", "running", "stopping"):
-            reason, failed = why_gone(self.view, self.record.phase, bool(self.record.container))
-            await self._end(None, reason, failed)
+        if self.record.phase == "starting" and not self.record.container:
+            await self._set(phase="created")  # announced by a launcher that died; who asks again gets its pod
+        elif self.record.phase in ("starting", "running", "stopping"):
+            await self._end(None, why_gone(self.view, self.record.phase))
         self._changed.set()
 
     async def _note_end(self, view: PodView) -> None:
@@ -201,8 +204,6 @@ class PodSandbox(RecordedSandbox):
             if pod is not None and view_pod(pod, USER).state != "over":  # of a start that came true after all
                 await self._api.delete("pods", self.id, grace=1)
         elif pod is not None:
-            if self.record.phase == "created":
-                self.record = replace(self.record, phase="starting")
             await self.saw(pod)
         elif self.record.phase in ("starting", "running", "stopping") and not self.lock.locked():
             await self.refresh()
