@@ -127,7 +127,7 @@ def close_room(layout: Layout, first: int) -> None:
 
 
 def _wake_buriers(inside: Collection[int]) -> None:
-    """An nsenter that stood still with its program never goes on by itself; a room ends when all are buried."""
+    """An nsenter stands still with its program and stays so; it has to bury it before a room can end."""
     for number in inside:
         with contextlib.suppress(OSError):
             burier = int(_stat(number)[1])
