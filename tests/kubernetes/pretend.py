@@ -22,6 +22,8 @@ __all__ = ["PretendCluster", "pretend_cluster"]
 
 Item = dict[str, Any]
 _NOW = "%Y-%m-%dT%H:%M:%SZ"
+_LISTS = {"pods": "PodList", "secrets": "SecretList", "networkpolicies": "NetworkPolicyList"}
+_ABOVE = ("apiVersion", "kind")  # what an item of a list leaves to the list
 
 
 class PretendCluster:
@@ -166,9 +168,12 @@ class PretendCluster:
         items = self.events if kind == "events" else list(self.kind(kind).values())
         wanted = _selected(request.query.get("labelSelector", ""))
         listed = [item for item in items if kind == "events" or wanted(item)]
-        # As a real one: where only metadata is asked for, none is null.
-        found = listed or (None if "PartialObjectMetadata" in request.headers["Accept"] else [])
-        return web.json_response({"metadata": {"resourceVersion": str(self._version)}, "items": found})
+        # As a real one: where only metadata is asked for, none is null; what all are stands above alone.
+        found = [{key: value for key, value in item.items() if key not in _ABOVE} for item in listed]
+        nothing = None if "PartialObjectMetadata" in request.headers["Accept"] else []
+        above = {"apiVersion": "v1", "kind": _LISTS.get(kind, "List")}
+        version = {"resourceVersion": str(self._version)}
+        return web.json_response({**above, "metadata": version, "items": found or nothing})
 
     async def _watch(self, request: web.Request) -> web.StreamResponse:
         answer = web.StreamResponse(headers={"Content-Type": "application/json"})

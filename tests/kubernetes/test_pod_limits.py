@@ -24,9 +24,10 @@ HOLD = "import os, signal; signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 PIPES = LOCAL_PIPES.replace('"librt.so.1"', "None")  # which the image has not: its C library has it all
 
 
-async def greedy(pods: PodBench, body: str) -> SandboxSpec:
+async def greedy(pods: PodBench, body: str, **more: float) -> SandboxSpec:
     """A sandbox that takes all it gets, and keeps it."""
-    spec = await pods.create(pods.spec(main=body))
+    spec = pods.spec(main=body)
+    spec = await pods.create(replace(spec, resources=replace(spec.resources, **more)))
     await pods.backend.start(spec.id)
     await pods.said(spec, "}")
     return spec
@@ -48,7 +49,8 @@ except OSError as error:
 print(json.dumps({"made": made, "errno": met}), flush=True)
 HOLD
 """
-    bomb = await greedy(pods, body.replace("LIMIT", str(2 * POD_PIDS)).replace("HOLD", HOLD))
+    many = body.replace("LIMIT", str(2 * POD_PIDS)).replace("HOLD", HOLD)
+    bomb = await greedy(pods, many, cpu=1.0, memory=1 << 30)  # so that processes run short first
     found = json.loads(await pods.backend.log_tail(bomb.id))
     few = body.replace("LIMIT", "50").replace("HOLD", "os._exit(0)")
     other = await pods.ask(few, user="bob", host_uid=UID_BASE + 2)

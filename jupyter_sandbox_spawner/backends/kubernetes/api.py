@@ -105,7 +105,12 @@ class Cluster:
         accept = _METADATA if metadata_only else "application/json"
         parameters = {"labelSelector": selector} if selector else {}
         answer = json.loads(await self._call("GET", self._path(kind), parameters, accept=accept))
-        return Listing(items=tuple(answer["items"] or ()), version=answer["metadata"]["resourceVersion"])
+        # What a list says once of all that is in it, kind and version, its items leave out.
+        common = {"apiVersion": answer["apiVersion"], "kind": str(answer["kind"]).removesuffix("List")}
+        return Listing(
+            items=tuple({**common, **item} for item in answer["items"] or ()),
+            version=answer["metadata"]["resourceVersion"],
+        )
 
     async def events_about(self, name: str) -> tuple[Document, ...]:
         """What components of the cluster told about an object; () where we may not know."""
