@@ -34,6 +34,7 @@ from ..rules.claims import (
     user_label,
 )
 from ..units import format_size
+from .due_claims import DueClaims
 from .users import unknown_zone
 
 __all__ = ["ClaimedHomes"]
@@ -55,7 +56,7 @@ class ClaimedHomes:
         self._labels = {OWNER_LABEL: LABEL_OWNER, SITE_LABEL: site_label(cluster)}
         self._turn = asyncio.Lock()
         self._starting: Counter[str] = Counter()
-        self._due: set[str] | None = None  # to be given back; None: nobody knows, so all have to be looked at
+        self._due = DueClaims()
 
     @property
     def canary_uid(self) -> int:
@@ -79,8 +80,8 @@ class ClaimedHomes:
                 if claim is None:
                     claim = await self._make(user, zone, own)
                 if claim is not None:
-                    if self._due:
-                        self._due.discard(claim.name)  # whoever has it now gives it back
+                    if not claim.bound:
+                        self._due.asked(claim.name)
                     return _as_place(claim)
         raise BackendError(
             f"{user!r} gets no uid: others take it at the same moment.",
@@ -186,7 +187,7 @@ class ClaimedHomes:
                 document = await self._api.get("persistentvolumeclaims", home)
                 claim = read_claim(document) if document is not None else None
                 if claim is None or claim.bound:
-                    self._done(home)
+                    self._due.done(home)
                     return
                 # A start may begin while it is asked who uses it; its `prepare` waits for this turn.
                 if (used and home in await used()) or self._starting[home]:
@@ -195,29 +196,26 @@ class ClaimedHomes:
                     "persistentvolumeclaims", home, claim.object_uid, version=claim.version
                 )
             if gone:
-                self._done(home)
+                self._due.done(home)
                 log.info("The claim %s never had a volume, and is taken away", home)
         except SandboxError as error:
-            self._due = None
+            self._due.missed(home)
             log.warning("The claim %s is left as it is, and tried again later: %s", home, error)
 
-    def _done(self, home: str) -> None:
-        if self._due:
-            self._due.discard(home)
-
     async def mounted(self) -> frozenset[str]:
-        """See Homes.mounted: claims without a volume that nobody gave back, as the cluster was away then.
+        """See Homes.mounted: claims without a volume that nobody gave back, or could not.
 
         All are looked at where the launcher was started now, or a question about claims got no answer.
         """
-        if self._due is None:
-            documents = await self._documents(HOME_LABEL)
-            self._due = {claim.name for claim in _readable(documents) if not (claim.bound or claim.retired)}
-        for home in sorted(self._due):
+        if not self._due.known:
+            claims = _readable(await self._documents(HOME_LABEL))
+            self._due.found(claim.name for claim in claims if not (claim.bound or claim.retired))
+        for home in self._due.all():
             document = await self._api.get("persistentvolumeclaims", home)
             if document is None or document["spec"].get("volumeName"):
-                self._done(home)
-        return frozenset(home for home in self._due or () if not self._starting[home])
+                self._due.done(home)
+        waiting = (home for home in self._due.all() if self._due.waits(home))
+        return frozenset(home for home in waiting if not self._starting[home])
 
     async def _claim(self, place: UserPlace) -> UserClaim:
         document = await self._api.get("persistentvolumeclaims", place.home)
@@ -271,7 +269,7 @@ class ClaimedHomes:
         try:
             listing = await self._api.list("persistentvolumeclaims", f"{own},{selector}")
         except SandboxError:
-            self._due = None  # somebody may have asked in order to give one back
+            self._due.missed()  # somebody may have asked in order to give one back
             raise
         return listing.items
 
