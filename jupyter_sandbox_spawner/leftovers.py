@@ -21,7 +21,7 @@ LeftoverKind = Literal[
     "pod",
     "network_policy",
     "secret",  # a sandbox's record on a cluster
-    "home_mount",  # a home with a file system of its own that no sandbox uses
+    "home_mount",  # a home with a file system of its own, or a claim without a volume, that no sandbox uses
     "user",  # a host uid and a home; left over where the hub has no such user
     "home",  # a directory among the homes that no user has
     "doors",  # a directory of sockets

@@ -88,9 +88,12 @@ def _add_doctor(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "doctor",
         help="say what this machine lacks, and the command that helps",
         description="Looks at what a site needs of this machine, at its uids and directories, and at"
-        " versions with known holes. Status 3 when something is missing; what is WEAK only warns.",
+        " versions with known holes; on a cluster, at what its launcher has found and at the pod that it"
+        " runs in. Status 3 when something is missing; what is WEAK only warns.",
     )
-    doctor.add_argument("-f", "--config", metavar="FILE", help="jupyterhub_config.py of the site to look at")
+    which = doctor.add_mutually_exclusive_group()
+    which.add_argument("-f", "--config", metavar="FILE", help="jupyterhub_config.py of the site to look at")
+    which.add_argument("--site", metavar="FILE", help="its site.json instead, such as in a pod of a cluster")
     doctor.add_argument(
         "--json", action="store_true", help="print a list of {name, fine, seen, remedy, needed}"
     )

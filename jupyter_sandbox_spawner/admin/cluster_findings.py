@@ -22,6 +22,7 @@ def cluster_findings(site: Site) -> Iterator[Finding]:
     """Findings of a site whose sandboxes are pods; none for another."""
     if site.backend != "kubernetes":
         return
+    space = site.kubernetes.gateway_namespace if site.kubernetes is not None else "NAMESPACE"
     try:
         proof, capabilities, gpus = asyncio.run(_ask(site))
     except SandboxError as error:
@@ -29,8 +30,8 @@ def cluster_findings(site: Site) -> Iterator[Finding]:
             name="launcher",
             fine=False,
             seen=error.message,
-            remedy="kubectl -n NAMESPACE get lease launcher; kubectl -n NAMESPACE logs -l"
-            " jupyter-sandbox-spawner/program=launcher",
+            remedy=f"kubectl -n {space} get lease launcher; kubectl -n {space} logs -c launcher"
+            " -l jupyter-sandbox-spawner/program=launcher",
         )
         return
     yield Finding(name="launcher", fine=True, seen=f"it answers; {_level(capabilities)}")

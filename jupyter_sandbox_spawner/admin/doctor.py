@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from ..errors import SandboxError
+from ..settings import load_site
 from .certificate_findings import certificate_findings
-from .cluster_findings import cluster_findings
+from .cluster_doctor import examine_cluster
 from .docker_findings import docker_findings
 from .exits import ExitStatus
 from .finding import Finding
@@ -25,24 +26,21 @@ __all__ = ["diagnose", "examine"]
 def examine(installation: Installation | None = None) -> Sequence[Finding]:
     """Every finding: the machine, then the site (or what the defaults would meet), then known holes.
 
-    On a cluster the nodes are the machines, which the launcher's probes look at.
+    On a cluster the nodes are the machines, so this one is not looked at; see cluster_doctor.py.
     """
-    environments = installation.site.environments if installation else {}
-    docker = docker_findings(installation.site) if installation else ()
-    cluster = cluster_findings(installation.site) if installation else ()
-    certificates = certificate_findings(installation.site) if installation else ()
-    gpus = gpu_findings(installation.site) if installation and installation.site.backend == "local" else ()
-    local = installation is not None and installation.site.backend == "local"
-    on_cluster = installation is not None and installation.site.backend == "kubernetes"
-    runtimes = installation.site.runtimes if installation and local else ("runc",)
+    if installation is None:
+        return [*machine_findings(("runc",)), *site_findings(None), *version_findings({})]
+    site = installation.site
+    if site.backend == "kubernetes":
+        return list(examine_cluster(installation))
+    local = site.backend == "local"
     return [
-        *(() if on_cluster else machine_findings(runtimes)),
+        *machine_findings(site.runtimes if local else ("runc",)),
         *site_findings(installation),
-        *certificates,
-        *cluster,
-        *docker,
-        *gpus,
-        *version_findings(environments),
+        *certificate_findings(site),
+        *docker_findings(site),
+        *(gpu_findings(site) if local else ()),
+        *version_findings(site.environments),
     ]
 
 
@@ -50,17 +48,23 @@ def diagnose(arguments: argparse.Namespace) -> int:
     """Print every finding; status 3 when something is missing, whatever is only weak."""
     findings: Sequence[Finding]
     try:
-        installation = load_installation(arguments.config) if arguments.config else None
-        findings = examine(installation)
+        findings = examine(_installation(arguments))
     except SandboxError as error:
         broken = Finding(name="configuration", fine=False, seen=error.message, remedy=error.remedy)
-        findings = [broken, *examine()]
+        # Where a site.json is there already this may be a pod, whose machine is of no interest.
+        findings = [broken] if arguments.site else [broken, *examine()]
     if arguments.json:
         print(json.dumps([asdict(finding) for finding in findings], indent=1))
     else:
         _print(findings)
     missing = any(finding.needed and not finding.fine for finding in findings)
     return ExitStatus.PROGRAM_MISSING if missing else ExitStatus.OK
+
+
+def _installation(arguments: argparse.Namespace) -> Installation | None:
+    if arguments.site:
+        return Installation(config_file=arguments.site, site=load_site(arguments.site))
+    return load_installation(arguments.config) if arguments.config else None
 
 
 def _print(findings: Sequence[Finding]) -> None:

@@ -43,7 +43,7 @@ def profile_findings(site: Site) -> Iterator[Finding]:
         yield Finding(name="profiles", fine=False, seen=str(error), remedy=remedy)
         return
     yield _runtimes(profiles, site.runtimes)
-    yield _home(profiles)
+    yield _claims(profiles) if site.backend == "kubernetes" else _home(profiles)
 
 
 def _runtimes(profiles: tuple[Profile, ...], runtimes: tuple[str, ...]) -> Finding:
@@ -58,6 +58,12 @@ def _runtimes(profiles: tuple[Profile, ...], runtimes: tuple[str, ...]) -> Findi
         remedy=f"setup_hub(c, further_runtimes={sorted({*others.values(), *runtimes[1:]})}), or another site;"
         " until then nobody gets these profiles.",
     )
+
+
+def _claims(profiles: tuple[Profile, ...]) -> Finding:
+    asking = ", ".join(profile.slug for profile in profiles if profile.resources.disk)
+    seen = f"asked for by {asking}; a claim that is there grows if its storage class lets it"
+    return Finding(name="home quota", fine=True, seen=seen if asking else "no profile asks for one")
 
 
 def _home(profiles: tuple[Profile, ...]) -> Finding:

@@ -22,7 +22,7 @@ from .installation import Installation
 from .profile_findings import profile_findings, profiles_of
 from .reach import ONE_UID, check_reach, existing, python_barrier
 
-__all__ = ["site_findings"]
+__all__ = ["disk", "origin_findings", "other_cullers", "secrets_finding", "site_findings"]
 
 _SPARE = 1 << 30  # bytes; a state directory with less is soon full
 _MEMORY_FILE_SYSTEMS = ("tmpfs", "ramfs")
@@ -35,16 +35,16 @@ def site_findings(installation: Installation | None) -> Iterator[Finding]:
     if os.geteuid() == 0:
         yield from _uids(site, installation)
         yield _range(site)
-    yield from _origin(site)
+    yield from origin_findings(site)
     if installation is not None:
-        yield from _cullers(installation.cullers)
-        yield _secrets(site)
+        yield from other_cullers(installation.cullers)
+        yield secrets_finding(site)
         yield database_finding(site)
         yield from profile_findings(site)
     yield _run_dir(site.run_dir)
     # A directory that is not there yet is judged by the nearest one above it.
     for field in ("run_dir", "state_dir"):
-        yield _disk(field, getattr(site, field))
+        yield disk(field, getattr(site, field))
 
 
 def _default() -> Site:
@@ -83,7 +83,8 @@ def _uids(site: Site, installation: Installation | None) -> Iterator[Finding]:
     yield _reachable(installation, accounts)
 
 
-def _origin(site: Site) -> Iterator[Finding]:
+def origin_findings(site: Site) -> Iterator[Finding]:
+    """Have servers origins of their own?"""
     if site.subdomain_host:
         yield Finding(name="subdomains", fine=True, seen=site.subdomain_host)
     if site.accept_shared_origin:
@@ -96,7 +97,8 @@ def _origin(site: Site) -> Iterator[Finding]:
         )
 
 
-def _cullers(names: Sequence[str]) -> Iterator[Finding]:
+def other_cullers(names: Sequence[str]) -> Iterator[Finding]:
+    """Services of the hub that end servers besides us."""
     if names:
         sentence, _, remedy = CULLER.partition(". ")
         seen = f"service {', '.join(names)}: {sentence}"
@@ -132,12 +134,15 @@ def _range(site: Site) -> Finding:
     )
 
 
-def _secrets(site: Site) -> Finding:
+def secrets_finding(site: Site) -> Finding:
     """Which store do granted secrets lie in, and is it one for people's real ones?"""
     granted = {grant.name for profile in profiles_of(site) for grant in profile.secrets}
     if not granted:
         return Finding(name="secrets", fine=True, seen="no profile grants one")
     if site.vault is not None:
+        if site.backend == "kubernetes":
+            seen = f"{len(granted)} granted; Vault is the broker's to ask: jupyter-sandbox-admin health"
+            return Finding(name="secrets", fine=True, seen=seen)
         return _vault(site.vault, len(granted))
     return Finding(
         name="secrets",
@@ -198,7 +203,8 @@ def _run_dir(path: str) -> Finding:
     return Finding(name="run_dir", fine=True, seen=f"{path}, {memory}")
 
 
-def _disk(field: str, path: str) -> Finding:
+def disk(field: str, path: str) -> Finding:
+    """Is there room in this directory of the site?"""
     free = shutil.disk_usage(existing(path)).free
     least = LEAST_FREE if field == "run_dir" else _SPARE
     return Finding(

@@ -16,7 +16,7 @@ from ..settings import Environment
 from .finding import Finding
 from .requirements import search_path
 
-__all__ = ["FIXES", "Fix", "judge", "numbers", "version_findings"]
+__all__ = ["FIXES", "Fix", "judge", "numbers", "own_version_findings", "version_findings"]
 
 _CHANGELOG = Path("/usr/share/doc/runc/changelog.Debian.gz")
 
@@ -65,8 +65,7 @@ def version_findings(environments: Mapping[str, Environment]) -> Iterator[Findin
         _proxy(),
         "npm install -g 'configurable-http-proxy@^5.3'",
     )
-    if version := _own("oauthenticator"):
-        yield judge("oauthenticator", "oauthenticator", version, "pip install -U 'oauthenticator>=17.4'")
+    yield from _oauthenticator()
     yield _runc()
     for name, environment in environments.items():
         if environment.image:
@@ -76,6 +75,18 @@ def version_findings(environments: Mapping[str, Environment]) -> Iterator[Findin
             if version or package != "jupyter_server_proxy":
                 remedy = f"{environment.prefix}/bin/pip install -U {package}"
                 yield judge(package, f"{package} in {name}", version, remedy)
+
+
+def own_version_findings() -> Iterator[Finding]:
+    """What is installed beside this package, such as in the image of a pod."""
+    if version := _own("jupyterhub"):
+        yield judge("jupyterhub", "jupyterhub", version, "Build the image again: jupyterhub>=5.5,<7")
+    yield from _oauthenticator()
+
+
+def _oauthenticator() -> Iterator[Finding]:
+    if version := _own("oauthenticator"):
+        yield judge("oauthenticator", "oauthenticator", version, "pip install -U 'oauthenticator>=17.4'")
 
 
 def judge(package: str, name: str, version: str, remedy: str) -> Finding:

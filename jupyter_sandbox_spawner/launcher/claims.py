@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 
 from ..backends.kubernetes.api import Cluster
 from ..backends.kubernetes.layout import OWNER_LABEL, SITE_LABEL, site_label
+from ..backends.kubernetes.questions import Document
 from ..errors import BackendError, ConfigurationError, IsolationError, SandboxError
 from ..kubernetes_site import KubernetesSite
 from ..leftovers import Leftover
@@ -33,6 +34,7 @@ from ..rules.claims import (
     user_label,
 )
 from ..units import format_size
+from .due_claims import DueClaims
 from .users import unknown_zone
 
 __all__ = ["ClaimedHomes"]
@@ -54,6 +56,7 @@ class ClaimedHomes:
         self._labels = {OWNER_LABEL: LABEL_OWNER, SITE_LABEL: site_label(cluster)}
         self._turn = asyncio.Lock()
         self._starting: Counter[str] = Counter()
+        self._due = DueClaims()
 
     @property
     def canary_uid(self) -> int:
@@ -77,6 +80,8 @@ class ClaimedHomes:
                 if claim is None:
                     claim = await self._make(user, zone, own)
                 if claim is not None:
+                    if not claim.bound:
+                        self._due.asked(claim.name)
                     return _as_place(claim)
         raise BackendError(
             f"{user!r} gets no uid: others take it at the same moment.",
@@ -181,7 +186,8 @@ class ClaimedHomes:
             async with self._turn:
                 document = await self._api.get("persistentvolumeclaims", home)
                 claim = read_claim(document) if document is not None else None
-                if claim is None or claim.bound or self._starting[home]:
+                if claim is None or claim.bound:
+                    self._due.done(home)
                     return
                 # A start may begin while it is asked who uses it; its `prepare` waits for this turn.
                 if (used and home in await used()) or self._starting[home]:
@@ -190,13 +196,26 @@ class ClaimedHomes:
                     "persistentvolumeclaims", home, claim.object_uid, version=claim.version
                 )
             if gone:
+                self._due.done(home)
                 log.info("The claim %s never had a volume, and is taken away", home)
         except SandboxError as error:
-            log.warning("The claim %s is left as it is: %s", home, error)
+            self._due.missed(home)
+            log.warning("The claim %s is left as it is, and tried again later: %s", home, error)
 
     async def mounted(self) -> frozenset[str]:
-        """See Homes.mounted."""
-        return frozenset()
+        """See Homes.mounted: claims without a volume that nobody gave back, or could not.
+
+        All are looked at where the launcher was started now, or a question about claims got no answer.
+        """
+        if not self._due.known:
+            claims = _readable(await self._documents(HOME_LABEL))
+            self._due.found(claim.name for claim in claims if not (claim.bound or claim.retired))
+        for home in self._due.all():
+            document = await self._api.get("persistentvolumeclaims", home)
+            if document is None or document["spec"].get("volumeName"):
+                self._due.done(home)
+        waiting = (home for home in self._due.all() if self._due.waits(home))
+        return frozenset(home for home in waiting if not self._starting[home])
 
     async def _claim(self, place: UserPlace) -> UserClaim:
         document = await self._api.get("persistentvolumeclaims", place.home)
@@ -242,9 +261,24 @@ class ClaimedHomes:
         return await self._listed(HOME_LABEL)
 
     async def _listed(self, selector: str) -> list[UserClaim]:
+        found = await self._documents(selector)
+        return sorted((read_claim(item) for item in found), key=lambda claim: claim.name)
+
+    async def _documents(self, selector: str) -> Sequence[Document]:
         own = ",".join(f"{name}={value}" for name, value in self._labels.items())
-        listing = await self._api.list("persistentvolumeclaims", f"{own},{selector}")
-        return sorted((read_claim(item) for item in listing.items), key=lambda claim: claim.name)
+        try:
+            listing = await self._api.list("persistentvolumeclaims", f"{own},{selector}")
+        except SandboxError:
+            self._due.missed()  # somebody may have asked in order to give one back
+            raise
+        return listing.items
+
+
+def _readable(documents: Sequence[Document]) -> Iterator[UserClaim]:
+    """One that somebody broke hinders no other; its user's start says what is wrong."""
+    for document in documents:
+        with suppress(ConfigurationError):
+            yield read_claim(document)
 
 
 def _as_place(claim: UserClaim) -> UserPlace:

@@ -57,7 +57,7 @@ class Homes(Protocol):
         """No sandbox uses it any more, unless it is among what `used` answers."""
 
     async def mounted(self) -> frozenset[str]:
-        """Homes that are mounted though a start has none of them."""
+        """Homes that are mounted though a start has none of them; on a cluster, that wait for a volume."""
 
 
 class Devices(Protocol):

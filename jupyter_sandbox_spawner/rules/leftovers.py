@@ -54,7 +54,9 @@ HANDLING: Mapping[LeftoverKind, Handling] = {
     "secret": Handling(
         deed="remove", patience=600, why="A record on the cluster that the launcher cannot use.", urgent=False
     ),
-    "home_mount": Handling(deed="remove", patience=60, why="A home is mounted and no sandbox uses it."),
+    "home_mount": Handling(
+        deed="remove", patience=60, why="A home is mounted, or waits for a volume, and no sandbox uses it."
+    ),
     "user": Handling(deed="report", patience=0, why="The hub has no such user."),
     "home": Handling(deed="report", patience=0, why="No user has this home."),
     "doors": Handling(deed="remove", patience=60, why="Doors of a sandbox that nobody has."),

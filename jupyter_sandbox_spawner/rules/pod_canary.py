@@ -5,11 +5,13 @@ Law: what was not tried is not proved; a probe that could reach nothing at all p
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..kubernetes_site import KubernetesSite
+from ..names import stable_hash
 from .canary import MUST_FAIL, MUST_WORK, WORKED, Verdict, judge
 
 __all__ = [
@@ -19,6 +21,7 @@ __all__ = [
     "Targets",
     "closes_alike",
     "judge_pod",
+    "policy_digest",
     "probe_plan",
     "why_open",
 ]
@@ -126,6 +129,11 @@ def why_open(policies: Sequence[Mapping[str, Any]], way: Sequence[Mapping[str, A
 def closes_alike(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     """Does the policy that is there say what was asked for? The API leaves out what is empty."""
     return _filled(found.get("spec") or {}) == _filled(wanted.get("spec") or {})
+
+
+def policy_digest(policy: Mapping[str, Any]) -> str:
+    """The same for those that close alike, so that one of ours is known again after the site has changed."""
+    return stable_hash("policy", json.dumps(_filled(policy.get("spec") or {}), sort_keys=True))
 
 
 def _filled(spec: Mapping[str, Any]) -> dict[str, Any]:

@@ -82,12 +82,6 @@ class Desk(PretendCluster):
         """The namespace has the policy that closes it."""
         self.kind("networkpolicies")["closed"] = json.loads(json.dumps(CLOSED))
 
-    def application(self) -> web.Application:
-        """See PretendCluster.application; whole objects are replaced too."""
-        app = super().application()
-        app.router.add_put("/apis/coordination.k8s.io/v1/namespaces/{space}/{kind}/{name}", self._replace)
-        return app
-
     async def run(self, name: str) -> None:
         """A probe says what it was told to find, and ends; anything else runs."""
         if name in self.waits:
@@ -115,17 +109,6 @@ class Desk(PretendCluster):
             for field in term.get("matchFields", ()):
                 return str(field["values"][0])
         return self.node
-
-    async def _replace(self, request: web.Request) -> web.Response:
-        if refused := self._refused(request):
-            return refused
-        kind, name, thing = request.match_info["kind"], request.match_info["name"], await request.json()
-        known = self.kind(kind)[name]
-        if thing["metadata"]["resourceVersion"] != known["metadata"]["resourceVersion"]:
-            return web.json_response({"message": "the object has been modified"}, status=409)
-        self.kind(kind)[name] = thing
-        await self._tell(kind, "MODIFIED", thing)
-        return web.json_response(thing)
 
 
 @asynccontextmanager

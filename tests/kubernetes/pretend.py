@@ -63,6 +63,7 @@ class PretendCluster:
             app.router.add_get(base + "/{name}/log", self._log)
             app.router.add_get(base + "/{name}", self._get)
             app.router.add_patch(base + "/{name}", self._patch)
+            app.router.add_put(base + "/{name}", self._replace)
             app.router.add_delete(base + "/{name}", self._delete)
         return app
 
@@ -236,6 +237,18 @@ class PretendCluster:
             return _status(404, f'{kind} "{name}" not found')
         thing = _merged(self.kind(kind)[name], await request.json())
         _fold(thing)
+        self.kind(kind)[name] = thing
+        await self._tell(kind, "MODIFIED", thing)
+        return web.json_response(thing)
+
+    async def _replace(self, request: web.Request) -> web.Response:
+        if refused := self._refused(request):
+            return refused
+        kind, name, thing = request.match_info["kind"], request.match_info["name"], await request.json()
+        if name not in self.kind(kind):
+            return _status(404, f'{kind} "{name}" not found')
+        if thing["metadata"]["resourceVersion"] != self.kind(kind)[name]["metadata"]["resourceVersion"]:
+            return _status(409, "the object has been modified", "Conflict")
         self.kind(kind)[name] = thing
         await self._tell(kind, "MODIFIED", thing)
         return web.json_response(thing)

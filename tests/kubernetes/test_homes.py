@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,63 @@ async def test_a_claim_that_gets_a_volume_meanwhile_stays(tmp_path: Path) -> Non
 
         await users.release(late.home, used)
         assert set(here.kind("persistentvolumeclaims")) == {place.home, late.home}
+
+
+async def test_a_claim_that_could_not_go_is_remembered(tmp_path: Path) -> None:
+    """The cluster was away when it was to go; one that a start has, or that has a volume, is not due."""
+    async with desk(tmp_path) as (here, api):
+        users = homes(here, api)
+        alice, bob = await users.place("alice"), await users.place("bob")
+        here.kind("persistentvolumeclaims")[bob.home]["spec"]["volumeName"] = "pv-1"
+        await users.retire((await users.place("carol")).user)
+        here.kind("persistentvolumeclaims")["broken"] = broken = json.loads(
+            json.dumps(here.kind("persistentvolumeclaims")[alice.home])
+        )
+        broken["metadata"].update(name="broken", annotations={})
+        users = homes(here, api)
+        assert await users.mounted() == {alice.home}  # a launcher that was started now looks at all
+        del here.kind("persistentvolumeclaims")["broken"]
+        assert await users.place("alice") == alice
+        assert await users.mounted() == set()  # a start that asked for it is on its way
+        here.refuse["DELETE", "persistentvolumeclaims"] = (500, "not now")
+        await users.release(alice.home)
+        assert await users.mounted() == {alice.home}
+        with users.starting(alice.home):
+            assert await users.mounted() == set()
+        here.refuse.clear()
+        await users.release(alice.home)
+        assert alice.home not in here.kind("persistentvolumeclaims")
+        before = len(here.asked)
+        assert await users.mounted() == set()
+        assert len(here.asked) == before
+
+
+async def test_a_claim_of_a_start_that_was_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No sandbox was made, so nobody gives it back: it is due once no start can be on its way any more."""
+    async with desk(tmp_path) as (here, api):
+        users = homes(here, api)
+        assert await users.mounted() == set()
+        place = await users.place("alice")
+        assert await users.mounted() == set()
+        monkeypatch.setattr("jupyter_sandbox_spawner.launcher.due_claims._START_TIME", 0.0)
+        assert await users.mounted() == {place.home}
+        await users.release(place.home)
+        assert await users.mounted() == set()
+        assert not here.kind("persistentvolumeclaims")
+
+
+@pytest.mark.proves("O06")
+async def test_a_claim_that_is_due_and_gets_a_volume_stays(tmp_path: Path) -> None:
+    """Whoever gave it one may have files there by now."""
+    async with desk(tmp_path) as (here, api):
+        users = homes(here, api)
+        place = await users.place("alice")
+        users = homes(here, api)
+        assert await users.mounted() == {place.home}
+        await api.patch("persistentvolumeclaims", place.home, {"spec": {"volumeName": "pv-1"}})
+        await users.release(place.home)
+        assert await users.mounted() == set()
+        assert set(here.kind("persistentvolumeclaims")) == {place.home}
 
 
 async def test_a_start_that_comes_while_a_claim_goes_waits_for_it(tmp_path: Path) -> None:

@@ -179,6 +179,30 @@ async def test_why_a_start_failed_is_told(monkeypatch: pytest.MonkeyPatch) -> No
         assert refused.value.code == "kubernetes.busy"
 
 
+@pytest.mark.parametrize("question", ["GET", "DELETE"])
+async def test_a_claim_that_could_not_be_given_back_goes_later(
+    monkeypatch: pytest.MonkeyPatch, question: str
+) -> None:
+    """Nobody answers when its sandbox was removed: the regular look at leftovers finds and clears it."""
+    async with cluster(monkeypatch) as here, launcher(here.site) as (client, running):
+        await answers(client, running)
+        bob, place = await client.place("bob"), await client.place("alice")
+        give_volume(here, bob)
+        doors = Doors(directory=f"{here.site.doors_dir}/{ID}", ticket="t" * 43)
+        await client.create(spec(here.site, place), doors)
+        assert await client.leftovers() == ()
+        here.refuse[question, "persistentvolumeclaims"] = (403, "not now")
+        await client.remove(ID)
+        here.refuse.clear()
+        assert set(here.kind("persistentvolumeclaims")) == {bob.home, place.home}
+        monkeypatch.setattr("jupyter_sandbox_spawner.launcher.due_claims._START_TIME", 0.0)
+        (left,) = await client.leftovers()
+        assert (left.kind, left.name) == ("home_mount", place.home)
+        assert await client.clear(left)
+        assert set(here.kind("persistentvolumeclaims")) == {bob.home}
+        assert await client.leftovers() == ()
+
+
 async def test_a_launcher_that_lost_its_lease_is_asked_again() -> None:
     """Another answers soon: whoever insists on an answer goes on, as with one that does not answer."""
     for code, kind in (("launcher.lease_lost", UnreachableError), ("launcher.disk_full", AnswerError)):

@@ -130,7 +130,7 @@ class Cluster:
 
     async def replace(self, kind: Kind, name: str, manifest: Document) -> Document:
         """Put a whole object, of the version that it names. Raises `kubernetes.conflict` for an older one."""
-        return _read(await self._try("PUT", self._path(kind, name), body=manifest))
+        return _read(await self._call("PUT", self._path(kind, name), body=manifest))
 
     async def delete(
         self, kind: Kind, name: str, uid: str = "", grace: int | None = None, *, version: str = ""

@@ -28,6 +28,7 @@ __all__ = [
     "MOST_UID",
     "OWNER_LABEL",
     "PATH",
+    "POLICY",
     "RECORD",
     "SANDBOX_LABEL",
     "SITE_LABEL",
@@ -57,6 +58,7 @@ SITE_LABEL = f"{LABEL_OWNER}/site"
 SANDBOX_LABEL = f"{LABEL_OWNER}/sandbox"
 RECORD = f"{LABEL_OWNER}/record"  # the annotation that holds what the launcher knows
 TRUSTS = f"{LABEL_OWNER}/trusts"  # the one that says which authority the link was given, by its digest
+POLICY = f"{LABEL_OWNER}/policy"  # the one that says what policy it was given, by its digest
 TICKET = "ticket"
 USER = "sandbox"  # the container that is the user's
 LINK = "link"

@@ -15,7 +15,7 @@ from .render import Manifest
 
 __all__ = ["PodObjects"]
 
-_RENEWAL = 10.0  # seconds an older policy of a sandbox may take to go
+_TRIES = 5  # to put a policy right that somebody else changes at the same moment
 _LOOK = 1.0  # seconds between looks at an object that ought to be gone
 
 
@@ -57,19 +57,36 @@ class PodObjects:
                 raise
             return found
 
-    async def close(self, policy: Manifest) -> None:
-        """Make the NetworkPolicy; one that is there already must close as much, or is made anew."""
-        found = await self.add("networkpolicies", policy)
-        if closes_alike(found, policy):
-            return
-        # Who keeps policies may be making it as well.
-        gone = await self.erase("networkpolicies", _RENEWAL)
-        if not gone or not closes_alike(await self.add("networkpolicies", policy), policy):
-            raise BackendError(
-                f"The policy {self._name} is another one's and does not go.",
-                code="kubernetes.foreign",
-                remedy=f"See: kubectl -n {self._api.namespace} get networkpolicy {self._name} -o yaml",
-            )
+    async def close(self, policy: Manifest, found: Document | None = None) -> None:
+        """Make the NetworkPolicy; one that is there and closes otherwise becomes this one, in its place.
+
+        `found` is one of this sandbox's, also where somebody took its labels away.
+        """
+        for _ in range(_TRIES):
+            there = found or await self.add("networkpolicies", policy)
+            if self.is_ours(there) and closes_alike(there, policy):
+                return
+            found = await self._put_right(there, policy)
+        raise BackendError(
+            f"The policy {self._name} is another one's and does not go.",
+            code="kubernetes.foreign",
+            remedy=f"See: kubectl -n {self._api.namespace} get networkpolicy {self._name} -o yaml",
+        )
+
+    async def _put_right(self, there: Document, policy: Manifest) -> Document | None:
+        """There is no moment without a policy. None: look again."""
+        metadata, ours = there["metadata"], policy["metadata"]
+        labels = {**(metadata.get("labels") or {}), **ours["labels"]}
+        metadata = {**metadata, "labels": labels, "ownerReferences": ours["ownerReferences"]}
+        try:
+            return await self._api.replace("networkpolicies", self._name, {**policy, "metadata": metadata})
+        except BackendError as error:
+            if error.code == "kubernetes.rbac":
+                # A Role of an earlier version. What opens more may not stay; the common policy closes.
+                await self._api.delete("networkpolicies", self._name, str(metadata["uid"]))
+            elif error.code != "kubernetes.conflict":
+                raise
+            return None
 
     async def ticket(self) -> str:
         """What the sandbox's link shows the gateway once; "" where there is none any more."""

@@ -1,4 +1,4 @@
-"""Has each sandbox the policy that closes it? One that somebody deletes or changes by hand is made anew.
+"""Has each sandbox the policy that closes it? One that is deleted is made anew, one that differs put right.
 
 Law: whoever runs keeps its own way out, and no other, for as long as it runs. That a policy is missed is told
 by a watch; each time that has to begin anew, all of them are compared once.
@@ -11,9 +11,10 @@ import logging
 from collections.abc import Callable, Mapping
 
 from ...errors import SandboxError
-from ...rules.pod_canary import closes_alike
+from ...rules.pod_canary import closes_alike, policy_digest
 from ..base import is_over
 from .host import ClusterHost
+from .layout import POLICY
 from .objects import PodObjects
 from .questions import Document
 from .render import Manifest, owned_by, render_policy
@@ -92,16 +93,16 @@ class PolicyKeeper:
         while True:
             try:
                 async with sandbox.lock:
-                    await self._make_anew(sandbox)
+                    await self._put_right(sandbox)
                 return
             except SandboxError as error:
                 if str(error) != said:
-                    log.error("%s: its policy could not be made anew: %s", sandbox.id, error)
+                    log.error("%s: its policy could not be put right: %s", sandbox.id, error)
                 said = str(error)
             await asyncio.sleep(pause)
             pause = min(2 * pause, _PAUSES[1])
 
-    async def _make_anew(self, sandbox: PodSandbox) -> None:
+    async def _put_right(self, sandbox: PodSandbox) -> None:
         if self._sandboxes().get(sandbox.id) is not sandbox:
             return
         own = PodObjects(self._host, sandbox.id)
@@ -114,17 +115,27 @@ class PolicyKeeper:
             own.ours("networkpolicies", found)
         if self._is_fine(found, sandbox) and not lost:
             return
-        log.critical(
-            "%s: its NetworkPolicy %s; it is made anew.",
-            sandbox.id,
-            "says something else than this site does: somebody changed it, or the site's settings"
-            if found
-            else "was deleted by somebody else",
-        )
-        if found is not None and lost:
-            # Whoever took its labels away hid it from the watch. The namespace stays closed meanwhile.
-            await self._host.api.delete("networkpolicies", sandbox.id, str(found["metadata"]["uid"]))
-        await own.close(owned_by(self._wanted(sandbox), secret))
+        wanted, known = self._wanted(sandbox), secret["metadata"].get("annotations") or {}
+        self._tell(sandbox.id, found, known.get(POLICY, ""))
+        # Whoever took its labels away hid it from the watch: it gets them back.
+        await own.close(owned_by(wanted, secret), found)
+        if known.get(POLICY) != policy_digest(wanted):
+            change = {"metadata": {"annotations": {POLICY: policy_digest(wanted)}}}
+            await self._host.api.patch("secrets", sandbox.id, change)
+
+    @staticmethod
+    def _tell(name: str, found: Document | None, ours: str) -> None:
+        """`ours`: the digest of the policy that we gave it; a policy's own word would prove nothing."""
+        if found is None:
+            log.critical("%s: its NetworkPolicy was deleted by somebody else; it is made anew.", name)
+        elif policy_digest(found) == ours:
+            log.warning("%s: its NetworkPolicy is of the site's earlier settings; it is put right.", name)
+        else:
+            log.critical(
+                "%s: its NetworkPolicy says something else than was given to it: somebody changed it; it is"
+                " put right.",
+                name,
+            )
 
 
 def _goes_with(policy: Document, secret: Document) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 from ...kubernetes_site import KubernetesSite
 from ...models import SandboxSpec
+from ...rules.pod_canary import policy_digest
 from ..oci.layout import HOSTNAME, INSIDE
 from .layout import (
     GRACE,
@@ -17,6 +18,7 @@ from .layout import (
     LINK,
     LINK_RESOURCES,
     LINK_UID,
+    POLICY,
     RECORD,
     SANDBOX_LABEL,
     SPACE,
@@ -111,7 +113,12 @@ def render_policy(spec: SandboxSpec, cluster: KubernetesSite, pods_port: int) ->
 def render_secret(spec: SandboxSpec, ticket: str, place: Place, record: str) -> Manifest:
     """The Secret: the launcher's record of the sandbox, what its link shows the gateway, its own /etc."""
     metadata = _metadata(spec, place.cluster)
-    metadata["annotations"] |= {RECORD: record, TRUSTS: digest_of(place.authority)}
+    policy = render_policy(spec, place.cluster, place.pods_port)
+    metadata["annotations"] |= {
+        RECORD: record,
+        TRUSTS: digest_of(place.authority),
+        POLICY: policy_digest(policy),
+    }
     return {
         "apiVersion": "v1",
         "kind": "Secret",
