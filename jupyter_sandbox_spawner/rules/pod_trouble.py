@@ -14,7 +14,7 @@ from typing import Any
 
 from .pod_words import KUBELET, LINK, PULLING, REFUSALS, SCHEDULING, Rule
 
-__all__ = ["Trouble", "pending_trouble", "refused_pod"]
+__all__ = ["Trouble", "link_trouble", "pending_trouble", "refused_pod"]
 
 Document = Mapping[str, Any]
 _LONGEST = 600  # characters of the cluster's own words
@@ -80,6 +80,12 @@ def pending_trouble(pod: Document, events: Sequence[Document] = ()) -> Trouble |
             text = f"{event['reason']} {event.get('message', '')}"
             return _first(KUBELET, text) or _first(PULLING[-1:], text)
     return None
+
+
+def link_trouble(pod: Document) -> Trouble | None:
+    """Why a pod's link gave up; None where it did not. Always fatal."""
+    statuses = _container_statuses(pod.get("status") or {})
+    return next((found for item in statuses if (found := _first(LINK, _last_words(item)))), None)
 
 
 def _container_statuses(status: Document) -> Iterable[Document]:

@@ -192,3 +192,15 @@ async def test_a_pod_that_comes_true_after_its_start_was_given_up_ends(stage: St
     await host.api.create("pods", render_pod(spec, host.place(spec)))
     await stage.until(lambda: not stage.cluster.kind("pods"))
     assert (await stage.status())[0] == "stopped"
+
+
+async def test_a_pod_whose_link_gave_up(stage: Stage) -> None:
+    """What runs in it waits for a gateway that nobody trusts: the start has failed, for that reason."""
+    spec = await stage.running()
+    why = {"terminated": {"exitCode": 4, "message": "certificates.clock: it is not yet valid"}}
+    link = [{"name": "link", "state": {"running": {}}, "lastState": why}]
+    await stage.cluster.set_status(spec.id, initContainerStatuses=link)
+    status = await stage.backend.ended(spec.id, 20)
+    assert status is not None
+    assert (status.value, "because the clocks of its machines differ" in status.reason) == ("failed", True)
+    await stage.until(lambda: not stage.cluster.kind("pods"))

@@ -1,4 +1,4 @@
-"""Does a pod's link say why it cannot trust what answers as the gateway, before the user's program runs?"""
+"""Does a pod's link say why it cannot trust what answers as the gateway, before anything runs behind it?"""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import os
 import ssl
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from jupyter_sandbox_spawner.wires.link import gateway as link_gateway
 from jupyter_sandbox_spawner.wires.link.__main__ import _carry
+from jupyter_sandbox_spawner.wires.link.files import note_bought
 from jupyter_sandbox_spawner.wires.link.gateway import Gateway, UntrustedError
-from tests.programs.wires_street import eventually, free_ports
+from tests.programs.wires_street import free_ports
 from tests.support.certificates import made, moment
 
 
@@ -44,7 +44,22 @@ async def listening(shown: Path) -> AsyncIterator[tuple[str, int]]:
 async def gateway(shown: Path, trusted: Path, name: str = "gateway") -> AsyncIterator[Gateway]:
     """A link's view of a listener with one directory's certificate; it trusts another's authority."""
     async with listening(shown) as address:
-        yield Gateway("sb-x", name, address, str(trusted / "gateway"), "key")
+        yield Gateway("sb-x", name, address, secret_in(trusted), "key")
+
+
+def secret_in(trusted: Path) -> str:
+    """What the launcher left a link: the authority, and a ticket."""
+    (trusted / "gateway/ticket").write_text("ticket")
+    return str(trusted / "gateway")
+
+
+async def waits(seen: Gateway, first: bool = True) -> bool:
+    """Does it still try after a moment, in which it was let go several times?"""
+    buying = asyncio.create_task(seen.buy(first))
+    done, _ = await asyncio.wait({buying}, timeout=0.7)
+    buying.cancel()
+    await asyncio.gather(buying, return_exceptions=True)
+    return not done
 
 
 @pytest.mark.parametrize(
@@ -55,10 +70,10 @@ async def test_a_certificate_of_another_time(tmp_path: Path, days: int, code: st
     directory = made(tmp_path / "c", moment() + timedelta(days=days))
     async with gateway(directory, directory) as seen:
         if not code:
-            await seen.glance()
+            assert await waits(seen)
             return
         with pytest.raises(UntrustedError, match=f"^certificates.{code}: "):
-            await seen.glance()
+            await seen.buy(first=True)
 
 
 async def test_another_authority_and_another_name(tmp_path: Path) -> None:
@@ -66,81 +81,59 @@ async def test_another_authority_and_another_name(tmp_path: Path) -> None:
     ours, theirs = made(tmp_path / "ours"), made(tmp_path / "theirs")
     async with gateway(theirs, ours) as seen:
         with pytest.raises(UntrustedError, match=r"^certificates.foreign: "):
-            await seen.glance()
+            await seen.buy(first=True)
     async with gateway(ours, ours, "elsewhere") as seen:
         with pytest.raises(UntrustedError, match=r"^certificates.name: "):
-            await seen.glance()
+            await seen.buy(first=True)
 
 
-async def begun(shown: Path, trusted: Path) -> tuple[asyncio.Task[None], asyncio.Server]:
-    """A glance at a place where nobody listens yet, and who listens there half a second later."""
-    (port,) = free_ports(1)
-    seen = Gateway("sb-x", "gateway", ("127.0.0.1", port), str(trusted / "gateway"), "key")
-    looking = asyncio.create_task(seen.glance())
-    await asyncio.sleep(0.5)
-    assert not looking.done()
-    return looking, await listener(shown, port)
-
-
-async def test_a_network_that_opens_late(tmp_path: Path, control: Callable[[str, bool], None]) -> None:
-    """A new pod that is let out late still learns that it cannot trust the gateway."""
+async def test_a_network_that_opens_late(tmp_path: Path) -> None:
+    """A new pod that is let out late waits, and still learns that it cannot trust the gateway."""
     ours, theirs = made(tmp_path / "ours"), made(tmp_path / "theirs")
-    looking, server = await begun(theirs, ours)
-    async with server:
+    (port,) = free_ports(1)
+    seen = Gateway("sb-x", "gateway", ("127.0.0.1", port), secret_in(ours), "key")
+    assert await waits(seen)
+    buying = asyncio.create_task(seen.buy(first=True))
+    await asyncio.sleep(0.3)  # the case: tries in vain
+    async with await listener(theirs, port):
         with pytest.raises(UntrustedError, match=r"^certificates.foreign: "):
-            await asyncio.wait_for(looking, 120)
-    looking, server = await begun(ours, ours)
-    async with server:
-        await asyncio.wait_for(looking, 120)
-        control("one that is trusted ends the wait", True)
+            await asyncio.wait_for(buying, 120)
 
 
-async def test_who_does_not_answer_is_not_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A gateway that is away may be back in a moment: the link goes on."""
-    async with gateway(made(tmp_path / "c"), tmp_path / "c") as seen:
-        pass
-    monkeypatch.setattr(link_gateway, "_GLANCE", 0.3)
-    await asyncio.wait_for(seen.glance(), 120)
+def options_in(place: Path, trusted: Path, user: int) -> argparse.Namespace:
+    """How a link is started whose directories are here."""
+    told = argparse.Namespace(sandbox="sb-x", gateway="gateway", secret=secret_in(trusted), user_uid=user)
+    for name in ("memory", "doors", "inside"):
+        (place / name).mkdir()
+        setattr(told, name, str(place / name))
+    return told
 
 
 def test_a_pod_that_is_stopped_while_its_link_looks(tmp_path: Path) -> None:
     """A first process hears no signal that it has not asked for: the link has, before it looks."""
-    authority = made(tmp_path / "c") / "gateway"
+    told = options_in(tmp_path, made(tmp_path / "c"), os.geteuid())
     (port,) = free_ports(1)
-    places = {name: str(tmp_path / name) for name in ("doors", "inside", "memory")}
-    for place in places.values():
-        Path(place).mkdir()
-    options = {**places, "secret": str(authority), "sandbox": "sb-x", "gateway": "gateway"}
-    options |= {"address": f"127.0.0.1:{port}", "user-uid": "1"}
-    words = [f"--{name}={text}" for name, text in options.items()]
+    options = {**vars(told), "address": f"127.0.0.1:{port}"}
+    words = [f"--{name.replace('_', '-')}={text}" for name, text in options.items()]
     command = [sys.executable, "-m", "jupyter_sandbox_spawner.wires.link", *words]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as link:
         assert link.stderr is not None
         assert "not reached yet" in link.stderr.readline()
         link.terminate()
         assert link.wait(60) == 0
-    assert os.listdir(places["doors"]) == []
 
 
 async def test_only_a_first_start_ends_for_it(tmp_path: Path) -> None:
-    """Every try before doors were bound does; a link started again beside a running server waits at them."""
+    """Every try before the key was bought does; a link started again beside a running server waits."""
     ours, theirs = made(tmp_path / "ours"), made(tmp_path / "theirs")
-    asked = argparse.Namespace(
-        sandbox="sb-x", gateway="gateway", secret=str(ours / "gateway"), user_uid=os.geteuid()
-    )
-    for name in ("memory", "doors"):
-        (tmp_path / name).mkdir()
-        setattr(asked, name, str(tmp_path / name))
+    told = options_in(tmp_path, ours, os.geteuid())
     async with listening(theirs) as address:
         for _ in range(2):
             with pytest.raises(UntrustedError, match=r"^certificates.foreign: "):
-                await _carry(asked, address)
-        (tmp_path / "memory/key").write_text("key")
-        again = asyncio.create_task(_carry(asked, address))
-        try:
-            await eventually((tmp_path / "memory/ready").exists, lambda: "no door is bound")
-            done, _ = await asyncio.wait({again}, timeout=0.5)
-            assert not done
-        finally:
-            again.cancel()
-            await asyncio.gather(again, return_exceptions=True)
+                await _carry(told, address)
+        note_bought(told.memory)
+        again = asyncio.create_task(_carry(told, address))
+        done, _ = await asyncio.wait({again}, timeout=0.7)
+        assert not done
+        again.cancel()
+        await asyncio.gather(again, return_exceptions=True)

@@ -16,7 +16,7 @@ from datetime import datetime, timezone
 from ...errors import BackendError, SandboxError
 from ...models import Status
 from ...rules.pod_ends import PodView, view_pod, why_gone
-from ...rules.pod_trouble import Trouble, pending_trouble
+from ...rules.pod_trouble import Trouble, link_trouble, pending_trouble
 from ..base import is_over
 from ..oci.logs import TAIL_BYTES
 from ..recorded import RecordedSandbox, Tell
@@ -88,6 +88,13 @@ class PodSandbox(RecordedSandbox):
         await self.saw(made if self._unjudged is None else self._unjudged)
         await self._note_judged()
 
+    async def _put_away(self, uid: str, reason: str) -> None:
+        """The start has failed, and its pod must not stay."""
+        await self._end(None, reason, failed=True)
+        self._changed.set()
+        with contextlib.suppress(BackendError):  # else the next look at everything takes it away
+            await self._api.delete("pods", self.id, uid, grace=1)
+
     async def _note_judged(self) -> None:
         try:
             await self._making.write()
@@ -149,6 +156,9 @@ class PodSandbox(RecordedSandbox):
                 await self._tell(self.record.spec, self.record.status)
         if view.state == "over" and phase in ("starting", "running", "stopping"):
             await self._note_end(view)
+        elif phase in ("starting", "running") and (trouble := link_trouble(pod)) is not None:
+            self._trouble = trouble  # what runs in it waits at doors that nobody serves
+            await self._put_away(uid, in_trouble(trouble).message)
         elif view.state == "running" and phase == "starting":
             began = view.started_at or datetime.now(timezone.utc)
             await self._set(phase="running", started_at=began, reason="", container=uid)
@@ -165,10 +175,7 @@ class PodSandbox(RecordedSandbox):
             self._making.judge(pod)
         except SandboxError as error:
             log.error("%s: a pod of an interrupted start does not stay: %s", self.id, error)
-            await self._end(None, str(error), failed=True)
-            self._changed.set()
-            with contextlib.suppress(BackendError):  # else the next look at everything takes it away
-                await self._api.delete("pods", self.id, uid, grace=1)
+            await self._put_away(uid, str(error))
             return False
         self.record = replace(self.record, container=uid)
         await self._note_judged()

@@ -17,7 +17,7 @@ from pathlib import Path
 from ...rules.pod_doors import DOORS
 from ...serving import raise_descriptor_limit
 from .doors import PodDoor, bind
-from .files import copy_inside, has_key, kept_key, tell_ready
+from .files import copy_inside, has_bought, kept_key, note_bought, tell_ready
 from .gateway import Gateway, TicketRefusedError, UntrustedError
 
 __all__ = ["main"]
@@ -66,21 +66,23 @@ async def _carry(options: argparse.Namespace, address: tuple[str, int]) -> None:
 
 
 async def _serve(options: argparse.Namespace, address: tuple[str, int]) -> None:
-    known = (options.sandbox, options.gateway, address, options.secret)
-    if not has_key(options.memory):
-        # The user's container begins once doors are bound, and a pod that has begun cannot say why it waits.
-        await Gateway(*known, "").glance()
-    # From here on this is a link that is started again, and waits for a gateway that is mended.
-    gateway = Gateway(*known, kept_key(options.memory))
+    """Doors first: before they are there a cluster tells nobody a pod's address, and some let it not out."""
+    key = kept_key(options.memory)
+    gateway = Gateway(options.sandbox, options.gateway, address, options.secret, key)
     listeners = [bind(options.doors, door) for door in DOORS]
     try:
         tell_ready(options.memory)
         doors = [PodDoor(door, options.user_uid, gateway) for door in DOORS]
         carrying = [door.serve(listener) for door, listener in zip(doors, listeners, strict=True)]
-        await asyncio.gather(gateway.buy(), *carrying)
+        await asyncio.gather(_buy(gateway, options.memory), *carrying)
     finally:
         for listener in listeners:
             listener.close()
+
+
+async def _buy(gateway: Gateway, memory: str) -> None:
+    await gateway.buy(first=not has_bought(memory))
+    note_bought(memory)
 
 
 def _tell(why: str) -> None:

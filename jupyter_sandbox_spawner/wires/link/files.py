@@ -7,7 +7,7 @@ import os
 import secrets
 from pathlib import Path
 
-__all__ = ["copy_inside", "has_key", "kept_key", "tell_ready", "ticket_of"]
+__all__ = ["copy_inside", "has_bought", "kept_key", "note_bought", "tell_ready", "ticket_of"]
 
 _SOURCE = Path(__file__).resolve().parents[2] / "singleuser" / "inside"
 
@@ -49,17 +49,22 @@ def _write_whole(path: Path, raw: bytes, mode: int) -> None:
     os.replace(temporary, path)
 
 
-def has_key(memory: str) -> bool:
-    """Has a link of this pod been here before?"""
-    return Path(memory, "key").exists()
-
-
 def kept_key(memory: str) -> str:
     """The key of this pod, made once and kept in memory that is the link's alone (0600)."""
     path = Path(memory, "key")
-    if not has_key(memory):
+    if not path.exists():
         _write_whole(path, secrets.token_urlsafe(32).encode(), 0o600)
     return path.read_text()
+
+
+def has_bought(memory: str) -> bool:
+    """Has a link of this pod bought the key, so that a server may run behind it?"""
+    return Path(memory, "bought").exists()
+
+
+def note_bought(memory: str) -> None:
+    """It has."""
+    Path(memory, "bought").touch(0o600)
 
 
 def tell_ready(memory: str) -> int:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import hashlib
 import json
 import logging
@@ -27,7 +26,6 @@ log = logging.getLogger("link")
 _AT_ONCE = 32  # handshakes; further connections wait for their turn
 _FIRST, _LAST = 0.05, 2.0  # seconds between tries
 _SAY_EVERY = 10.0
-_GLANCE = 20.0  # seconds that a network may take to let a new pod out; the start's hook waits for 60
 # OpenSSL's reasons. ref: openssl/x509_vfy.h
 _VERIFIED = {
     9: "certificates.clock",
@@ -57,40 +55,20 @@ class Gateway:
         self._said = -_SAY_EVERY
         self.bought = asyncio.Event()
 
-    async def glance(self) -> None:
-        """Raises UntrustedError where the gateway shows a certificate that does not hold here.
+    async def buy(self, first: bool = False) -> None:
+        """Let the ticket buy the key; tries again while nobody answers or our address is not known yet.
 
-        Looks until somebody answers, for some seconds. Who does not answer is not judged: it is dialled
-        again, and again.
+        `first`: no server runs behind this link yet. Then it raises UntrustedError where the gateway shows a
+        certificate that does not hold here; later it waits for a gateway that is mended. Who does not answer
+        is not judged: networks let a new pod out late.
         """
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._look(), _GLANCE)
-
-    async def _look(self) -> None:
-        wait = _FIRST
-        while True:
-            try:
-                end = await dial(self._far)
-            except ssl.SSLCertVerificationError as error:
-                code = _VERIFIED.get(error.verify_code, "certificates.refused")
-                if code == "certificates.expired" and not self._has_authority():
-                    code = "certificates.authority_expired"
-                raise UntrustedError(f"{code}: {error.verify_message}") from error
-            except OSError as error:
-                self._say("The gateway is not reached yet: %s", error)
-            else:
-                end.close()
-                return
-            await asyncio.sleep(wait)
-            wait = min(2 * wait, _LAST)
-
-    async def buy(self) -> None:
-        """Let the ticket buy the key; tries again while nobody answers or our address is not known yet."""
         wait = _FIRST
         while True:
             try:
                 answer = await self._offer()
             except OSError as error:
+                if first and isinstance(error, ssl.SSLCertVerificationError):
+                    raise self._untrusted(error) from error
                 self._say("The gateway is not reached yet: %s", error)
             else:
                 if answer.status == 204:
@@ -101,6 +79,12 @@ class Gateway:
                 self._say("The gateway lets us wait: %s", answer.code)
             await asyncio.sleep(wait)
             wait = min(2 * wait, _LAST)
+
+    def _untrusted(self, error: ssl.SSLCertVerificationError) -> UntrustedError:
+        code = _VERIFIED.get(error.verify_code, "certificates.refused")
+        if code == "certificates.expired" and not self._has_authority():
+            code = "certificates.authority_expired"
+        return UntrustedError(f"{code}: {error.verify_message}")
 
     async def open(self, door: str) -> TlsEnd | None:
         """A connection to a door; None where it is refused. OSError where it may be tried again."""
