@@ -242,6 +242,14 @@ class Lifecycle:
                 code="boot.timeout",
                 remedy="Try again; if it stays like this, tell your admin.",
             )
+        if status.value == "failed" and status.exit_code is None and status.reason:
+            # Nothing of the user's ran: its backend's sentence is the whole story.
+            return BrokenStart(
+                f"{status.reason.rstrip('.')}.",
+                lines,
+                code="boot.ended",
+                remedy="Try again; if it stays like this, tell your admin.",
+            )
         how = "" if status.exit_code is None else f" with exit status {status.exit_code}"
         why = f" ({status.reason.rstrip('.')})" if status.reason else ""
         return BrokenStart(
