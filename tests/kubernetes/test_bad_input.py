@@ -61,7 +61,7 @@ def nothing_left(place: Rehearsal, user: str, *codes: str, homes: int = 1) -> No
     """No pod, Secret or policy; homes as expected; at control the start is over, with one of these codes."""
     place.hub.wait_for("it is taken away", lambda: place.left(user) == homes, 120)
     place.hub.wait_for("the hub knows", lambda: place.hub.servers(user) == {}, 120)
-    assert {record for record in ledger(place, user)} <= {("released", code) for code in codes}
+    assert set(ledger(place, user)) <= {("released", code) for code in codes}
     assert place.hub.pods.tickets == {}
     assert place.hub.gateway.entries == {}
     assert all(f"`{code}`" in CODES for code in codes)
