@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import replace
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from jupyter_sandbox_spawner.backends.kubernetes.backend import KubernetesBackend
 from jupyter_sandbox_spawner.backends.kubernetes.layout import OWNER_LABEL, POLICY
+from jupyter_sandbox_spawner.backends.kubernetes.objects import PodObjects
 
 from .stage import Stage
 
@@ -20,9 +22,15 @@ def policy(stage: Stage, name: str) -> dict[str, Any]:
 
 
 def port(stage: Stage, name: str) -> int:
-    """Where it lets its sandbox out."""
-    (rule,) = policy(stage, name)["spec"]["egress"]
+    """Where it lets its sandbox out; 0 where it lets it out everywhere, or is not there."""
+    (rule,) = policy(stage, name).get("spec", {"egress": [{}]})["egress"]
     return int(rule["ports"][0]["port"]) if rule else 0
+
+
+def given(stage: Stage, name: str) -> list[str]:
+    """The digests of the policies that its Secret says it was given."""
+    annotations = stage.cluster.kind("secrets")[name]["metadata"]["annotations"]
+    return str(annotations.get(POLICY, "")).split()
 
 
 def look_away(stage: Stage) -> None:
@@ -74,6 +82,62 @@ async def test_one_of_earlier_settings_is_put_right(stage: Stage, caplog: pytest
         await stage.until(lambda: port(stage, spec.id) == 9556)
     assert levels(caplog) == ["WARNING", "WARNING"]
     assert stage.cluster.asked.count("DELETE networkpolicies") == 0
+
+
+async def test_one_of_an_earlier_version_is_put_right(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    """Its Secret does not say what it was given: nobody is accused, and from then on it does."""
+    spec = await stage.running()
+    look_away(stage)
+    del stage.cluster.kind("secrets")[spec.id]["metadata"]["annotations"][POLICY]
+    async with KubernetesBackend.opened(replace(stage.site, pods_port=9555)):
+        await stage.until(lambda: port(stage, spec.id) == 9555)
+        await stage.until(lambda: len(given(stage, spec.id)) == 1)
+    assert levels(caplog) == ["WARNING"]
+    assert "is not known" in caplog.text
+    async with KubernetesBackend.opened(replace(stage.site, pods_port=9556)):
+        await stage.until(lambda: port(stage, spec.id) == 9556)
+    assert levels(caplog) == ["WARNING", "WARNING"]
+    assert "earlier settings" in caplog.text
+
+
+async def test_a_launcher_that_dies_while_it_puts_one_right(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What it had begun is known to be ours: the next change of the settings is no alarm either."""
+    spec = await stage.running()
+    look_away(stage)
+    close = PodObjects.close
+
+    async def then_die(*arguments: Any) -> None:
+        await close(*arguments)
+        raise asyncio.CancelledError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(PodObjects, "close", then_die)
+        async with KubernetesBackend.opened(replace(stage.site, pods_port=9555)):
+            await stage.until(lambda: port(stage, spec.id) == 9555)
+    async with KubernetesBackend.opened(replace(stage.site, pods_port=9556)):
+        await stage.until(lambda: port(stage, spec.id) == 9556)
+        await stage.until(lambda: len(given(stage, spec.id)) == 1)
+    assert levels(caplog) == ["WARNING", "WARNING"]
+
+
+@pytest.mark.parametrize("method", ["PUT", "POST"])
+async def test_what_is_tried_again_is_told_once(
+    stage: Stage, caplog: pytest.LogCaptureFixture, method: str
+) -> None:
+    """Also where we took the old one away ourselves, and the cluster does not let us make the new one."""
+    spec = await stage.running()
+    look_away(stage)
+    if method == "POST":
+        stage.cluster.refuse["PUT", "networkpolicies"] = (403, 'cannot update resource "networkpolicies"')
+    stage.cluster.refuse[method, "networkpolicies"] = (500, "not now")
+    before = stage.cluster.asked.count("GET networkpolicies")
+    async with KubernetesBackend.opened(replace(stage.site, pods_port=9555)):
+        await stage.until(lambda: stage.cluster.asked.count("GET networkpolicies") > before + 5)
+        stage.cluster.refuse.clear()
+        await stage.until(lambda: port(stage, spec.id) == 9555)
+    assert levels(caplog) == ["WARNING"]
 
 
 @pytest.mark.proves("E21")

@@ -90,10 +90,11 @@ class PolicyKeeper:
     async def _mend(self, sandbox: PodSandbox) -> None:
         """Not while a verb is at it, which may be making or erasing the very policy."""
         pause, said = _PAUSES[0], ""
+        told: set[str] = set()
         while True:
             try:
                 async with sandbox.lock:
-                    await self._put_right(sandbox)
+                    await self._put_right(sandbox, told)
                 return
             except SandboxError as error:
                 if str(error) != said:
@@ -102,7 +103,7 @@ class PolicyKeeper:
             await asyncio.sleep(pause)
             pause = min(2 * pause, _PAUSES[1])
 
-    async def _put_right(self, sandbox: PodSandbox) -> None:
+    async def _put_right(self, sandbox: PodSandbox, told: set[str]) -> None:
         if self._sandboxes().get(sandbox.id) is not sandbox:
             return
         own = PodObjects(self._host, sandbox.id)
@@ -113,29 +114,44 @@ class PolicyKeeper:
         lost = found is not None and not own.is_ours(found) and _goes_with(found, secret)
         if found is not None and not lost:
             own.ours("networkpolicies", found)
-        if self._is_fine(found, sandbox) and not lost:
-            return
-        wanted, known = self._wanted(sandbox), secret["metadata"].get("annotations") or {}
-        self._tell(sandbox.id, found, known.get(POLICY, ""))
-        # Whoever took its labels away hid it from the watch: it gets them back.
-        await own.close(owned_by(wanted, secret), found)
-        if known.get(POLICY) != policy_digest(wanted):
-            change = {"metadata": {"annotations": {POLICY: policy_digest(wanted)}}}
-            await self._host.api.patch("secrets", sandbox.id, change)
+        wanted = self._wanted(sandbox)
+        digest, given = policy_digest(wanted), _given(secret)
+        if lost or not self._is_fine(found, sandbox):
+            if found is not None or not told:  # else we took it away ourselves
+                _tell(sandbox.id, found, given, told)
+            if found is not None and policy_digest(found) in given and digest not in given:
+                # Whoever finds it half done knows both for ours. One that somebody opened is closed first.
+                await self._note(sandbox.id, *given, digest)
+            # Whoever took its labels away hid it from the watch: it gets them back.
+            await own.close(owned_by(wanted, secret), found)
+        if given != (digest,):
+            await self._note(sandbox.id, digest)
 
-    @staticmethod
-    def _tell(name: str, found: Document | None, ours: str) -> None:
-        """`ours`: the digest of the policy that we gave it; a policy's own word would prove nothing."""
-        if found is None:
-            log.critical("%s: its NetworkPolicy was deleted by somebody else; it is made anew.", name)
-        elif policy_digest(found) == ours:
-            log.warning("%s: its NetworkPolicy is of the site's earlier settings; it is put right.", name)
-        else:
-            log.critical(
-                "%s: its NetworkPolicy says something else than was given to it: somebody changed it; it is"
-                " put right.",
-                name,
-            )
+    async def _note(self, name: str, *digests: str) -> None:
+        change = {"metadata": {"annotations": {POLICY: " ".join(digests)}}}
+        await self._host.api.patch("secrets", name, change)
+
+
+def _given(secret: Document) -> tuple[str, ...]:
+    """The digests of the policies that it was given; a policy's own word would prove nothing."""
+    return tuple(str((secret["metadata"].get("annotations") or {}).get(POLICY, "")).split())
+
+
+def _tell(name: str, found: Document | None, given: tuple[str, ...], told: set[str]) -> None:
+    """Each thing once, however often it has to be tried; `told` is what was."""
+    loud = logging.CRITICAL
+    if found is None:
+        text = "was deleted by somebody else; it is made anew"
+    elif not given:
+        loud = logging.WARNING
+        text = "is another than today's, and which it was given is not known; it is put right"
+    elif policy_digest(found) in given:
+        loud, text = logging.WARNING, "is of the site's earlier settings; it is put right"
+    else:
+        text = "says something else than was given to it: somebody changed it; it is put right"
+    if text not in told:
+        told.add(text)
+        log.log(loud, "%s: its NetworkPolicy %s.", name, text)
 
 
 def _goes_with(policy: Document, secret: Document) -> bool:
