@@ -83,7 +83,7 @@ def pending_trouble(pod: Document, events: Sequence[Document] = ()) -> Trouble |
 
 
 def link_trouble(pod: Document) -> Trouble | None:
-    """Why a pod's link gave up; None where it did not. Always fatal."""
+    """Why a pod's link gave up; None where it did not, or was started again. Always fatal."""
     statuses = _container_statuses(pod.get("status") or {})
     return next((found for item in statuses if (found := _first(LINK, _last_words(item)))), None)
 
@@ -113,10 +113,14 @@ def _containers(statuses: Iterable[Document], events: Sequence[Document]) -> Tro
 
 
 def _last_words(container: Document) -> str:
-    """What a pod's link wrote at its end; a user's own program has no word in this."""
-    if container.get("name") != _LINK:
+    """What a pod's link wrote as it gave up; a user's own program has no word in this.
+
+    One that runs again may have been let in by now; where it was not, it gives up again in a moment.
+    """
+    state: Document = container.get("state") or {}
+    if container.get("name") != _LINK or state.get("running") is not None:
         return ""
-    ends = (container.get("state") or {}, container.get("lastState") or {})
+    ends = (state, container.get("lastState") or {})
     return next((str(end["terminated"].get("message", "")) for end in ends if end.get("terminated")), "")
 
 

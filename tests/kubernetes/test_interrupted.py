@@ -198,9 +198,25 @@ async def test_a_pod_whose_link_gave_up(stage: Stage) -> None:
     """What runs in it waits for a gateway that nobody trusts: the start has failed, for that reason."""
     spec = await stage.running()
     why = {"terminated": {"exitCode": 4, "message": "certificates.clock: it is not yet valid"}}
-    link = [{"name": "link", "state": {"running": {}}, "lastState": why}]
+    again = {"waiting": {"reason": "CrashLoopBackOff"}}
+    link = [{"name": "link", "state": again, "lastState": why}]
     await stage.cluster.set_status(spec.id, initContainerStatuses=link)
     status = await stage.backend.ended(spec.id, 20)
     assert status is not None
     assert (status.value, "because the clocks of its machines differ" in status.reason) == ("failed", True)
     await stage.until(lambda: not stage.cluster.kind("pods"))
+
+
+async def test_a_pod_whose_link_gave_up_once(stage: Stage) -> None:
+    """Its clock was put right and it was started again: its server goes on, also for a new launcher."""
+    spec = await stage.running()
+    why = {"terminated": {"exitCode": 4, "message": "certificates.clock: it is not yet valid"}}
+    link = [{"name": "link", "state": {"running": {}}, "lastState": why}]
+    await stage.cluster.set_status(spec.id, initContainerStatuses=link, podIP="10.9.8.8")
+    sandbox = stage.backend._sandboxes[spec.id]
+    await stage.until(lambda: sandbox.record.address == "10.9.8.8" or bool(sandbox.record.failed))
+    assert (await stage.status())[0] == "running"
+    async with KubernetesBackend.opened(stage.site) as again:
+        status = await again.status(spec.id)
+        assert status is not None
+        assert status.value == "running"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from jupyter_sandbox_spawner.rules.pod_trouble import pending_trouble, refused_pod
+from jupyter_sandbox_spawner.rules.pod_trouble import link_trouble, pending_trouble, refused_pod
 
 PREEMPTION = "preemption: 0/3 nodes are available: 3 No preemption victims found for incoming pod."
 NODE = "worker-17"
@@ -126,6 +126,19 @@ def test_a_link_that_trusts_nobody(code: str, where: str) -> None:
     assert (found.code, found.fatal) == (f"certificates.{code}", True)
     assert "it is so" in found.admin
     assert "it is so" not in found.user
+
+
+def test_a_link_that_runs_again() -> None:
+    """What it wrote as it gave up is past: it may have been let in by now."""
+    ended = {"terminated": {"exitCode": 4, "message": "certificates.clock: it is so"}}
+    link = {"name": "link", "state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": ended}
+    pod = {"status": {"phase": "Pending", "initContainerStatuses": [link]}}
+    assert link_trouble(pod) is not None
+    link["state"] = {"running": {"startedAt": "2026-01-01T00:00:00Z"}}
+    assert link_trouble(pod) is None
+    assert pending_trouble(pod) is None
+    link["state"] = ended
+    assert link_trouble(pod) is not None
 
 
 def test_which_claim_is_waited_for() -> None:
