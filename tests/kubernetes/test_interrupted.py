@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,8 @@ import pytest
 from jupyter_sandbox_spawner.backends.kubernetes.backend import KubernetesBackend
 from jupyter_sandbox_spawner.backends.kubernetes.layout import RECORD
 from jupyter_sandbox_spawner.backends.kubernetes.render import render_pod
-from jupyter_sandbox_spawner.errors import BackendError
+from jupyter_sandbox_spawner.backends.kubernetes.sandbox import PodSandbox
+from jupyter_sandbox_spawner.errors import BackendError, IsolationError
 from tests.backends.kubernetes_facts import SPEC
 
 from .stage import DOORS, Stage
@@ -30,6 +32,14 @@ def interrupt(stage: Stage) -> None:
     """As if the launcher had been killed between the pod's making and its judgement."""
     secret = stage.cluster.kind("secrets")[SPEC.id]["metadata"]["annotations"]
     secret[RECORD] = json.dumps({**record_of(stage), "container": ""})
+
+
+def announced(stage: Stage) -> PodSandbox:
+    """The sandbox as the next launcher knows it then."""
+    sandbox = stage.backend._sandboxes[SPEC.id]
+    sandbox.record = replace(sandbox.record, phase="starting", container="", started_at=None)
+    sandbox.uid = ""
+    return sandbox
 
 
 async def test_a_start_is_announced(stage: Stage) -> None:
@@ -69,6 +79,55 @@ async def test_a_start_that_got_no_pod(stage: Stage) -> None:
         await stage.until(lambda: record_of(stage)["phase"] == "created")
         await again.start(spec.id)
         assert record_of(stage)["container"] == stage.cluster.kind("pods")[spec.id]["metadata"]["uid"]
+
+
+async def test_a_start_that_is_asked_for_before_anybody_looked(stage: Stage) -> None:
+    """Announced by a launcher that died, and not looked at since: it gets its pod all the same."""
+    spec = await stage.running()
+    stage.cluster.kind("pods").clear()
+    announced(stage)
+    await stage.backend.start(spec.id)
+    assert record_of(stage)["container"] == stage.cluster.kind("pods")[spec.id]["metadata"]["uid"]
+    assert (await stage.status())[0] == "running"
+
+
+@pytest.mark.proves("I14")
+async def test_a_start_that_got_no_pod_and_a_cluster_that_is_not_proved(
+    stage: Stage, control: Callable[[str, bool], None]
+) -> None:
+    """What was announced is no leave: where nothing may start, it gets no pod."""
+    spec = await stage.running()
+    control("where the cluster answers it runs", bool(stage.cluster.kind("pods")))
+    stage.cluster.kind("pods").clear()
+    announced(stage)
+    stage.backend._host.lost(BackendError("away", code="kubernetes.unreachable"))
+    with pytest.raises(IsolationError) as refused:
+        await stage.backend.start(spec.id)
+    assert refused.value.code == "isolation.unavailable"
+    assert stage.cluster.kind("pods") == {}
+
+
+async def test_a_pod_that_went_while_its_policy_was_put_right(stage: Stage) -> None:
+    """A new launcher moves all policies just when it looks at all pods: it sees its end all the same."""
+    spec = await stage.running()
+    stage.cluster.kind("pods").clear()
+    stage.cluster.forgets = 2  # so that both who watch look at everything anew
+    async with stage.backend._sandboxes[spec.id].lock:
+        await stage.cluster.drop_watches()
+        status = await stage.backend.ended(spec.id, 5)
+    assert status is not None
+    assert status.reason == "Its pod was removed by somebody else."
+
+
+async def test_a_pod_is_judged_while_its_policy_is_put_right(stage: Stage) -> None:
+    """That of an interrupted start is found, judged and runs; nobody has to wait for its next event."""
+    spec = await stage.running()
+    sandbox = announced(stage)
+    stage.cluster.forgets = 2  # so that both who watch look at everything anew
+    async with sandbox.lock:
+        await stage.cluster.drop_watches()
+        await stage.until(lambda: sandbox.record.phase == "running")
+    assert sandbox.record.container == stage.cluster.kind("pods")[spec.id]["metadata"]["uid"]
 
 
 @pytest.mark.proves("I14")

@@ -17,12 +17,12 @@ from ...errors import BackendError, SandboxError
 from ...models import Status
 from ...rules.pod_ends import PodView, view_pod, why_gone
 from ...rules.pod_trouble import Trouble, link_trouble, pending_trouble
-from ..base import is_over
+from ..base import is_over, require_possible
 from ..oci.logs import TAIL_BYTES
 from ..recorded import RecordedSandbox, Tell
 from ..records import Record
 from .answers import in_trouble
-from .ends import words_of_end
+from .ends import require_started, survived, words_of_end
 from .host import ClusterHost
 from .layout import USER, digest_of
 from .making import PodMaking
@@ -56,6 +56,7 @@ class PodSandbox(RecordedSandbox):
         self._api = host.api
         self._own = PodObjects(host, record.spec.id)
         self._making = PodMaking(host, self._own, lambda: self.record)
+        self._making_pod = False  # by a start, which judges it itself
         self._unjudged: Document | None = None
         self._changed = asyncio.Event()
         self._trouble: Trouble | None = None
@@ -67,17 +68,26 @@ class PodSandbox(RecordedSandbox):
 
     async def start(self) -> None:
         """Make the pod and wait until the user's container runs; a pod that waits can be stopped."""
-        async with self.lock:
-            if is_over(self.record.status):
-                raise BackendError(f"The sandbox {self.id} is over.", code="sandbox.over")
-            if self.record.phase == "created":
-                await self._set(phase="starting")
-                try:
-                    await self._make_pod()
-                except SandboxError as error:
-                    await self._abandon(str(error))
-                    raise
-        await self._runs()
+        while True:
+            async with self.lock:
+                if is_over(self.record.status):
+                    raise BackendError(f"The sandbox {self.id} is over.", code="sandbox.over")
+                if self.record.phase == "created":
+                    require_possible(self._host.capabilities)
+                    await self._begin()
+            if await self._runs():
+                return
+
+    async def _begin(self) -> None:
+        self._making_pod, self._unjudged = True, None
+        try:
+            await self._set(phase="starting")
+            await self._make_pod()
+        except SandboxError as error:
+            await self._abandon(str(error))
+            raise
+        finally:
+            self._making_pod = False
 
     async def _make_pod(self) -> None:
         made = await self._making.pod()
@@ -101,7 +111,8 @@ class PodSandbox(RecordedSandbox):
         except BackendError as error:  # the next launcher then judges it anew
             log.warning("%s: that its pod was judged is not recorded: %s", self.id, error)
 
-    async def _runs(self) -> None:
+    async def _runs(self) -> bool:
+        """False where a launcher that died had announced a pod and there is none."""
         pause = _LOOK
         while self.record.phase == "starting":
             self._changed.clear()
@@ -110,11 +121,9 @@ class PodSandbox(RecordedSandbox):
             except asyncio.TimeoutError:
                 await self._look_closer()
                 pause = min(2 * pause, _LONGEST_LOOK)
-        if self.record.failed:
-            code = self._trouble.code if self._trouble else "sandbox.start_failed"
-            raise BackendError(self.record.reason, code=code)
-        if self.record.phase == "stopping" or self.record.started_at is None:
-            raise BackendError(f"The sandbox {self.id} was stopped while it started.", code="sandbox.over")
+        if self.record.phase != "created":
+            require_started(self.record, self._trouble)
+        return self.record.phase != "created"
 
     async def _look_closer(self) -> None:
         """A pod that waits: why? What stays as it is fails; else its user is told and it goes on waiting."""
@@ -168,7 +177,7 @@ class PodSandbox(RecordedSandbox):
         """Was this pod found to be closed? One that a launcher made, and died before it judged it, is now."""
         if self.record.container == uid or self.record.phase not in ("created", "starting", "running"):
             return True
-        if self.lock.locked():  # by the start that makes it, and judges it itself
+        if self._making_pod:
             self._unjudged = pod
             return False
         try:
@@ -212,7 +221,7 @@ class PodSandbox(RecordedSandbox):
                 await self._api.delete("pods", self.id, grace=1)
         elif pod is not None:
             await self.saw(pod)
-        elif self.record.phase in ("starting", "running", "stopping") and not self.lock.locked():
+        elif self.record.phase in ("starting", "running", "stopping") and not self._making_pod:
             await self.refresh()
 
     async def stop(self, grace: float) -> Status:
@@ -233,16 +242,7 @@ class PodSandbox(RecordedSandbox):
             with contextlib.suppress(BackendError):
                 await self.refresh()
             if asyncio.get_running_loop().time() > deadline and not self.over.is_set():
-                raise self._survived()
-
-    def _survived(self) -> BackendError:
-        node = self.view.node if self.view else ""
-        log.error("%s: its node %s does not tell that it has ended", self.id, node or "(none)")
-        return BackendError(
-            f"The sandbox {self.id} may still be alive: its machine does not answer.",
-            code="sandbox.survived",
-            remedy="See: kubectl get nodes. A node that is truly off is deleted, and its pods with it.",
-        )
+                raise survived(self.id, self.view)
 
     async def remove(self) -> None:
         """Erase pod, policy and record, and verify it."""
@@ -253,7 +253,7 @@ class PodSandbox(RecordedSandbox):
         """Take away all that the cluster has of it, the record last. Raises BackendError."""
         self.gone.clear()
         if not await self._own.erase("pods", _GONE_TIME, self.gone):
-            raise self._survived()
+            raise survived(self.id, self.view)
         await self._own.erase("networkpolicies", _GONE_TIME)
         await self._own.erase("secrets", _GONE_TIME)
 
