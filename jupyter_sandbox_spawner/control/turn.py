@@ -32,15 +32,17 @@ async def in_turn(stack: AsyncExitStack, site: Site, make: Callable[[], Abstract
     """Open what only one control may have, once nobody has it.
 
     Off a cluster nobody waits for another: raises what `make` does, `database.in_use` or `audit.in_use` among
-    it. For a database that does not answer everybody waits, but not for ever.
+    it. For a database that does not answer everybody waits, but not for ever: since it did last.
     """
     told, now = "", asyncio.get_running_loop().time
-    until = now() + PATIENCE
+    until = now()
     while True:
         try:
             return await stack.enter_async_context(make())
         except SandboxError as error:
             if error.code == _AWAY:
+                if told != _AWAY:
+                    until = now() + PATIENCE
                 if now() > until:
                     raise
                 line = f"{error.message} Control waits for it, {PATIENCE:.0f} s at most."

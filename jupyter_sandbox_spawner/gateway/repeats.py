@@ -15,7 +15,7 @@ __all__ = ["Reporter"]
 
 _WINDOW = 10.0  # seconds
 _DIFFERENT = 64
-_KEYS = ("host", "port", "code", "uid", "door")
+_KEYS = ("host", "port", "code", "uid", "door", "claimed")
 
 
 class Reporter:

@@ -61,6 +61,12 @@ class SandboxKubeSpawner(SandboxSpawner, _NoCluster):
     def _default_cmd(self) -> list[str]:
         return ["jupyterhub-singleuser"]  # never the image's own command, which nothing here could judge
 
+    @default("start_timeout")
+    def _default_start_timeout(self) -> int:
+        return (
+            300  # as z2jh's; JupyterHub's 60 seconds are shorter than an image takes, or a Lease to pass on
+        )
+
     async def load_user_options(self) -> None:
         """A choice is decided in `start`; kubespawner's profiles would be applied a second time."""
 

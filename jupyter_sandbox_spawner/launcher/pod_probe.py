@@ -81,16 +81,24 @@ def _beside_us(net: str = "/proc/net") -> list[str]:
     hosts = []
     for line in _lines(f"{net}/ipv6_route"):
         words = line.split()
-        if len(words) == 10 and any(hop := bytes.fromhex(words[4])):
+        if len(words) == 10 and any(hop := _bytes(words[4], 16)):
             scope = f"%{words[9]}" if hop.startswith(LINK) else ""
             hosts.append(socket.inet_ntop(socket.AF_INET6, hop) + scope)
     for line in _lines(f"{net}/arp")[1:]:
         words = line.split()
-        raw = bytes.fromhex(words[3].replace(":", ""))
-        if any(raw) and len(raw) == 6:
+        if len(words) == 6 and any(raw := _bytes(words[3].replace(":", ""), 6)):
             half = bytes([raw[0] ^ 2, *raw[1:3], 0xFF, 0xFE, *raw[3:6]])
             hosts.append(f"{socket.inet_ntop(socket.AF_INET6, LINK + half)}%{words[5]}")
     return list(dict.fromkeys(hosts))
+
+
+def _bytes(text: str, number: int) -> bytes:
+    """So many bytes; none where a kernel wrote something else there."""
+    try:
+        found = bytes.fromhex(text)
+    except ValueError:
+        return b""
+    return found if len(found) == number else b""
 
 
 def _lines(path: str) -> list[str]:

@@ -66,17 +66,17 @@ SCHEDULING = (
         admin="The cluster has no node.",
     ),
     Rule(
-        text=r"untolerated taint\(s\)",  # from Kubernetes 1.34 on, which names none
+        text=r"untolerated taint \{|affinity/selector|were unschedulable|topology spread",
+        code="kubernetes.no_node",
+        user="No machine fits what this profile asks for.",
+        admin="Node selector, affinity, taints or cordoned nodes leave no node for the pod.",
+    ),
+    Rule(
+        text=r"untolerated taint",  # and nothing else; from Kubernetes 1.34 on, which names none
         code="kubernetes.no_node",
         user="No machine takes this server now: they are not ready, or kept for others.",
         admin="Each node has a taint that the pod does not tolerate, as those have that are not ready."
         " See: kubectl describe nodes",
-    ),
-    Rule(
-        text=r"untolerated taint|affinity/selector|were unschedulable|topology spread",
-        code="kubernetes.no_node",
-        user="No machine fits what this profile asks for.",
-        admin="Node selector, affinity, taints or cordoned nodes leave no node for the pod.",
     ),
 )
 REFUSALS = (

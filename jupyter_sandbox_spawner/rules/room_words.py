@@ -21,16 +21,17 @@ def lack_of(reason: str) -> Lack | None:
     return _SENTENCES.get(reason)
 
 
-def room_words(now: datetime, lack: Lack, ends: Iterable[datetime | None], ahead: int) -> str:
+def room_words(now: datetime, lack: Lack, ends: Iterable[tuple[datetime | None, int]], wanted: int) -> str:
     """A sentence for who waits; "" where nobody knows.
 
-    `ends` are the deadlines of what runs and holds the like, None without one; `ahead`: how many wait longer.
+    `ends`: by when each that runs and holds the like ends, None without an end, and how much it holds;
+    `wanted`: what we and whoever waits longer want of it. Only a guess: a scheduler keeps no order.
     """
-    known = sorted(end for end in ends if end is not None and end > now)
-    if len(known) <= ahead:
-        return ""
     what = "a GPU like it" if lack == "gpu" else "this profile"
-    end = at_clock(now, known[ahead])
-    return (
-        f"There is room at the latest at {end}, when another server with {what} ends, unless it is extended."
-    )
+    for end, held in sorted((end, held) for end, held in ends if end is not None and end > now):
+        wanted -= held
+        if wanted <= 0:
+            return (
+                f"Perhaps there is room from {at_clock(now, end)} on, when another server with {what} ends."
+            )
+    return ""

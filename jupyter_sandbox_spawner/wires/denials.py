@@ -7,6 +7,7 @@ What is told names an address and sandboxes, and never a ticket or key.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable
 
@@ -17,6 +18,7 @@ from .pod_book import PodBook
 
 __all__ = ["Denials"]
 
+log = logging.getLogger("jupyter_sandbox_spawner.wires")
 _PACE = 5.0  # seconds between two tellings
 _OF_ADDRESS = 8  # different attempts of an address that are told apart
 _ADDRESSES = 1024  # told apart
@@ -66,6 +68,8 @@ class Denials:
             self.note(denial.code, denial.claimed, denial.address, denial.count)
         except SandboxError as error:
             self._counts.say(("denials",), "The audit does not hear of who was refused: %s", error)
+        except Exception:  # whatever the gateway answers, pods are carried on
+            log.exception("The audit does not hear of who was refused.")
 
     def _by_address(self) -> dict[str, str]:
         records = ((sandbox, self._book.get(sandbox)) for sandbox in self._book)

@@ -77,6 +77,14 @@ def test_kubespawners_own_settings(profiles_file: Path) -> None:
     assert found == (5 << 30, "fast", "Never")
 
 
+def test_a_start_on_a_cluster_may_take_longer() -> None:
+    """Five minutes, as with z2jh, for an image or a new node; whoever sets it decides."""
+    from jupyter_sandbox_spawner.hub.kubernetes import SandboxKubeSpawner
+
+    assert SandboxKubeSpawner().start_timeout == 300
+    assert SandboxKubeSpawner(config=Config({"Spawner": {"start_timeout": 40}})).start_timeout == 40
+
+
 def test_settings_after_setup_hub(profiles_file: Path, control: Any) -> None:
     """What stands below setup_hub in the file is judged as well."""
     c = configured(profiles_file)

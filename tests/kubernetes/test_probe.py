@@ -51,17 +51,21 @@ def test_more_than_any_limit_of_a_kubelet() -> None:
 NOTHING = "0" * 32
 HOPS = (NOTHING, "fe80" + "0" * 27 + "1", "fd00" + "0" * 27 + "7")
 ROUTES = "".join(
-    f"{NOTHING} 00 {NOTHING} 00 {hop} 00000400 00000001 00000000 00000003 eth0\n" for hop in HOPS
+    f"{NOTHING} 00 {NOTHING} 00 {hop} 00000400 00000001 00000000 00000003 eth0\n"
+    for hop in (*HOPS, "fe80", "z" * 32)
 )
 NEIGHBOURS = """\
 IP address       HW type     Flags       HW address            Mask     Device
+10.244.0.7       0x1         0x0         <incomplete>          *        eth0
+10.244.0.8       0x1         0x2         ee:ee:ee:ee:ee:ee
+odd
 169.254.1.1      0x1         0x2         ee:ee:ee:ee:ee:ee     *        eth0
 10.244.0.9       0x1         0x0         00:00:00:00:00:00     *        eth0
 """
 
 
 def test_where_the_node_is_beside_us(tmp_path: Path) -> None:
-    """The next hops of its routes, and what a neighbour's hardware calls itself by IPv6."""
+    """The next hops of its routes, and what a neighbour calls itself by IPv6; odd lines are none."""
     assert pod_probe._beside_us(str(tmp_path)) == []
     (tmp_path / "ipv6_route").write_text(ROUTES)
     (tmp_path / "arp").write_text(NEIGHBOURS)

@@ -45,6 +45,28 @@ async def test_denials_and_events_are_the_sandboxs_own(control_program: Control)
     assert {line["subject"]["user"] for line in audit["items"]} == {"alice"}
 
 
+async def test_who_knocked_as_its_pod_is_no_host_that_it_asked_for(control_program: Control) -> None:
+    """What was refused at the pods' port is audited, and not among the hosts that a sandbox was denied."""
+    now = control_program.here.clock.now()
+    codes = {"pods.denied": "pods.stranger", "egress.denied": "egress.not_allowed"}
+    control_program.here.gateway.spool = [
+        Event(
+            seq=n,
+            time=now,
+            kind=kind,
+            sandbox=ALICE.id,
+            user="alice",
+            detail={"host": f"10.0.0.{n}", "code": code},
+        )
+        for n, (kind, code) in enumerate(codes.items(), 1)
+    ]
+    assert await GatewayEvents(control_program.parts).step(0.1) == 2
+    _, mine = await control_program.ask("GET", "/api/self/egress")
+    assert [item["host"] for item in mine["denied"]] == ["10.0.0.2"]
+    lines = await control_program.parts.audit.lines(sandbox=ALICE.id, limit=10)
+    assert set(codes) <= {line["action"] for line in lines}
+
+
 @pytest.mark.parametrize("reader", ["", "phi"])
 async def test_the_audit_carries_no_words_between_zones(control_program: Control, reader: str) -> None:
     """Of another zone's line, and of one whose sandbox nobody knows, a sandbox reads no word that was chosen

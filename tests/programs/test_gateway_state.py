@@ -18,6 +18,7 @@ from jupyter_sandbox_spawner.gateway.events import Spool
 from jupyter_sandbox_spawner.gateway.repeats import Reporter
 from jupyter_sandbox_spawner.models import EgressPolicy, EgressRule
 from jupyter_sandbox_spawner.rules.bucket import Bucket
+from jupyter_sandbox_spawner.rules.pod_doors import PodDenial
 from tests.programs.gateway_house import GatewayHouse, boot_document, entry, gateway_house
 from tests.programs.streams import connected, serving
 
@@ -207,6 +208,19 @@ async def test_equal_events_are_one_line_a_window(tmp_path: Path) -> None:
     assert len(await spool.after(2, 0)) <= 70
     assert sum(int(event.detail["count"] or 0) for event in await spool.after(2, 0)) == 1000
     spool.close()
+
+
+async def test_victims_of_one_address_are_told_apart(house: GatewayHouse) -> None:
+    """Whoever claims to be now one pod, now another, is counted for each."""
+    name, _ = await house.open(entry("tries"))
+    last = max((event.seq for event in await house.client.events(0, 0)), default=0)
+    for claimed in ("sb-one", "sb-two", "sb-one", "sb-one"):
+        await house.client.pod_denied(name, PodDenial("pods.stranger", "10.0.0.1", claimed))
+    await house.client.close_sandbox(name)
+    told = [event for event in await house.client.events(last, 0) if event.sandbox == name]
+    denials = [event.detail for event in told if event.kind == "pods.denied"]
+    counts = [(detail["claimed"], detail["count"]) for detail in denials]
+    assert counts == [("sb-one", 1), ("sb-two", 1), ("sb-one", 2)]
 
 
 async def test_a_bucket_gives_its_rate() -> None:

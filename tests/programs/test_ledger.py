@@ -42,35 +42,50 @@ def place(answer: Admission) -> int:
     return answer.ticket.position
 
 
+def started(desk: Desk, user: str, wish: GpuWish | None, ttl: int | None, runs: bool = True) -> str:
+    """The id of a sandbox that runs, or whose pod waits."""
+    spec = desk.ask(user, wish=wish, ttl=ttl).spec
+    assert spec is not None
+    if runs:
+        desk.within(lambda db: records.mark_ready(db, spec.id, desk.now, {}))
+    desk.pass_time(seconds=1)
+    return spec.id
+
+
+def room_of(desk: Desk, sandbox: str, lack: Lack) -> str:
+    """What its user reads of when there is room."""
+
+    def find(connection: Connection) -> str:
+        record = records.by_id(connection, sandbox)
+        assert record is not None
+        return room_for(connection, record, lack, desk.now)
+
+    return desk.within(find)
+
+
 def test_when_there_is_room() -> None:
     """A pod that waits reads the first end of what runs and holds the like, or a later one if others wait."""
     desk = pool(3)
+    started(desk, "alice", None, 1800)
+    runs = started(desk, "bob", ONE, 3600)
+    started(desk, "carol", ONE, None)
+    first = started(desk, "dave", ONE, 600, runs=False)
+    assert "from 13:00 UTC on, when another server with a GPU" in room_of(desk, first, "gpu")
+    assert "from 12:30 UTC on, when another server with this profile" in room_of(desk, first, "room")
+    second = started(desk, "erin", None, 600, runs=False)
+    assert "from 13:00 UTC" in room_of(desk, second, "room")
+    assert room_of(desk, second, "gpu") == room_of(desk, runs, "gpu") == ""
 
-    def started(user: str, wish: GpuWish | None, ttl: int | None, runs: bool = True) -> str:
-        spec = desk.ask(user, wish=wish, ttl=ttl).spec
-        assert spec is not None
-        if runs:
-            desk.within(lambda db: records.mark_ready(db, spec.id, desk.now, {}))
-        desk.pass_time(seconds=1)
-        return spec.id
 
-    def said(sandbox: str, lack: Lack) -> str:
-        def find(connection: Connection) -> str:
-            record = records.by_id(connection, sandbox)
-            assert record is not None
-            return room_for(connection, record, lack, desk.now)
-
-        return desk.within(find)
-
-    started("alice", None, 1800)
-    started("bob", ONE, 3600)
-    started("carol", ONE, None)
-    first = started("dave", ONE, 600, runs=False)
-    assert "at 13:00 UTC, when another server with a GPU" in said(first, "gpu")
-    assert "at 12:30 UTC, when another server with this profile" in said(first, "room")
-    second = started("erin", None, 600, runs=False)
-    assert "at 13:00 UTC" in said(second, "room")
-    assert said(second, "gpu") == ""
+def test_when_there_are_enough_gpus() -> None:
+    """Who waits for two reads by when two end, and who came later by when there are enough for both."""
+    desk = pool(8)
+    for number, wish in enumerate((ONE, ONE, TWO), 1):
+        started(desk, f"user{number}", wish, 600 * number)
+    first = started(desk, "dave", TWO, 600, runs=False)
+    assert "from 12:20 UTC on" in room_of(desk, first, "gpu")
+    second = started(desk, "erin", ONE, 600, runs=False)
+    assert "from 12:30 UTC on" in room_of(desk, second, "gpu")
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -38,10 +39,10 @@ class LateDatabase:
         return None
 
 
-async def opened(late: LateDatabase) -> LateDatabase:
+async def opened(late: LateDatabase, site: Site = SITE) -> LateDatabase:
     """As control opens it at its start."""
     async with AsyncExitStack() as stack:
-        return await in_turn(stack, SITE, lambda: late)
+        return await in_turn(stack, site, lambda: late)
 
 
 async def test_control_waits_for_its_database(caplog: pytest.LogCaptureFixture) -> None:
@@ -65,6 +66,14 @@ async def test_control_does_not_wait_for_ever(code: str, monkeypatch: pytest.Mon
         await opened(late)
     assert ended.value.code == code
     assert (late.asked > 1) == (code == "database.unreachable")
+
+
+async def test_who_waited_for_another_has_all_its_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long another control worked, a database that goes away then is waited for."""
+    monkeypatch.setattr(turn, "PATIENCE", 0.3)
+    late = LateDatabase(*["database.in_use"] * 4, "database.unreachable")
+    assert await opened(late, replace(SITE, backend="kubernetes")) is late
+    assert late.asked == 6
 
 
 class LateVault:

@@ -113,6 +113,17 @@ async def test_many_addresses_and_many_names(book: PodBook) -> None:
     assert sum(denial.count for _, denial in gateway.told) == 3050
 
 
+async def test_an_odd_answer_is_not_the_end(book: PodBook, caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever telling one raises is logged; the next is told, and pods are carried on."""
+    gateway = Gateway(ValueError("not JSON"))
+    async with denials(book, gateway, 60.0) as made:
+        made.note("pods.stranger", A, "10.0.0.1")
+        made.note("pods.stranger", B, "10.0.0.2")
+        await asyncio.wait_for(gateway.heard.wait(), 30)
+    assert gateway.told == [(B, PodDenial("pods.stranger", "10.0.0.2", B))]
+    assert "not JSON" in caplog.text
+
+
 async def test_a_gateway_that_restarts_hears_of_it_later(book: PodBook) -> None:
     """What could not be told is told in the next turn; of a sandbox without doors as of nobody's."""
     gone = AnswerError("unknown", code="sandbox.unknown", status=404)

@@ -15,10 +15,11 @@ from pathlib import Path
 
 import pytest
 
+from jupyter_sandbox_spawner.wires.link import gateway as link_gateway
 from jupyter_sandbox_spawner.wires.link.__main__ import _carry
 from jupyter_sandbox_spawner.wires.link.files import note_bought
 from jupyter_sandbox_spawner.wires.link.gateway import Gateway, UntrustedError
-from tests.programs.wires_street import free_ports
+from tests.programs.wires_street import eventually, free_ports
 from tests.support.certificates import made, moment
 
 
@@ -87,14 +88,16 @@ async def test_another_authority_and_another_name(tmp_path: Path) -> None:
             await seen.buy(first=True)
 
 
-async def test_a_network_that_opens_late(tmp_path: Path) -> None:
-    """A new pod that is let out late waits, and still learns that it cannot trust the gateway."""
+async def test_a_network_that_opens_late(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A new pod that is let out late tries in vain, and still learns that it cannot trust the gateway."""
+    monkeypatch.setattr(link_gateway, "_SAY_EVERY", 0.0)
     ours, theirs = made(tmp_path / "ours"), made(tmp_path / "theirs")
     (port,) = free_ports(1)
     seen = Gateway("sb-x", "gateway", ("127.0.0.1", port), secret_in(ours), "key")
-    assert await waits(seen)
     buying = asyncio.create_task(seen.buy(first=True))
-    await asyncio.sleep(0.3)  # the case: tries in vain
+    await eventually(lambda: caplog.text.count("not reached yet") > 2, lambda: caplog.text)
     async with await listener(theirs, port):
         with pytest.raises(UntrustedError, match=r"^certificates.foreign: "):
             await asyncio.wait_for(buying, 120)
@@ -131,6 +134,7 @@ async def test_only_a_first_start_ends_for_it(tmp_path: Path) -> None:
         for _ in range(2):
             with pytest.raises(UntrustedError, match=r"^certificates.foreign: "):
                 await _carry(told, address)
+            assert "PodDoor" not in repr(asyncio.all_tasks())
         note_bought(told.memory)
         again = asyncio.create_task(_carry(told, address))
         done, _ = await asyncio.wait({again}, timeout=0.7)

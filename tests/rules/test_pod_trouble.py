@@ -64,6 +64,12 @@ def waiting(reason: str, message: str = "", kind: str = "containerStatuses") -> 
             "no_node",
             "selector",
         ),
+        (
+            "0/3 nodes are available: 1 node(s) had untolerated taint(s), 2 node(s) didn't match Pod's node"
+            " affinity/selector. ",
+            "no_node",
+            "Node selector, affinity, taints",
+        ),
         ("something of tomorrow", "no_node", "something of tomorrow"),
     ],
 )

@@ -10,24 +10,31 @@ from jupyter_sandbox_spawner.rules.pod_words import SCHEDULING
 from jupyter_sandbox_spawner.rules.room_words import lack_of, room_words
 
 NOON = datetime(2026, 11, 25, 12, 0, tzinfo=timezone.utc)
-ENDS = (NOON + timedelta(hours=3), None, NOON + timedelta(hours=1), NOON - timedelta(hours=1))
+ENDS = (
+    (NOON + timedelta(hours=3), 1),
+    (None, 1),
+    (NOON + timedelta(hours=4), 4),
+    (NOON + timedelta(hours=1), 1),
+    (NOON - timedelta(hours=1), 1),
+)
 
 
-@pytest.mark.parametrize(("ahead", "at"), [(0, "13:00 UTC"), (1, "15:00 UTC"), (2, ""), (9, "")])
-def test_who_waits_longer_comes_first(ahead: int, at: str) -> None:
-    """The first end is for the first who waits; what has no end, or should have ended, promises nothing."""
-    said = room_words(NOON, "room", ENDS, ahead)
+@pytest.mark.parametrize(
+    ("wanted", "at"), [(1, "13:00 UTC"), (2, "15:00 UTC"), (3, "16:00 UTC"), (6, "16:00 UTC"), (7, "")]
+)
+def test_enough_has_to_end(wanted: int, at: str) -> None:
+    """The end that makes it enough is told; what has no end, or should have ended, promises nothing."""
+    said = room_words(NOON, "room", ENDS, wanted)
     assert bool(said) == bool(at)
     assert at in said
 
 
 def test_words() -> None:
     """A sentence by the clock, without anybody's name; another day is told."""
-    assert room_words(NOON, "gpu", (NOON + timedelta(days=1),), 0) == (
-        "There is room at the latest at 2026-11-26 12:00 UTC, when another server with a GPU like it ends,"
-        " unless it is extended."
+    assert room_words(NOON, "gpu", ((NOON + timedelta(days=1), 1),), 1) == (
+        "Perhaps there is room from 2026-11-26 12:00 UTC on, when another server with a GPU like it ends."
     )
-    assert room_words(NOON, "room", (), 0) == ""
+    assert room_words(NOON, "room", (), 1) == ""
 
 
 def test_what_an_end_brings() -> None:

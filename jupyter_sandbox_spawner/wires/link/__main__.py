@@ -70,12 +70,17 @@ async def _serve(options: argparse.Namespace, address: tuple[str, int]) -> None:
     key = kept_key(options.memory)
     gateway = Gateway(options.sandbox, options.gateway, address, options.secret, key)
     listeners = [bind(options.doors, door) for door in DOORS]
+    tasks: list[asyncio.Task[None]] = []
     try:
         tell_ready(options.memory)
         doors = [PodDoor(door, options.user_uid, gateway) for door in DOORS]
         carrying = [door.serve(listener) for door, listener in zip(doors, listeners, strict=True)]
-        await asyncio.gather(_buy(gateway, options.memory), *carrying)
+        tasks += [asyncio.ensure_future(job) for job in (_buy(gateway, options.memory), *carrying)]
+        await asyncio.gather(*tasks)
     finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         for listener in listeners:
             listener.close()
 
