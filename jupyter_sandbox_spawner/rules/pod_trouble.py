@@ -39,6 +39,7 @@ _PULL_REASONS = {
     "RegistryUnavailable",
 }
 _LINK = "link"
+_NOBODY_THERE = (90, 91)  # singleuser/inside/boot.py: no door, no document
 _HOPELESS = {"ErrImageNeverPull", "InvalidImageName"}
 _CREATE_REASONS = {
     "CreateContainerConfigError",
@@ -82,10 +83,13 @@ def pending_trouble(pod: Document, events: Sequence[Document] = ()) -> Trouble |
     return None
 
 
-def link_trouble(pod: Document) -> Trouble | None:
-    """Why a pod's link gave up; None where it did not, or was started again. Always fatal."""
-    statuses = _container_statuses(pod.get("status") or {})
-    return next((found for item in statuses if (found := _first(LINK, _last_words(item)))), None)
+def link_trouble(pod: Document, exit_code: int | None = None) -> Trouble | None:
+    """Why a pod's link gave up; None where it did not, or was started again. Always fatal.
+
+    `exit_code` is the user's container's. One that found nobody at its door tells that no start again helped.
+    """
+    statuses, again = _container_statuses(pod.get("status") or {}), exit_code in _NOBODY_THERE
+    return next((found for item in statuses if (found := _first(LINK, _last_words(item, again)))), None)
 
 
 def _container_statuses(status: Document) -> Iterable[Document]:
@@ -112,13 +116,13 @@ def _containers(statuses: Iterable[Document], events: Sequence[Document]) -> Tro
     return None
 
 
-def _last_words(container: Document) -> str:
+def _last_words(container: Document, again: bool = False) -> str:
     """What a pod's link wrote as it gave up; a user's own program has no word in this.
 
     One that runs again may have been let in by now; where it was not, it gives up again in a moment.
     """
     state: Document = container.get("state") or {}
-    if container.get("name") != _LINK or state.get("running") is not None:
+    if container.get("name") != _LINK or (state.get("running") is not None and not again):
         return ""
     ends = (state, container.get("lastState") or {})
     return next((str(end["terminated"].get("message", "")) for end in ends if end.get("terminated")), "")

@@ -266,6 +266,17 @@ async def test_a_pod_whose_link_gave_up(stage: Stage) -> None:
     await stage.until(lambda: not stage.cluster.kind("pods"))
 
 
+async def test_a_boot_that_found_nobody_at_its_door(stage: Stage) -> None:
+    """It ended with its link, which runs again when the cluster tells of both: the link has the reason."""
+    spec = await stage.running()
+    why = {"terminated": {"exitCode": 4, "message": "certificates.expired: it has ended"}}
+    link = [{"name": "link", "state": {"running": {}}, "lastState": why}]
+    await stage.cluster.finish(spec.id, 91, initContainerStatuses=link)
+    status = await stage.backend.ended(spec.id, 20)
+    assert status is not None
+    assert (status.value, "a certificate of theirs has expired" in status.reason) == ("failed", True)
+
+
 async def test_a_pod_whose_link_gave_up_once(stage: Stage) -> None:
     """Its clock was put right and it was started again: its server goes on, also for a new launcher."""
     spec = await stage.running()

@@ -163,11 +163,12 @@ class PodSandbox(RecordedSandbox):
             self.record = replace(self.record, address=view.address)
             if view.state == "pending":  # that it runs is told in a moment, and its link waits for this
                 await self._tell(self.record.spec, self.record.status)
-        if view.state == "over" and phase in ("starting", "running", "stopping"):
+        gave_up = link_trouble(pod, view.exit_code) if phase in ("starting", "running") else None
+        if gave_up is not None:
+            self._trouble = gave_up  # what is in it waits, or waited, at doors that nobody serves
+            await self._put_away(uid, in_trouble(gave_up).message)
+        elif view.state == "over" and phase in ("starting", "running", "stopping"):
             await self._note_end(view)
-        elif phase in ("starting", "running") and (trouble := link_trouble(pod)) is not None:
-            self._trouble = trouble  # what runs in it waits at doors that nobody serves
-            await self._put_away(uid, in_trouble(trouble).message)
         elif view.state == "running" and phase == "starting":
             began = view.started_at or datetime.now(timezone.utc)
             await self._set(phase="running", started_at=began, reason="", container=uid)
@@ -203,9 +204,8 @@ class PodSandbox(RecordedSandbox):
         reason = words_of_end(view, self.record.phase, self.record.spec.resources.memory)
         if view.admin:
             log.warning("%s: %s", self.id, view.admin)
-        failed = view.failed and self.record.phase == "starting"
         self.record = replace(self.record, started_at=self.record.started_at or view.started_at)
-        await self._end(view.exit_code, reason, failed)
+        await self._end(view.exit_code, reason, view.failed and self.record.phase == "starting")
 
     async def refresh(self) -> Document | None:
         """Ask for the pod itself, where what was told may have been missed."""
