@@ -92,6 +92,10 @@ class Backend(ABC):
     async def inventory(self) -> tuple[InventoryItem, ...]:
         """Every sandbox that carries our labels, whatever its status."""
 
+    @abstractmethod
+    async def homes(self) -> frozenset[str]:
+        """The homes that sandboxes of the inventory mount, as they were told to."""
+
     async def leftovers(self) -> tuple[Leftover, ...]:
         """What is there of sandboxes that are not in the inventory; nothing is changed."""
         return ()

@@ -113,6 +113,11 @@ class MemoryBackend(Backend):
             for place in self._places.values()
         )
 
+    async def homes(self) -> frozenset[str]:
+        """See Backend.homes."""
+        mounts = (mount for place in self._places.values() for mount in place.spec.mounts)
+        return frozenset(mount.source for mount in mounts if mount.kind == "home")
+
     async def events(self, after: int, timeout: float) -> tuple[Event, ...]:
         """See Backend.events."""
         return await self._events.wait(after, timeout)

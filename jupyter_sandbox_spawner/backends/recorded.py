@@ -183,6 +183,11 @@ class RecordedBackend(Backend, Generic[S]):
             for sandbox in self._sandboxes.values()
         )
 
+    async def homes(self) -> frozenset[str]:
+        """See Backend.homes."""
+        mounts = (mount for sandbox in self._sandboxes.values() for mount in sandbox.record.spec.mounts)
+        return frozenset(mount.source for mount in mounts if mount.kind == "home")
+
     async def leftovers(self) -> tuple[Leftover, ...]:
         """See Backend.leftovers."""
         return await self._remains.find()

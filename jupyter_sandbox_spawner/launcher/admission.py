@@ -43,7 +43,14 @@ def admit(
     site = books.site
     if not is_sandbox_id(spec.id):
         raise _refuse("id", f"{spec.id!r} is not a sandbox's id.", "launcher.id_invalid")
-    if place is None or spec.host_uid != place.host_uid:
+    if place is None:
+        raise RefusedError(
+            f"The home of {spec.user!r} is not there any more.",
+            code="launcher.no_home",
+            field="host_uid",
+            remedy="Start the server again: a start makes one.",
+        )
+    if spec.host_uid != place.host_uid:
         raise _refuse("host_uid", f"{spec.host_uid} is not the uid of {spec.user!r}.", "launcher.uid_foreign")
     if spec.door_uid != door_uid(spec.runtime, place, site.carrier_uid):
         raise _refuse("door_uid", f"{spec.door_uid} is not the uid of its doors.", "launcher.uid_foreign")

@@ -93,9 +93,8 @@ class ClaimedHomes:
         """See Users.retire."""
         canonical_username(user)
         async with self._turn:
-            claims = await self._of(user)
+            claims, change = await self._of(user), retirement(datetime.now(timezone.utc))
             for claim in claims:
-                change = retirement(datetime.now(timezone.utc))
                 await self._api.patch("persistentvolumeclaims", claim.name, change)
         return bool(claims)
 
@@ -143,13 +142,23 @@ class ClaimedHomes:
                     remedy="Wait until the other server runs, or stop it; then start this one again.",
                 )
             log.info("The claim %s has no volume yet; it is made anew for %s", claim.name, format_size(size))
-            if await self._api.delete(
-                "persistentvolumeclaims", claim.name, claim.object_uid, version=claim.version
-            ):
+            # An answer that was lost is false at the second asking, though the claim goes.
+            if await self._delete(claim) or await self._goes(claim):
                 await self._make_larger(claim, size)
                 return
         change = {"spec": {"resources": {"requests": {"storage": str(size)}}}}
-        await self._api.patch("persistentvolumeclaims", claim.name, change)
+        if await self._api.patch("persistentvolumeclaims", claim.name, change) is None:
+            raise _foreign(claim.name, claim.user, claim.uid)
+
+    async def _delete(self, claim: UserClaim) -> bool:
+        """As it was read; False where it was gone, or is another by now."""
+        name, uid, version = claim.name, claim.object_uid, claim.version
+        return await self._api.delete("persistentvolumeclaims", name, uid, version=version)
+
+    async def _goes(self, claim: UserClaim) -> bool:
+        there = await self._api.get("persistentvolumeclaims", claim.name)
+        known = (there or {}).get("metadata") or {}
+        return known.get("uid") != claim.object_uid or "deletionTimestamp" in known
 
     async def _make_larger(self, claim: UserClaim, size: int) -> None:
         manifest = claim_manifest(claim.user, claim.uid, claim.zone, self._cluster, self._labels, size)
@@ -162,7 +171,9 @@ class ClaimedHomes:
                     raise
                 there = await self._api.get("persistentvolumeclaims", claim.name)
                 if there is not None and there["metadata"]["uid"] != claim.object_uid:
-                    return  # the new one, whose answer was lost
+                    if read_claim(there).size >= size:
+                        return  # the new one, whose answer was lost
+                    raise
                 await asyncio.sleep(_LOOK)
             else:
                 return
@@ -170,6 +181,7 @@ class ClaimedHomes:
     @contextmanager
     def starting(self, home: str) -> Iterator[None]:
         """See Homes.starting."""
+        self._due.came(home)
         self._starting[home] += 1
         try:
             yield
@@ -180,7 +192,7 @@ class ClaimedHomes:
         """See Homes.release; nodes mount and unmount by themselves.
 
         A claim that never got a volume goes: it holds nothing, and would wait for the storage class of its
-        day for ever. One that gets its volume meanwhile is of another version, and stays.
+        day for ever. It stays for a start on its way that asked for it, or with a volume meanwhile.
         """
         try:
             async with self._turn:
@@ -190,11 +202,10 @@ class ClaimedHomes:
                     self._due.done(home)
                     return
                 # A start may begin while it is asked who uses it; its `prepare` waits for this turn.
-                if (used and home in await used()) or self._starting[home]:
+                in_use = used and home in await used()
+                if in_use or self._starting[home] or not self._due.waits(home):
                     return
-                gone = await self._api.delete(
-                    "persistentvolumeclaims", home, claim.object_uid, version=claim.version
-                )
+                gone = await self._delete(claim)
             if gone:
                 self._due.done(home)
                 log.info("The claim %s never had a volume, and is taken away", home)
@@ -221,11 +232,7 @@ class ClaimedHomes:
         document = await self._api.get("persistentvolumeclaims", place.home)
         claim = read_claim(document) if document is not None else None
         if claim is None or (claim.user, claim.uid, claim.retired) != (place.user, place.host_uid, False):
-            raise ConfigurationError(
-                f"The claim {place.home} is not a home of {place.user!r} with uid {place.host_uid}.",
-                code="users.home_foreign",
-                remedy="Start the server again; if it stays like this, look at the claim's annotations.",
-            )
+            raise _foreign(place.home, place.user, place.host_uid)
         return claim
 
     async def _make(self, user: str, zone: str, own: list[UserClaim]) -> UserClaim | None:
@@ -279,6 +286,14 @@ def _readable(documents: Sequence[Document]) -> Iterator[UserClaim]:
     for document in documents:
         with suppress(ConfigurationError):
             yield read_claim(document)
+
+
+def _foreign(name: str, user: str, uid: int) -> ConfigurationError:
+    return ConfigurationError(
+        f"The claim {name} is not a home of {user!r} with uid {uid}.",
+        code="users.home_foreign",
+        remedy="Start the server again; if it stays like this, look at the claim's annotations.",
+    )
 
 
 def _as_place(claim: UserClaim) -> UserPlace:

@@ -19,22 +19,29 @@ class DueClaims:
 
     def __init__(self) -> None:
         self._names: set[str] = set()
-        self._asked: dict[str, float] = {}
+        self._asked: dict[str, list[float]] = {}  # one time for each start that has not come yet
         self.known = False
 
     def asked(self, name: str) -> None:
         """A start asks for it now, and may be on its way for a while."""
         self._names.add(name)
-        self._asked[name] = asyncio.get_running_loop().time()
+        self._asked[name] = [*self._late(name), asyncio.get_running_loop().time()]
+
+    def came(self, name: str) -> None:
+        """A start that asked for it is there, and gives it back by itself; others may be on their way."""
+        if name in self._asked:
+            self._asked[name] = self._late(name)[1:]
 
     def missed(self, name: str = "") -> None:
         """It could not be given back; without a name: some may be like this."""
         self.known = False
-        self._asked.pop(name, None)
+        if name:
+            self._names.add(name)
 
     def found(self, names: Iterable[str]) -> None:
-        """These have no volume; all were looked at."""
-        self._names.update(names)
+        """These have no volume; all were looked at. Who asked another launcher for one may be on the way."""
+        for name in set(names) - self._names:
+            self.asked(name)
         self.known = True
 
     def done(self, name: str) -> None:
@@ -47,6 +54,9 @@ class DueClaims:
         return tuple(sorted(self._names))
 
     def waits(self, name: str) -> bool:
-        """Has no start asked for it lately?"""
-        asked = self._asked.get(name)
-        return asked is None or asyncio.get_running_loop().time() >= asked + _START_TIME
+        """Is no start on its way that asked for it?"""
+        return not self._late(name)
+
+    def _late(self, name: str) -> list[float]:
+        now = asyncio.get_running_loop().time()
+        return [asked for asked in self._asked.get(name, ()) if now < asked + _START_TIME]

@@ -59,14 +59,16 @@ class HostLeftovers:
                 remedy="See the launcher's log.",
             ) from error
 
-    async def used_homes(self) -> set[str]:
-        """Homes of the sandboxes that the backend lists; a start's is not among them until then."""
-        places = [await self._users.find(item.user, item.zone) for item in await self._backend.inventory()]
-        return {place.home for place in places if place is not None}
+    async def used_homes(self) -> frozenset[str]:
+        """Homes of the sandboxes that the backend lists; a start's is not among them until then.
+
+        As they were mounted: the registry of one user, where somebody broke it, hinders no other.
+        """
+        return await self._backend.homes()
 
     async def _home_mounts(self) -> list[Leftover]:
         mounted = await self._homes.mounted()
-        used = await self.used_homes() if mounted else set()
+        used = await self.used_homes() if mounted else frozenset()
         return [
             Leftover(kind="home_mount", name=Path(home).name, detail=home) for home in sorted(mounted - used)
         ]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..kubernetes_site import KubernetesSite
+from .catalogue import ZONES, find, reaches
 from .profile_choices import with_choice
 from .profiles import Profile
 from .quotas import Caps
@@ -33,8 +34,9 @@ class Room:
 
 @dataclass(frozen=True, kw_only=True)
 class Crowd:
-    """Whom the quota is for: how many `users` there will be (None: nobody knows), how many servers each may
-    have where a profile is silent, and how many pods to `spare` for probes and for servers that still end."""
+    """Whom the quota is for: how many `users` there will be (None: nobody knows; deleted ones count while
+    their claims stay), how many servers each may have where a profile is silent, and how many pods to `spare`
+    for probes and for servers that still end."""
 
     users: int | None = None
     servers_per_user: int | None = None
@@ -81,12 +83,21 @@ def cluster_quota(
             "How many users there are is not known: claims and their storage stay as shipped (--users)."
         )
     else:
-        homes = [item.resources.disk or cluster.home_size for item in _variants(book.profiles)]
-        hard["persistentvolumeclaims"] = str(crowd.users)
-        hard["requests.storage"] = _mebibytes(crowd.users * max(homes))
+        homes = crowd.users * _homes_of_each(book)
+        largest = max(item.resources.disk or cluster.home_size for item in _variants(book.profiles))
+        hard["persistentvolumeclaims"] = str(homes)
+        hard["requests.storage"] = _mebibytes(homes * largest)
     named = {"name": cluster.quota or "sandboxes", "namespace": cluster.namespace}
     manifest = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": named, "spec": {"hard": hard}}
     return manifest, tuple(notes)
+
+
+def _homes_of_each(book: Rulebook) -> int:
+    """The ordinary one, and one in each zone that a profile's datasets can lead to: tags rise, never fall."""
+    names = {name for profile in _variants(book.profiles) for name in profile.datasets}
+    known = [item for item in (find(book.datasets, name) for name in names) if item is not None]
+    zones = {zone for zone in ZONES for item in known if reaches(zone, item.tags)}
+    return len({"", *zones})
 
 
 def _of_each_user(book: Rulebook, crowd: Crowd) -> Caps:

@@ -113,11 +113,15 @@ async def test_events_after_the_clock_went_back(backend: Bench) -> None:
 
 
 async def test_inventory_carries_labels(backend: Bench) -> None:
-    """The inventory names owner, user and server of every sandbox."""
+    """The inventory names owner, user and server of every sandbox; their homes are told besides."""
     spec = await backend.running()
     (item,) = await backend.backend.inventory()
     assert (item.id, item.user, item.server, item.labels["owner"]) == (spec.id, "alice", "", LABEL_OWNER)
     assert item.status.value == "running"
+    homes = {mount.source for mount in spec.mounts if mount.kind == "home"}
+    assert await backend.backend.homes() == homes
+    await backend.backend.remove(spec.id)
+    assert await backend.backend.homes() == set()
 
 
 async def test_usage_and_log_of_unknown(backend: Bench) -> None:

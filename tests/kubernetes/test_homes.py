@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from jupyter_sandbox_spawner.errors import ConfigurationError, IsolationError
+from jupyter_sandbox_spawner.backends.kubernetes.api import Cluster
+from jupyter_sandbox_spawner.errors import BackendError, ConfigurationError, IsolationError
 from jupyter_sandbox_spawner.launcher.claims import ClaimedHomes
 
 from .premises_desk import Desk, desk
@@ -18,6 +21,21 @@ from .premises_desk import Desk, desk
 def homes(here: Desk, api: Any) -> ClaimedHomes:
     """The registry of a launcher that was started now."""
     return ClaimedHomes(api, here.cluster, 10_000, 1000)
+
+
+@asynccontextmanager
+async def insistent(kubeconfig: str) -> AsyncIterator[Cluster]:
+    """A client that asks again where nobody answers."""
+    api = Cluster("pods", kubeconfig, insist=5.0)
+    try:
+        yield api
+    finally:
+        await api.close()
+
+
+def size_of(here: Desk, home: str) -> str:
+    """What a claim asks for."""
+    return str(here.kind("persistentvolumeclaims")[home]["spec"]["resources"]["requests"]["storage"])
 
 
 async def test_a_place_is_kept(tmp_path: Path) -> None:
@@ -128,9 +146,10 @@ async def test_a_claim_that_never_got_a_volume_goes(tmp_path: Path) -> None:
         async def used() -> set[str]:
             return {unbound.home}
 
-        await users.release(unbound.home, used)
+        await users.release(unbound.home)  # whoever asked for it may be on the way
         with users.starting(unbound.home):
             await users.release(unbound.home)
+        await users.release(unbound.home, used)
         await users.release(bound.home)
         assert set(here.kind("persistentvolumeclaims")) == {bound.home, unbound.home}
         await users.release(unbound.home)
@@ -160,7 +179,9 @@ async def test_a_claim_that_gets_a_volume_meanwhile_stays(tmp_path: Path) -> Non
         assert set(here.kind("persistentvolumeclaims")) == {place.home, late.home}
 
 
-async def test_a_claim_that_could_not_go_is_remembered(tmp_path: Path) -> None:
+async def test_a_claim_that_could_not_go_is_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The cluster was away when it was to go; one that a start has, or that has a volume, is not due."""
     async with desk(tmp_path) as (here, api):
         users = homes(here, api)
@@ -172,12 +193,21 @@ async def test_a_claim_that_could_not_go_is_remembered(tmp_path: Path) -> None:
         )
         broken["metadata"].update(name="broken", annotations={})
         users = homes(here, api)
-        assert await users.mounted() == {alice.home}  # a launcher that was started now looks at all
+        assert await users.mounted() == set()  # whoever asked an earlier launcher for it may be on the way
+        with monkeypatch.context() as later:
+            later.setattr("jupyter_sandbox_spawner.launcher.due_claims._START_TIME", 0.0)
+            assert await users.mounted() == {alice.home}  # a launcher that was started now looks at all
         del here.kind("persistentvolumeclaims")["broken"]
-        assert await users.place("alice") == alice
-        assert await users.mounted() == set()  # a start that asked for it is on its way
+        for _ in range(2):  # the start that asked, and the one that may have
+            with users.starting(alice.home):
+                pass
         here.refuse["DELETE", "persistentvolumeclaims"] = (500, "not now")
         await users.release(alice.home)
+        assert await users.mounted() == {alice.home}
+        assert await users.place("alice") == alice
+        assert await users.mounted() == set()  # a start that asked for it is on its way
+        with users.starting(alice.home):
+            pass
         assert await users.mounted() == {alice.home}
         with users.starting(alice.home):
             assert await users.mounted() == set()
@@ -203,9 +233,32 @@ async def test_a_claim_of_a_start_that_was_refused(tmp_path: Path, monkeypatch: 
         assert not here.kind("persistentvolumeclaims")
 
 
+async def test_a_claim_that_another_start_asked_for_stays(tmp_path: Path) -> None:
+    """Each start that comes gives back for itself alone, also where the cluster was away in between."""
+    async with desk(tmp_path) as (here, api):
+        users = homes(here, api)
+        place = await users.place("alice")
+        assert await users.place("alice") == place
+        with users.starting(place.home):
+            pass
+        await users.release(place.home)
+        assert set(here.kind("persistentvolumeclaims")) == {place.home}
+        here.refuse["GET", "persistentvolumeclaims"] = (500, "not now")
+        await users.release(place.home)
+        here.refuse.clear()
+        assert await users.mounted() == set()
+        with users.starting(place.home):
+            pass
+        await users.release(place.home)
+        assert not here.kind("persistentvolumeclaims")
+
+
 @pytest.mark.proves("O06")
-async def test_a_claim_that_is_due_and_gets_a_volume_stays(tmp_path: Path) -> None:
+async def test_a_claim_that_is_due_and_gets_a_volume_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whoever gave it one may have files there by now."""
+    monkeypatch.setattr("jupyter_sandbox_spawner.launcher.due_claims._START_TIME", 0.0)
     async with desk(tmp_path) as (here, api):
         users = homes(here, api)
         place = await users.place("alice")
@@ -276,6 +329,65 @@ async def test_a_home_that_gets_its_volume_while_it_is_made_larger_grows(tmp_pat
         (claim,) = here.kind("persistentvolumeclaims").values()
         assert claim["spec"]["volumeName"] == "pv-1"
         assert claim["spec"]["resources"]["requests"]["storage"] == str(20 << 30)
+
+
+async def test_a_home_whose_deletion_was_not_heard_is_made_anew(tmp_path: Path) -> None:
+    """The answer was lost, or it is still on its way out: no start goes on with a claim that goes."""
+    async with (
+        desk(tmp_path) as (here, api),
+        insistent(str(tmp_path / "kubeconfig")) as stubborn,
+    ):
+        users = homes(here, stubborn)
+        place = await users.place("alice")
+        here.lost.append(("DELETE", "persistentvolumeclaims", "done"))
+        await users.prepare(place, 20 << 30)
+        assert not here.lost
+        assert size_of(here, place.home) == str(20 << 30)
+        create = stubborn.create
+
+        async def used() -> set[str]:
+            await api.patch("persistentvolumeclaims", place.home, {"metadata": {"deletionTimestamp": "now"}})
+            here.refuse["PATCH", "persistentvolumeclaims"] = (422, "spec is immutable after creation")
+            return set()
+
+        async def until_it_is_gone(kind: Any, manifest: Any) -> Any:
+            try:
+                return await create(kind, manifest)
+            except BackendError:
+                await here.drop(kind, place.home)
+                raise
+
+        stubborn.create = until_it_is_gone  # type: ignore[method-assign]
+        await users.prepare(place, 30 << 30, used)
+        assert size_of(here, place.home) == str(30 << 30)
+        assert "deletionTimestamp" not in here.kind("persistentvolumeclaims")[place.home]["metadata"]
+
+
+async def test_a_home_that_goes_or_is_another_while_it_grows_is_told(tmp_path: Path) -> None:
+    """No pod waits for a claim that is not there, or has less than was promised."""
+    async with desk(tmp_path) as (here, api):
+        users = homes(here, api)
+        place = await users.place("alice")
+
+        async def used() -> set[str]:
+            known = here.kind("persistentvolumeclaims")[place.home]
+            known["metadata"]["uid"] = "another's"
+            return set()
+
+        with pytest.raises(IsolationError) as small:
+            await users.prepare(place, 20 << 30, used)
+        assert small.value.code == "home.not_grown"
+        here.kind("persistentvolumeclaims")[place.home]["spec"]["volumeName"] = "pv-1"
+        patch = api.patch
+
+        async def too_late(kind: Any, name: str, change: Any) -> Any:
+            await here.drop(kind, name)
+            return await patch(kind, name, change)
+
+        api.patch = too_late  # type: ignore[method-assign]
+        with pytest.raises(ConfigurationError, match="Start the server again") as gone:
+            await users.prepare(place, 20 << 30)
+        assert gone.value.code == "users.home_foreign"
 
 
 async def test_bad_input(tmp_path: Path) -> None:

@@ -203,6 +203,53 @@ async def test_a_claim_that_could_not_be_given_back_goes_later(
         assert await client.leftovers() == ()
 
 
+async def test_a_home_that_another_start_asked_for_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server ends between another's two requests; that one starts all the same, or gives it back."""
+    async with cluster(monkeypatch) as here, launcher(here.site) as (client, running):
+        await answers(client, running)
+        place = await client.place("alice")
+        one, other = spec(here.site, place), spec(here.site, place, id="sb-" + "b" * 20, server="b")
+        doors = {
+            asked.id: Doors(directory=f"{here.site.doors_dir}/{asked.id}", ticket="t" * 43)
+            for asked in (one, other)
+        }
+        await client.create(one, doors[one.id])
+        assert await client.place("alice") == place
+        await client.remove(one.id)
+        assert set(here.kind("persistentvolumeclaims")) == {place.home}
+        await client.create(other, doors[other.id])
+        await client.remove(other.id)
+        assert not here.kind("persistentvolumeclaims")
+        with pytest.raises(AnswerError) as refused:
+            await client.create(other, doors[other.id])
+        assert refused.value.code == "launcher.no_home"
+        await client.place("alice")
+        here.refuse["POST", "secrets"] = (403, "not now")
+        with pytest.raises(AnswerError):
+            await client.create(other, doors[other.id])
+        assert not here.kind("persistentvolumeclaims")
+
+
+async def test_a_broken_registry_of_one_user_hides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leftovers are found and cleared, and the home of the user's own sandbox is none of them."""
+    async with cluster(monkeypatch) as here, launcher(here.site) as (client, running):
+        await answers(client, running)
+        bob, carol = await client.place("bob"), await client.place("carol")
+        doors = Doors(directory=f"{here.site.doors_dir}/{ID}", ticket="t" * 43)
+        await client.create(spec(here.site, bob), doors)
+        broken = await client.place("bob", "pii")
+        give_volume(here, broken)
+        notes = here.kind("persistentvolumeclaims")[broken.home]["metadata"]["annotations"]
+        notes[next(name for name in notes if name.endswith("/uid"))] = "10999"
+        with pytest.raises(AnswerError, match="several uids"):
+            await client.place("bob")
+        monkeypatch.setattr("jupyter_sandbox_spawner.launcher.due_claims._START_TIME", 0.0)
+        (left,) = await client.leftovers()
+        assert (left.kind, left.name) == ("home_mount", carol.home)
+        assert await client.clear(left)
+        assert set(here.kind("persistentvolumeclaims")) == {bob.home, broken.home}
+
+
 async def test_a_launcher_that_lost_its_lease_is_asked_again() -> None:
     """Another answers soon: whoever insists on an answer goes on, as with one that does not answer."""
     for code, kind in (("launcher.lease_lost", UnreachableError), ("launcher.disk_full", AnswerError)):

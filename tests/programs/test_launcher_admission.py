@@ -85,10 +85,11 @@ def test_difference_is_refused(name: str, control: Callable[[str, bool], None]) 
 
 
 def test_user_without_a_place() -> None:
-    """A user whom the registry does not know is refused, whatever uid the request names."""
+    """A user whom the registry does not know is refused, whatever uid is named, and told what to do."""
     with pytest.raises(RefusedError) as refused:
         admit(SPEC, DOORS, Books(site=SITE), None, {})
-    assert refused.value.code == "launcher.uid_foreign"
+    assert refused.value.code == "launcher.no_home"
+    assert "Start the server again" in str(refused.value)
 
 
 def test_foreign_doors() -> None:

@@ -107,6 +107,27 @@ def test_a_profile_for_nobody_takes_nothing() -> None:
     assert most_admitted(book("", text), Crowd()).servers == 5
 
 
+DATASETS = """
+datasets:
+  - {id: open, version: "1", uri: "file:///srv/open", owner: a, tags: [public]}
+  - {id: cases, version: "1", uri: "file:///srv/cases", owner: a, tags: [phi]}
+  - {id: unknown, version: "1", uri: "file:///srv/unknown", owner: a}
+"""
+
+
+@pytest.mark.parametrize(
+    ("names", "homes"),
+    [("", 1), ("gone", 1), ("unknown", 2), ("cases", 3), ("cases, unknown", 3), ("open", 4)],
+)
+def test_each_user_has_a_home_in_each_zone_that_a_dataset_can_lead_to(names: str, homes: int) -> None:
+    """By its tags, and by those that it may still get; data that no profile mounts leads nowhere."""
+    text = PROFILES.replace("disk: 10G", f"disk: 10G, datasets: [{names}]")
+    manifest, _ = cluster_quota(book(DATASETS, text), CLUSTER, Crowd(users=10), BESIDE)
+    hard = manifest["spec"]["hard"]
+    assert hard["persistentvolumeclaims"] == str(10 * homes)
+    assert hard["requests.storage"] == f"{10 * homes * 50 * 1024}Mi"
+
+
 def test_what_nobody_caps_has_no_line() -> None:
     """The shipped numbers stay, and a sentence says why; GPUs are counted by the admin in any case."""
     cluster = replace(CLUSTER, gpu_resource={"a": "nvidia.com/gpu", "b": "amd.com/gpu"}, gpu_counts={"a": 2})
