@@ -43,11 +43,11 @@ def test_the_peer_takes_its_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     assert spawner.image == "docker.io/local/some:1"
 
 
-def test_our_hub_takes_its_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_our_hub_takes_its_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
     """setup_hub knows each setting of the site that its programs read, and makes the same site of them."""
     cluster: Any = SimpleNamespace(layout=SimpleNamespace(host_address="127.0.0.1", kubeconfig="k"))
     images = {"user": "docker.io/local/u:1", "link": "docker.io/local/l:1"}
-    with scratch() as directory:
+    async with scratch() as directory:
         site = kube_house._prepare(directory, cluster, images)
         write_users(directory / "users.json", {"alice": {"password": "a-password-of-hers"}})
         for name, value in kube_house._environment(directory, cluster, ("a" * 64, "b" * 64)).items():
