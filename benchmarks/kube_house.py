@@ -62,7 +62,7 @@ site = json.loads(Path(os.environ["JUPYTER_SANDBOX_SITE"]).read_text())
 images = {name: Environment(**place) for name, place in site.pop("environments").items()}
 # Here the gateway is no pod, and is told from others by its address; the hub has no use for either.
 site["kubernetes"]["gateway_labels"] = {"is": "no-pod"}
-for derived in ("own_service_hosts", "tracking_url", "subdomain_host"):
+for derived in ("own_service_hosts", "source_of_hosts", "tracking_url", "subdomain_host"):
     site.pop(derived, None)
 setup_hub(c, environments=images, **site)
 """

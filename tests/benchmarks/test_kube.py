@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from kubespawner import KubeSpawner
 from traitlets.config import Config
+from traitlets.config.loader import PyFileConfigLoader
 
+from benchmarks import kube_house
+from benchmarks.house import scratch
 from benchmarks.kube_house import HOME_SIZE, MEMORY
 from benchmarks.kube_pods import rows
 from benchmarks.kube_spawn import plain_settings
 from benchmarks.rounds import measure
+from hub_config.demo.authenticator import write_users
+from jupyter_sandbox_spawner.setup_hub import site_from_config
 
 
 def test_the_rows_say_how_many_pods_there_are() -> None:
@@ -35,6 +41,21 @@ def test_the_peer_takes_its_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (spawner.mem_limit, spawner.cpu_limit) == (MEMORY, 1)
     assert int(spawner.storage_capacity) == HOME_SIZE
     assert spawner.image == "docker.io/local/some:1"
+
+
+async def test_our_hub_takes_its_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    """setup_hub knows each setting of the site that its programs read, and makes the same site of them."""
+    cluster: Any = SimpleNamespace(layout=SimpleNamespace(host_address="127.0.0.1", kubeconfig="k"))
+    images = {"user": "docker.io/local/u:1", "link": "docker.io/local/l:1"}
+    async with scratch() as directory:
+        site = kube_house._prepare(directory, cluster, images)
+        write_users(directory / "users.json", {"alice": {"password": "a-password-of-hers"}})
+        for name, value in kube_house._environment(directory, cluster, ("a" * 64, "b" * 64)).items():
+            monkeypatch.setenv(name, value)
+        c = PyFileConfigLoader("jupyterhub_config.py", str(directory)).load_config()
+        told = site_from_config(c)
+    assert (told["backend"], told["run_dir"]) == ("kubernetes", site.run_dir)
+    assert told["environments"]["default"]["image"] == images["user"]
 
 
 @pytest.mark.lane("cluster")
