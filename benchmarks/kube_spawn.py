@@ -23,7 +23,7 @@ _OURS, _PEER = "sandbox-kubernetes", "KubeSpawner"
 _READY = Measure("on a cluster: click to ready", "s", Goal("at most", 1.1))
 _CELL = Measure("on a cluster: click to first cell done", "s", Goal("at most", 1.1))
 _PLAIN = "bench-plain"
-# As z2jh has it: a claim for the home, a uid that is no root, events told to the user; nothing is closed.
+# As z2jh has it: a form with a profile, a claim for the home, a uid that is no root, events told to the user; nothing is closed.
 _SETTINGS = """
 c.JupyterHub.hub_ip = "{address}"
 c.Spawner.cmd = ["{prefix}/bin/jupyterhub-singleuser"]
@@ -37,6 +37,7 @@ c.KubeSpawner.working_dir = "/home/jovyan"
 c.KubeSpawner.uid = c.KubeSpawner.gid = c.KubeSpawner.fs_gid = 1000
 c.KubeSpawner.cpu_limit = 1
 c.KubeSpawner.mem_limit = {memory}
+c.KubeSpawner.profile_list = [{{"display_name": "CPU small", "slug": "cpu-small", "default": True}}]
 c.KubeSpawner.storage_pvc_ensure = True
 c.KubeSpawner.storage_capacity = "{home}"
 c.KubeSpawner.pvc_name_template = "home-{{username}}"

@@ -41,6 +41,7 @@ def test_the_peer_takes_its_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (spawner.mem_limit, spawner.cpu_limit) == (MEMORY, 1)
     assert int(spawner.storage_capacity) == HOME_SIZE
     assert spawner.image == "docker.io/local/some:1"
+    assert [profile["slug"] for profile in spawner.profile_list] == ["cpu-small"]  # which visitors choose
 
 
 async def test_our_hub_takes_its_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
