@@ -23,7 +23,8 @@ _OURS, _PEER = "sandbox-kubernetes", "KubeSpawner"
 _READY = Measure("on a cluster: click to ready", "s", Goal("at most", 1.1))
 _CELL = Measure("on a cluster: click to first cell done", "s", Goal("at most", 1.1))
 _PLAIN = "bench-plain"
-# As z2jh has it: a form with a profile, a claim for the home, a uid that is no root, events told to the user; nothing is closed.
+# As z2jh has it: a form with a profile, a claim for the home, a uid that is no root, events told to the user;
+# nothing is closed.
 _SETTINGS = """
 c.JupyterHub.hub_ip = "{address}"
 c.Spawner.cmd = ["{prefix}/bin/jupyterhub-singleuser"]
