@@ -46,8 +46,10 @@ class Lease:
         try:
             yield
         finally:
-            keeping.cancel()
-            await asyncio.wait([keeping])
+            # Again: before Python 3.12 wait_for forgets a cancellation that comes with an answer.
+            while not keeping.done():
+                keeping.cancel()
+                await asyncio.wait([keeping], timeout=RENEW)
             await self._give_back()
 
     def left(self) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,24 @@ async def test_one_works_and_the_other_waits(tmp_path: Path) -> None:
             assert here.kind("leases")["launcher"]["spec"]["holderIdentity"] == "first"
         await asyncio.wait_for(waiting, 20)
         assert began.is_set()
+
+
+async def test_one_that_forgets_a_cancellation(tmp_path: Path) -> None:
+    """As wait_for before Python 3.12, where an answer comes in that moment: the Lease is given back."""
+
+    class Forgetful(Lease):
+        async def _keep(self) -> None:
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(3600)
+            await asyncio.sleep(3600)
+
+    async def hold() -> None:
+        async with Forgetful(api, "one").held():
+            await asyncio.sleep(0)
+
+    async with desk(tmp_path) as (here, api):
+        await asyncio.wait_for(hold(), 20)
+        assert not here.kind("leases")["launcher"]["spec"].get("holderIdentity")
 
 
 async def test_a_dead_one_is_followed(tmp_path: Path) -> None:
