@@ -74,8 +74,8 @@ class SelfApi:
 
     async def _self(self, request: web.Request) -> web.Response:
         record = await self._reader(request)
-        now = self._parts.clock.now()
         judged, traffic = await self._lifetime.verdict_of(record), self._watcher.traffic(record.id)
+        now = self._parts.clock.now()  # nothing that was judged is of later than the answer
         spec = record.spec
         document = {
             **summary(record, now),
