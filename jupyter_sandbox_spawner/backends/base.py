@@ -21,6 +21,7 @@ __all__ = [
     "Backend",
     "Overlay",
     "end_of_init",
+    "homes_of",
     "out_of_memory",
     "check_level",
     "is_over",
@@ -94,7 +95,10 @@ class Backend(ABC):
 
     @abstractmethod
     async def homes(self) -> frozenset[str]:
-        """The homes that sandboxes of the inventory mount, as they were told to."""
+        """The homes that sandboxes of the inventory mount, as they were told to; a start's once it is listed.
+
+        No registry of users is asked: one that somebody broke for one user hinders no other.
+        """
 
     async def leftovers(self) -> tuple[Leftover, ...]:
         """What is there of sandboxes that are not in the inventory; nothing is changed."""
@@ -114,6 +118,11 @@ class Backend(ABC):
     @abstractmethod
     async def capabilities(self) -> Capabilities:
         """What was verified on this host."""
+
+
+def homes_of(specs: Iterable[SandboxSpec]) -> frozenset[str]:
+    """What these sandboxes mount as homes."""
+    return frozenset(mount.source for spec in specs for mount in spec.mounts if mount.kind == "home")
 
 
 def is_over(status: Status) -> bool:

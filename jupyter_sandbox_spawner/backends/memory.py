@@ -19,7 +19,7 @@ from ..models import (
     Usage,
 )
 from ..names import LABEL_OWNER
-from .base import Backend, Overlay, check_level, is_over, unknown_sandbox
+from .base import Backend, Overlay, check_level, homes_of, is_over, unknown_sandbox
 from .events import EventLog
 
 __all__ = ["MemoryBackend"]
@@ -115,8 +115,7 @@ class MemoryBackend(Backend):
 
     async def homes(self) -> frozenset[str]:
         """See Backend.homes."""
-        mounts = (mount for place in self._places.values() for mount in place.spec.mounts)
-        return frozenset(mount.source for mount in mounts if mount.kind == "home")
+        return homes_of(place.spec for place in self._places.values())
 
     async def events(self, after: int, timeout: float) -> tuple[Event, ...]:
         """See Backend.events."""

@@ -18,7 +18,7 @@ from ..errors import BackendError, IsolationError
 from ..leftovers import Leftover, LeftoverKind
 from ..models import Doors, Event, Handle, InventoryItem, SandboxSpec, Status
 from ..names import LABEL_OWNER
-from .base import Backend, Overlay, check_level, require_possible, require_runtime, unknown_sandbox
+from .base import Backend, Overlay, check_level, homes_of, require_possible, require_runtime, unknown_sandbox
 from .events import EventLog
 from .records import Record, Records
 
@@ -185,8 +185,7 @@ class RecordedBackend(Backend, Generic[S]):
 
     async def homes(self) -> frozenset[str]:
         """See Backend.homes."""
-        mounts = (mount for sandbox in self._sandboxes.values() for mount in sandbox.record.spec.mounts)
-        return frozenset(mount.source for mount in mounts if mount.kind == "home")
+        return homes_of(sandbox.record.spec for sandbox in self._sandboxes.values())
 
     async def leftovers(self) -> tuple[Leftover, ...]:
         """See Backend.leftovers."""

@@ -59,22 +59,13 @@ class HostLeftovers:
                 remedy="See the launcher's log.",
             ) from error
 
-    async def used_homes(self) -> frozenset[str]:
-        """Homes of the sandboxes that the backend lists; a start's is not among them until then.
-
-        As they were mounted: the registry of one user, where somebody broke it, hinders no other.
-        """
-        return await self._backend.homes()
-
     async def _home_mounts(self) -> list[Leftover]:
         mounted = await self._homes.mounted()
-        used = await self.used_homes() if mounted else frozenset()
-        return [
-            Leftover(kind="home_mount", name=Path(home).name, detail=home) for home in sorted(mounted - used)
-        ]
+        unused = sorted(mounted - await self._backend.homes())
+        return [Leftover(kind="home_mount", name=Path(home).name, detail=home) for home in unused]
 
     async def _release(self, name: str) -> bool:
         found = [item.detail for item in await self._home_mounts() if item.name == name]
         for home in found:
-            await self._homes.release(home, self.used_homes)
+            await self._homes.release(home, self._backend.homes)
         return bool(found)

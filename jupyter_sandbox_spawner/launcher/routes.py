@@ -161,7 +161,7 @@ class LauncherRoutes:
             with self._homes.starting(place.home) if place is not None else nullcontext():
                 if place is not None:
                     disk = asked.spec.resources.disk
-                    await self._homes.prepare(place, disk, self._remains.used_homes)
+                    await self._homes.prepare(place, disk, self._backend.homes)
                 async with self._gpus.giving(asked.spec, self._backend):
                     handle = await self._backend.create(asked.spec, asked.doors, asked.overlay)
         except SandboxError:
@@ -209,7 +209,7 @@ class LauncherRoutes:
         try:
             place = await self._users.find(user, zone)
             if place is not None:
-                await self._homes.release(place.home, self._remains.used_homes)
+                await self._homes.release(place.home, self._backend.homes)
         except SandboxError as error:
             log.warning("The home of %r in the zone %r is not given back: %s", user, zone, error)
 
