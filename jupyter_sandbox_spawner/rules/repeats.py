@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 __all__ = ["Repeats"]
 
 
@@ -15,10 +17,11 @@ class Repeats:
         """`every`: seconds between two times."""
         self._every = every
         self._most = most
-        self._said: dict[str, float] = {}
+        self._said: dict[Hashable, float] = {}
 
-    def due(self, line: str, now: float) -> bool:
-        """Say it now? `now` in seconds of a clock that does not jump."""
+    def due(self, line: Hashable, now: float) -> bool:
+        """Say it now? `line` may be what lines have in common that count as one; `now` in seconds of a clock
+        that does not jump."""
         at = self._said.get(line)
         if at is not None and now - at < self._every:
             return False

@@ -6,6 +6,8 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 
+from ..rules.repeats import Repeats
+
 __all__ = ["Counts"]
 
 log = logging.getLogger("jupyter_sandbox_spawner.wires")
@@ -22,7 +24,7 @@ class Counts:
         self.carried: Counter[str] = Counter()
         self.handshakes: Counter[str] = Counter()
         self.refused: dict[str, Counter[str]] = {"in": Counter(), "pods": Counter()}
-        self._said: dict[tuple[str, ...], float] = {}
+        self._repeats = Repeats(_SAY_EVERY, _REMEMBERED)
 
     def begin(self, way: str) -> None:
         """A connection is carried from now on."""
@@ -49,13 +51,7 @@ class Counts:
 
     def is_time(self, key: tuple[str, ...]) -> bool:
         """May a line of this key be written now?"""
-        now = self._clock()
-        if now - self._said.get(key, -_SAY_EVERY) < _SAY_EVERY:
-            return False
-        if len(self._said) >= _REMEMBERED:
-            self._said.clear()
-        self._said[key] = now
-        return True
+        return self._repeats.due(key, self._clock())
 
     def render(self, pods: int) -> str:
         """The text exposition format. ref: https://prometheus.io/docs/instrumenting/exposition_formats/"""
