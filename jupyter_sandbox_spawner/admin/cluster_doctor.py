@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..settings import Site
 from .certificate_findings import certificate_findings
-from .cluster_findings import cluster_findings
+from .cluster_findings import cluster_findings, programs_namespace
 from .database_findings import database_finding
 from .finding import Finding
 from .installation import Installation
@@ -98,5 +98,4 @@ def _unseen(name: str, why: str) -> Finding:
 
 
 def _in_control(site: Site, container: str, words: str) -> str:
-    space = site.kubernetes.gateway_namespace if site.kubernetes is not None else "NAMESPACE"
-    return f"kubectl -n {space} exec deployment/control -c {container} -- {_ADMIN} {words}"
+    return f"kubectl -n {programs_namespace(site)} exec deployment/control -c {container} -- {_ADMIN} {words}"

@@ -13,16 +13,21 @@ from ..models import Capabilities
 from ..settings import Site
 from .finding import Finding
 
-__all__ = ["cluster_findings"]
+__all__ = ["cluster_findings", "programs_namespace"]
 
 _PATIENCE = 10.0  # seconds
+
+
+def programs_namespace(site: Site) -> str:
+    """Where the site's programs are, as an admin's command names it."""
+    return site.kubernetes.gateway_namespace if site.kubernetes is not None else "NAMESPACE"
 
 
 def cluster_findings(site: Site) -> Iterator[Finding]:
     """Findings of a site whose sandboxes are pods; none for another."""
     if site.backend != "kubernetes":
         return
-    space = site.kubernetes.gateway_namespace if site.kubernetes is not None else "NAMESPACE"
+    space = programs_namespace(site)
     try:
         proof, capabilities, gpus = asyncio.run(_ask(site))
     except SandboxError as error:

@@ -63,9 +63,8 @@ class SandboxKubeSpawner(SandboxSpawner, _NoCluster):
 
     @default("start_timeout")
     def _default_start_timeout(self) -> int:
-        return (
-            300  # as z2jh's; JupyterHub's 60 seconds are shorter than an image takes, or a Lease to pass on
-        )
+        # As z2jh's: an image takes longer than JupyterHub's 60 seconds, and so may a Lease that is passed on.
+        return 300
 
     async def load_user_options(self) -> None:
         """A choice is decided in `start`; kubespawner's profiles would be applied a second time."""

@@ -47,21 +47,13 @@ class Answers:
             yield
         except asyncio.TimeoutError as error:
             self._say(f"kubernetes.timeout: the API was slow for: {what}")
-            raise BackendError(
-                "The cluster did not answer in time; try again in a moment.",
-                code="kubernetes.timeout",
-                remedy=ASK,
-                status=503,
-            ) from error
+            sentence = "The cluster did not answer in time; try again in a moment."
+            raise _error("kubernetes.timeout", sentence) from error
         except (aiohttp.ClientError, OSError) as error:
             # Address and certificate are the admin's to see; a user reads that nobody answers.
             self._say(f"kubernetes.unreachable: is the API up, and its certificate valid? {_short(error)}")
-            raise BackendError(
-                "The cluster does not answer; try again in a moment.",
-                code="kubernetes.unreachable",
-                remedy=ASK,
-                status=503,
-            ) from error
+            sentence = "The cluster does not answer; try again in a moment."
+            raise _error("kubernetes.unreachable", sentence) from error
 
     def refused(self, method: str, status: int, raw: bytes) -> BackendError:
         """The error for an answer that is none of the good ones."""
@@ -69,7 +61,7 @@ class Answers:
         trouble = refused_pod(message) if status < 500 and status != 409 else None
         if trouble is not None:
             self._say(f"{trouble.code}: {trouble.admin}")
-            return _error_of(trouble)
+            return _error(trouble.code, trouble.user)
         code, sentence, own = _PLAIN.get(
             status,
             ("kubernetes.busy", "The cluster cannot answer now; try again in a moment.", 503)
@@ -78,7 +70,7 @@ class Answers:
         )
         if code not in _QUIET:
             self._say(f"{code}: {method} was answered by {status}: {message}")
-        return BackendError(sentence, code=code, remedy=ASK, status=own)
+        return _error(code, sentence, own)
 
     def change_in(self, line: bytes) -> tuple[str, Mapping[str, Any]]:
         """One line of a watch. Raises BackendError for one that tells of an error, as `refused`."""
@@ -86,9 +78,7 @@ class Answers:
             document: dict[str, Any] = json.loads(line)
             what, thing = str(document["type"]), document["object"]
         except (ValueError, KeyError, TypeError) as error:
-            raise BackendError(
-                "The cluster told something odd.", code="kubernetes.failed", remedy=ASK
-            ) from error
+            raise _error("kubernetes.failed", "The cluster told something odd.", 500) from error
         if what == "ERROR":
             raise self.refused("watch", int(thing.get("code") or 500), json.dumps(thing).encode())
         return what, thing
@@ -101,11 +91,11 @@ class Answers:
 def in_trouble(trouble: Trouble) -> BackendError:
     """The error for what rules/pod_trouble.py has found; the admin's sentence is logged."""
     log.warning("%s: %s", trouble.code, trouble.admin)
-    return _error_of(trouble)
+    return _error(trouble.code, trouble.user)
 
 
-def _error_of(trouble: Trouble) -> BackendError:
-    return BackendError(trouble.user, code=trouble.code, remedy=ASK, status=503)
+def _error(code: str, sentence: str, status: int = 503) -> BackendError:
+    return BackendError(sentence, code=code, remedy=ASK, status=status)
 
 
 def _message(raw: bytes) -> str:
