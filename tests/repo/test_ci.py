@@ -120,6 +120,15 @@ def test_check_runs_beside_what_is_still_installed(tmp_path: Path) -> None:
     assert (code, last) == (1, "4 passed, 1 failed"), text
 
 
+def test_a_clusters_tests_run_beside_those_of_what_was_built(tmp_path: Path) -> None:
+    """Each waits for the other; who fails on the cluster fails the run."""
+    os.mkfifo(tmp_path / "meeting")
+    told = "timeout 50 sh -c 'echo both >meeting'; echo '== 1 failed in 0.01s =='; exit 2"
+    code, last, text = run(copy(tmp_path, "cluster", built="timeout 50 cat meeting >met", cluster=told))
+    assert (tmp_path / "met").read_text() == "both\n", text
+    assert (code, last) == (1, "4 passed, 2 failed"), text
+
+
 def test_what_runs_beside_ends_with_the_run(tmp_path: Path) -> None:
     """Whoever interrupts it interrupts that too, so that it can take down what it began."""
     waits = "while :; do read -t 1 <>plan/never; done"
