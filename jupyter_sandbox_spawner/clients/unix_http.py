@@ -36,6 +36,7 @@ class UnixClient(PooledClient):
     async def call(self, method: str, path: str, body: Any = None, timeout: float | None = None) -> Any:
         """One request; the decoded JSON answer, or None for an empty one."""
         limit = self._timeout if timeout is None else aiohttp.ClientTimeout(total=timeout, sock_connect=2.0)
+        again = f"Try again in a moment; the admin sees more in the {self.program}'s log."
         try:
             async with self.session().request(method, path, json=body, timeout=limit) as answer:
                 document = await answer.json() if answer.content_type == "application/json" else None
@@ -44,8 +45,10 @@ class UnixClient(PooledClient):
             raise UnreachableError(
                 f"The {self.program} does not answer ({type(error).__name__}).",
                 code=f"{self.program}.unreachable",
-                remedy=f"Try again in a moment; the admin sees more in the {self.program}'s log.",
+                remedy=again,
             ) from error
+        except ValueError as error:
+            raise AnswerError(f"The {self.program} answered with what is no JSON.", remedy=again) from error
         if status >= 400:
             raise _answer_error(self.program, status, document)
         return document

@@ -36,6 +36,12 @@ SCHEDULING = (
         admin="There is no PersistentVolumeClaim {0}.",
     ),
     Rule(
+        text=r'persistentvolumeclaim "([^"]+)" is being deleted',
+        code="kubernetes.volume_ending",
+        user="Your home's disk is being deleted.",
+        admin="The PersistentVolumeClaim {0} was deleted and is still in use. See: kubectl describe pvc {0}.",
+    ),
+    Rule(
         text=r"volume node affinity conflict",
         code="kubernetes.volume_elsewhere",
         user="No machine that has room can reach your home's disk.",

@@ -47,6 +47,11 @@ def waiting(reason: str, message: str = "", kind: str = "containerStatuses") -> 
         ),
         ('0/3 nodes are available: persistentvolumeclaim "home-x" not found. ', "volume_missing", "home-x"),
         (
+            '0/3 nodes are available: persistentvolumeclaim "home-x" is being deleted. ',
+            "volume_ending",
+            "describe pvc home-x",
+        ),
+        (
             "0/3 nodes are available: 3 node(s) had volume node affinity conflict. ",
             "volume_elsewhere",
             "bound",
