@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,9 @@ from aiohttp import web
 
 from jupyter_sandbox_spawner.clients.unix_http import UnixClient
 from jupyter_sandbox_spawner.errors import AnswerError
-from tests.conftest import Control
 
 
-async def test_half_a_document(tmp_path: Path, control: Control) -> None:
+async def test_half_a_document(tmp_path: Path, control: Callable[[str, bool], None]) -> None:
     """It is an error of the program that is named, as any other of its answers, and no ValueError."""
 
     async def half(request: web.Request) -> web.Response:
