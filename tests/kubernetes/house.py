@@ -47,7 +47,7 @@ LANES = ("cluster", "vault", "postgresql", "npm", "hub6")
 
 PODS = "jupyter-sandbox-pods"
 _PYTHON = "/opt/jupyter-sandbox/hub/bin/python"
-_READY_WITHIN = 240
+_READY_WITHIN = 480
 
 
 class _Everywhere(AbstractResolver):

@@ -19,7 +19,7 @@ from .house import LANES, ClusterHouse
 from .house_outside import NAME, OTHER_NAME, SECRET
 from .house_overlay import NAMESPACE
 
-pytestmark = [pytest.mark.lane(*LANES), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.lane(*LANES), pytest.mark.timeout(1200)]
 
 _FETCH = """
 import urllib.error, urllib.request
@@ -50,7 +50,7 @@ def restart(house: ClusterHouse, *programs: str) -> None:
 def wait_until_rolled(house: ClusterHouse, *programs: str) -> None:
     """Until every pod of these programs is a new one and ready, and no old one is left."""
     for name in programs:
-        house.cluster.kubectl("rollout", "status", "-n", NAMESPACE, f"deployment/{name}", "--timeout=240s")
+        house.cluster.kubectl("rollout", "status", "-n", NAMESPACE, f"deployment/{name}", "--timeout=480s")
 
 
 @pytest.fixture(scope="module")
