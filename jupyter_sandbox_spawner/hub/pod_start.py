@@ -88,21 +88,26 @@ async def _find(launcher: LauncherClient, gateway: PodGateway, sandbox_id: str) 
 async def _watch(
     launcher: LauncherClient, sandbox_id: str, stages: Stages, control: ControlClient | None
 ) -> None:
-    """Tell each reason once, when the launcher tells it; of room also by when control expects some."""
-    told, after = {""}, 0
+    """Tell each reason once, when the launcher tells it; of room also by when control expects some.
+
+    That time changes, as when somebody's server is extended: it is asked for again with each question for news.
+    """
+    told, waits, after = {"": ""}, list[str](), 0
     while True:
         try:
             events = await launcher.events(after, _POLL, sandbox_id)
         except ProgramError:
             await asyncio.sleep(_PAUSE)  # whoever is away is asked again
             continue
-        for event in events:
-            after = event.seq
-            reason = str(event.detail.get("reason") or "")
-            if event.kind == "sandbox.pending" and reason not in told:
-                told.add(reason)
-                until = await _expected(control, sandbox_id, reason)
-                stages.note(f"{reason} {until}".rstrip())
+        after = max((event.seq for event in events), default=after)
+        pending = (event for event in events if event.kind == "sandbox.pending")
+        waits = [str(event.detail.get("reason") or "") for event in pending] or waits[-1:]
+        for reason in waits:
+            until = await _expected(control, sandbox_id, reason)
+            words = f"{reason} {until}".rstrip()
+            if reason not in told or (until and told[reason] != words):
+                told[reason] = words
+                stages.note(words)
 
 
 async def _expected(control: ControlClient | None, sandbox_id: str, reason: str) -> str:

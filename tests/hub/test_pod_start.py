@@ -24,7 +24,7 @@ RUNS = Status(value="running", address="10.244.0.7")
 
 @dataclass
 class SlowLauncher:
-    """A launcher that tells these reasons, one an answer, before its pod runs; None: it is away.
+    """A launcher that tells these reasons, one an answer, before its pod runs; None: it is away; "-": no news.
 
     `early` are its answers for the address, in turn; then it has none to give.
     """
@@ -67,6 +67,8 @@ class SlowLauncher:
         reason = self.reasons.pop(0)
         if reason is None:
             raise UnreachableError("It is away.")
+        if reason == "-":
+            return ()
         now = datetime.now(timezone.utc)
         one = Event(seq=after + 1, time=now, kind="sandbox.pending", sandbox=sandbox, user="a", server="")
         return (replace(one, detail={"reason": reason}),)
@@ -123,18 +125,19 @@ async def test_an_early_address_is_no_must() -> None:
 
 
 class RoomKeeper:
-    """Control that knows by when there is room; "": it is away."""
+    """Control that knows by when there is room, in turn, at last always the same; "": it is away."""
 
-    def __init__(self, words: str) -> None:
-        self.words = words
+    def __init__(self, *words: str) -> None:
+        self.words = list(words)
         self.asked: list[tuple[str, str]] = []
 
     async def room(self, sandbox: str, lack: str) -> str:
         """See ControlClient.room."""
         self.asked.append((sandbox, lack))
-        if not self.words:
+        words = self.words.pop(0) if len(self.words) > 1 else self.words[0]
+        if not words:
             raise UnreachableError("It is away.")
-        return self.words
+        return words
 
 
 @pytest.mark.parametrize("words", ["There is room at 13:00 UTC.", ""])
@@ -149,6 +152,19 @@ async def test_when_there_is_room(words: str) -> None:
     told = [event["message"] async for event in stages.follow() if event.get("notice")]
     assert told == [f"{full} {words}".rstrip(), "The image is on its way."]
     assert control.asked == [("sb-x", "room")]
+
+
+async def test_when_there_is_room_changes() -> None:
+    """Whoever waits reads the other time once, and nothing of control being away meanwhile."""
+    full = "No machine has enough room for this server now."
+    one, other = "There is room at 13:00 UTC.", "There is room at 13:30 UTC."
+    stages, keeper = Stages(), RoomKeeper(one, one, "", other, other)
+    launcher: Any = SlowLauncher([full, "-", "-", "-", "-"])
+    control: Any = keeper
+    await start_sandbox(launcher, PodGateway("/nowhere", ListeningPods()), "sb-x", stages, control)
+    stages.close()
+    told = [event["message"] async for event in stages.follow() if event.get("notice")]
+    assert told == [f"{full} {one}", f"{full} {other}"]
 
 
 async def test_a_launcher_that_goes_while_a_pod_waits(monkeypatch: pytest.MonkeyPatch) -> None:
