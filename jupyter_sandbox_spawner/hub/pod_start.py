@@ -90,7 +90,7 @@ async def _watch(
 ) -> None:
     """Tell each reason once, when the launcher tells it; of room also by when control expects some.
 
-    That time changes, as when somebody's server is extended: it is asked for again with each question for news.
+    That time changes, as when somebody's server is extended: it is asked for with each question for news.
     """
     told, waits, after = {"": ""}, list[str](), 0
     while True:

@@ -24,9 +24,10 @@ RUNS = Status(value="running", address="10.244.0.7")
 
 @dataclass
 class SlowLauncher:
-    """A launcher that tells these reasons, one an answer, before its pod runs; None: it is away; "-": no news.
+    """A launcher that tells these reasons, one an answer, before its pod runs.
 
-    `early` are its answers for the address, in turn; then it has none to give.
+    None: it is away; "-": it has no news. `early` are its answers for the address, in turn; then it has none
+    to give.
     """
 
     reasons: list[str | None]

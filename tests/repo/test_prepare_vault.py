@@ -88,7 +88,7 @@ def test_it_is_built_once(builder: Builder) -> None:
 
 
 def test_it_has_the_plugins_that_are_used(builder: Builder) -> None:
-    """Vault's module is copied, and its tag's two files are ours: a login of Kubernetes, users of PostgreSQL, files."""
+    """Two files of a copy of its module are ours: a login of Kubernetes, users of PostgreSQL, files."""
     assert builder.run()[0] == 0
     source = builder.vault.parent / "source"
     plugins = (source / "helper/builtinplugins/registry_min.go").read_text()
