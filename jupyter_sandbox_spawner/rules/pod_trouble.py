@@ -167,7 +167,7 @@ def _told_of(events: Sequence[Document], reason: str, about: str) -> list[str]:
 
 
 def _first(rules: Sequence[Rule], text: str, fatal: bool = False, more: str = "") -> Trouble | None:
-    for rule in rules:
+    for rule in rules if text else ():
         found = re.search(rule.text, text)
         if found is not None:
             named = [group for group in found.groups() if group]
