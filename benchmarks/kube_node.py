@@ -86,20 +86,26 @@ class FakeNode:
         await self.ask("PATCH", f"{_LEASES}/{_NAME}", {"spec": {"renewTime": renewed}})
 
     async def run_pods(self) -> None:
-        """As a kubelet does, all that the scheduler brings; until it is cancelled."""
-        where = f"/api/v1/pods?fieldSelector=spec.nodeName={_NAME}"
-        listing = await self.ask("GET", where)
-        for pod in listing["items"]:
-            self._see(pod)
-        version = listing["metadata"]["resourceVersion"]
-        limit = aiohttp.ClientTimeout(total=None)
-        watch = f"{self._api}{where}&watch=1&resourceVersion={version}"
-        async with self._session.get(watch, timeout=limit) as answer:
-            async for line in answer.content:
-                self._see(json.loads(line)["object"])
-        raise BenchmarkError("The API server ended the fake node's watch.")
+        """As a kubelet does, all that the scheduler brings; until it is cancelled.
 
-    def _see(self, pod: _Item) -> None:
+        The API server ends a watch now and then, of a slow listener too; then everything is listed anew.
+        """
+        where = f"/api/v1/pods?fieldSelector=spec.nodeName={_NAME}"
+        limit = aiohttp.ClientTimeout(total=None)
+        while True:
+            listing = await self.ask("GET", where)
+            there = {self._see(pod) for pod in listing["items"]}
+            for path in self.pods.keys() - there:
+                del self.pods[path]
+            watch = f"{self._api}{where}&watch=1&resourceVersion={listing['metadata']['resourceVersion']}"
+            async with self._session.get(watch, timeout=limit) as answer:
+                async for line in answer.content:
+                    told = json.loads(line)
+                    if told["type"] == "ERROR":
+                        break
+                    self._see(told["object"])
+
+    def _see(self, pod: _Item) -> str:
         meta = pod["metadata"]
         path = f"/api/v1/namespaces/{meta['namespace']}/pods/{meta['name']}"
         if "deletionTimestamp" in meta:
@@ -108,6 +114,7 @@ class FakeNode:
         elif path not in self.pods:
             self.pods[path] = meta["uid"]
             self._later(self._begin(path, pod))
+        return path
 
     def _later(self, work: Any) -> None:
         task = asyncio.create_task(work)
