@@ -44,7 +44,10 @@ def open_notebook(people: People, page: Page) -> None:
 def run_cell(page: Page, says: str) -> None:
     """Run the cell by the menu until its output has these words; JupyterLab loses one run at its start."""
     for _ in range(10):
-        page.locator(".lm-MenuBar-itemLabel", has_text=re.compile("^Run$")).click()
+        try:
+            page.locator(".lm-MenuBar-itemLabel", has_text=re.compile("^Run$")).click()
+        except TimeoutError as error:
+            raise AssertionError(f"in the way: {page.locator('.jp-Dialog').all_inner_texts()}") from error
         page.get_by_text("Run All Cells", exact=True).click()
         try:
             page.locator(".jp-OutputArea-output", has_text=says).first.wait_for(timeout=6000)
