@@ -185,7 +185,7 @@ class ClusterHouse(House):
 def open_cluster_house(cluster: Cluster, with_images: bool = True) -> Iterator[ClusterHouse]:
     """The house for the block; its namespaces are gone afterwards."""
     directory = Path(tempfile.mkdtemp(prefix="jss-house-"))
-    _clear(cluster, wait=True)
+    _clear(cluster)
     if with_images:
         give_images(cluster)
     try:
@@ -199,15 +199,15 @@ def open_cluster_house(cluster: Cluster, with_images: bool = True) -> Iterator[C
                     _introduce(house, directory)
                     yield house
             finally:
-                _clear(cluster, wait=False)
+                _clear(cluster)
     finally:
         shutil.rmtree(directory)
 
 
-def _clear(cluster: Cluster, wait: bool) -> None:
-    """No namespace of a house is there any more, or will be soon."""
+def _clear(cluster: Cluster) -> None:
+    """No namespace of a house is there any more: what comes next applies the same manifests."""
     names = (NAMESPACE, PODS, "world")
-    cluster.kubectl("delete", "namespace", *names, "--ignore-not-found", f"--wait={str(wait).lower()}")
+    cluster.kubectl("delete", "namespace", *names, "--ignore-not-found", "--wait")
 
 
 def give_images(cluster: Cluster) -> None:
