@@ -199,12 +199,16 @@ def test_fifty_starts_fail_soon_and_the_hub_stays_quick(
 def test_who_needs_no_secret_starts_with_a_notice(place: VaultPlace, fault: str, control: Control) -> None:
     """The start goes on, says that secrets cannot be read, and a cell can read them when Vault is back."""
     house = place.house
-    if house.sandbox("alice") is not None:
-        house.stop("alice")
     with broken(place, fault):
-        begun = time.monotonic()
-        events = house.wait(house.visitor("alice").start("small"))
-        took = time.monotonic() - begun
+        # The hub shows no progress of a server that runs within the second for which it holds the form.
+        for _ in range(5):
+            if house.sandbox("alice") is not None:
+                house.stop("alice")
+            begun = time.monotonic()
+            events = house.wait(house.visitor("alice").start("small"))
+            took = time.monotonic() - begun
+            if len(events) > 1:
+                break
         assert any("Secrets cannot be read at present" in str(event.get("message")) for event in events), (
             events
         )
