@@ -37,7 +37,9 @@ def open_notebook(people: People, page: Page) -> None:
     """Put the notebook into alice's home and open it; its kernel has started when this returns."""
     url = people.url("/user/alice/api/contents/story.ipynb", "alice")
     assert page.evaluate(SAVE, {"url": url, "content": notebook()}) in (200, 201)
-    page.goto(people.url("/user/alice/lab/tree/story.ipynb", "alice"))
+    # The indicator also says "idle" where there is no kernel yet, and who runs a cell then is asked for one.
+    with page.expect_websocket(lambda socket: "/channels" in socket.url, timeout=90_000):
+        page.goto(people.url("/user/alice/lab/tree/story.ipynb", "alice"))
     page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]", timeout=90_000)
 
 
