@@ -16,9 +16,9 @@ from jupyter_sandbox_spawner.admin.supervisor import Supervisor
 from ..support.waiting import until
 
 NAMES = ("first", "second", "third")
-# It says something as its last act; its child is gone before it is, also where that has not become sleep yet and
-# so would take a TERM for the shell's.
-SCRIPT = "trap 'echo last words; kill -KILL $!; wait; exit 0' TERM; echo up; sleep 1000 & while :; do wait; done"
+# It says something as its last act; its child is gone before it is, also where that has not become sleep
+# yet and so would take a TERM for the shell's.
+SCRIPT = "trap 'echo last words; kill -9 $!; wait; exit 0' TERM; echo up; sleep 1000 & while :; do wait; done"
 
 
 class Scene:
