@@ -116,9 +116,9 @@ async def test_at_no_commit_of_many_starts_and_ends_a_cap_is_passed(race: Race, 
 @pytest.mark.timeout(300)
 async def test_without_the_write_lock_caps_are_passed(race: Race) -> None:
     """The same race with transactions that begin as the driver likes gives somebody more than the cap."""
-    for _ in range(5):
+    for _ in range(20):  # most meet it in the first, but now and then none of five
         _, wrong = await _race(replace(race, locked=False, requests=40))
         end, _, _ = await _facts(race)
         if wrong or end:
             return
-    raise AssertionError("five races without the lock, and no cap was passed")
+    raise AssertionError("twenty races without the lock, and no cap was passed")
