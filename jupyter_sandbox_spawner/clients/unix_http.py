@@ -27,6 +27,7 @@ class UnixClient(PooledClient):
     def __init__(self, program: str, path: str, timeout: float = 30.0) -> None:
         self.program = program
         self.path = path
+        self._again = f"Try again in a moment; the admin sees more in the {program}'s log."
         self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=2.0)
 
     def _new_session(self) -> aiohttp.ClientSession:
@@ -36,7 +37,6 @@ class UnixClient(PooledClient):
     async def call(self, method: str, path: str, body: Any = None, timeout: float | None = None) -> Any:
         """One request; the decoded JSON answer, or None for an empty one."""
         limit = self._timeout if timeout is None else aiohttp.ClientTimeout(total=timeout, sock_connect=2.0)
-        again = f"Try again in a moment; the admin sees more in the {self.program}'s log."
         try:
             async with self.session().request(method, path, json=body, timeout=limit) as answer:
                 document = await answer.json() if answer.content_type == "application/json" else None
@@ -45,10 +45,12 @@ class UnixClient(PooledClient):
             raise UnreachableError(
                 f"The {self.program} does not answer ({type(error).__name__}).",
                 code=f"{self.program}.unreachable",
-                remedy=again,
+                remedy=self._again,
             ) from error
         except ValueError as error:
-            raise AnswerError(f"The {self.program} answered with what is no JSON.", remedy=again) from error
+            raise AnswerError(
+                f"The {self.program} answered with what is no JSON.", remedy=self._again
+            ) from error
         if status >= 400:
             raise _answer_error(self.program, status, document)
         return document
