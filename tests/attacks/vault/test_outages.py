@@ -203,16 +203,14 @@ async def _watched_start(admin: Visitor, name: str, control: int) -> list[dict[s
             admin.call("POST", admin.hub(f"api/users/{name}/server"), {"profile": "small"})
         )
         await _until_all_wait(admin, [name])
-        told = asyncio.create_task(_all_of(_progress(admin, name)))
-        await asyncio.sleep(1)  # what the hub takes at most to answer; it tells later what came before, too
+        told = []
+        async for event in _progress(admin, name):
+            os.kill(control, signal.SIGCONT)  # the hub's first one, that a server was asked for, needs nobody
+            told.append(event)
     finally:
         os.kill(control, signal.SIGCONT)
     await start
-    return await told
-
-
-async def _all_of(events: AsyncIterator[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [event async for event in events]
+    return told
 
 
 @pytest.mark.parametrize("fault", SENTENCES)
